@@ -1,0 +1,116 @@
+"""acni: attach containers to CNI networks from Python, on asyncio and trio.
+
+The public names are loaded when they are first asked for: ``import acni`` and ``acni --help`` stay cheap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from acni import errors, events, netns, spec
+    from acni.engine.runtime import Runtime, open_runtime
+    from acni.engine.settings import Timeouts
+    from acni.errors import (
+        AcniError,
+        AttachmentExists,
+        AttachmentNotFound,
+        Busy,
+        CheckFailed,
+        CleanupIncomplete,
+        ConfigError,
+        HostChanged,
+        InvalidName,
+        NetnsChanged,
+        NetnsInUse,
+        NetworkNotFound,
+        PluginError,
+        PluginFailed,
+        PluginKilled,
+        PluginLost,
+        PluginNotFound,
+        PluginNotStarted,
+        PluginOverflow,
+        PluginProtocolError,
+        PluginTimeout,
+        RuntimeClosed,
+        StoreError,
+        TryAgain,
+        VersionUnsupported,
+    )
+    from acni.host.configurations import load_network
+    from acni.host.process import Executables
+    from acni.spec.attachment import Attachment, AttachmentId
+    from acni.spec.configuration import NetworkConfig, parse_network
+    from acni.spec.result import Result
+
+__all__ = [
+    "AcniError",
+    "Attachment",
+    "AttachmentExists",
+    "AttachmentId",
+    "AttachmentNotFound",
+    "Busy",
+    "CheckFailed",
+    "CleanupIncomplete",
+    "ConfigError",
+    "Executables",
+    "HostChanged",
+    "InvalidName",
+    "NetnsChanged",
+    "NetnsInUse",
+    "NetworkConfig",
+    "NetworkNotFound",
+    "PluginError",
+    "PluginFailed",
+    "PluginKilled",
+    "PluginLost",
+    "PluginNotFound",
+    "PluginNotStarted",
+    "PluginOverflow",
+    "PluginProtocolError",
+    "PluginTimeout",
+    "Result",
+    "Runtime",
+    "RuntimeClosed",
+    "StoreError",
+    "Timeouts",
+    "TryAgain",
+    "VersionUnsupported",
+    "errors",
+    "events",
+    "load_network",
+    "netns",
+    "open_runtime",
+    "parse_network",
+    "spec",
+]
+
+_HOMES = {
+    "Attachment": "acni.spec.attachment",
+    "AttachmentId": "acni.spec.attachment",
+    "Executables": "acni.host.process",
+    "NetworkConfig": "acni.spec.configuration",
+    "Result": "acni.spec.result",
+    "Runtime": "acni.engine.runtime",
+    "Timeouts": "acni.engine.settings",
+    "load_network": "acni.host.configurations",
+    "open_runtime": "acni.engine.runtime",
+    "parse_network": "acni.spec.configuration",
+}
+_MODULES = ("errors", "events", "netns", "spec")
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module 'acni' has no attribute {name!r}")
+    if name in _MODULES:
+        return importlib.import_module(f"acni.{name}")
+    value = getattr(importlib.import_module(_HOMES.get(name, "acni.errors")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,7 @@
+"""``python -m acni``: the command."""
+
+import sys
+
+from acni.cli import main
+
+sys.exit(main())

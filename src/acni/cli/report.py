@@ -1,0 +1,176 @@
+"""What the command says to a person and to a machine: errors, and steps as they happen."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from acni.errors import (
+    AcniError,
+    AttachmentExists,
+    AttachmentNotFound,
+    Busy,
+    CheckFailed,
+    CleanupIncomplete,
+    ConfigError,
+    HostChanged,
+    InvalidName,
+    NetnsChanged,
+    NetnsInUse,
+    NetworkNotFound,
+    PluginFailed,
+    PluginKilled,
+    PluginLost,
+    PluginNotFound,
+    PluginNotStarted,
+    PluginOverflow,
+    PluginProtocolError,
+    PluginTimeout,
+    RuntimeClosed,
+    StoreError,
+    TryAgain,
+    VersionUnsupported,
+)
+from acni.events import (
+    DebtRecorded,
+    DebtSettled,
+    Event,
+    PluginFinished,
+    RollbackStarted,
+)
+
+OWED: Final = 5
+
+# The specification leaves codes from 100 to plugins (section 5, "Error"); acni's own errors take theirs from there.
+_CODES: Final[Mapping[type[AcniError], int]] = {
+    InvalidName: 100,
+    ConfigError: 101,
+    VersionUnsupported: 102,
+    PluginNotFound: 103,
+    AttachmentExists: 104,
+    NetnsInUse: 105,
+    HostChanged: 106,
+    AttachmentNotFound: 107,
+    NetworkNotFound: 108,
+    NetnsChanged: 109,
+    PluginProtocolError: 110,
+    PluginNotStarted: 111,
+    PluginTimeout: 112,
+    PluginKilled: 113,
+    PluginOverflow: 114,
+    PluginLost: 115,
+    CleanupIncomplete: 116,
+    StoreError: 117,
+    Busy: 118,
+    RuntimeClosed: 119,
+}
+
+_ADVICE: Final[Mapping[type[AcniError], str]] = {
+    PluginNotFound: "install the plugin, or name its directory with --plugin-dir or CNI_PATH",
+    NetworkNotFound: "name another network, or the directory of its file with --conf-dir or NETCONFPATH",
+    AttachmentExists: "acni inspect shows its record; acni del detaches it",
+    AttachmentNotFound: "acni ls shows what is attached",
+    NetnsInUse: "give each container a namespace of its own, or another interface with -i",
+    CheckFailed: "detach and attach the container again: a failed check is taken for permanent",
+    TryAgain: "run the same command again later",
+    Busy: "run the same command again later",
+    PluginTimeout: "allow more with --timeout, or run again with -v to see what the plugin wrote",
+    PluginProtocolError: "run again with -v to see what the plugin wrote",
+    PluginFailed: "run again with -v to see what the plugin wrote; its own log, if it has one, may say more",
+    StoreError: "look at the state directory's file system: room, rights, errors",
+}
+
+
+def exit_status(error: AcniError) -> int:
+    """Tell a failure's exit status: what is owed comes before everything else."""
+    return OWED if error.debt is not None else error.exit_status
+
+
+def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -> int:
+    """Print a failure, for a person or as the specification's error object, and return the exit status."""
+    if output == "human":
+        print("\n".join(_human_lines(error, quiet=quiet, verbose=verbose)), file=sys.stderr)
+    else:
+        print(json.dumps(error_document(error)))
+    return exit_status(error)
+
+
+def error_document(error: AcniError) -> dict[str, object]:
+    """Build the specification's error object, with one member more, ``acni`` (specification, section 5, "Error")."""
+    debt = error.debt
+    own_code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), 100)
+    document: dict[str, object] = {
+        "cniVersion": "1.1.0",
+        "code": error.code if error.code is not None else own_code,
+        "msg": error.msg or error.message,
+    }
+    if error.details:
+        document["details"] = error.details
+    document["acni"] = {
+        "error": type(error).__name__,
+        "verb": error.verb,
+        "network": error.network,
+        "containerId": error.container_id,
+        "ifName": error.ifname,
+        "plugin": error.plugin,
+        "index": error.index,
+        "place": error.place,
+        "expected": error.expected,
+        "rolledBack": list(error.rollback.deleted) if error.rollback else None,
+        "debt": {"plugin": debt.plugin, "cause": debt.cause} if debt else None,
+    }
+    return document
+
+
+def _human_lines(error: AcniError, *, quiet: bool, verbose: bool) -> list[str]:
+    lines = [f"acni: {error}"]
+    if error.expected and error.expected not in error.message:
+        lines.append(f"  expected  {error.expected}")
+    if error.rollback is not None:
+        lines.append(f"  undone    {', '.join(error.rollback.deleted) or 'nothing'}")
+        lines.append(f"  owed      {_owed(error)}")
+    elif error.debt is not None:
+        lines.append(f"  owed      {_owed(error)}")
+    if verbose and error.stderr:
+        lines += [f"  stderr    {line}" for line in error.stderr.splitlines()]
+    advice = next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "")
+    if error.debt is not None:
+        advice = f"acni del --container-id {error.debt.container_id} -i {error.debt.ifname}, once the cause is mended"
+    if advice and not quiet:
+        lines.append(f"  try       {advice}")
+    return lines
+
+
+def _owed(error: AcniError) -> str:
+    debt = error.debt
+    if debt is None:
+        return "nothing" if error.rollback is None or error.rollback.error is None else "not recorded; see above"
+    return f"the delete of {debt.plugin} and of what stands before it in the chain ({debt.cause})"
+
+
+def step_printer(write: Callable[[str], object]) -> Callable[[Event], None]:
+    """Make an observer that prints each step as it happens."""
+
+    def observe(event: Event) -> None:
+        line = _step_line(event)
+        if line:
+            write(line)
+
+    return observe
+
+
+def _step_line(event: Event) -> str:
+    match event:
+        case PluginFinished():
+            outcome = event.error or "ok"
+            return f"{event.command:5} {event.plugin:12} {event.seconds * 1000:7.1f} ms  {outcome}"
+        case RollbackStarted():
+            return "undo  the whole chain, in reverse"
+        case DebtRecorded():
+            return f"owed  from {event.debt.plugin} on: {event.debt.cause}"
+        case DebtSettled():
+            return "owed  settled"
+        case _:
+            return ""

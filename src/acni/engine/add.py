@@ -1,0 +1,127 @@
+"""Adding an attachment (specification, section 3, "Adding an attachment").
+
+The story of an ADD, from the names to the record. Whatever goes wrong after the first plugin began, a failed write or a
+cancellation included, is undone before the caller hears of it; the first error is what the caller sees.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from attrs import evolve
+
+from acni.engine.chain import Chain
+from acni.engine.engine import Engine, Operation
+from acni.engine.guards import Ground, look_at_ground, owed_first
+from acni.engine.takedown import STORE_SECONDS, TakeDown
+from acni.errors import AcniError
+from acni.events import RollbackFinished, RollbackStarted
+from acni.host import netns
+from acni.spec.attachment import Attachment
+from acni.spec.configuration import NetworkConfig
+from acni.spec.names import record_name
+from acni.spec.plan import Command, plan
+from acni.spec.plugin import Plugin
+from acni.spec.result import Result
+from acni.store.record import Record
+
+# What the undo's shield lasts beyond its plugins' deadline: their end, and the debt's write.
+_UNDO_MARGIN: Final = STORE_SECONDS + 10.0
+
+
+async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) -> Result:
+    """Attach a container to a network.
+
+    Raises:
+        InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing ran.
+        CleanupIncomplete: what was owed for the attachment could not be deleted first.
+        PluginError, StoreError: undone; see the error's ``rollback`` and ``debt``.
+    """
+    operation = Operation(engine=engine, verb="add", network=network.name, id=attachment.id)
+    with operation.reported():
+        # 1. Every name and every executable, before anything runs.
+        record_name(network.name, attachment.container_id, attachment.ifname)
+        plugins = tuple(engine.runner.find(plugin.type, engine.plugin_dirs) for plugin in network.plugins)
+        async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
+            with netns.open(attachment.netns) as namespace:
+                # 2. What is owed here is deleted first; what is there already is refused.
+                for owed in await anyio.to_thread.run_sync(owed_first, engine, network.name, attachment):
+                    await TakeDown(operation, owed, "add").run(anyio.current_time() + engine.timeouts.delete)
+                ground = await anyio.to_thread.run_sync(look_at_ground, engine, attachment, namespace)
+                # 3. The chain, its result kept; or all of it undone.
+                with engine.claims.hold(ground.identity, attachment.ifname):
+                    record = _begin(engine, network, attachment, plugins, ground)
+                    return await _attach(operation, record, plugins, ground)
+
+
+async def _attach(operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground) -> Result:
+    engine = operation.engine
+    chain = Chain(
+        operation=operation,
+        record=record,
+        netns=record.netns,
+        deadline=anyio.current_time() + engine.timeouts.add,
+        found=plugins,
+    )
+    result: Result | None = None
+    try:
+        for step in plan(Command.ADD, record.network):
+            result = await chain.run(step, result.raw if result else None)
+            record = evolve(record, result=result.raw if result else None)
+        await anyio.to_thread.run_sync(engine.store.write, record)
+    except BaseException as error:
+        with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
+            await _undo(operation, record, ground, error)
+        raise
+    if result is None:
+        raise AssertionError("a network has at least one plugin")
+    return result
+
+
+async def _undo(operation: Operation, record: Record, ground: Ground, error: BaseException) -> None:
+    """Delete the whole chain in reverse, plugins that never ran included (R46), with the last good result.
+
+    An interface that existed before is not ours to delete: the plugins then get an empty CNI_NETNS, and so does whoever
+    resumes what stays owed.
+    """
+    operation.notify(RollbackStarted)
+    undo = TakeDown(operation, evolve(record, netns="") if ground.existed else record, "add")
+    failure: str | None = None
+    try:
+        await undo.run(anyio.current_time() + operation.engine.timeouts.undo)
+    except AcniError as unfinished:
+        failure = unfinished.message
+        error.add_note(f"the undo did not finish: {unfinished.message}")
+    finally:
+        finished = RollbackFinished(
+            at=time.monotonic(),
+            verb=operation.verb,
+            network=operation.network,
+            container_id=operation.id.container_id,
+            ifname=operation.id.ifname,
+            deleted=tuple(undo.deleted),
+            debt=undo.debt,
+            error=failure,
+        )
+        operation.engine.notify(finished)
+        if isinstance(error, AcniError):
+            error.learn(rollback=finished, debt=undo.debt)
+
+
+def _begin(
+    engine: Engine, network: NetworkConfig, attachment: Attachment, plugins: tuple[Plugin, ...], ground: Ground
+) -> Record:
+    """Make the record of an attachment that begins now, without a result yet."""
+    return Record(
+        container_id=attachment.container_id,
+        ifname=attachment.ifname,
+        network=network,
+        netns=attachment.netns,
+        cni_args=attachment.cni_args,
+        capability_texts=attachment.capability_texts,
+        result=None,
+        provenance=engine.provenance(ground.identity, plugins),
+    )

@@ -1,0 +1,100 @@
+"""Stepping through a chain: one plugin found, asked, run and read.
+
+(specification, section 3: the four numbered steps that adding, deleting and checking have in common)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from acni.engine.engine import Operation
+from acni.errors import AcniError
+from acni.events import PluginFinished, PluginStarted
+from acni.spec.plan import Command, Step
+from acni.spec.plugin import Caps, Plugin
+from acni.spec.request import Parameters, build_request
+from acni.spec.response import read_response
+from acni.spec.result import Result
+from acni.store.record import Record
+
+# Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may as well go on.
+_CAPS: Final[Mapping[Command, Caps]] = {
+    Command.ADD: Caps(ends_at_cap=True),
+    Command.DEL: Caps(ends_at_cap=False),
+    Command.CHECK: Caps(ends_at_cap=False),
+}
+
+
+@frozen(kw_only=True)
+class Chain:
+    """A chain being run for an operation.
+
+    Attributes:
+        operation: The operation.
+        record: What it works on: configuration, names and arguments.
+        netns: CNI_NETNS; empty when the namespace is gone.
+        deadline: When the plugins are out of time, on the event loop's clock.
+        found: The plugins, where they were found before; others are looked up one by one.
+    """
+
+    operation: Operation
+    record: Record
+    netns: str
+    deadline: float
+    found: tuple[Plugin, ...] = ()
+
+    async def run(self, step: Step, previous: str | None) -> Result | None:
+        """Run one step.
+
+        Args:
+            step: The step, of a plan for the record's network.
+            previous: The text of the previous result; sent where the plan says so.
+
+        Returns:
+            The result of an ADD, None for the other verbs.
+
+        Raises:
+            PluginNotFound: its executable is missing.
+            PluginError: it failed.
+        """
+        told = {"command": step.command.value, "plugin": step.plugin.type, "index": step.index}
+        self.operation.notify(PluginStarted, **told)
+        started = anyio.current_time()
+        failure: str | None = None
+        try:
+            return await self._run(step, previous)
+        except BaseException as error:
+            failure = type(error).__name__
+            if isinstance(error, AcniError):
+                error.learn(plugin=step.plugin.type, index=step.index)
+            raise
+        finally:
+            self.operation.notify(PluginFinished, **told, seconds=anyio.current_time() - started, error=failure)
+
+    async def _run(self, step: Step, previous: str | None) -> Result | None:
+        engine = self.operation.engine
+        plugin = self.found[step.index] if self.found else engine.runner.find(step.plugin.type, self._directories())
+        request = build_request(step, self.record.network, self._parameters(), previous=previous)
+        response = await engine.runner.run(plugin, request, deadline=self.deadline, caps=_CAPS[step.command])
+        return read_response(step, response, self.record.network.cni_version)
+
+    def _directories(self) -> tuple[str, ...]:
+        """The runtime's directories, then those of the ADD: a plugin that moved is still found."""
+        ours = self.operation.engine.plugin_dirs
+        recorded = self.record.provenance.plugin_dirs if self.record.provenance else ()
+        return ours + tuple(directory for directory in recorded if directory not in ours)
+
+    def _parameters(self) -> Parameters:
+        return Parameters(
+            container_id=self.record.container_id,
+            netns=self.netns,
+            ifname=self.record.ifname,
+            cni_args=self.record.cni_args,
+            capability_texts=self.record.capability_texts,
+            plugin_dirs=self._directories(),
+            inherited=self.operation.engine.environment,
+        )

@@ -1,0 +1,68 @@
+"""Checking an attachment (specification, section 3, "Checking an attachment").
+
+Everything comes from the record: "all parameters ... must be the same as the corresponding ADD" (section 2, "CHECK").
+"""
+
+from __future__ import annotations
+
+import anyio
+import anyio.to_thread
+from attrs import evolve
+
+from acni.engine.chain import Chain
+from acni.engine.engine import Engine, Operation
+from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
+from acni.errors import AttachmentNotFound, NetnsChanged
+from acni.spec.attachment import AttachmentId
+from acni.spec.plan import Command, plan
+from acni.store.record import Record
+
+
+async def check(engine: Engine, attachment: AttachmentId, *, network: str | None = None) -> None:
+    """Ask every plugin of an attachment whether it is still as it was made.
+
+    Args:
+        engine: The runtime's engine.
+        attachment: Its identity.
+        network: The network it is expected on; by default any.
+
+    Raises:
+        AttachmentNotFound: no record knows it (on that network), or it is owed a delete.
+        VersionUnsupported: its configuration is older than 0.4.0.
+        NetnsChanged: the recorded namespace no longer stands behind the path.
+        HostChanged, Busy, StoreError: nothing ran.
+        CheckFailed: a plugin found a difference.
+        PluginError: a plugin did not answer.
+    """
+    operation = Operation(engine=engine, verb="check", network=network or "", id=attachment)
+    with operation.reported():
+        async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
+            found = await anyio.to_thread.run_sync(engine.store.records.find, attachment)
+            records = [record for record in found if network in (None, record.network.name)]
+            if not records:
+                raise AttachmentNotFound("no record knows it", expected="an attachment that was added")
+            for record in records:
+                await _check(evolve(operation, network=record.network.name), record)
+
+
+async def _check(operation: Operation, record: Record) -> None:
+    host = operation.engine.host
+    steps = plan(Command.CHECK, record.network)
+    if not steps:  # disableCheck
+        return
+    require_this_host(record, host)
+    if record.owed is not None or not is_of_this_boot(record, host):
+        raise AttachmentNotFound("it is not attached: a delete of it is owed", expected="an attachment that was added")
+    netns = standing_netns(record, host)
+    if not netns:
+        raise NetnsChanged(
+            f"the namespace it was added to no longer stands behind {record.netns}", expected="the same network namespace"
+        )
+    chain = Chain(
+        operation=operation,
+        record=record,
+        netns=netns,
+        deadline=anyio.current_time() + operation.engine.timeouts.check,
+    )
+    for step in steps:
+        await chain.run(step, record.result)

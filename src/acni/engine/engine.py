@@ -1,0 +1,160 @@
+"""What the verbs of one runtime share, and how they tell observers what happens."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+from attrs import Factory, define, field, frozen
+
+from acni.engine.queues import ContainerQueues
+from acni.engine.runner import Runner
+from acni.engine.settings import Timeouts
+from acni.errors import AcniError, NetnsInUse
+from acni.events import Event, OperationFinished, OperationStarted
+from acni.host.host import Host
+from acni.host.netns import NetnsIdentity
+from acni.spec.attachment import AttachmentId
+from acni.spec.names import IfName
+from acni.spec.plugin import Plugin
+from acni.store.record import Provenance
+from acni.store.state import Store
+
+Observer = Callable[[Event], object]
+
+_LOG: Final = logging.getLogger("acni.engine")
+
+
+@define(eq=False)
+class Claims:
+    """The interfaces that ADDs under way are about to make.
+
+    Two containers that claim one interface of one namespace at once: the loser is refused before it runs anything,
+    since its undo would delete the winner's interface.
+    """
+
+    _claimed: set[tuple[NetnsIdentity, IfName]] = Factory(set)
+
+    @contextmanager
+    def hold(self, identity: NetnsIdentity, ifname: IfName) -> Iterator[None]:
+        """Claim an interface.
+
+        Raises:
+            NetnsInUse: another ADD claims it.
+        """
+        claim = (identity, ifname)
+        if claim in self._claimed:
+            raise NetnsInUse(
+                f"another container is just being given {ifname} in that namespace",
+                place="netns",
+                expected="a namespace of its own for each container",
+            )
+        self._claimed.add(claim)
+        try:
+            yield
+        finally:
+            self._claimed.discard(claim)
+
+
+@define(eq=False)
+class Engine:
+    """What the verbs of one runtime share.
+
+    Attributes:
+        store: The state directory.
+        runner: Runs the plugins.
+        plugin_dirs: Where plugins are looked for.
+        environment: What plugins see besides the parameters.
+        timeouts: The bounds.
+        host: This boot and this host's namespace.
+        observers: Who is told.
+        queues: One operation at a time for each container.
+        claims: The interfaces that are being made.
+    """
+
+    store: Store
+    runner: Runner
+    plugin_dirs: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    timeouts: Timeouts
+    host: Host
+    observers: tuple[Observer, ...] = ()
+    queues: ContainerQueues = Factory(ContainerQueues)
+    claims: Claims = Factory(Claims)
+
+    def provenance(self, identity: NetnsIdentity | None, plugins: tuple[Plugin, ...]) -> Provenance:
+        """Say where an attachment comes from that this runtime begins, or takes over, now."""
+        return Provenance(
+            operation=secrets.token_hex(16),
+            boot=self.host.boot,
+            netns=identity,
+            host_netns=self.host.netns,
+            plugin_dirs=self.plugin_dirs,
+            plugins=plugins,
+            # Orders the attachments of one boot across processes, without a counter to keep.
+            sequence=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            added_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def notify(self, event: Event) -> None:
+        """Tell every observer; one that raises is logged and disturbs nothing."""
+        for observer in self.observers:
+            try:
+                observer(event)
+            except Exception:  # noqa: BLE001 (an observer is the caller's code)
+                _LOG.exception("an observer failed on %s", type(event).__name__)
+
+
+@frozen(kw_only=True)
+class Operation:
+    """One verb on one attachment, under its container's lock.
+
+    Attributes:
+        engine: The runtime's engine.
+        verb: "add", "delete" or "check".
+        network: The network's name; empty where only the record will tell it.
+        id: The attachment.
+    """
+
+    engine: Engine
+    verb: str
+    network: str
+    id: AttachmentId
+
+    def notify(self, kind: type[Event], **facts: object) -> None:
+        """Tell observers of something within the operation."""
+        self.engine.notify(
+            kind(
+                at=time.monotonic(),
+                verb=self.verb,
+                network=self.network,
+                container_id=self.id.container_id,
+                ifname=self.id.ifname,
+                **facts,
+            )
+        )
+
+    @contextmanager
+    def reported(self) -> Iterator[None]:
+        """Tell observers of its beginning and end, and errors which operation they belong to."""
+        self.notify(OperationStarted)
+        failure: str | None = None
+        try:
+            yield
+        except BaseException as error:
+            failure = type(error).__name__
+            if isinstance(error, AcniError):
+                error.learn(
+                    verb=self.verb,
+                    network=self.network or None,
+                    container_id=self.id.container_id,
+                    ifname=self.id.ifname,
+                )
+            raise
+        finally:
+            self.notify(OperationFinished, error=failure)

@@ -1,0 +1,93 @@
+"""What an ADD looks at before it runs anything: is the attachment there, is the namespace one, is the interface taken.
+
+All of it is decided under the container's lock, in one call to a worker thread: it lists the state directory.
+
+(specification, section 2, "ADD": "A runtime should not call ADD twice"; rules R15, R18)
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from acni.engine.engine import Engine
+from acni.engine.takedown import is_of_this_boot, require_this_host
+from acni.errors import AttachmentExists, InvalidName, NetnsInUse
+from acni.host.netns import Namespace, NetnsIdentity
+from acni.spec.attachment import Attachment
+from acni.spec.names import NetworkName, record_name
+from acni.store.record import Record
+
+
+@frozen(kw_only=True)
+class Ground:
+    """What was found where an attachment is to be made.
+
+    Attributes:
+        identity: The namespace's identity.
+        existed: The interface is there already, and may be.
+    """
+
+    identity: NetnsIdentity
+    existed: bool
+
+
+def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> tuple[Record, ...]:
+    """Find what must be deleted before the attachment can be made: its debts, and what an earlier boot left.
+
+    Raises:
+        AttachmentExists: it is attached, or its record's file name is another attachment's.
+        HostChanged: its record belongs to another host.
+        StoreError: a file in the way cannot be read.
+    """
+    records = engine.store.records
+    in_place = records.read(record_name(network, attachment.container_id, attachment.ifname))
+    if in_place is not None and in_place.id != attachment.id:
+        raise AttachmentExists(
+            f"its record would have the file name of {in_place.id} on network {in_place.network.name}",
+            expected="another network name or container ID",
+        )
+    found = records.find(attachment.id)
+    for record in found:
+        require_this_host(record, engine.host)
+        if record.owed is None and is_of_this_boot(record, engine.host):
+            raise AttachmentExists(
+                f"it is attached to network {record.network.name}", expected="a delete before it is added again"
+            )
+    return found
+
+
+def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace) -> Ground:
+    """Look at the namespace and at the interface's name in it.
+
+    Raises:
+        InvalidName: the namespace is the runtime's own.
+        NetnsInUse: the interface exists, or another container's record holds it.
+    """
+    identity = namespace.identity()
+    if identity == engine.host.netns:
+        raise InvalidName(
+            f"{attachment.netns} is the runtime's own network namespace",
+            place="netns",
+            expected="a network namespace of the container's own",
+        )
+    for record in engine.store.records.of_interface(attachment.ifname):
+        if record.container_id != attachment.container_id and _holds(record, identity, engine):
+            raise NetnsInUse(
+                f"container {record.container_id} holds {attachment.ifname} in {attachment.netns}",
+                place="netns",
+                expected="a namespace of its own for each container, or another interface name",
+            )
+    existed = namespace.has_interface(attachment.ifname)
+    if existed and attachment.ifname != "lo" and attachment.existing != "adjust":
+        raise NetnsInUse(
+            f"an interface {attachment.ifname} exists already in {attachment.netns}",
+            place="netns",
+            expected="another interface name; or existing='adjust' for a chain that only changes one",
+        )
+    return Ground(identity=identity, existed=existed)
+
+
+def _holds(record: Record, identity: NetnsIdentity, engine: Engine) -> bool:
+    """Tell whether a record, attached or owed, claims its interface in that namespace."""
+    provenance = record.provenance
+    return provenance is not None and is_of_this_boot(record, engine.host) and provenance.netns == identity

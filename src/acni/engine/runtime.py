@@ -1,0 +1,194 @@
+"""The runtime: what a caller opens, calls and leaves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import anyio
+from attrs import Factory, define, field
+
+from acni.engine.add import add
+from acni.engine.check import check
+from acni.engine.delete import delete
+from acni.engine.engine import Engine, Observer
+from acni.engine.runner import Runner
+from acni.engine.settings import INHERITED, Timeouts, plugin_environment
+from acni.errors import RuntimeClosed
+from acni.host.configurations import load_network
+from acni.host.host import this_host
+from acni.host.plugins import parse_plugin_dirs
+from acni.host.process import Executables
+from acni.spec.attachment import Attachment, AttachmentId
+from acni.spec.configuration import NetworkConfig
+from acni.spec.result import Result
+from acni.store.state import open_store
+
+CONF_DIR: Final = "/etc/cni/net.d"
+PLUGIN_DIRS: Final = ("/opt/cni/bin", "/usr/lib/cni")
+
+# How long leaving a runtime waits for the undo of what was under way, beyond the undo's own budget.
+_CLOSE_MARGIN: Final = 60.0
+
+
+@define(eq=False)
+class Runtime:
+    """Attaches containers to networks and detaches them; made by :func:`open_runtime`.
+
+    Any number of tasks may call it at once: operations on one container wait for each other in order of arrival, others
+    run in parallel. Cancelling a caller cancels its operation; when the call returns, what it did is undone or owed.
+    """
+
+    _engine: Engine
+    _conf_dir: str
+    _pid: int = field(factory=os.getpid, init=False)
+    _is_closed: bool = field(default=False, init=False)
+    _under_way: set[anyio.CancelScope] = field(factory=set, init=False)
+    _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
+
+    async def network(self, name: str) -> NetworkConfig:
+        """Load the network of that name from the runtime's configuration directory.
+
+        Raises:
+            NetworkNotFound: no file has that name.
+            ConfigError, InvalidName, VersionUnsupported: the file that has it is broken.
+        """
+        return await anyio.to_thread.run_sync(load_network, self._conf_dir, name)
+
+    async def add(self, network: NetworkConfig, attachment: Attachment) -> Result:
+        """Attach a container to a network (specification, section 3, "Adding an attachment").
+
+        Args:
+            network: The network.
+            attachment: The container, its namespace and its arguments.
+
+        Returns:
+            The result of the last plugin. A durable record holds it from now on.
+
+        Raises:
+            InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing ran.
+            CleanupIncomplete: what was owed for the attachment could not be deleted first; it is still owed.
+            PluginError, StoreError: undone; the error's ``rollback`` says what was deleted, ``debt`` what could not be.
+            RuntimeClosed: the runtime was left; undone or owed.
+        """
+        async with self._operation():
+            return await add(self._engine, network, attachment)
+
+    async def delete(
+        self, attachment: Attachment | AttachmentId, *, network: NetworkConfig | str | None = None
+    ) -> None:
+        """Detach a container (specification, section 3, "Deleting an attachment").
+
+        Args:
+            attachment: Its identity; the record knows the rest.
+            network: The network to delete it from, or its name; by default all that it is attached to. Where no record
+                knows the attachment, a configuration's plugins run with the attachment's own namespace and arguments.
+
+        Raises:
+            AttachmentNotFound: no record knows it, and no configuration was given; or it is attached to another network.
+            HostChanged, Busy, StoreError: nothing ran.
+            CleanupIncomplete: a plugin failed; what is left is a debt, which the next delete or add resumes.
+            RuntimeClosed: the runtime was left; what was not deleted is owed.
+        """
+        async with self._operation():
+            await delete(self._engine, attachment, network=network)
+
+    async def check(self, attachment: Attachment | AttachmentId, *, network: str | None = None) -> None:
+        """Check that an attachment is still as it was made (specification, section 3, "Checking an attachment").
+
+        Args:
+            attachment: Its identity; everything else comes from the record.
+            network: The name of the network it is expected on; by default any.
+
+        Raises:
+            AttachmentNotFound: no record knows it, or only a debt does.
+            VersionUnsupported: its configuration is older than 0.4.0, which has no CHECK.
+            NetnsChanged: another namespace, or none, stands behind the recorded path.
+            HostChanged, Busy, StoreError: nothing ran.
+            CheckFailed: a plugin found a difference.
+            PluginError: a plugin did not answer.
+            RuntimeClosed: the runtime was left.
+        """
+        identity = attachment.id if isinstance(attachment, Attachment) else attachment
+        async with self._operation():
+            await check(self._engine, identity, network=network)
+
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[None]:
+        if self._is_closed or os.getpid() != self._pid:
+            raise RuntimeClosed("the runtime was left, or this is a forked child", expected="an open runtime")
+        scope = anyio.CancelScope()
+        self._under_way.add(scope)
+        try:
+            with scope:
+                yield
+        finally:
+            self._under_way.discard(scope)
+            if self._is_closed and not self._under_way:
+                self._idle.set()
+        if scope.cancelled_caught:
+            raise RuntimeClosed("the runtime was left while the operation was under way", expected="an open runtime")
+
+    async def _close(self) -> None:
+        """Cancel what is under way and wait until it is undone or owed."""
+        self._is_closed = True
+        for scope in self._under_way:
+            scope.cancel()
+        if self._under_way:
+            timeouts = self._engine.timeouts
+            with anyio.move_on_after(timeouts.undo + timeouts.grace + _CLOSE_MARGIN, shield=True):
+                await self._idle.wait()
+
+
+@asynccontextmanager
+async def open_runtime(
+    *,
+    state_dir: str | os.PathLike[str],
+    conf_dir: str | os.PathLike[str] = CONF_DIR,
+    plugin_dirs: Sequence[str | os.PathLike[str]] = PLUGIN_DIRS,
+    timeouts: Timeouts | None = None,
+    inherit: Sequence[str] = INHERITED,
+    environment: Mapping[str, str] | None = None,
+    observers: Iterable[Observer] = (),
+    runner: Runner | None = None,
+) -> AsyncIterator[Runtime]:
+    """Open a runtime; the only way in. When the block ends, operations under way are cancelled and undone.
+
+    Args:
+        state_dir: Where records lie: made 0700 where missing, refused when others may write to it.
+        conf_dir: The directory of network configurations, for :meth:`Runtime.network`.
+        plugin_dirs: Where plugins are looked for: absolute directories, the first match wins.
+        timeouts: The bounds, in seconds.
+        inherit: Names of variables that plugins inherit from this process, besides the trace variables.
+        environment: What is set for them on top.
+        observers: Called with every event, synchronously.
+        runner: Runs the plugins; by default as processes.
+
+    Yields:
+        The runtime.
+
+    Raises:
+        StoreError: the state directory cannot be made or opened, others may write to it, or a newer acni wrote it.
+        ConfigError: a plugin directory or a variable is not allowed.
+    """
+    bounds = timeouts or Timeouts()
+    directories = parse_plugin_dirs(plugin_dirs)
+    variables = plugin_environment(inherit, environment or {})
+    # Blocks for a few file operations, and for the disk when the state directory is new.
+    with open_store(os.path.abspath(state_dir)) as store:
+        engine = Engine(
+            store=store,
+            runner=runner or Executables(grace_seconds=bounds.grace),
+            plugin_dirs=directories,
+            environment=variables,
+            timeouts=bounds,
+            host=this_host(),
+            observers=tuple(observers),
+        )
+        runtime = Runtime(engine, os.fspath(conf_dir))
+        try:
+            yield runtime
+        finally:
+            await runtime._close()

@@ -1,0 +1,75 @@
+"""What a caller may set of a runtime."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import Attribute, field, frozen
+
+from acni.errors import ConfigError
+
+# What plugins inherit, besides CNI_* and the trace variables. No proxies (containerd's broke calico), never LD_*,
+# PYTHON*, NOTIFY_SOCKET, LISTEN_*.
+INHERITED: Final = ("PATH", "HOME", "LANG", "TZ", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
+
+# Passed on as libcni does it (W3C Trace Context; OpenTelemetry's convention for environment variables).
+TRACE: Final = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
+
+# Plugins call iptables, nft and sysctl, which Debian keeps in sbin.
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def _require_positive(_: object, attribute: Attribute[float], value: object) -> None:
+    if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise ConfigError(
+            f"{value!r} is not allowed", place=f"timeouts.{attribute.name}", expected="seconds, more than 0 and finite"
+        )
+
+
+def _seconds(default: float) -> float:
+    return field(default=default, validator=_require_positive)
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """Bounds, in seconds.
+
+    Attributes:
+        wait: All waiting for other operations before the first plugin.
+        add: All plugins of an ADD.
+        delete: All plugins of a delete.
+        check: All plugins of a check.
+        undo: All plugins of a failed ADD's undo.
+        grace: Between SIGTERM and SIGKILL for a plugin that is out of time.
+    """
+
+    wait: float = _seconds(60.0)
+    add: float = _seconds(150.0)
+    delete: float = _seconds(60.0)
+    check: float = _seconds(30.0)
+    undo: float = _seconds(60.0)
+    grace: float = _seconds(2.0)
+
+
+def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, str]:
+    """Build what every plugin's environment holds besides the parameters.
+
+    Args:
+        inherit: Names taken over from this process's environment, where set.
+        environment: What is set on top.
+
+    Raises:
+        ConfigError: a name or a value cannot stand in an environment, or is one of the protocol's.
+    """
+    inherited = {name: os.environ[name] for name in (*inherit, *TRACE) if name in os.environ}
+    for name, value in environment.items():
+        if not name or "=" in name or "\0" in name + value or name.startswith("CNI_"):
+            raise ConfigError(
+                f"{ascii(name)} is not allowed",
+                place="environment",
+                expected="names without '=', not beginning with CNI_, and text without NUL",
+            )
+    merged = {**inherited, **environment}
+    return merged if merged.get("PATH") else {**merged, "PATH": DEFAULT_PATH}

@@ -1,0 +1,163 @@
+"""Deleting what a record describes: the one function behind delete, the undo of an ADD, and the settling of a debt.
+
+Rule 1: reverse order, halting at the first plugin that fails (R34); what is left is owed, durably, and resumes *there*:
+    a plugin that already let go of an address is not asked again once the address may be somebody else's.
+Rule 2: the record goes last.
+Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise CNI_NETNS is empty.
+    A dead path is never passed: sbr creates a regular file there, on which bridge's DEL then fails for good.
+Rule 4: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its addresses may belong
+    to somebody else by now (an intended exception to R17; address plugins release by container ID).
+
+(specification, section 3, "Deleting an attachment")
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import anyio
+import anyio.to_thread
+from attrs import Factory, define, evolve
+
+from acni.engine.chain import Chain
+from acni.engine.engine import Operation
+from acni.errors import AcniError, CleanupIncomplete, HostChanged, InvalidName, StoreError
+from acni.events import Debt, DebtRecorded, DebtSettled
+from acni.host import netns
+from acni.host.host import Host
+from acni.spec.plan import Command, plan
+from acni.store.record import Origin, Owed, Record
+
+# A debt is one durable write of 2 KiB; a disk that takes longer than this is not going to take it.
+STORE_SECONDS: Final = 30.0
+_MAX_CAUSE: Final = 500
+
+
+@define(eq=False)
+class TakeDown:
+    """One deletion under way.
+
+    Attributes:
+        operation: The operation it belongs to.
+        record: What is deleted.
+        origin: What a debt that it leaves is put down to.
+        deleted: The plugins whose DEL succeeded, in the order they ran.
+        debt: What is owed after a failure, once it is recorded.
+        failure: Why it stopped.
+    """
+
+    operation: Operation
+    record: Record
+    origin: Origin
+    deleted: list[str] = Factory(list)
+    debt: Debt | None = None
+    failure: BaseException | None = None
+
+    async def run(self, deadline: float) -> None:
+        """Delete, with all plugins done by ``deadline``.
+
+        Raises:
+            CleanupIncomplete: a plugin failed; what is left is a debt.
+            StoreError: the plugins succeeded, the record cannot be removed.
+        """
+        engine = self.operation.engine
+        owed_before = self.record.debt
+        chain = Chain(
+            operation=self.operation,
+            record=self.record,
+            netns=standing_netns(self.record, engine.host),
+            deadline=deadline,
+        )
+        previous = self.record.result if is_of_this_boot(self.record, engine.host) else None
+        for step in plan(Command.DEL, self.record.network):
+            try:
+                await chain.run(step, previous)
+            except BaseException as error:
+                self.failure = error
+                with anyio.move_on_after(STORE_SECONDS, shield=True):
+                    await self._owe(step.index, error)
+                if isinstance(error, AcniError):
+                    raise self._incomplete(error) from error
+                raise
+            self.deleted.append(step.plugin.type)
+        engine.store.retire(self.record)
+        if owed_before is not None:
+            self.operation.notify(DebtSettled, debt=owed_before)
+
+    async def _owe(self, index: int, error: BaseException) -> None:
+        """Record what is left, beginning at ``index``, durably."""
+        debt = indebted(self.record, index, error, self.origin)
+        try:
+            await anyio.to_thread.run_sync(self.operation.engine.store.write, debt)
+        except StoreError as unrecorded:
+            error.add_note(f"what is owed could not be recorded: {unrecorded}")
+            return
+        self.debt = debt.debt
+        self.operation.notify(DebtRecorded, debt=self.debt)
+
+    def _incomplete(self, error: AcniError) -> CleanupIncomplete:
+        owed = "recorded as owed" if self.debt else "NOT recorded: the state directory cannot be written"
+        return CleanupIncomplete(
+            f"the delete halted at plugin {error.plugin}: {error.message}; the rest is {owed}",
+            plugin=error.plugin,
+            index=error.index,
+            code=error.code,
+            msg=error.msg,
+            details=error.details,
+            stderr=error.stderr,
+            debt=self.debt,
+        )
+
+
+def indebted(record: Record, index: int, error: BaseException, origin: Origin) -> Record:
+    """Make the debt of a record whose deletion stopped at the plugin ``index``."""
+    if record.provenance is None:
+        raise AssertionError("a delete gives every record a provenance before it runs anything")
+    owed = Owed(
+        next=index,
+        cause=_cause(error),
+        origin=record.owed.origin if record.owed else origin,
+        attempts=record.owed.attempts + 1 if record.owed else 1,
+    )
+    return evolve(record, network=record.network.up_to(index), provenance=evolve(record.provenance, owed=owed))
+
+
+def is_of_this_boot(record: Record, host: Host) -> bool:
+    """Tell whether a record was made in this boot; one of another writer counts as such."""
+    return record.provenance is None or record.provenance.boot == host.boot
+
+
+def require_this_host(record: Record, host: Host) -> None:
+    """Refuse a record that was made from another host network namespace of this boot: its links and rules are there.
+
+    Raises:
+        HostChanged: it was.
+    """
+    provenance = record.provenance
+    if provenance is not None and is_of_this_boot(record, host) and provenance.host_netns != host.netns:
+        raise HostChanged(
+            "it was attached from another host network namespace",
+            expected=f"to run in the namespace {provenance.host_netns.kind} {provenance.host_netns.id}",
+            network=record.network.name,
+            container_id=record.container_id,
+            ifname=record.ifname,
+        )
+
+
+def standing_netns(record: Record, host: Host) -> str:
+    """Return the recorded path while the recorded namespace stands behind it, otherwise the empty text."""
+    if not record.netns or not is_of_this_boot(record, host):
+        return ""
+    try:
+        with netns.open(record.netns) as namespace:
+            identity = namespace.identity()
+    except InvalidName:
+        return ""
+    recorded = record.provenance.netns if record.provenance else None
+    is_another = identity == host.netns or (recorded is not None and recorded != identity)
+    return "" if is_another else record.netns
+
+
+def _cause(error: BaseException) -> str:
+    text = f"{type(error).__name__}: {error.message}" if isinstance(error, AcniError) else type(error).__name__
+    return " ".join(text.split())[:_MAX_CAUSE]

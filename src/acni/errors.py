@@ -1,0 +1,283 @@
+"""The error tree, split by who must act.
+
+::
+
+    AcniError
+    ├── InvalidName             the caller: a name, path or argument is not allowed       (exit status 2)
+    ├── ConfigError             whoever wrote the configuration                           (2)
+    ├── VersionUnsupported      no version in common, or a verb the version lacks         (2)
+    ├── PluginNotFound          no executable in the plugin directories                   (2)
+    ├── AttachmentExists        the attachment is there already                           (2)
+    ├── NetnsInUse              the interface name is taken in that namespace             (2)
+    ├── HostChanged             the record belongs to another host network namespace      (2)
+    ├── AttachmentNotFound      no record knows it                                        (3)
+    ├── NetworkNotFound         no configuration has that name                            (3)
+    ├── NetnsChanged            another namespace stands behind the path                  (6)
+    ├── PluginError             something a plugin did
+    │   ├── PluginFailed        it said no: code, msg and details are its own             (1)
+    │   │   ├── CheckFailed     its CHECK found a difference                              (6)
+    │   │   └── TryAgain        code 11                                                   (75)
+    │   ├── PluginProtocolError what it printed is no valid response                      (1)
+    │   ├── PluginNotStarted    the kernel refused to start it                            (1)
+    │   ├── PluginTimeout       it ran out of time                                        (4)
+    │   ├── PluginKilled        a signal that we did not send ended it                    (1)
+    │   ├── PluginOverflow      it printed more than is taken                             (1)
+    │   └── PluginLost          somebody else reaped it: its exit status is unknown       (1)
+    ├── CleanupIncomplete       a delete did not finish and is owed                       (5)
+    ├── StoreError              the state directory cannot be read or written             (1)
+    ├── Busy                    a wait reached its bound                                  (75)
+    └── RuntimeClosed           the runtime was left                                      (1)
+
+An ADD that fails was undone before its error is raised; ``error.rollback`` says what was deleted, and
+``error.debt`` what could not be. An undo's failure never replaces the first error.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, TypedDict
+
+if TYPE_CHECKING:
+    from typing import Self, Unpack
+
+    from acni.events import Debt, RollbackFinished
+
+__all__ = [
+    "AcniError",
+    "AttachmentExists",
+    "AttachmentNotFound",
+    "Busy",
+    "CheckFailed",
+    "CleanupIncomplete",
+    "ConfigError",
+    "HostChanged",
+    "InvalidName",
+    "NetnsChanged",
+    "NetnsInUse",
+    "NetworkNotFound",
+    "PluginError",
+    "PluginFailed",
+    "PluginKilled",
+    "PluginLost",
+    "PluginNotFound",
+    "PluginNotStarted",
+    "PluginOverflow",
+    "PluginProtocolError",
+    "PluginTimeout",
+    "RuntimeClosed",
+    "StoreError",
+    "TryAgain",
+    "VersionUnsupported",
+]
+
+
+class Facts(TypedDict, total=False):
+    """What an error can know. Each is an attribute of the error, None where it is unknown."""
+
+    verb: str | None
+    network: str | None
+    container_id: str | None
+    ifname: str | None
+    plugin: str | None
+    index: int | None
+    code: int | None
+    msg: str | None
+    details: str | None
+    stderr: str | None
+    elapsed: float | None
+    place: str | None
+    expected: str | None
+    rollback: RollbackFinished | None
+    debt: Debt | None
+
+
+class AcniError(Exception):
+    """The root of everything that acni raises on purpose.
+
+    Attributes:
+        message: What happened, without the facts below.
+        verb: The verb of the runtime that was under way: "add", "delete", "check".
+        network: The network's name.
+        container_id: The attachment's container ID.
+        ifname: The attachment's interface name.
+        plugin: The ``type`` of the plugin concerned.
+        index: Its place in the network's ``plugins``, from 0.
+        code: The plugin's error code (specification, section 5, "Error").
+        msg: The plugin's ``msg``.
+        details: The plugin's ``details``.
+        stderr: The last of what the plugin wrote on standard error; may hold secrets.
+        elapsed: Seconds the plugin ran.
+        place: Where in the caller's input: a file with a JSON path, or a parameter's name.
+        expected: What was expected there.
+        rollback: What the undo of a failed ADD did.
+        debt: The delete that is still owed.
+    """
+
+    exit_status: ClassVar[int] = 1
+    retryable: ClassVar[bool] = False
+
+    verb: str | None = None
+    network: str | None = None
+    container_id: str | None = None
+    ifname: str | None = None
+    plugin: str | None = None
+    index: int | None = None
+    code: int | None = None
+    msg: str | None = None
+    details: str | None = None
+    stderr: str | None = None
+    elapsed: float | None = None
+    place: str | None = None
+    expected: str | None = None
+    rollback: RollbackFinished | None = None
+    debt: Debt | None = None
+
+    def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
+        # Only the message goes to args: pickle then calls cls(message) and restores the facts from __dict__.
+        super().__init__(message)
+        self.message = message
+        self.learn(**facts)
+
+    def learn(self, **facts: Unpack[Facts]) -> Self:
+        """Take in facts that were unknown where the error was raised; what is known stays."""
+        for name, value in facts.items():
+            if getattr(self, name) is None:
+                setattr(self, name, value)
+        return self
+
+    def __str__(self) -> str:
+        subject = self._subject()
+        return f"{subject}: {self.message}" if subject else self.message
+
+    def _subject(self) -> str:
+        attachment = f"{self.container_id}/{self.ifname}" if self.container_id else ""
+        where = f"network {self.network}" if self.network else ""
+        plugin = f"plugin {self.plugin}" if self.plugin else ""
+        return ", ".join(word for word in (self.verb, attachment, where, plugin, self.place) if word)
+
+
+class InvalidName(AcniError):
+    """A container ID, network, interface or plugin name, CNI_ARGS or a namespace path is not allowed. Nothing ran."""
+
+    exit_status = 2
+
+
+class ConfigError(AcniError):
+    """A configuration cannot be understood; ``place`` and ``expected`` say where and why. Nothing ran."""
+
+    exit_status = 2
+
+
+class VersionUnsupported(AcniError):
+    """No version of the specification in common, or the version lacks the verb. Nothing ran."""
+
+    exit_status = 2
+
+
+class PluginNotFound(AcniError):
+    """No executable of that type in the plugin directories. On ADD nothing ran; a delete halts there."""
+
+    exit_status = 2
+
+
+class AttachmentExists(AcniError):
+    """The attachment, or another one with the same record name, is there already. Nothing ran."""
+
+    exit_status = 2
+
+
+class NetnsInUse(AcniError):
+    """The interface name is taken in that namespace. Nothing ran."""
+
+    exit_status = 2
+
+
+class HostChanged(AcniError):
+    """The record was made from another host network namespace of this boot. Nothing ran."""
+
+    exit_status = 2
+
+
+class AttachmentNotFound(AcniError):
+    """No record knows the attachment. Nothing ran."""
+
+    exit_status = 3
+
+
+class NetworkNotFound(AcniError):
+    """No configuration has that network name. Nothing ran."""
+
+    exit_status = 3
+
+
+class NetnsChanged(AcniError):
+    """Another network namespace, or none, stands behind the recorded path. Nothing ran."""
+
+    exit_status = 6
+
+
+class PluginError(AcniError):
+    """Something a plugin did. A failed ADD was undone; see ``rollback`` and ``debt``."""
+
+
+class PluginFailed(PluginError):
+    """The plugin exited non-zero; ``code``, ``msg`` and ``details`` are what it said."""
+
+
+class CheckFailed(PluginFailed):
+    """A plugin's CHECK found a difference (specification, section 2, "CHECK")."""
+
+    exit_status = 6
+
+
+class TryAgain(PluginFailed):
+    """The plugin answered code 11, "Try again later" (specification, section 5, "Error")."""
+
+    exit_status = 75
+    retryable = True
+
+
+class PluginProtocolError(PluginError):
+    """What the plugin printed is no valid response."""
+
+
+class PluginNotStarted(PluginError):
+    """The kernel refused to start the executable."""
+
+
+class PluginTimeout(PluginError):
+    """The plugin ran out of time; its process group is gone."""
+
+    exit_status = 4
+
+
+class PluginKilled(PluginError):
+    """A signal that acni did not send ended the plugin; its process group is gone."""
+
+
+class PluginOverflow(PluginError):
+    """The plugin printed more than is taken; its process group is gone."""
+
+
+class PluginLost(PluginError):
+    """Somebody else reaped the plugin: its exit status is unknown, which is never taken for success."""
+
+
+class CleanupIncomplete(AcniError):
+    """A delete did not finish; ``debt`` is recorded and the next delete or add resumes it."""
+
+    exit_status = 5
+
+
+class StoreError(AcniError):
+    """The state directory or a file in it cannot be read or written."""
+
+
+class Busy(AcniError):
+    """A wait for another operation reached its bound. Nothing ran."""
+
+    exit_status = 75
+    retryable = True
+
+
+class RuntimeClosed(AcniError):
+    """The runtime was left: an operation under way was undone or is owed, a new one is refused."""

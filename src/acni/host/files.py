@@ -1,0 +1,44 @@
+"""Opening files that somebody else may have put there: links are not followed, pipes not waited for, sizes bounded."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+
+def read_regular(path: str, *, max_bytes: int, dir_fd: int | None = None, follow: bool = False) -> bytes:
+    """Read a regular file of at most ``max_bytes``.
+
+    Args:
+        path: The file, relative to ``dir_fd`` where that is given.
+        max_bytes: More is refused.
+        dir_fd: An open directory.
+        follow: A symbolic link in the last place is followed (configuration directories are full of them).
+
+    Raises:
+        OSError: it cannot be opened, is no regular file (EINVAL) or is too large (EFBIG). Opening never blocks: a FIFO
+            in the way would otherwise wait for ever.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    fd = os.open(path, flags, dir_fd=dir_fd)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        if status.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
+        return _read_up_to(fd, max_bytes, path)
+    finally:
+        os.close(fd)
+
+
+def _read_up_to(fd: int, max_bytes: int, path: str) -> bytes:
+    chunks: list[bytes] = []
+    taken = 0
+    while chunk := os.read(fd, max_bytes + 1 - taken):
+        chunks.append(chunk)
+        taken += len(chunk)
+        if taken > max_bytes:  # it grew while we read
+            raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
+    return b"".join(chunks)

@@ -1,0 +1,29 @@
+"""Which host this is, as records name it: this boot, and the network namespace that plugins run in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from attrs import frozen
+
+from acni.host import netns
+from acni.host.netns import NetnsIdentity
+
+
+@frozen(kw_only=True)
+class Host:
+    """The host of a runtime.
+
+    Attributes:
+        boot: The kernel's boot ID.
+        netns: The identity of the network namespace in which plugins run.
+    """
+
+    boot: str
+    netns: NetnsIdentity
+
+
+def this_host() -> Host:
+    """Ask the kernel which host this is."""
+    with netns.own() as own:
+        return Host(boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), netns=own.identity())

@@ -1,0 +1,46 @@
+"""The few calls of the C library that Python 3.11 lacks: namespaces and mounts.
+
+CDLL, not PyDLL: these may sleep in the kernel, so the interpreter's lock is given up meanwhile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import Final
+
+CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWNET: Final = 0x40000000
+
+MS_BIND: Final = 4096
+MS_REC: Final = 16384
+MS_PRIVATE: Final = 1 << 18
+MNT_DETACH: Final = 2
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def unshare(flags: int) -> None:
+    """Give the calling thread namespaces of its own (unshare(2))."""
+    _checked(_LIBC.unshare(flags), "unshare")
+
+
+def setns(fd: int, kind: int) -> None:
+    """Move the calling thread into a namespace (setns(2))."""
+    _checked(_LIBC.setns(fd, kind), "setns")
+
+
+def mount(source: str, target: str, filesystem: str = "", flags: int = 0) -> None:
+    """Mount a file system, or bind a path (mount(2))."""
+    _checked(_LIBC.mount(source.encode(), target.encode(), filesystem.encode() or None, flags, None), target)
+
+
+def unmount(target: str, flags: int = 0) -> None:
+    """Unmount a path (umount2(2))."""
+    _checked(_LIBC.umount2(target.encode(), flags), target)
+
+
+def _checked(code: int, what: str) -> None:
+    if code != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)

@@ -1,0 +1,288 @@
+"""Network namespaces: made, opened, identified, entered for a moment, removed.
+
+Rule 1: a namespace's identity is not its inode, which the kernel uses again (5 distinct in 6). It is the kernel's own
+number (NS_GET_ID, Linux 6.18), else the network namespace cookie (Linux 5.12), else device and inode.
+Rule 2: only threads that end ever enter another namespace; no thread of the host program is left in one.
+
+(specification, section 3, "Lifecycle & Ordering": the runtime creates the namespace and cleans it up)
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from attrs import define, frozen
+
+from acni.errors import InvalidName
+from acni.host.libc import CLONE_NEWNET, MNT_DETACH, MS_BIND, mount, setns, unmount, unshare
+from acni.spec.names import parse_netns_path
+
+NAMED: Final = "/run/netns"
+
+_NS_GET_NSTYPE: Final = 0xB703
+_NS_GET_ID: Final = 0x8008B70D  # _IOR(0xb7, 13, __u64), include/uapi/linux/nsfs.h
+_SO_NETNS_COOKIE: Final = 71
+_SIOCGIFINDEX: Final = 0x8933
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCSIFFLAGS: Final = 0x8914
+_IFF_UP: Final = 1
+_EXPECTED: Final = "a network namespace other than the runtime's own"
+
+T = TypeVar("T")
+
+
+@frozen
+class NetnsIdentity:
+    """What tells a network namespace from every other of this boot.
+
+    Attributes:
+        kind: Where the number comes from: "id", "cookie" or "inode".
+        id: The number; for "inode" device and inode.
+    """
+
+    kind: str
+    id: str
+
+
+@define(eq=False)
+class Namespace:
+    """An open network namespace; as a context manager it is closed, and deleted if it was created by name.
+
+    Attributes:
+        path: Where others, plugins for instance, can open it as long as it is open here.
+        fd: Our descriptor; it keeps the namespace alive.
+    """
+
+    path: str
+    fd: int
+    _name: str | None = None
+
+    def identity(self) -> NetnsIdentity:
+        """Ask the kernel for its identity."""
+        try:
+            number = struct.unpack("Q", fcntl.ioctl(self.fd, _NS_GET_ID, bytes(8)))[0]
+        except OSError:
+            return self._older_identity()
+        return NetnsIdentity("id", str(number))
+
+    def has_interface(self, ifname: str) -> bool:
+        """Tell whether an interface of that name exists in it."""
+        return self.call(lambda: _interface_exists(ifname))
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Call a function inside the namespace, in a thread that ends with the call, and wait for it."""
+
+        def inside() -> T:
+            setns(self.fd, CLONE_NEWNET)
+            return function()
+
+        return _in_thread(inside)
+
+    def close(self) -> None:
+        """Close the descriptor; a namespace without a name or a process then ends."""
+        if self.fd >= 0:
+            fd, self.fd = self.fd, -1
+            os.close(fd)
+
+    def _older_identity(self) -> NetnsIdentity:
+        try:
+            return NetnsIdentity("cookie", str(self.call(_cookie)))
+        except OSError:
+            status = os.fstat(self.fd)
+            return NetnsIdentity("inode", f"{status.st_dev}:{status.st_ino}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if self._name is not None:
+            delete(self._name)
+
+
+def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netns.open)
+    """Open a network namespace by path.
+
+    Raises:
+        InvalidName: the path is missing or leads to something that is no network namespace.
+    """
+    parsed = parse_netns_path(path)
+    try:
+        # O_NONBLOCK: a FIFO in the way must not make us wait.
+        fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        raise InvalidName(f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED) from error
+    try:
+        _require_netns(fd, parsed)
+    except BaseException:
+        os.close(fd)
+        raise
+    return Namespace(parsed, fd)
+
+
+def from_pid(pid: int) -> Namespace:
+    """Open the network namespace of a process. Its path leads there as long as the process lives."""
+    return open(f"/proc/{pid}/ns/net")
+
+
+def own() -> Namespace:
+    """Open the calling thread's own network namespace."""
+    return open("/proc/thread-self/ns/net")
+
+
+def anonymous() -> Namespace:
+    """Make a network namespace without a name; it ends when it is closed and nothing runs in it."""
+    fd = _in_thread(_fresh)
+    return Namespace(f"/proc/{os.getpid()}/fd/{fd}", fd)
+
+
+def create(name: str) -> Namespace:
+    """Make a network namespace at ``/run/netns/<name>``, where ``ip netns`` sees it too.
+
+    Raises:
+        InvalidName: the name is no path component, or is taken.
+    """
+    path = _named_path(name)
+    os.makedirs(NAMED, mode=0o755, exist_ok=True)
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    except FileExistsError:
+        raise InvalidName(f"{path} exists", place="netns name", expected="a name that is free") from None
+    try:
+        fd = _in_thread(lambda: _fresh(path))
+    except BaseException:
+        os.unlink(path)
+        raise
+    return Namespace(path, fd, name)
+
+
+def delete(name: str) -> None:
+    """Remove the name of a network namespace; it ends when nothing runs in it.
+
+    Raises:
+        InvalidName: there is none of that name.
+    """
+    path = _named_path(name)
+    try:
+        unmount(path, MNT_DETACH)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):  # EINVAL: a file where nothing is mounted any more
+            raise
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        raise InvalidName(f"{path} does not exist", place="netns name", expected="the name of a namespace") from None
+
+
+def identity(namespace: Namespace | str | os.PathLike[str]) -> NetnsIdentity:
+    """Ask for the identity of a namespace, given open or by path."""
+    if isinstance(namespace, Namespace):
+        return namespace.identity()
+    with open(namespace) as opened:
+        return opened.identity()
+
+
+def run(
+    namespace: Namespace | str | os.PathLike[str], argv: Sequence[str], *, timeout: float
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program inside a namespace and wait for it.
+
+    Args:
+        namespace: The namespace, open or by path.
+        argv: The program and its arguments.
+        timeout: Seconds after which it is killed.
+
+    Returns:
+        The finished process with ``returncode``, ``stdout`` and ``stderr``.
+
+    Raises:
+        subprocess.TimeoutExpired: it was killed.
+    """
+    if not isinstance(namespace, Namespace):
+        with open(namespace) as opened:
+            return run(opened, argv, timeout=timeout)
+    # A child starts in the namespace of the thread that makes it.
+    return namespace.call(
+        lambda: subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+    )
+
+
+def set_up(namespace: Namespace, ifname: str) -> None:
+    """Set an interface of a namespace up."""
+    namespace.call(lambda: _add_flag(ifname, _IFF_UP))
+
+
+def _named_path(name: str) -> str:
+    if not name or "/" in name or "\0" in name or name in (".", ".."):
+        raise InvalidName(f"{ascii(name)[:80]} is not allowed", place="netns name", expected="one path component")
+    return f"{NAMED}/{name}"
+
+
+def _require_netns(fd: int, path: str) -> None:
+    try:
+        kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
+    except OSError:
+        raise InvalidName(f"{path} is no namespace", place="netns", expected=_EXPECTED) from None
+    if kind != CLONE_NEWNET:
+        raise InvalidName(f"{path} is another kind of namespace", place="netns", expected=_EXPECTED)
+
+
+def _fresh(path: str | None = None) -> int:
+    unshare(CLONE_NEWNET)
+    if path is not None:
+        mount("/proc/thread-self/ns/net", path, flags=MS_BIND)
+    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _interface_exists(ifname: str) -> bool:
+    # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left" looks like "no interface".
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            fcntl.ioctl(probe, _SIOCGIFINDEX, ifname.encode().ljust(40, b"\0"))
+        except OSError as error:
+            if error.errno == errno.ENODEV:
+                return False
+            raise
+    return True
+
+
+def _add_flag(ifname: str, flag: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        request = ifname.encode().ljust(40, b"\0")
+        (flags,) = struct.unpack_from("H", fcntl.ioctl(probe, _SIOCGIFFLAGS, request), 16)
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, request[:16] + struct.pack("H", flags | flag).ljust(24, b"\0"))
+
+
+def _cookie() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+        return int(struct.unpack("Q", probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))[0])
+
+
+def _in_thread(function: Callable[[], T]) -> T:
+    """Call a function in a thread that ends with it: whatever namespace it enters, nobody else is in it afterwards."""
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def target() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:  # noqa: BLE001 (handed to the caller, below)
+            failure.append(error)
+
+    thread = threading.Thread(target=target, name="acni-netns")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]

@@ -1,0 +1,23 @@
+"""Network namespaces for callers: ``create``, ``anonymous``, ``open``, ``from_pid``, ``identity``, ``delete``, ``run``.
+
+Plain functions; a :class:`Namespace` is a context manager::
+
+    from acni import netns
+
+    with netns.create("box") as box:
+        netns.run(box, ["true"], timeout=5)
+"""
+
+from acni.host.netns import Namespace, NetnsIdentity, anonymous, create, delete, from_pid, identity, open, run  # noqa: A004
+
+__all__ = [
+    "Namespace",
+    "NetnsIdentity",
+    "anonymous",
+    "create",
+    "delete",
+    "from_pid",
+    "identity",
+    "open",
+    "run",
+]

@@ -1,0 +1,38 @@
+"""The specification as pure functions and frozen values: no I/O, no clock, no event loop.
+
+One module a section of SPEC.md. Importing this package loads neither anyio nor asyncio.
+"""
+
+from acni.spec.attachment import Attachment, AttachmentId
+from acni.spec.configuration import NetworkConfig, PluginConfig, parse_network, parse_plugin, parse_single
+from acni.spec.plan import Command, plan
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+from acni.spec.request import Parameters, build_request
+from acni.spec.response import read_response
+from acni.spec.result import Interface, IpConfig, Result, parse_result
+from acni.spec.versions import SUPPORTED_VERSIONS
+
+__all__ = [
+    "SUPPORTED_VERSIONS",
+    "Attachment",
+    "AttachmentId",
+    "Caps",
+    "Command",
+    "Ending",
+    "Interface",
+    "IpConfig",
+    "NetworkConfig",
+    "Parameters",
+    "Plugin",
+    "PluginConfig",
+    "Request",
+    "Response",
+    "Result",
+    "build_request",
+    "parse_network",
+    "parse_plugin",
+    "parse_result",
+    "parse_single",
+    "plan",
+    "read_response",
+]

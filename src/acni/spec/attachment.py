@@ -1,0 +1,88 @@
+"""Attachments: a container's interface on a network, named and with its arguments.
+
+An attachment is identified by container ID and interface name, over all networks (specification, section 3: "an
+attachment may be uniquely identified by the (CNI_CONTAINERID, CNI_IFNAME) tuple").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from attrs import Factory, field, frozen
+
+from acni.errors import ConfigError
+from acni.spec.jsontext import JsonError, dump
+from acni.spec.names import (
+    ContainerId,
+    IfName,
+    NetnsPath,
+    parse_cni_args,
+    parse_container_id,
+    parse_ifname,
+    parse_netns_path,
+)
+
+
+@frozen
+class AttachmentId:
+    """The identity of an attachment.
+
+    Attributes:
+        container_id: The container's ID.
+        ifname: The interface's name in the container.
+
+    Raises:
+        InvalidName: one of them is not allowed.
+    """
+
+    container_id: ContainerId = field(converter=parse_container_id)
+    ifname: IfName = field(converter=parse_ifname, default="eth0")
+
+    def __str__(self) -> str:
+        return f"{self.container_id}/{self.ifname}"
+
+
+def _capability_texts(capability_args: Mapping[str, Any]) -> Mapping[str, str]:
+    texts = {}
+    for name, value in capability_args.items():
+        try:
+            texts[name] = dump(value)
+        except JsonError as error:
+            raise ConfigError(str(error), place=f"capability_args[{name!r}]", expected="a JSON value") from None
+    return texts
+
+
+@frozen(kw_only=True)
+class Attachment:
+    """What a runtime asks for when it adds a container to a network.
+
+    Attributes:
+        container_id: The container's ID.
+        netns: The absolute path of the container's network namespace.
+        ifname: The interface to create in it.
+        cni_args: The pairs of CNI_ARGS.
+        capability_args: Capability arguments: capability name to JSON value (CONVENTIONS.md, "Dynamic Plugin specific
+            fields"); a plugin gets those it declares.
+        existing: "refuse" an interface of that name that is there already, or "adjust" it: for chains that only change
+            one. ``lo`` always may be there. When it was there, an undo never lets a plugin touch the namespace.
+
+    Raises:
+        InvalidName: a name, the path or CNI_ARGS is not allowed.
+        ConfigError: a capability argument has no JSON form.
+    """
+
+    container_id: ContainerId = field(converter=parse_container_id)
+    netns: NetnsPath = field(converter=parse_netns_path)
+    ifname: IfName = field(converter=parse_ifname, default="eth0")
+    cni_args: Mapping[str, str] = field(converter=parse_cni_args, factory=dict)
+    capability_args: Mapping[str, Any] = field(factory=dict)
+    existing: Literal["refuse", "adjust"] = "refuse"
+    capability_texts: Mapping[str, str] = field(
+        init=False, repr=False, eq=False, default=Factory(lambda self: _capability_texts(self.capability_args), True)
+    )
+
+    @property
+    def id(self) -> AttachmentId:
+        """Its identity."""
+        return AttachmentId(self.container_id, self.ifname)

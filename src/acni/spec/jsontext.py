@@ -1,0 +1,167 @@
+"""JSON that travels untouched: values are read for us, their text is kept for everybody else.
+
+Unknown fields, key order, ``1e2`` and thirty-digit integers pass through configuration, prevResult and record as they
+were written, because what is sent on is spliced from the original text and never dumped again (specification, section 1:
+fields that the runtime does not know are passed "unaltered").
+
+Rule 1: what is read is strict: UTF-8 without a byte order mark, no NaN or Infinity, no number that overflows a float.
+Rule 2: hostile text is refused by counting, before it is parsed: 1 MiB of ``[],[],`` costs 27 MiB and 73 ms otherwise.
+Rule 3: of duplicate keys the last one counts, as in Go's encoding/json, which the plugins use.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple, NoReturn
+
+# The largest real documents (a whereabouts or multus list) have some hundred brackets and commas; 1 MiB of honest text
+# has about this many.
+MAX_STRUCTURE: Final = 65_536
+
+_SPACE: Final = re.compile(r"[ \t\n\r]*")
+
+
+class JsonError(ValueError):
+    """A text is not the JSON that was expected; the border that reads it turns this into an error with a place."""
+
+
+class Member(NamedTuple):
+    """A value in a document: what it says and how it was written."""
+
+    text: str
+    value: Any
+
+
+def decode(raw: bytes) -> str:
+    """Decode UTF-8 strictly; ``json.loads`` would also take UTF-16, UTF-32 and raw surrogates."""
+    try:
+        text = raw.decode("utf-8", "strict")
+    except UnicodeDecodeError as error:
+        raise JsonError(f"not UTF-8 at byte {error.start}") from None
+    if text.startswith("\ufeff"):
+        raise JsonError("starts with a byte order mark")
+    return text
+
+
+def object_members(text: str) -> dict[str, Member]:
+    """Read one JSON object; each member keeps its own text, in the order of the document.
+
+    Raises:
+        JsonError: the text is no JSON object, or more than white space follows it.
+    """
+    _refuse_hostile(text)
+    members, end = _object(text, _skip(text, 0))
+    if _skip(text, end) != len(text):
+        raise JsonError(f"text after the JSON object, at character {end}")
+    return members
+
+
+def array_elements(text: str) -> list[Member]:
+    """Read one JSON array that was part of a document read before; each element keeps its own text."""
+    elements: list[Member] = []
+    at = _skip(text, _expect(text, 0, "["))
+    if text[at : at + 1] == "]":
+        return elements
+    while True:
+        member, at = _value(text, at)
+        elements.append(member)
+        at = _skip(text, at)
+        if text[at : at + 1] == "]":
+            return elements
+        at = _skip(text, _expect(text, at, ","))
+
+
+def first_object(text: str, start: int) -> tuple[dict[str, Any] | None, int]:
+    """Find the next JSON object in mixed text from ``start``: its value and where it ends, or None and the text's end."""
+    while (start := text.find("{", start)) >= 0:
+        try:
+            value, end = _scan(text, start)
+        except JsonError:
+            start += 1
+        else:
+            return value, end
+    return None, len(text)
+
+
+def join(members: Mapping[str, str]) -> str:
+    """Write an object from keys and the text of their values."""
+    return "{" + ",".join(f"{json.dumps(key)}:{text}" for key, text in members.items()) + "}"
+
+
+def dump(value: object) -> str:
+    """Write a value of ours, compactly and in ASCII (a lone surrogate stays an escape).
+
+    Raises:
+        JsonError: the value has no JSON form (NaN, Infinity, a set, …).
+    """
+    try:
+        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise JsonError(f"no JSON value: {error}") from None
+
+
+def _object(text: str, at: int) -> tuple[dict[str, Member], int]:
+    members: dict[str, Member] = {}
+    at = _skip(text, _expect(text, at, "{"))
+    if text[at : at + 1] == "}":
+        return members, at + 1
+    while True:
+        if text[at : at + 1] != '"':
+            raise JsonError(f"expected a key in double quotes at character {at}")
+        key, at = _scan(text, at)
+        at = _skip(text, _expect(text, _skip(text, at), ":"))
+        members[key], at = _value(text, at)
+        at = _skip(text, at)
+        if text[at : at + 1] == "}":
+            return members, at + 1
+        at = _skip(text, _expect(text, at, ","))
+
+
+def _value(text: str, at: int) -> tuple[Member, int]:
+    value, end = _scan(text, at)
+    return Member(text[at:end], value), end
+
+
+def _scan(text: str, at: int) -> tuple[Any, int]:
+    try:
+        return _DECODER.raw_decode(text, at)
+    except json.JSONDecodeError as error:
+        raise JsonError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:  # 100,000 brackets; no ValueError
+        raise JsonError("nested too deeply") from None
+    except ValueError as error:  # an integer of more digits than sys.set_int_max_str_digits allows; a number refused by us
+        raise JsonError(str(error).partition(";")[0]) from None
+
+
+def _skip(text: str, at: int) -> int:
+    match = _SPACE.match(text, at)
+    return match.end() if match else at
+
+
+def _expect(text: str, at: int, character: str) -> int:
+    if text[at : at + 1] != character:
+        found = repr(text[at : at + 20]) if at < len(text) else "the end of the text"
+        raise JsonError(f"expected {character!r} at character {at}, got {found}")
+    return at + 1
+
+
+def _refuse_hostile(text: str) -> None:
+    if text.count("[") + text.count("{") + text.count(",") > MAX_STRUCTURE:
+        raise JsonError(f"more than {MAX_STRUCTURE} brackets and commas")
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"the number {text[:20]} is out of range")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -1,0 +1,141 @@
+"""Names that cannot exist wrongly: each is parsed once, before any path is built from it, on every verb.
+
+Rule 1: ``fullmatch`` always: Python's ``$`` also matches before a trailing newline.
+Rule 2: an interface name is limited in bytes, not characters.
+Rule 3: the file name of a record is checked as a whole (255 bytes) before anything runs.
+
+(specification, section 2, "Parameters"; section 1, "name", "type"; rules R1, R7, R14, R53, R55, R56)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Final, NewType
+
+from acni.errors import InvalidName
+
+ContainerId = NewType("ContainerId", str)
+NetworkName = NewType("NetworkName", str)
+IfName = NewType("IfName", str)
+PluginType = NewType("PluginType", str)
+NetnsPath = NewType("NetnsPath", str)
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
+_NAME_EXPECTED: Final = "a letter or digit, then letters, digits, '_', '.', '-' (ASCII)"
+
+# IFNAMSIZ is 16 with the NUL; '%' is the kernel's name template; 'all' and 'default' are directories of sysctl.
+_IFNAME_FORBIDDEN: Final = re.compile(r"[/:%\s\x00-\x1f\x7f]")
+_IFNAME_RESERVED: Final = frozenset({".", "..", "all", "default"})
+
+# MAX_ARG_STRLEN is 131072 with the NUL; an entry is NAME=VALUE.
+MAX_ENVIRONMENT_ENTRY: Final = 131_071
+MAX_FILE_NAME: Final = 255
+
+
+def parse_container_id(value: object) -> ContainerId:
+    """Parse a container ID (specification, section 2, "CNI_CONTAINERID")."""
+    return ContainerId(_matching("container ID", value))
+
+
+def parse_network_name(value: object) -> NetworkName:
+    """Parse a network's name (specification, section 1, "name")."""
+    return NetworkName(_matching("network name", value))
+
+
+def parse_ifname(value: object) -> IfName:
+    """Parse an interface name: what the kernel takes, and nothing that a path or a sysctl could trip over."""
+    expected = "1 to 15 bytes, no '/', ':', '%', space or control character, not '.', '..', 'all' or 'default'"
+    if not isinstance(value, str) or not value or value in _IFNAME_RESERVED or _IFNAME_FORBIDDEN.search(value):
+        raise _invalid("interface name", value, expected)
+    if len(_encoded("interface name", value, expected)) > 15:
+        raise _invalid("interface name", value, expected)
+    return IfName(value)
+
+
+def parse_plugin_type(value: object) -> PluginType:
+    """Parse a plugin's type: one path component (CVE-2021-20206 was ``../../bin/reboot``)."""
+    expected = "one path component: not empty, no '/' or NUL, not '.' or '..', not beginning with '-'"
+    if not isinstance(value, str) or not value or value in (".", "..") or value.startswith("-"):
+        raise _invalid("plugin type", value, expected)
+    if "/" in value or "\0" in value or len(_encoded("plugin type", value, expected)) > MAX_FILE_NAME:
+        raise _invalid("plugin type", value, expected)
+    return PluginType(value)
+
+
+def parse_netns_path(value: object) -> NetnsPath:
+    """Parse a namespace's path: absolute, because plugins run in ``/``."""
+    expected = "an absolute path without NUL, shorter than 4096 bytes"
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
+        raise _invalid("netns", value, expected)
+    if len(_encoded("netns", value, expected)) >= 4096:
+        raise _invalid("netns", value, expected)
+    return NetnsPath(value)
+
+
+def parse_cni_args(value: object) -> Mapping[str, str]:
+    """Parse the pairs of CNI_ARGS; what would change its meaning, or break the plugins' parser, is refused (R53).
+
+    An error names the key, never the value: values may be secrets.
+    """
+    if not isinstance(value, Mapping):
+        raise _invalid("CNI_ARGS", type(value).__name__, "a mapping of names to values")
+    for key, text in value.items():
+        for part, what, forbidden in ((key, "a name", ";="), (text, f"the value of {key!r}", ";=")):
+            if not isinstance(part, str) or not part or any(c in forbidden or not c.isprintable() for c in part):
+                raise InvalidName(
+                    f"CNI_ARGS: {what} is not allowed",
+                    place="CNI_ARGS",
+                    expected="text without ';', '=' or control characters; put anything else into the configuration's args",
+                )
+    if len(_encoded("CNI_ARGS", "CNI_ARGS=" + cni_args_text(value), "text that UTF-8 can write")) > MAX_ENVIRONMENT_ENTRY:
+        raise InvalidName("CNI_ARGS: too long", place="CNI_ARGS", expected=f"at most {MAX_ENVIRONMENT_ENTRY} bytes in all")
+    return dict(value)
+
+
+def cni_args_text(cni_args: Mapping[str, str]) -> str:
+    """Write CNI_ARGS as the environment has it: ``K=V;K=V``."""
+    return ";".join(f"{key}={text}" for key, text in cni_args.items())
+
+
+def parse_cni_args_text(text: str) -> Mapping[str, str]:
+    """Read ``K=V;K=V`` as the environment variable and cnitool have it; nothing for the empty text."""
+    pairs = [pair.partition("=") for pair in text.split(";")] if text else []
+    if not all(separator for _, separator, _ in pairs):
+        raise InvalidName("CNI_ARGS: a pair has no '='", place="CNI_ARGS", expected="NAME=VALUE pairs separated by ';'")
+    return parse_cni_args({key: value for key, _, value in pairs})
+
+
+def record_name(network: NetworkName, container_id: ContainerId, ifname: IfName) -> str:
+    """Name the record of an attachment as libcni does: ``<network>-<container>-<ifname>``."""
+    name = f"{network}-{container_id}-{ifname}"
+    if len(name.encode()) > MAX_FILE_NAME:
+        raise InvalidName(
+            f"the names are too long together ({len(name.encode())} bytes)",
+            place="network name, container ID, interface name",
+            expected=f"at most {MAX_FILE_NAME - 2} bytes together",
+            network=network,
+            container_id=container_id,
+            ifname=ifname,
+        )
+    return name
+
+
+def _matching(field: str, value: object) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise _invalid(field, value, _NAME_EXPECTED)
+    return value
+
+
+def _encoded(field: str, value: str, expected: str) -> bytes:
+    try:
+        return value.encode("utf-8", "strict")
+    except UnicodeEncodeError:
+        raise _invalid(field, value, expected) from None
+
+
+def _invalid(field: str, value: object, expected: str) -> InvalidName:
+    return InvalidName(f"{ascii(value)[:80]} is not allowed; expected {expected}", place=field, expected=expected)

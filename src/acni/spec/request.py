@@ -1,0 +1,81 @@
+"""The request of a step: the environment and standard input of one plugin run.
+
+The request configuration is spliced from text: the selected version and the network's name, the plugin configuration as
+written, ``runtimeConfig`` where there is one, and the bytes of the previous result.
+
+(specification, section 2, "Parameters"; section 3, "Deriving request configuration from plugin configuration"; rules
+R8, R12, R16, R24, R31, R37 to R40, R49)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from attrs import field, frozen
+
+from acni.spec.configuration import NetworkConfig
+from acni.spec.jsontext import dump, join
+from acni.spec.names import ContainerId, IfName, cni_args_text
+from acni.spec.plan import Command, Step
+from acni.spec.plugin import Request
+
+
+@frozen(kw_only=True)
+class Parameters:
+    """What every plugin of a chain is given alike (R49).
+
+    Attributes:
+        container_id: CNI_CONTAINERID.
+        netns: CNI_NETNS; empty when the namespace is gone.
+        ifname: CNI_IFNAME.
+        cni_args: The pairs of CNI_ARGS.
+        capability_texts: Capability arguments: name to JSON text.
+        plugin_dirs: CNI_PATH.
+        inherited: What else of the environment a plugin sees.
+    """
+
+    container_id: ContainerId
+    netns: str
+    ifname: IfName
+    cni_args: Mapping[str, str] = field(repr=False)
+    capability_texts: Mapping[str, str] = field(repr=False)
+    plugin_dirs: Sequence[str]
+    inherited: Mapping[str, str] = field(repr=False)
+
+
+def build_request(
+    step: Step, network: NetworkConfig, parameters: Parameters, *, previous: str | None = None
+) -> Request:
+    """Build the request of one step.
+
+    Args:
+        step: The step of a plan.
+        network: The network it was planned for.
+        parameters: What the whole chain is given.
+        previous: The text of the previous result; sent where the plan says so.
+    """
+    members = {"cniVersion": dump(network.cni_version), "name": dump(network.name)}
+    runtime_config = {
+        name: text for name, text in parameters.capability_texts.items() if name in step.plugin.capabilities
+    }
+    generated = {}
+    if runtime_config:
+        generated["runtimeConfig"] = join(runtime_config)
+    if previous is not None and step.takes_previous:
+        generated["prevResult"] = previous
+    parts = (join(members)[1:-1], step.plugin.request, join(generated)[1:-1])
+    stdin = "{" + ",".join(part for part in parts if part) + "}"
+    return Request(environment=environment(step.command, parameters), stdin=stdin.encode())
+
+
+def environment(command: Command, parameters: Parameters) -> Mapping[str, str]:
+    """Build the environment of a run: always all six parameters, empty rather than absent (R16)."""
+    return {
+        **parameters.inherited,
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": parameters.container_id,
+        "CNI_NETNS": parameters.netns,
+        "CNI_IFNAME": parameters.ifname,
+        "CNI_ARGS": cni_args_text(parameters.cni_args),
+        "CNI_PATH": ":".join(parameters.plugin_dirs),
+    }

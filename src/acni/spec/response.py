@@ -1,0 +1,132 @@
+"""Reading a response: what a plugin printed and how it exited becomes a result or an error with facts.
+
+Rule 1: the exit status alone decides (R13). With 0, standard output is read for ADD only: Azure's plugin prints a result
+on CHECK, plugins of the 0.1.0 library print one on DEL.
+Rule 2: on failure the last object with a ``code`` or ``msg`` counts, on standard output first: the skeleton of the Go
+plugins prints a result and then an error, and some plugins log before it.
+
+(specification, section 2, "Errors"; section 5, "Error"; rules R13, R43, R45)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Mapping
+from typing import Any, Final
+
+from acni.errors import (
+    CheckFailed,
+    Facts,
+    PluginError,
+    PluginFailed,
+    PluginKilled,
+    PluginLost,
+    PluginNotStarted,
+    PluginOverflow,
+    PluginProtocolError,
+    PluginTimeout,
+    TryAgain,
+)
+from acni.spec.jsontext import first_object
+from acni.spec.plan import Command, Step
+from acni.spec.plugin import Ending, Response
+from acni.spec.result import Result, ResultError, parse_result
+
+TRY_AGAIN: Final = 11
+
+# A plugin's error object is some hundred bytes at the end of its output; the rest are logs.
+_ERROR_TAIL: Final = 64 << 10
+_MAX_OBJECTS: Final = 200
+
+
+def read_response(step: Step, response: Response, cni_version: str) -> Result | None:
+    """Read a response: the result of an ADD, nothing for the other verbs.
+
+    Raises:
+        PluginError: the plugin failed, was ended or broke the protocol; which, is its class.
+    """
+    facts: Facts = {
+        "plugin": step.plugin.type,
+        "index": step.index,
+        "elapsed": response.seconds,
+        "stderr": response.stderr.decode("utf-8", "replace"),
+    }
+    if response.ending is not Ending.EXITED:
+        raise _ended(step, response, facts)
+    if response.status != 0:
+        raise _failed(step, response, facts)
+    if step.command is not Command.ADD:
+        return None
+    try:
+        return parse_result(response.stdout, cni_version)
+    except ResultError as error:
+        raise PluginProtocolError(f"{step.command} printed no valid result: {error}{_head(response)}", **facts) from None
+
+
+def _ended(step: Step, response: Response, facts: Facts) -> PluginError:
+    match response.ending:
+        case Ending.OUT_OF_TIME:
+            return PluginTimeout(f"{step.command} ran out of time after {response.seconds:.1f} s", **facts)
+        case Ending.OVER_CAP:
+            return PluginOverflow(f"{step.command} printed more than is taken", **facts)
+        case Ending.SIGNALLED:
+            return PluginKilled(f"{step.command} was ended by {_signal_name(response.status)}", **facts)
+        case Ending.NOT_STARTED:
+            return PluginNotStarted(f"could not be started: {_error_name(response.status)}", **facts)
+        case _:
+            return PluginLost("its exit status was taken by somebody else in this process", **facts)
+
+
+def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
+    said = _error_object(response.stdout) or _error_object(response.stderr)
+    if said is None:
+        return PluginProtocolError(
+            f"{step.command} exited with status {response.status} and printed no error object{_head(response)}", **facts
+        )
+    code = said.get("code")
+    facts["code"] = code if isinstance(code, int) and not isinstance(code, bool) else None
+    facts["msg"] = _text(said.get("msg"))
+    facts["details"] = _text(said.get("details"))
+    message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
+    message = f"{step.command} failed with code {_text(code) or 'none'}: {message}"
+    if facts["code"] == TRY_AGAIN:
+        return TryAgain(message, **facts)
+    return (CheckFailed if step.command is Command.CHECK else PluginFailed)(message, **facts)
+
+
+def _error_object(output: bytes) -> Mapping[str, Any] | None:
+    text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
+    found, end = None, 0
+    for _ in range(_MAX_OBJECTS):
+        value, end = first_object(text, end)
+        if value is None:
+            break
+        if "code" in value or "msg" in value:
+            found = value
+    return found
+
+
+def _text(value: object) -> str | None:
+    """Read a member of an error loosely: some plugins print the code as text, or no text at all."""
+    if value is None or isinstance(value, (dict, list)):
+        return None
+    return str(value)
+
+
+def _head(response: Response) -> str:
+    """Show how the output begins; standard output is no secret (the result is returned anyway)."""
+    head = response.stdout[:80]
+    return f" (it printed {ascii(head.decode('utf-8', 'replace'))})" if head else " (it printed nothing)"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _error_name(number: int) -> str:
+    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"

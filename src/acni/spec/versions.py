@@ -1,0 +1,60 @@
+"""The versions of the specification, and which of those a configuration offers is used.
+
+Rule 1: exactly the seven released versions count; no version at all means 0.1.0.
+Rule 2: well-formed versions that we do not know are skipped, malformed ones are an error (R9).
+Rule 3: the highest that is left is selected; nothing left is an error that names what was offered.
+
+(specification, section 1, "Version considerations")
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from acni.errors import ConfigError, VersionUnsupported
+
+SUPPORTED_VERSIONS: Final = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+# Versions whose results have the same shape: between these, writing another number is the whole conversion.
+RESULT_SHAPES: Final = (("0.1.0", "0.2.0"), ("0.3.0", "0.3.1", "0.4.0"), ("1.0.0", "1.1.0"))
+
+_VERSION: Final = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.\-]+)?")
+
+
+def is_at_least(version: str, minimum: str) -> bool:
+    """Tell whether a supported version is not older than another supported one."""
+    return SUPPORTED_VERSIONS.index(version) >= SUPPORTED_VERSIONS.index(minimum)
+
+
+def have_same_shape(one: str, other: str) -> bool:
+    """Tell whether results of two supported versions have the same shape."""
+    return any(one in shape and other in shape for shape in RESULT_SHAPES)
+
+
+def select_version(offered: Iterable[str], place: str) -> str:
+    """Select the highest supported version of those that a configuration offers.
+
+    Args:
+        offered: ``cniVersion`` and ``cniVersions`` together; empty texts count as absent.
+        place: Where they stand, for the errors.
+
+    Raises:
+        ConfigError: one of them is no version.
+        VersionUnsupported: none of them is supported.
+    """
+    named = [version for version in offered if version]
+    for version in named:
+        if not _VERSION.fullmatch(version):
+            raise ConfigError(f"{ascii(version)[:40]} is no version", place=place, expected="a version such as 1.0.0")
+    if not named:
+        return SUPPORTED_VERSIONS[0]
+    known = [version for version in named if version in SUPPORTED_VERSIONS]
+    if not known:
+        raise VersionUnsupported(
+            f"no supported version among {', '.join(named)}; supported are {', '.join(SUPPORTED_VERSIONS)}",
+            place=place,
+            expected="one of " + ", ".join(SUPPORTED_VERSIONS),
+        )
+    return max(known, key=SUPPORTED_VERSIONS.index)

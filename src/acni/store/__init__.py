@@ -1,0 +1,1 @@
+"""What acni remembers: a record for each attachment, in libcni's place and format, and the deletes still owed."""

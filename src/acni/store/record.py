@@ -1,0 +1,347 @@
+"""Records: the format of one attachment on disk, libcni's ``cniCacheV1`` with one key more.
+
+Rule 1: libcni, CRI-O and containerd read the same file, so their keys mean what they mean there; all that is ours is
+    under ``"acni"``, which they ignore (Go folds the case of keys: ours must not fold to one of theirs).
+Rule 2: a record read back is input: it passes the checks of a caller's names, and its content must agree with its file
+    name, since two attachments can map to one name (``a-b`` + ``c``, ``a`` + ``b-c``).
+Rule 3: ``config`` is the effective list; in a debt it is the list up to the plugin that is owed, so that a DEL by libcni
+    begins where ours halted.
+
+(specification, section 3, "Adding an attachment": "the runtime must store the result ... persistently")
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from attrs import field, frozen
+
+from acni.errors import AcniError, StoreError
+from acni.events import Debt
+from acni.host.netns import NetnsIdentity
+from acni.spec.attachment import AttachmentId
+from acni.spec.configuration import NetworkConfig, parse_network, parse_single
+from acni.spec.jsontext import JsonError, Member, decode, dump, join, object_members
+from acni.spec.names import (
+    ContainerId,
+    IfName,
+    parse_cni_args,
+    parse_container_id,
+    parse_ifname,
+    parse_network_name,
+    parse_plugin_type,
+    record_name,
+)
+from acni.spec.plugin import Plugin
+
+KIND: Final = "cniCacheV1"
+FORMAT: Final = 1
+
+Origin = Literal["add", "delete", "caller"]
+
+
+@frozen(kw_only=True)
+class Owed:
+    """What makes a record a debt.
+
+    Attributes:
+        next: The place in ``plugins`` of the plugin whose DEL is owed next; the ones before it follow.
+        cause: Why, in one line.
+        origin: The operation that left it: an add's undo, a delete, or a delete of what no record knew ("caller").
+        attempts: How often it was tried.
+    """
+
+    next: int
+    cause: str
+    origin: Origin
+    attempts: int
+
+
+@frozen(kw_only=True)
+class Provenance:
+    """What acni adds to a record, under the key ``"acni"``.
+
+    Attributes:
+        operation: The random ID of the ADD, in hexadecimal; the attachment's for life.
+        boot: The boot ID of the ADD.
+        netns: The identity of the container's namespace, where it was known.
+        host_netns: The identity of the namespace in which the plugins ran.
+        plugin_dirs: The plugin directories of the ADD.
+        plugins: The plugins as they were found.
+        sequence: Orders the attachments of one boot (nanoseconds since boot).
+        added_at: The wall-clock time of the ADD (RFC 3339), for display only.
+        owed: What is owed, when the record is a debt.
+    """
+
+    operation: str
+    boot: str
+    netns: NetnsIdentity | None
+    host_netns: NetnsIdentity
+    plugin_dirs: tuple[str, ...]
+    plugins: tuple[Plugin, ...]
+    sequence: int
+    added_at: str
+    owed: Owed | None = None
+
+
+@frozen(kw_only=True)
+class Record:
+    """One attachment as the store holds it.
+
+    Attributes:
+        container_id: The container's ID.
+        ifname: The interface's name.
+        network: The effective network configuration.
+        netns: The path of the namespace; empty where there was none.
+        cni_args: The pairs of CNI_ARGS.
+        capability_texts: Capability arguments: name to JSON text.
+        result: The text of the final result; in the record of an unfinished add the last good one, or None.
+        provenance: What acni adds; None in the record of another writer.
+    """
+
+    container_id: ContainerId
+    ifname: IfName
+    network: NetworkConfig
+    netns: str
+    cni_args: Mapping[str, str] = field(repr=False)
+    capability_texts: Mapping[str, str] = field(repr=False)
+    result: str | None = field(repr=False)
+    provenance: Provenance | None
+
+    @property
+    def id(self) -> AttachmentId:
+        """The attachment's identity."""
+        return AttachmentId(self.container_id, self.ifname)
+
+    @property
+    def name(self) -> str:
+        """The record's file name."""
+        return record_name(self.network.name, self.container_id, self.ifname)
+
+    @property
+    def owed(self) -> Owed | None:
+        """What is owed, when the record is a debt."""
+        return self.provenance.owed if self.provenance else None
+
+    @property
+    def debt(self) -> Debt | None:
+        """What is owed, as callers see it."""
+        if self.owed is None:
+            return None
+        return Debt(
+            network=self.network.name,
+            container_id=self.container_id,
+            ifname=self.ifname,
+            plugin=self.network.plugins[self.owed.next].type,
+            cause=self.owed.cause,
+        )
+
+
+def write_record(record: Record) -> bytes:
+    """Write a record as it stands on disk."""
+    members = {
+        "kind": dump(KIND),
+        "containerId": dump(record.container_id),
+        "config": dump(base64.b64encode(record.network.effective().encode()).decode()),
+        "ifName": dump(record.ifname),
+        "networkName": dump(record.network.name),
+        "netns": dump(record.netns),
+        "cniArgs": dump([list(pair) for pair in record.cni_args.items()]),
+        "capabilityArgs": join(record.capability_texts),
+    }
+    if record.result is not None:
+        members["result"] = record.result
+    if record.provenance is not None:
+        members["acni"] = dump(_provenance_document(record.provenance))
+    return join(members).encode()
+
+
+def read_record(name: str, raw: bytes) -> Record:
+    """Read a record from the bytes of the file of that name.
+
+    Raises:
+        StoreError: it is no record, or the record of another attachment; says what was expected where.
+    """
+    try:
+        members = object_members(decode(raw))
+        record = _record(members)
+    except JsonError as error:
+        raise _bad(name, f"no JSON object: {error}") from None
+    except _Mismatch as error:
+        raise _bad(name, str(error)) from None
+    except AcniError as error:
+        raise _bad(name, str(error)) from error
+    if record.name != name:
+        raise _bad(name, f"it is the record {record.name}")
+    return record
+
+
+class _Mismatch(ValueError):
+    """A member is missing or of another type."""
+
+
+def _bad(name: str, why: str) -> StoreError:
+    return StoreError(f"is no record: {why}", place=f"results/{name}", expected=f"a {KIND} record of that name")
+
+
+def _record(members: Mapping[str, Member]) -> Record:
+    values = {key: member.value for key, member in members.items()}
+    if values.get("kind") != KIND:
+        raise _Mismatch(f"expected {KIND!r} at $.kind")
+    network = _network(_text(values, "config"))
+    if parse_network_name(_text(values, "networkName")) != network.name:
+        raise _Mismatch("$.networkName is not the name in $.config")
+    ours = values.get("acni")
+    provenance = None if ours is None else _provenance(_mapping(values, "acni"))
+    if provenance and provenance.owed and not 0 <= provenance.owed.next < len(network.plugins):
+        raise _Mismatch("$.acni.next is no place in the configuration's plugins")
+    return Record(
+        container_id=parse_container_id(_text(values, "containerId")),
+        ifname=parse_ifname(_text(values, "ifName")),
+        network=network,
+        netns=_text(values, "netns") if "netns" in values else "",
+        cni_args=_cni_args(values.get("cniArgs")),
+        capability_texts=_capability_texts(members.get("capabilityArgs")),
+        result=members["result"].text if values.get("result") is not None else None,
+        provenance=provenance,
+    )
+
+
+def _network(config: str) -> NetworkConfig:
+    try:
+        raw = base64.b64decode(config, validate=True)
+    except binascii.Error:
+        raise _Mismatch("expected base64 at $.config") from None
+    # libcni's AddNetwork (one plugin, no list) records the plugin's own bytes.
+    return parse_network(raw) if b'"plugins"' in raw else parse_single(raw)
+
+
+def _cni_args(value: Any) -> Mapping[str, str]:
+    pairs = [] if value is None else value
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise _Mismatch("expected a list of pairs at $.cniArgs")
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise _Mismatch("expected pairs of text at $.cniArgs")
+    return parse_cni_args({key: text for key, text in pairs})
+
+
+def _capability_texts(member: Member | None) -> Mapping[str, str]:
+    if member is None or member.value is None:
+        return {}
+    if not isinstance(member.value, dict):
+        raise _Mismatch("expected an object at $.capabilityArgs")
+    return {key: argument.text for key, argument in object_members(member.text).items()}
+
+
+def _provenance_document(provenance: Provenance) -> dict[str, object]:
+    document: dict[str, object] = {
+        "format": FORMAT,
+        "state": "debt" if provenance.owed else "attached",
+        "operation": provenance.operation,
+        "boot": provenance.boot,
+        "netns": _identity_document(provenance.netns) if provenance.netns else None,
+        "host_netns": _identity_document(provenance.host_netns),
+        "plugin_dirs": list(provenance.plugin_dirs),
+        "plugins": [
+            {"type": plugin.type, "path": plugin.path, "identity": plugin.identity, "runner": plugin.runner}
+            for plugin in provenance.plugins
+        ],
+        "sequence": provenance.sequence,
+        "added_at": provenance.added_at,
+    }
+    if provenance.owed is not None:
+        owed = provenance.owed
+        document |= {"next": owed.next, "cause": owed.cause, "origin": owed.origin, "attempts": owed.attempts}
+    return document
+
+
+def _provenance(values: Mapping[str, Any]) -> Provenance:
+    if _number(values, "format") != FORMAT:
+        raise _Mismatch(f"expected {FORMAT} at $.acni.format: it was written by another version of acni")
+    netns = values.get("netns")
+    return Provenance(
+        operation=_text(values, "operation"),
+        boot=_text(values, "boot"),
+        netns=None if netns is None else _identity(_mapping(values, "netns")),
+        host_netns=_identity(_mapping(values, "host_netns")),
+        plugin_dirs=tuple(_texts(values, "plugin_dirs")),
+        plugins=tuple(_plugin(entry) for entry in _list(values, "plugins")),
+        sequence=_number(values, "sequence"),
+        added_at=_text(values, "added_at"),
+        owed=_owed(values),
+    )
+
+
+def _owed(values: Mapping[str, Any]) -> Owed | None:
+    match values.get("state"):
+        case "attached":
+            return None
+        case "debt":
+            origin = values.get("origin")
+            if origin not in ("add", "delete", "caller"):
+                raise _Mismatch("expected 'add', 'delete' or 'caller' at $.acni.origin")
+            return Owed(
+                next=_number(values, "next"),
+                cause=_text(values, "cause"),
+                origin=origin,
+                attempts=_number(values, "attempts"),
+            )
+        case _:
+            raise _Mismatch("expected 'attached' or 'debt' at $.acni.state")
+
+
+def _plugin(entry: Any) -> Plugin:
+    if not isinstance(entry, dict):
+        raise _Mismatch("expected objects at $.acni.plugins")
+    return Plugin(
+        type=parse_plugin_type(_text(entry, "type")),
+        path=_text(entry, "path"),
+        identity=_text(entry, "identity"),
+        runner=_text(entry, "runner"),
+    )
+
+
+def _identity_document(identity: NetnsIdentity) -> dict[str, str]:
+    return {"kind": identity.kind, "id": identity.id}
+
+
+def _identity(values: Mapping[str, Any]) -> NetnsIdentity:
+    return NetnsIdentity(_text(values, "kind"), _text(values, "id"))
+
+
+def _text(values: Mapping[str, Any], key: str) -> str:
+    value = values.get(key)
+    if not isinstance(value, str):
+        raise _Mismatch(f"expected text at {key}")
+    return value
+
+
+def _number(values: Mapping[str, Any], key: str) -> int:
+    value = values.get(key)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Mismatch(f"expected a number at {key}")
+    return value
+
+
+def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = values.get(key)
+    if not isinstance(value, dict):
+        raise _Mismatch(f"expected an object at {key}")
+    return value
+
+
+def _list(values: Mapping[str, Any], key: str) -> list[Any]:
+    value = values.get(key)
+    if not isinstance(value, list):
+        raise _Mismatch(f"expected a list at {key}")
+    return value
+
+
+def _texts(values: Mapping[str, Any], key: str) -> list[str]:
+    texts = _list(values, key)
+    if not all(isinstance(text, str) for text in texts):
+        raise _Mismatch(f"expected text at {key}")
+    return texts
