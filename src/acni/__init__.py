@@ -1,6 +1,7 @@
 """acni: attach containers to CNI networks from Python, on asyncio and trio.
 
-The public names are loaded when they are first asked for: ``import acni`` and ``acni --help`` stay cheap.
+The public names are loaded when they are first asked for: ``import acni`` and ``acni --help`` stay
+    cheap.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 ::
 
     AcniError
-    ├── InvalidName             the caller: a name, path or argument is not allowed       (exit status 2)
-    ├── ConfigError             whoever wrote the configuration                           (2)
-    ├── VersionUnsupported      no version in common, or a verb the version lacks         (2)
+    ├── InvalidName             the caller: a name, path or argument is not allowed       (exit
+    status 2) ├── ConfigError             whoever wrote the configuration
+    (2) ├── VersionUnsupported      no version in common, or a verb the version lacks         (2)
     ├── PluginNotFound          no executable in the plugin directories                   (2)
     ├── AttachmentExists        the attachment is there already                           (2)
     ├── NetnsInUse              the interface name is taken in that namespace             (2)
@@ -28,8 +28,8 @@
     ├── Busy                    a wait reached its bound                                  (75)
     └── RuntimeClosed           the runtime was left                                      (1)
 
-An ADD that fails was undone before its error is raised; ``error.rollback`` says what was deleted, and
-``error.debt`` what could not be. An undo's failure never replaces the first error.
+An ADD that fails was undone before its error is raised; ``error.rollback`` says what was deleted,
+and ``error.debt`` what could not be. An undo's failure never replaces the first error.
 """
 
 from __future__ import annotations
@@ -132,7 +132,8 @@ class AcniError(Exception):
     debt: Debt | None = None
 
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
-        # Only the message goes to args: pickle then calls cls(message) and restores the facts from __dict__.
+        # Only the message goes to args: pickle then calls cls(message) and restores the facts from
+        # __dict__.
         super().__init__(message)
         self.message = message
         self.learn(**facts)
@@ -152,17 +153,23 @@ class AcniError(Exception):
         attachment = f"{self.container_id}/{self.ifname}" if self.container_id else ""
         where = f"network {self.network}" if self.network else ""
         plugin = f"plugin {self.plugin}" if self.plugin else ""
-        return ", ".join(word for word in (self.verb, attachment, where, plugin, self.place) if word)
+        return ", ".join(
+            word for word in (self.verb, attachment, where, plugin, self.place) if word
+        )
 
 
 class InvalidName(AcniError):
-    """A container ID, network, interface or plugin name, CNI_ARGS or a namespace path is not allowed. Nothing ran."""
+    """A container ID, network, interface or plugin name, CNI_ARGS or a namespace path is not
+    allowed. Nothing ran.
+    """
 
     exit_status = 2
 
 
 class ConfigError(AcniError):
-    """A configuration cannot be understood; ``place`` and ``expected`` say where and why. Nothing ran."""
+    """A configuration cannot be understood; ``place`` and ``expected`` say where and why. Nothing
+    ran.
+    """
 
     exit_status = 2
 
@@ -174,7 +181,9 @@ class VersionUnsupported(AcniError):
 
 
 class PluginNotFound(AcniError):
-    """No executable of that type in the plugin directories. On ADD nothing ran; a delete halts there."""
+    """No executable of that type in the plugin directories. On ADD nothing ran; a delete halts
+    there.
+    """
 
     exit_status = 2
 
@@ -259,7 +268,9 @@ class PluginOverflow(PluginError):
 
 
 class PluginLost(PluginError):
-    """Somebody else reaped the plugin: its exit status is unknown, which is never taken for success."""
+    """Somebody else reaped the plugin: its exit status is unknown, which is never taken for
+    success.
+    """
 
 
 class CleanupIncomplete(AcniError):

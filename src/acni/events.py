@@ -1,7 +1,8 @@
 """The frozen values that a runtime tells its observers.
 
-An event names the operation (verb, network, container ID, interface name) and carries ``at``, a monotonic time in
-seconds. No event holds CNI_ARGS, ``args``, capability arguments or what a plugin wrote on standard error.
+An event names the operation (verb, network, container ID, interface name) and carries ``at``, a
+monotonic time in seconds. No event holds CNI_ARGS, ``args``, capability arguments or what a plugin
+wrote on standard error.
 """
 
 from __future__ import annotations

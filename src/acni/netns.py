@@ -1,4 +1,5 @@
-"""Network namespaces for callers: ``create``, ``anonymous``, ``open``, ``from_pid``, ``identity``, ``delete``, ``run``.
+"""Network namespaces for callers: ``create``, ``anonymous``, ``open``, ``from_pid``, ``identity``,
+``delete``, ``run``.
 
 Plain functions; a :class:`Namespace` is a context manager::
 
@@ -8,7 +9,17 @@ Plain functions; a :class:`Namespace` is a context manager::
         netns.run(box, ["true"], timeout=5)
 """
 
-from acni.host.netns import Namespace, NetnsIdentity, anonymous, create, delete, from_pid, identity, open, run  # noqa: A004
+from acni.host.netns import (
+    Namespace,
+    NetnsIdentity,
+    anonymous,
+    create,
+    delete,
+    from_pid,
+    identity,
+    open,  # noqa: A004 (read as netns.open)
+    run,
+)
 
 __all__ = [
     "Namespace",

@@ -1,7 +1,7 @@
 """The ``acni`` command: cnitool's language, and on from there.
 
-Data goes to standard output, everything else to standard error. What a verb needs is imported when it is called:
-``acni --help`` loads neither anyio nor attrs.
+Data goes to standard output, everything else to standard error. What a verb needs is imported when
+it is called: ``acni --help`` loads neither anyio nor attrs.
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments; by default the process's own.
 
     Returns:
-        0 done; 1 failed, nothing owed; 2 refused before anything ran; 3 not found; 4 out of time; 5 cleanup is owed;
-        6 check found a difference; 75 try again later; 130 and 143 ended by SIGINT and SIGTERM, after the undo.
+        0 done; 1 failed, nothing owed; 2 refused before anything ran; 3 not found; 4 out of time; 5
+        cleanup is owed; 6 check found a difference; 75 try again later; 130 and 143 ended by SIGINT
+        and SIGTERM, after the undo.
     """
     arguments = build_parser().parse_args(argv)
     try:
         status: int = arguments.verb(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone; Python would complain again at exit
+    except (
+        BrokenPipeError
+    ):  # the reader of our output has gone; Python would complain again at exit
         sys.stdout = None
         return 141
     return status

@@ -18,7 +18,13 @@ from acni.engine.settings import Timeouts
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, InvalidName
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import parse_cni_args, parse_cni_args_text, parse_netns_path, parse_network_name
+from acni.spec.jsontext import is_object
+from acni.spec.names import (
+    parse_cni_args,
+    parse_cni_args_text,
+    parse_netns_path,
+    parse_network_name,
+)
 
 
 def add(arguments: argparse.Namespace) -> int:
@@ -95,7 +101,9 @@ def _open(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Runtime]
         conf_dir=getattr(arguments, "conf_dir", ""),
         plugin_dirs=arguments.plugin_dirs or arguments.plugin_dirs_default,
         timeouts=timeouts,
-        observers=(step_printer(lambda line: print(line, file=sys.stderr)),) if arguments.verbose else (),
+        observers=(step_printer(lambda line: print(line, file=sys.stderr)),)
+        if arguments.verbose
+        else (),
     )
 
 
@@ -114,11 +122,17 @@ def _attachment(arguments: argparse.Namespace) -> Attachment:
 
 
 def _container_id(arguments: argparse.Namespace) -> str:
-    """Return the container's ID; by default the one that cnitool makes, so that both meet in one state directory."""
+    """Return the container's ID; by default the one that cnitool makes, so that both meet in one
+    state directory.
+    """
     if arguments.container_id is not None:
         return str(arguments.container_id)
     if not arguments.netns:
-        raise InvalidName("none was given", place="--container-id", expected="a container ID, or a namespace to make one from")
+        raise InvalidName(
+            "none was given",
+            place="--container-id",
+            expected="a container ID, or a namespace to make one from",
+        )
     path = parse_netns_path(os.path.abspath(arguments.netns))
     return "cnitool-" + hashlib.sha512(path.encode()).digest()[:10].hex()
 
@@ -135,15 +149,17 @@ def _capability_args(pairs: list[str]) -> Mapping[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator or not name:
-            raise ConfigError(f"{ascii(name)} has no value", place="--cap", expected="NAME=JSON")
+            raise ConfigError(f"{name!a} has no value", place="--cap", expected="NAME=JSON")
         merged[name] = _json(text, f"--cap {name}")
     return merged
 
 
 def _object(text: str, place: str) -> dict[str, Any]:
     value = _json(text, place)
-    if not isinstance(value, dict):
-        raise ConfigError("not an object", place=place, expected="a JSON object: capability name to argument")
+    if not is_object(value):
+        raise ConfigError(
+            "not an object", place=place, expected="a JSON object: capability name to argument"
+        )
     return value
 
 

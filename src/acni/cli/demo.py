@@ -1,4 +1,5 @@
-"""``acni demo``: two pods get addresses from the reference plugins, talk to each other and leave nothing behind.
+"""``acni demo``: two pods get addresses from the reference plugins, talk to each other and leave
+nothing behind.
 
 It builds a private host for itself and never touches the machine's network.
 """
@@ -59,7 +60,7 @@ def demo(arguments: argparse.Namespace) -> int:
         enter_private_host()
     except AcniError as error:
         return report_error(error, output="human", quiet=False, verbose=False)
-    say("a private host: network and mount namespaces of its own; the machine's network is not touched")
+    say("a private host, namespaces of its own: the machine's network is not touched")
     with tempfile.TemporaryDirectory(prefix="acni-demo-") as state_dir:
         return run_cancellable(lambda: _show(state_dir, directories))
 
@@ -73,8 +74,10 @@ async def _show(state_dir: str, directories: tuple[str, ...]) -> int:
     network = parse_network(_CONFIGURATION)
     observers = (step_printer(lambda line: say(f"    {line}")),)
     try:
-        async with open_runtime(state_dir=state_dir, plugin_dirs=directories, observers=observers) as runtime:
-            say("\na first pod comes and goes: bridge, static chains and bookkeeping files stay, as the plugins mean it")
+        async with open_runtime(
+            state_dir=state_dir, plugin_dirs=directories, observers=observers
+        ) as runtime:
+            say("\na first pod comes and goes: the plugins keep the bridge and their static chains")
             await _come_and_go(runtime, network)
             before = look_for_leftovers()
             with netns.create("pod-a") as a, netns.create("pod-b") as b:
@@ -110,7 +113,9 @@ class _Pod:
     def attachment(self) -> Attachment:
         ports = [{"hostPort": self.port, "containerPort": 80, "protocol": "tcp"}]
         return Attachment(
-            container_id=self.name, netns=self.namespace.path, capability_args={"portMappings": ports}
+            container_id=self.name,
+            netns=self.namespace.path,
+            capability_args={"portMappings": ports},
         )
 
 
@@ -145,7 +150,8 @@ def _show_records(state_dir: str) -> None:
     records = Records.look(state_dir)
     say("\nthe records, as acni ls has them")
     for row in list_records(records, this_host()):
-        say(f"  {row.state}  {row.container_id}/{row.ifname}  {row.network}  {', '.join(row.addresses)}  netns {row.netns}")
+        attachment = f"{row.container_id}/{row.ifname}"
+        say(f"  {row.state}  {attachment}  {row.network}  {', '.join(row.addresses)}")
     records.close()
 
 
@@ -153,7 +159,7 @@ def _conclude(left: list[str]) -> int:
     if left:
         print("\n".join(["demo: something is left:", *left]), file=sys.stderr)
         return DemoFailed.exit_status
-    say("\nnothing is left: links, namespaces, rules and leases are as they were after the first pod")
+    say("\nnothing is left: links, namespaces, rules and leases are as after the first pod")
     return 0
 
 
@@ -163,7 +169,7 @@ def _require_tools(directories: tuple[str, ...]) -> None:
     Raises:
         PluginNotFound: plugins or iptables are.
     """
-    missing = []
+    missing: list[str] = []
     for plugin in _PLUGINS:
         try:
             find_executable(PluginType(plugin), directories)
@@ -176,11 +182,14 @@ def _require_tools(directories: tuple[str, ...]) -> None:
 
 
 def ping(address: str) -> float | None:
-    """Send one ICMP echo request from the calling thread's namespace; seconds until the answer, or None.
+    """Send one ICMP echo request from the calling thread's namespace; seconds until the answer, or
+    None.
 
     A socket of our own: a fresh Debian has no ``ping``.
     """
-    with socket.socket(socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP) as icmp:
+    with socket.socket(
+        socket.AF_INET, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.IPPROTO_ICMP
+    ) as icmp:
         identifier = os.getpid() & 0xFFFF
         started = time.monotonic()
         icmp.sendto(_echo_request(identifier), (address, 0))
@@ -205,7 +214,7 @@ def _echo_request(identifier: int) -> bytes:
 def _checksum(data: bytes) -> int:
     """Compute the Internet checksum (RFC 1071)."""
     padded = data + b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    total: int = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return total ^ 0xFFFF

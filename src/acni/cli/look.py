@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,13 +16,15 @@ from acni.cli.report import report_error
 from acni.engine.listing import Listed, list_records
 from acni.errors import AcniError, AttachmentNotFound
 from acni.host.host import this_host
-from acni.spec.jsontext import dump, join, object_members
+from acni.spec.jsontext import dump, is_array, is_object, join, object_members
 from acni.spec.names import parse_container_id, parse_ifname
 from acni.store.record import Record, write_record
 from acni.store.state import Records
 
 # A key that looks like a secret's; its value is not printed unless asked for.
-_SECRET: Final = re.compile(r"pass(word|wd|phrase)?$|secret|token|credential|(api|private|access)_?key|^auth", re.IGNORECASE)
+_SECRET: Final = re.compile(
+    r"pass(word|wd|phrase)?$|secret|token|credential|(api|private|access)_?key|^auth", re.IGNORECASE
+)
 _HIDDEN: Final = "(hidden; --show-secrets)"
 
 
@@ -59,8 +61,12 @@ def inspect(arguments: argparse.Namespace) -> int:
 
 
 def _document(record: Record, *, show_secrets: bool) -> str:
-    """Write a record as it stands on disk, its configuration as JSON instead of base64; texts stay as written."""
-    members = {key: member.text for key, member in object_members(write_record(record).decode()).items()}
+    """Write a record as it stands on disk, its configuration as JSON instead of base64; texts stay
+    as written.
+    """
+    members = {
+        key: member.text for key, member in object_members(write_record(record).decode()).items()
+    }
     members["config"] = record.network.effective()
     if show_secrets:
         return join(members)
@@ -76,15 +82,17 @@ def _without_secrets(text: str) -> str:
 
 
 def _hide(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _HIDDEN if _SECRET.search(key) else _hide(inner) for key, inner in value.items()}
-    if isinstance(value, list):
+    if is_object(value):
+        return {
+            key: _HIDDEN if _SECRET.search(key) else _hide(inner) for key, inner in value.items()
+        }
+    if is_array(value):
         return [_hide(inner) for inner in value]
     return value
 
 
 @contextmanager
-def _records(arguments: argparse.Namespace) -> Iterator[Records]:
+def _records(arguments: argparse.Namespace) -> Generator[Records]:
     records = Records.look(os.path.abspath(arguments.state_dir))
     try:
         yield records
@@ -93,7 +101,9 @@ def _records(arguments: argparse.Namespace) -> Iterator[Records]:
 
 
 def _fail(error: AcniError, arguments: argparse.Namespace) -> int:
-    return report_error(error, output=arguments.output, quiet=arguments.quiet, verbose=arguments.verbose)
+    return report_error(
+        error, output=arguments.output, quiet=arguments.quiet, verbose=arguments.verbose
+    )
 
 
 def _print_documents(documents: Sequence[Mapping[str, Any]], output: str) -> None:
@@ -108,10 +118,21 @@ def _table(rows: Sequence[Listed]) -> Iterator[str]:
     cells = [heading, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(heading))]
     for line in cells:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        yield "  ".join(
+            cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+        ).rstrip()
 
 
 def _cells(row: Listed) -> tuple[str, ...]:
     addresses = ",".join(row.addresses)
-    cells = (row.state, row.container_id, row.ifname, row.network, addresses, row.netns, row.since, row.reason)
+    cells = (
+        row.state,
+        row.container_id,
+        row.ifname,
+        row.network,
+        addresses,
+        row.netns,
+        row.since,
+        row.reason,
+    )
     return tuple(cell if cell.isprintable() else ascii(cell) for cell in cells)

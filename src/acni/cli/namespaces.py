@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         with netns.open(os.path.abspath(path)) as namespace:
             setns(namespace.fd, CLONE_NEWNET)
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606 (running a program is the verb)
     except (AcniError, OSError) as error:
         return _fail(error)
 

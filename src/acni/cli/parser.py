@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, Protocol
 
 _DESCRIPTION = """\
 Attach containers to CNI networks, and know afterwards what is attached.
@@ -18,8 +19,8 @@ Attach containers to CNI networks, and know afterwards what is attached.
 """
 
 _EPILOG = """\
-exit status: 0 done, 1 failed (undone), 2 refused before anything ran, 3 not found, 4 out of time, 5 cleanup is owed,
-6 check found a difference, 75 try again later, 130/143 interrupted (undone)
+exit status: 0 done, 1 failed (undone), 2 refused before anything ran, 3 not found, 4 out of time, 5
+cleanup is owed, 6 check found a difference, 75 try again later, 130/143 interrupted (undone)
 """
 
 
@@ -47,13 +48,28 @@ def build_parser() -> argparse.ArgumentParser:
     _add_attach_verbs(verbs)
     _add_look_verbs(verbs)
     _add_netns_verbs(verbs)
-    demo = _verb(verbs, "demo", "two pods on a private host: attach, ping, look, detach, prove that nothing is left")
+    demo = _verb(
+        verbs,
+        "demo",
+        "two pods on a private host: attach, ping, look, detach, prove that nothing is left",
+    )
     _plugin_dirs(demo)
     demo.set_defaults(verb=_lazily("acni.cli.demo", "demo"))
     return parser
 
 
-_Verbs = "argparse._SubParsersAction[argparse.ArgumentParser]"
+class _Verbs(Protocol):
+    """What ``add_subparsers`` returns; argparse has no public name for it."""
+
+    def add_parser(
+        self,
+        name: str,
+        *,
+        help: str,  # noqa: A002 (argparse's name)
+        description: str,
+        aliases: Sequence[str],
+        allow_abbrev: bool,
+    ) -> argparse.ArgumentParser: ...
 
 
 def _add_attach_verbs(verbs: _Verbs) -> None:
@@ -65,14 +81,18 @@ def _add_attach_verbs(verbs: _Verbs) -> None:
         verb = _verb(verbs, name, text, aliases)
         optional = None if name == "add" else "?"
         verb.add_argument("network", metavar="NET", nargs=optional, help="the network's name")
-        verb.add_argument("netns", metavar="NETNS", nargs=optional, help="the path of the network namespace")
+        verb.add_argument(
+            "netns", metavar="NETNS", nargs=optional, help="the path of the network namespace"
+        )
         _identity(verb)
         if name != "check":
             _configuration(verb)
         _plugin_dirs(verb)
         _state_dir(verb)
         _output(verb)
-        verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="bound all plugins together")
+        verb.add_argument(
+            "--timeout", type=_seconds, metavar="SECONDS", help="bound all plugins together"
+        )
         verb.set_defaults(verb=_lazily("acni.cli.attach", function))
 
 
@@ -81,10 +101,16 @@ def _add_look_verbs(verbs: _Verbs) -> None:
     _state_dir(listing)
     _output(listing)
     listing.set_defaults(verb=_lazily("acni.cli.look", "list_attachments"))
-    inspect = _verb(verbs, "inspect", "print the record of one attachment, its configuration decoded")
+    inspect = _verb(
+        verbs, "inspect", "print the record of one attachment, its configuration decoded"
+    )
     inspect.add_argument("container_id", metavar="ID", help="the container's ID")
-    inspect.add_argument("-i", "--ifname", metavar="NAME", help="one interface; by default all of the container's")
-    inspect.add_argument("--show-secrets", action="store_true", help="print values whose key looks like a secret's")
+    inspect.add_argument(
+        "-i", "--ifname", metavar="NAME", help="one interface; by default all of the container's"
+    )
+    inspect.add_argument(
+        "--show-secrets", action="store_true", help="print values whose key looks like a secret's"
+    )
     _state_dir(inspect)
     _output(inspect)
     inspect.set_defaults(verb=_lazily("acni.cli.look", "inspect"))
@@ -99,17 +125,23 @@ def _add_netns_verbs(verbs: _Verbs) -> None:
         action.set_defaults(verb=_lazily("acni.cli.namespaces", name))
     run = _verb(actions, "run", "become a program inside a namespace")
     run.add_argument("name", metavar="NAME", help="a name below /run/netns, or a path")
-    run.add_argument("command", metavar="CMD", nargs=argparse.REMAINDER, help="the program and its arguments")
+    run.add_argument(
+        "command", metavar="CMD", nargs=argparse.REMAINDER, help="the program and its arguments"
+    )
     run.set_defaults(verb=_lazily("acni.cli.namespaces", "run"))
 
 
-def _verb(verbs: _Verbs, name: str, text: str, aliases: tuple[str, ...] = ()) -> argparse.ArgumentParser:
+def _verb(
+    verbs: _Verbs, name: str, text: str, aliases: tuple[str, ...] = ()
+) -> argparse.ArgumentParser:
     return verbs.add_parser(name, help=text, description=text, aliases=aliases, allow_abbrev=False)
 
 
 def _identity(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "--container-id", metavar="ID", help="the container's ID (by default cnitool's: made from the namespace's path)"
+        "--container-id",
+        metavar="ID",
+        help="the container's ID (by default cnitool's: made from the namespace's path)",
     )
     verb.add_argument(
         "-i",
@@ -128,10 +160,18 @@ def _configuration(verb: argparse.ArgumentParser) -> None:
         help="the network configurations [NETCONFPATH] (default: /etc/cni/net.d)",
     )
     verb.add_argument(
-        "--arg", metavar="K=V", action="append", default=[], help="a pair of CNI_ARGS, repeatable [CNI_ARGS]"
+        "--arg",
+        metavar="K=V",
+        action="append",
+        default=[],
+        help="a pair of CNI_ARGS, repeatable [CNI_ARGS]",
     )
     verb.add_argument(
-        "--cap", metavar="NAME=JSON", action="append", default=[], help="a capability argument, repeatable [CAP_ARGS]"
+        "--cap",
+        metavar="NAME=JSON",
+        action="append",
+        default=[],
+        help="a capability argument, repeatable [CAP_ARGS]",
     )
 
 
@@ -158,16 +198,25 @@ def _state_dir(verb: argparse.ArgumentParser) -> None:
 
 def _output(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
-        "-o", "--output", choices=("human", "json", "jsonl"), default="human", help="the form of data and of errors"
+        "-o",
+        "--output",
+        choices=("human", "json", "jsonl"),
+        default="human",
+        help="the form of data and of errors",
     )
     noise = verb.add_mutually_exclusive_group()
     noise.add_argument("-q", "--quiet", action="store_true", help="print no advice")
-    noise.add_argument("-v", "--verbose", action="store_true", help="print each step, and what plugins wrote to stderr")
+    noise.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="print each step, and what plugins wrote to stderr",
+    )
 
 
 def _seconds(text: str) -> float:
     seconds = float(text)
-    if not 0 < seconds < 1e9:
+    if not 0 < seconds < math.inf:
         raise argparse.ArgumentTypeError("expected seconds, more than 0")
     return seconds
 

@@ -43,7 +43,8 @@ from acni.events import (
 
 OWED: Final = 5
 
-# The specification leaves codes from 100 to plugins (section 5, "Error"); acni's own errors take theirs from there.
+# The specification leaves codes from 100 to plugins (section 5, "Error"); acni's own errors take
+# theirs from there.
 _CODES: Final[Mapping[type[AcniError], int]] = {
     InvalidName: 100,
     ConfigError: 101,
@@ -69,7 +70,7 @@ _CODES: Final[Mapping[type[AcniError], int]] = {
 
 _ADVICE: Final[Mapping[type[AcniError], str]] = {
     PluginNotFound: "install the plugin, or name its directory with --plugin-dir or CNI_PATH",
-    NetworkNotFound: "name another network, or the directory of its file with --conf-dir or NETCONFPATH",
+    NetworkNotFound: "name another network, or its directory with --conf-dir or NETCONFPATH",
     AttachmentExists: "acni inspect shows its record; acni del detaches it",
     AttachmentNotFound: "acni ls shows what is attached",
     NetnsInUse: "give each container a namespace of its own, or another interface with -i",
@@ -78,7 +79,7 @@ _ADVICE: Final[Mapping[type[AcniError], str]] = {
     Busy: "run the same command again later",
     PluginTimeout: "allow more with --timeout, or run again with -v to see what the plugin wrote",
     PluginProtocolError: "run again with -v to see what the plugin wrote",
-    PluginFailed: "run again with -v to see what the plugin wrote; its own log, if it has one, may say more",
+    PluginFailed: "run again with -v to see what the plugin wrote",
     StoreError: "look at the state directory's file system: room, rights, errors",
 }
 
@@ -89,7 +90,9 @@ def exit_status(error: AcniError) -> int:
 
 
 def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -> int:
-    """Print a failure, for a person or as the specification's error object, and return the exit status."""
+    """Print a failure, for a person or as the specification's error object, and return the exit
+    status.
+    """
     if output == "human":
         print("\n".join(_human_lines(error, quiet=quiet, verbose=verbose)), file=sys.stderr)
     else:
@@ -98,7 +101,9 @@ def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -
 
 
 def error_document(error: AcniError) -> dict[str, object]:
-    """Build the specification's error object, with one member more, ``acni`` (specification, section 5, "Error")."""
+    """Build the specification's error object, with one member more, ``acni`` (specification,
+    section 5, "Error").
+    """
     debt = error.debt
     own_code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), 100)
     document: dict[str, object] = {
@@ -137,7 +142,8 @@ def _human_lines(error: AcniError, *, quiet: bool, verbose: bool) -> list[str]:
         lines += [f"  stderr    {line}" for line in error.stderr.splitlines()]
     advice = next((text for kind, text in _ADVICE.items() if isinstance(error, kind)), "")
     if error.debt is not None:
-        advice = f"acni del --container-id {error.debt.container_id} -i {error.debt.ifname}, once the cause is mended"
+        owed = f"--container-id {error.debt.container_id} -i {error.debt.ifname}"
+        advice = f"acni del {owed}, once the cause is mended"
     if advice and not quiet:
         lines.append(f"  try       {advice}")
     return lines
@@ -146,7 +152,11 @@ def _human_lines(error: AcniError, *, quiet: bool, verbose: bool) -> list[str]:
 def _owed(error: AcniError) -> str:
     debt = error.debt
     if debt is None:
-        return "nothing" if error.rollback is None or error.rollback.error is None else "not recorded; see above"
+        return (
+            "nothing"
+            if error.rollback is None or error.rollback.error is None
+            else "not recorded; see above"
+        )
     return f"the delete of {debt.plugin} and of what stands before it in the chain ({debt.cause})"
 
 

@@ -1,7 +1,8 @@
 """Adding an attachment (specification, section 3, "Adding an attachment").
 
-The story of an ADD, from the names to the record. Whatever goes wrong after the first plugin began, a failed write or a
-cancellation included, is undone before the caller hears of it; the first error is what the caller sees.
+The story of an ADD, from the names to the record. Whatever goes wrong after the first plugin began,
+a failed write or a cancellation included, is undone before the caller hears of it; the first error
+is what the caller sees.
 """
 
 from __future__ import annotations
@@ -44,20 +45,30 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
     with operation.reported():
         # 1. Every name and every executable, before anything runs.
         record_name(network.name, attachment.container_id, attachment.ifname)
-        plugins = tuple(engine.runner.find(plugin.type, engine.plugin_dirs) for plugin in network.plugins)
+        plugins = tuple(
+            engine.runner.find(plugin.type, engine.plugin_dirs) for plugin in network.plugins
+        )
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
             with netns.open(attachment.netns) as namespace:
                 # 2. What is owed here is deleted first; what is there already is refused.
-                for owed in await anyio.to_thread.run_sync(owed_first, engine, network.name, attachment):
-                    await TakeDown(operation, owed, "add").run(anyio.current_time() + engine.timeouts.delete)
-                ground = await anyio.to_thread.run_sync(look_at_ground, engine, attachment, namespace)
+                for owed in await anyio.to_thread.run_sync(
+                    owed_first, engine, network.name, attachment
+                ):
+                    await TakeDown(operation, owed, "add").run(
+                        anyio.current_time() + engine.timeouts.delete
+                    )
+                ground = await anyio.to_thread.run_sync(
+                    look_at_ground, engine, attachment, namespace
+                )
                 # 3. The chain, its result kept; or all of it undone.
                 with engine.claims.hold(ground.identity, attachment.ifname):
                     record = _begin(engine, network, attachment, plugins, ground)
                     return await _attach(operation, record, plugins, ground)
 
 
-async def _attach(operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground) -> Result:
+async def _attach(
+    operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground
+) -> Result:
     engine = operation.engine
     chain = Chain(
         operation=operation,
@@ -82,10 +93,11 @@ async def _attach(operation: Operation, record: Record, plugins: tuple[Plugin, .
 
 
 async def _undo(operation: Operation, record: Record, ground: Ground, error: BaseException) -> None:
-    """Delete the whole chain in reverse, plugins that never ran included (R46), with the last good result.
+    """Delete the whole chain in reverse, plugins that never ran included (R46), with the last good
+    result.
 
-    An interface that existed before is not ours to delete: the plugins then get an empty CNI_NETNS, and so does whoever
-    resumes what stays owed.
+    An interface that existed before is not ours to delete: the plugins then get an empty CNI_NETNS,
+    and so does whoever resumes what stays owed.
     """
     operation.notify(RollbackStarted)
     undo = TakeDown(operation, evolve(record, netns="") if ground.existed else record, "add")
@@ -112,7 +124,11 @@ async def _undo(operation: Operation, record: Record, ground: Ground, error: Bas
 
 
 def _begin(
-    engine: Engine, network: NetworkConfig, attachment: Attachment, plugins: tuple[Plugin, ...], ground: Ground
+    engine: Engine,
+    network: NetworkConfig,
+    attachment: Attachment,
+    plugins: tuple[Plugin, ...],
+    ground: Ground,
 ) -> Record:
     """Make the record of an attachment that begins now, without a result yet."""
     return Record(

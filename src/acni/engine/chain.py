@@ -1,6 +1,7 @@
 """Stepping through a chain: one plugin found, asked, run and read.
 
-(specification, section 3: the four numbered steps that adding, deleting and checking have in common)
+(specification, section 3: the four numbered steps that adding, deleting and checking have in
+common)
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from acni.spec.response import read_response
 from acni.spec.result import Result
 from acni.store.record import Record
 
-# Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may as well go on.
+# Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may
+# as well go on.
 _CAPS: Final[Mapping[Command, Caps]] = {
     Command.ADD: Caps(ends_at_cap=True),
     Command.DEL: Caps(ends_at_cap=False),
@@ -73,13 +75,21 @@ class Chain:
                 error.learn(plugin=step.plugin.type, index=step.index)
             raise
         finally:
-            self.operation.notify(PluginFinished, **told, seconds=anyio.current_time() - started, error=failure)
+            self.operation.notify(
+                PluginFinished, **told, seconds=anyio.current_time() - started, error=failure
+            )
 
     async def _run(self, step: Step, previous: str | None) -> Result | None:
         engine = self.operation.engine
-        plugin = self.found[step.index] if self.found else engine.runner.find(step.plugin.type, self._directories())
+        plugin = (
+            self.found[step.index]
+            if self.found
+            else engine.runner.find(step.plugin.type, self._directories())
+        )
         request = build_request(step, self.record.network, self._parameters(), previous=previous)
-        response = await engine.runner.run(plugin, request, deadline=self.deadline, caps=_CAPS[step.command])
+        response = await engine.runner.run(
+            plugin, request, deadline=self.deadline, caps=_CAPS[step.command]
+        )
         return read_response(step, response, self.record.network.cni_version)
 
     def _directories(self) -> tuple[str, ...]:

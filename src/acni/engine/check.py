@@ -1,6 +1,7 @@
 """Checking an attachment (specification, section 3, "Checking an attachment").
 
-Everything comes from the record: "all parameters ... must be the same as the corresponding ADD" (section 2, "CHECK").
+Everything comes from the record: "all parameters ... must be the same as the corresponding ADD"
+    (section 2, "CHECK").
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ async def check(engine: Engine, attachment: AttachmentId, *, network: str | None
             found = await anyio.to_thread.run_sync(engine.store.records.find, attachment)
             records = [record for record in found if network in (None, record.network.name)]
             if not records:
-                raise AttachmentNotFound("no record knows it", expected="an attachment that was added")
+                raise AttachmentNotFound(
+                    "no record knows it", expected="an attachment that was added"
+                )
             for record in records:
                 await _check(evolve(operation, network=record.network.name), record)
 
@@ -52,11 +55,14 @@ async def _check(operation: Operation, record: Record) -> None:
         return
     require_this_host(record, host)
     if record.owed is not None or not is_of_this_boot(record, host):
-        raise AttachmentNotFound("it is not attached: a delete of it is owed", expected="an attachment that was added")
+        raise AttachmentNotFound(
+            "it is not attached: a delete of it is owed", expected="an attachment that was added"
+        )
     netns = standing_netns(record, host)
     if not netns:
         raise NetnsChanged(
-            f"the namespace it was added to no longer stands behind {record.netns}", expected="the same network namespace"
+            f"the namespace it was added to no longer stands behind {record.netns}",
+            expected="the same network namespace",
         )
     chain = Chain(
         operation=operation,

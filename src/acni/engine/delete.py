@@ -1,7 +1,7 @@
 """Deleting an attachment (specification, section 3, "Deleting an attachment").
 
-Configuration, arguments and result are those of *then*, from the record; a caller's configuration counts only where no
-record knows the attachment. A debt resumes where it halted.
+Configuration, arguments and result are those of *then*, from the record; a caller's configuration
+counts only where no record knows the attachment. A debt resumes where it halted.
 """
 
 from __future__ import annotations
@@ -22,17 +22,22 @@ from acni.store.record import Origin, Record
 
 
 async def delete(
-    engine: Engine, attachment: Attachment | AttachmentId, *, network: NetworkConfig | str | None = None
+    engine: Engine,
+    attachment: Attachment | AttachmentId,
+    *,
+    network: NetworkConfig | str | None = None,
 ) -> None:
     """Detach a container.
 
     Args:
         engine: The runtime's engine.
         attachment: Its identity; the namespace and arguments count only where there is no record.
-        network: The network to delete it from, or its name; a configuration is what runs where there is no record.
+        network: The network to delete it from, or its name; a configuration is what runs where
+            there is no record.
 
     Raises:
-        AttachmentNotFound: no record knows it and no network was given, or it is attached to another network.
+        AttachmentNotFound: no record knows it and no network was given, or it is attached to
+            another network.
         HostChanged, Busy, StoreError: nothing ran.
         CleanupIncomplete: a plugin failed; what is left is a debt.
     """
@@ -41,14 +46,20 @@ async def delete(
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
             deadline = anyio.current_time() + engine.timeouts.delete
-            for record, origin in await anyio.to_thread.run_sync(_to_delete, engine, attachment, network):
-                await TakeDown(evolve(operation, network=record.network.name), record, origin).run(deadline)
+            for record, origin in await anyio.to_thread.run_sync(
+                _to_delete, engine, attachment, network
+            ):
+                await TakeDown(evolve(operation, network=record.network.name), record, origin).run(
+                    deadline
+                )
 
 
 def _to_delete(
     engine: Engine, attachment: Attachment | AttachmentId, network: NetworkConfig | str | None
 ) -> list[tuple[Record, Origin]]:
-    """Find what is to be deleted: the records of the attachment, the last attached first (R47), or the caller's word."""
+    """Find what is to be deleted: the records of the attachment, the last attached first (R47), or
+    the caller's word.
+    """
     identity = attachment.id if isinstance(attachment, Attachment) else attachment
     found = engine.store.records.find(identity)
     for record in found:
@@ -56,11 +67,18 @@ def _to_delete(
     name = _name_of(network)
     named = [record for record in found if name in ("", record.network.name)]
     if named:
-        return [(_adopted(engine, record), "delete") for record in sorted(named, key=_sequence, reverse=True)]
+        return [
+            (_adopted(engine, record), "delete")
+            for record in sorted(named, key=_sequence, reverse=True)
+        ]
     if found:
-        raise AttachmentNotFound(f"it is attached to network {found[0].network.name}", expected="that network's name")
+        raise AttachmentNotFound(
+            f"it is attached to network {found[0].network.name}", expected="that network's name"
+        )
     if not isinstance(network, NetworkConfig):
-        raise AttachmentNotFound("no record knows it", expected="an attachment, or a configuration to delete it with")
+        raise AttachmentNotFound(
+            "no record knows it", expected="an attachment, or a configuration to delete it with"
+        )
     return [(_from_caller(engine, attachment, network), "caller")]
 
 
@@ -73,13 +91,17 @@ def _sequence(record: Record) -> int:
 
 
 def _adopted(engine: Engine, record: Record) -> Record:
-    """Give the record of another writer a provenance, so that what a failed delete leaves can be owed."""
+    """Give the record of another writer a provenance, so that what a failed delete leaves can be
+    owed.
+    """
     if record.provenance is not None:
         return record
     return evolve(record, provenance=engine.provenance(_identity_of(engine, record.netns), ()))
 
 
-def _from_caller(engine: Engine, attachment: Attachment | AttachmentId, network: NetworkConfig) -> Record:
+def _from_caller(
+    engine: Engine, attachment: Attachment | AttachmentId, network: NetworkConfig
+) -> Record:
     """Make a record of what the caller says, for an attachment that no record knows.
 
     Its namespace is passed only if it is one, and no other container holds that interface in it.
@@ -110,7 +132,9 @@ def _identity_of(engine: Engine, path: str) -> NetnsIdentity | None:
     return None if identity == engine.host.netns else identity
 
 
-def _is_held(engine: Engine, attachment: Attachment | AttachmentId, identity: NetnsIdentity) -> bool:
+def _is_held(
+    engine: Engine, attachment: Attachment | AttachmentId, identity: NetnsIdentity
+) -> bool:
     return any(
         record.container_id != attachment.container_id
         and record.provenance is not None

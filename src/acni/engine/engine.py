@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -34,14 +34,14 @@ _LOG: Final = logging.getLogger("acni.engine")
 class Claims:
     """The interfaces that ADDs under way are about to make.
 
-    Two containers that claim one interface of one namespace at once: the loser is refused before it runs anything,
-    since its undo would delete the winner's interface.
+    Two containers that claim one interface of one namespace at once: the loser is refused before it
+    runs anything, since its undo would delete the winner's interface.
     """
 
-    _claimed: set[tuple[NetnsIdentity, IfName]] = Factory(set)
+    _claimed: set[tuple[NetnsIdentity, IfName]] = Factory(set[tuple[NetnsIdentity, IfName]])
 
     @contextmanager
-    def hold(self, identity: NetnsIdentity, ifname: IfName) -> Iterator[None]:
+    def hold(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
         """Claim an interface.
 
         Raises:
@@ -140,7 +140,7 @@ class Operation:
         )
 
     @contextmanager
-    def reported(self) -> Iterator[None]:
+    def reported(self) -> Generator[None]:
         """Tell observers of its beginning and end, and errors which operation they belong to."""
         self.notify(OperationStarted)
         failure: str | None = None

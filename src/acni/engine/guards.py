@@ -1,6 +1,8 @@
-"""What an ADD looks at before it runs anything: is the attachment there, is the namespace one, is the interface taken.
+"""What an ADD looks at before it runs anything: is the attachment there, is the namespace one, is
+the interface taken.
 
-All of it is decided under the container's lock, in one call to a worker thread: it lists the state directory.
+All of it is decided under the container's lock, in one call to a worker thread: it lists the state
+directory.
 
 (specification, section 2, "ADD": "A runtime should not call ADD twice"; rules R15, R18)
 """
@@ -32,7 +34,8 @@ class Ground:
 
 
 def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> tuple[Record, ...]:
-    """Find what must be deleted before the attachment can be made: its debts, and what an earlier boot left.
+    """Find what must be deleted before the attachment can be made: its debts, and what an earlier
+    boot left.
 
     Raises:
         AttachmentExists: it is attached, or its record's file name is another attachment's.
@@ -43,7 +46,7 @@ def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> 
     in_place = records.read(record_name(network, attachment.container_id, attachment.ifname))
     if in_place is not None and in_place.id != attachment.id:
         raise AttachmentExists(
-            f"its record would have the file name of {in_place.id} on network {in_place.network.name}",
+            f"its record would be the file of {in_place.id} on network {in_place.network.name}",
             expected="another network name or container ID",
         )
     found = records.find(attachment.id)
@@ -51,7 +54,8 @@ def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> 
         require_this_host(record, engine.host)
         if record.owed is None and is_of_this_boot(record, engine.host):
             raise AttachmentExists(
-                f"it is attached to network {record.network.name}", expected="a delete before it is added again"
+                f"it is attached to network {record.network.name}",
+                expected="a delete before it is added again",
             )
     return found
 
@@ -82,7 +86,7 @@ def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace)
         raise NetnsInUse(
             f"an interface {attachment.ifname} exists already in {attachment.netns}",
             place="netns",
-            expected="another interface name; or existing='adjust' for a chain that only changes one",
+            expected="another interface name, or existing='adjust' for a chain that changes one",
         )
     return Ground(identity=identity, existed=existed)
 
@@ -90,4 +94,8 @@ def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace)
 def _holds(record: Record, identity: NetnsIdentity, engine: Engine) -> bool:
     """Tell whether a record, attached or owed, claims its interface in that namespace."""
     provenance = record.provenance
-    return provenance is not None and is_of_this_boot(record, engine.host) and provenance.netns == identity
+    return (
+        provenance is not None
+        and is_of_this_boot(record, engine.host)
+        and provenance.netns == identity
+    )

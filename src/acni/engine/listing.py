@@ -1,4 +1,6 @@
-"""What there is, for a person: every file in ``results/`` and what it means now. Takes no lock and changes nothing."""
+"""What there is, for a person: every file in ``results/`` and what it means now. Takes no lock and
+changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ class Listed:
         ifname: The interface's name; empty for an unreadable file.
         network: The network's name; for an unreadable file the file's name.
         addresses: The addresses of the result.
-        netns: "ok", or "gone" where the recorded namespace no longer stands behind the path; empty where unknown.
+        netns: "ok", or "gone" where the recorded namespace no longer stands behind the path; empty
+            where unknown.
         since: When it was added (RFC 3339); empty where unknown.
         reason: Why it is owed or unreadable.
     """
@@ -39,7 +42,7 @@ class Listed:
 
 def list_records(records: Records, host: Host) -> list[Listed]:
     """List every file in ``results/``, sorted by name."""
-    listed = []
+    listed: list[Listed] = []
     for name in records.names():
         try:
             record = records.read(name)

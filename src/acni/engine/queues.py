@@ -1,9 +1,11 @@
-"""One operation at a time for each container, in order of arrival (specification, section 3, "Lifecycle & Ordering":
-"must not invoke parallel operations for the same container"; rules R26, R47)."""
+"""One operation at a time for each container, in order of arrival (specification, section 3,
+"Lifecycle & Ordering": "must not invoke parallel operations for the same container"; rules R26,
+R47).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import anyio
@@ -23,10 +25,10 @@ class _Queue:
 class ContainerQueues:
     """The queues of the containers that have operations; a container without any costs nothing."""
 
-    _queues: dict[ContainerId, _Queue] = Factory(dict)
+    _queues: dict[ContainerId, _Queue] = Factory(dict[ContainerId, _Queue])
 
     @asynccontextmanager
-    async def turn(self, container_id: ContainerId, wait_seconds: float) -> AsyncIterator[None]:
+    async def turn(self, container_id: ContainerId, wait_seconds: float) -> AsyncGenerator[None]:
         """Wait for the container's turn and hold it.
 
         ``anyio.Lock`` hands over first come, first served.

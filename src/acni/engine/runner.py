@@ -1,7 +1,7 @@
 """The seam: what the engine needs of whatever runs a plugin.
 
-A process, an in-process plugin, a long-running one behind a socket and a scripted double are implementations.
-Limits, retries and budgets are the engine's.
+A process, an in-process plugin, a long-running one behind a socket and a scripted double are
+implementations. Limits, retries and budgets are the engine's.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ class Runner(Protocol):
         """
         ...
 
-    async def run(self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps) -> Response:
+    async def run(
+        self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+    ) -> Response:
         """Run a plugin once.
 
-        It never raises for what a plugin does: the response says exited, signalled, out of time or over its cap. It
-        returns, or raises cancellation, only when nothing of a failed run lives.
+        It never raises for what a plugin does: the response says exited, signalled, out of time or
+        over its cap. It returns, or raises cancellation, only when nothing of a failed run lives.
 
         Args:
             plugin: What ``find`` returned.

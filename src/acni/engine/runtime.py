@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -37,15 +37,16 @@ _CLOSE_MARGIN: Final = 60.0
 class Runtime:
     """Attaches containers to networks and detaches them; made by :func:`open_runtime`.
 
-    Any number of tasks may call it at once: operations on one container wait for each other in order of arrival, others
-    run in parallel. Cancelling a caller cancels its operation; when the call returns, what it did is undone or owed.
+    Any number of tasks may call it at once: operations on one container wait for each other in
+    order of arrival, others run in parallel. Cancelling a caller cancels its operation; when the
+    call returns, what it did is undone or owed.
     """
 
     _engine: Engine
     _conf_dir: str
     _pid: int = field(factory=os.getpid, init=False)
     _is_closed: bool = field(default=False, init=False)
-    _under_way: set[anyio.CancelScope] = field(factory=set, init=False)
+    _under_way: set[anyio.CancelScope] = field(factory=set[anyio.CancelScope], init=False)
     _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
 
     async def network(self, name: str) -> NetworkConfig:
@@ -68,9 +69,12 @@ class Runtime:
             The result of the last plugin. A durable record holds it from now on.
 
         Raises:
-            InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing ran.
-            CleanupIncomplete: what was owed for the attachment could not be deleted first; it is still owed.
-            PluginError, StoreError: undone; the error's ``rollback`` says what was deleted, ``debt`` what could not be.
+            InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing
+                ran.
+            CleanupIncomplete: what was owed for the attachment could not be deleted first; it is
+                still owed.
+            PluginError, StoreError: undone; the error's ``rollback`` says what was deleted,
+                ``debt`` what could not be.
             RuntimeClosed: the runtime was left; undone or owed.
         """
         async with self._operation():
@@ -83,20 +87,26 @@ class Runtime:
 
         Args:
             attachment: Its identity; the record knows the rest.
-            network: The network to delete it from, or its name; by default all that it is attached to. Where no record
-                knows the attachment, a configuration's plugins run with the attachment's own namespace and arguments.
+            network: The network to delete it from, or its name; by default all that it is attached
+                to. Where no record knows the attachment, a configuration's plugins run with the
+                attachment's own namespace and arguments.
 
         Raises:
-            AttachmentNotFound: no record knows it, and no configuration was given; or it is attached to another network.
+            AttachmentNotFound: no record knows it, and no configuration was given; or it is
+                attached to another network.
             HostChanged, Busy, StoreError: nothing ran.
-            CleanupIncomplete: a plugin failed; what is left is a debt, which the next delete or add resumes.
+            CleanupIncomplete: a plugin failed; what is left is a debt, which the next delete or add
+                resumes.
             RuntimeClosed: the runtime was left; what was not deleted is owed.
         """
         async with self._operation():
             await delete(self._engine, attachment, network=network)
 
-    async def check(self, attachment: Attachment | AttachmentId, *, network: str | None = None) -> None:
-        """Check that an attachment is still as it was made (specification, section 3, "Checking an attachment").
+    async def check(
+        self, attachment: Attachment | AttachmentId, *, network: str | None = None
+    ) -> None:
+        """Check that an attachment is still as it was made (specification, section 3, "Checking an
+        attachment").
 
         Args:
             attachment: Its identity; everything else comes from the record.
@@ -116,9 +126,11 @@ class Runtime:
             await check(self._engine, identity, network=network)
 
     @asynccontextmanager
-    async def _operation(self) -> AsyncIterator[None]:
+    async def _operation(self) -> AsyncGenerator[None]:
         if self._is_closed or os.getpid() != self._pid:
-            raise RuntimeClosed("the runtime was left, or this is a forked child", expected="an open runtime")
+            raise RuntimeClosed(
+                "the runtime was left, or this is a forked child", expected="an open runtime"
+            )
         scope = anyio.CancelScope()
         self._under_way.add(scope)
         try:
@@ -126,20 +138,23 @@ class Runtime:
                 yield
         finally:
             self._under_way.discard(scope)
-            if self._is_closed and not self._under_way:
+            if not self._under_way:
                 self._idle.set()
         if scope.cancelled_caught:
-            raise RuntimeClosed("the runtime was left while the operation was under way", expected="an open runtime")
+            raise RuntimeClosed(
+                "the runtime was left while the operation was under way", expected="an open runtime"
+            )
 
-    async def _close(self) -> None:
-        """Cancel what is under way and wait until it is undone or owed."""
+    async def close(self) -> None:
+        """Cancel what is under way and wait until it is undone or owed; :func:`open_runtime` does
+        this at its end.
+        """
         self._is_closed = True
         for scope in self._under_way:
             scope.cancel()
         if self._under_way:
-            timeouts = self._engine.timeouts
-            with anyio.move_on_after(timeouts.undo + timeouts.grace + _CLOSE_MARGIN, shield=True):
-                await self._idle.wait()
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
 
 @asynccontextmanager
@@ -153,15 +168,17 @@ async def open_runtime(
     environment: Mapping[str, str] | None = None,
     observers: Iterable[Observer] = (),
     runner: Runner | None = None,
-) -> AsyncIterator[Runtime]:
-    """Open a runtime; the only way in. When the block ends, operations under way are cancelled and undone.
+) -> AsyncGenerator[Runtime]:
+    """Open a runtime; the only way in. When the block ends, operations under way are cancelled and
+    undone.
 
     Args:
         state_dir: Where records lie: made 0700 where missing, refused when others may write to it.
         conf_dir: The directory of network configurations, for :meth:`Runtime.network`.
         plugin_dirs: Where plugins are looked for: absolute directories, the first match wins.
         timeouts: The bounds, in seconds.
-        inherit: Names of variables that plugins inherit from this process, besides the trace variables.
+        inherit: Names of variables that plugins inherit from this process, besides the trace
+            variables.
         environment: What is set for them on top.
         observers: Called with every event, synchronously.
         runner: Runs the plugins; by default as processes.
@@ -170,14 +187,15 @@ async def open_runtime(
         The runtime.
 
     Raises:
-        StoreError: the state directory cannot be made or opened, others may write to it, or a newer acni wrote it.
+        StoreError: the state directory cannot be made or opened, others may write to it, or a newer
+            acni wrote it.
         ConfigError: a plugin directory or a variable is not allowed.
     """
     bounds = timeouts or Timeouts()
     directories = parse_plugin_dirs(plugin_dirs)
     variables = plugin_environment(inherit, environment or {})
     # Blocks for a few file operations, and for the disk when the state directory is new.
-    with open_store(os.path.abspath(state_dir)) as store:
+    with open_store(state_dir) as store:
         engine = Engine(
             store=store,
             runner=runner or Executables(grace_seconds=bounds.grace),
@@ -191,4 +209,5 @@ async def open_runtime(
         try:
             yield runtime
         finally:
-            await runtime._close()
+            with anyio.move_on_after(bounds.undo + bounds.grace + _CLOSE_MARGIN, shield=True):
+                await runtime.close()

@@ -10,11 +10,12 @@ from attrs import Attribute, field, frozen
 
 from acni.errors import ConfigError
 
-# What plugins inherit, besides CNI_* and the trace variables. No proxies (containerd's broke calico), never LD_*,
-# PYTHON*, NOTIFY_SOCKET, LISTEN_*.
+# What plugins inherit, besides CNI_* and the trace variables. No proxies (containerd's broke
+# calico), never LD_*, PYTHON*, NOTIFY_SOCKET, LISTEN_*.
 INHERITED: Final = ("PATH", "HOME", "LANG", "TZ", "XDG_RUNTIME_DIR", "DBUS_SYSTEM_BUS_ADDRESS")
 
-# Passed on as libcni does it (W3C Trace Context; OpenTelemetry's convention for environment variables).
+# Passed on as libcni does it (W3C Trace Context; OpenTelemetry's convention for environment
+# variables).
 TRACE: Final = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 # Plugins call iptables, nft and sysctl, which Debian keeps in sbin.
@@ -24,7 +25,9 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 def _require_positive(_: object, attribute: Attribute[float], value: object) -> None:
     if not isinstance(value, (int, float)) or not 0 < value < float("inf"):
         raise ConfigError(
-            f"{value!r} is not allowed", place=f"timeouts.{attribute.name}", expected="seconds, more than 0 and finite"
+            f"{value!r} is not allowed",
+            place=f"timeouts.{attribute.name}",
+            expected="seconds, more than 0 and finite",
         )
 
 
@@ -67,7 +70,7 @@ def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -
     for name, value in environment.items():
         if not name or "=" in name or "\0" in name + value or name.startswith("CNI_"):
             raise ConfigError(
-                f"{ascii(name)} is not allowed",
+                f"{name!a} is not allowed",
                 place="environment",
                 expected="names without '=', not beginning with CNI_, and text without NUL",
             )

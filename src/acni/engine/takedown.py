@@ -1,12 +1,17 @@
-"""Deleting what a record describes: the one function behind delete, the undo of an ADD, and the settling of a debt.
+"""Deleting what a record describes: the one function behind delete, the undo of an ADD, and the
+settling of a debt.
 
-Rule 1: reverse order, halting at the first plugin that fails (R34); what is left is owed, durably, and resumes *there*:
-    a plugin that already let go of an address is not asked again once the address may be somebody else's.
+Rule 1: reverse order, halting at the first plugin that fails (R34); what is left is owed, durably,
+    and resumes *there*: a plugin that already let go of an address is not asked again once the
+    address may be somebody else's.
 Rule 2: the record goes last.
-Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise CNI_NETNS is empty.
-    A dead path is never passed: sbr creates a regular file there, on which bridge's DEL then fails for good.
-Rule 4: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its addresses may belong
-    to somebody else by now (an intended exception to R17; address plugins release by container ID).
+Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise
+    CNI_NETNS is empty.
+    A dead path is never passed: sbr creates a regular file there, on which bridge's DEL then fails
+        for good.
+Rule 4: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its
+    addresses may belong to somebody else by now (an intended exception to R17; address plugins
+    release by container ID).
 
 (specification, section 3, "Deleting an attachment")
 """
@@ -43,15 +48,13 @@ class TakeDown:
         origin: What a debt that it leaves is put down to.
         deleted: The plugins whose DEL succeeded, in the order they ran.
         debt: What is owed after a failure, once it is recorded.
-        failure: Why it stopped.
     """
 
     operation: Operation
     record: Record
     origin: Origin
-    deleted: list[str] = Factory(list)
+    deleted: list[str] = Factory(list[str])
     debt: Debt | None = None
-    failure: BaseException | None = None
 
     async def run(self, deadline: float) -> None:
         """Delete, with all plugins done by ``deadline``.
@@ -60,29 +63,31 @@ class TakeDown:
             CleanupIncomplete: a plugin failed; what is left is a debt.
             StoreError: the plugins succeeded, the record cannot be removed.
         """
-        engine = self.operation.engine
-        owed_before = self.record.debt
+        try:
+            await self._run_chain(deadline)
+        except AcniError as error:
+            raise self._incomplete(error) from error
+        self.operation.engine.store.retire(self.record)
+        if self.record.debt is not None:
+            self.operation.notify(DebtSettled, debt=self.record.debt)
+
+    async def _run_chain(self, deadline: float) -> None:
+        host = self.operation.engine.host
         chain = Chain(
             operation=self.operation,
             record=self.record,
-            netns=standing_netns(self.record, engine.host),
+            netns=standing_netns(self.record, host),
             deadline=deadline,
         )
-        previous = self.record.result if is_of_this_boot(self.record, engine.host) else None
+        previous = self.record.result if is_of_this_boot(self.record, host) else None
         for step in plan(Command.DEL, self.record.network):
             try:
                 await chain.run(step, previous)
             except BaseException as error:
-                self.failure = error
                 with anyio.move_on_after(STORE_SECONDS, shield=True):
                     await self._owe(step.index, error)
-                if isinstance(error, AcniError):
-                    raise self._incomplete(error) from error
                 raise
             self.deleted.append(step.plugin.type)
-        engine.store.retire(self.record)
-        if owed_before is not None:
-            self.operation.notify(DebtSettled, debt=owed_before)
 
     async def _owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
@@ -96,7 +101,11 @@ class TakeDown:
         self.operation.notify(DebtRecorded, debt=self.debt)
 
     def _incomplete(self, error: AcniError) -> CleanupIncomplete:
-        owed = "recorded as owed" if self.debt else "NOT recorded: the state directory cannot be written"
+        owed = (
+            "recorded as owed"
+            if self.debt
+            else "NOT recorded: the state directory cannot be written"
+        )
         return CleanupIncomplete(
             f"the delete halted at plugin {error.plugin}: {error.message}; the rest is {owed}",
             plugin=error.plugin,
@@ -119,7 +128,9 @@ def indebted(record: Record, index: int, error: BaseException, origin: Origin) -
         origin=record.owed.origin if record.owed else origin,
         attempts=record.owed.attempts + 1 if record.owed else 1,
     )
-    return evolve(record, network=record.network.up_to(index), provenance=evolve(record.provenance, owed=owed))
+    return evolve(
+        record, network=record.network.up_to(index), provenance=evolve(record.provenance, owed=owed)
+    )
 
 
 def is_of_this_boot(record: Record, host: Host) -> bool:
@@ -128,16 +139,21 @@ def is_of_this_boot(record: Record, host: Host) -> bool:
 
 
 def require_this_host(record: Record, host: Host) -> None:
-    """Refuse a record that was made from another host network namespace of this boot: its links and rules are there.
+    """Refuse a record that was made from another host network namespace of this boot: its links and
+    rules are there.
 
     Raises:
         HostChanged: it was.
     """
     provenance = record.provenance
-    if provenance is not None and is_of_this_boot(record, host) and provenance.host_netns != host.netns:
+    if (
+        provenance is not None
+        and is_of_this_boot(record, host)
+        and provenance.host_netns != host.netns
+    ):
         raise HostChanged(
             "it was attached from another host network namespace",
-            expected=f"to run in the namespace {provenance.host_netns.kind} {provenance.host_netns.id}",
+            expected=f"the namespace {provenance.host_netns.kind} {provenance.host_netns.id}",
             network=record.network.name,
             container_id=record.container_id,
             ifname=record.ifname,
@@ -145,7 +161,9 @@ def require_this_host(record: Record, host: Host) -> None:
 
 
 def standing_netns(record: Record, host: Host) -> str:
-    """Return the recorded path while the recorded namespace stands behind it, otherwise the empty text."""
+    """Return the recorded path while the recorded namespace stands behind it, otherwise the empty
+    text.
+    """
     if not record.netns or not is_of_this_boot(record, host):
         return ""
     try:
@@ -159,5 +177,9 @@ def standing_netns(record: Record, host: Host) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    text = f"{type(error).__name__}: {error.message}" if isinstance(error, AcniError) else type(error).__name__
+    text = (
+        f"{type(error).__name__}: {error.message}"
+        if isinstance(error, AcniError)
+        else type(error).__name__
+    )
     return " ".join(text.split())[:_MAX_CAUSE]

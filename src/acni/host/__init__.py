@@ -1,1 +1,3 @@
-"""The rim that touches the machine: processes, executables, files, namespaces. It knows no policy and no records."""
+"""The rim that touches the machine: processes, executables, files, namespaces. It knows no policy
+and no records.
+"""

@@ -1,7 +1,9 @@
-"""Reading a configuration directory: which files there are, which network each holds, and what is wrong with the rest.
+"""Reading a configuration directory: which files there are, which network each holds, and what is
+wrong with the rest.
 
-Order and endings are libcni's: ``*.conflist`` sorted by name, then ``*.conf`` and ``*.json`` with one plugin each; the
-first file of a name wins; drop-ins are ``<directory>/<name>/*.conf``, sorted. Unlike libcni a broken file stops only
+Order and endings are libcni's: ``*.conflist`` sorted by name, then ``*.conf`` and ``*.json`` with
+one plugin each; the first file of a name wins; drop-ins are ``<directory>/<name>/*.conf``, sorted.
+Unlike libcni a broken file stops only
 the network that it holds: it is reported, and the good ones still load.
 
 (specification, section 1, "Network configuration format"; rules R4, R5, R54)
@@ -45,15 +47,20 @@ class Configurations:
         """Return the network of that name.
 
         Raises:
-            NetworkNotFound: no file has it; names the broken files, one of which may be the one that was meant.
+            NetworkNotFound: no file has it; names the broken files, one of which may be the one
+                that was meant.
         """
         if name in self.networks:
             return self.networks[name]
         for path, error in self.broken:
             if _holds(path, name):
                 raise error
-        known = f"there are: {', '.join(sorted(self.networks))}" if self.networks else "there is none"
-        broken = f"; not readable: {', '.join(path for path, _ in self.broken)}" if self.broken else ""
+        known = (
+            f"there are: {', '.join(sorted(self.networks))}" if self.networks else "there is none"
+        )
+        broken = (
+            f"; not readable: {', '.join(path for path, _ in self.broken)}" if self.broken else ""
+        )
         raise NetworkNotFound(
             f"no configuration of that name in {self.directory}; {known}{broken}",
             network=name,
@@ -95,7 +102,9 @@ def _files(directory: str) -> Iterator[str]:
         names = sorted(os.listdir(directory))
     except OSError as error:
         raise ConfigError(
-            f"cannot be listed: {error.strerror}", place=directory, expected="a directory of configurations"
+            f"cannot be listed: {error.strerror}",
+            place=directory,
+            expected="a directory of configurations",
         ) from error
     for endings in ((_LIST,), _SINGLE):
         for name in names:
@@ -124,7 +133,9 @@ def _read(path: str) -> bytes:
         return read_regular(path, max_bytes=MAX_CONFIG_BYTES, follow=True)
     except OSError as error:
         raise ConfigError(
-            f"cannot be read: {error.strerror}", place=path, expected=f"a regular file of at most {MAX_CONFIG_BYTES} bytes"
+            f"cannot be read: {error.strerror}",
+            place=path,
+            expected=f"a regular file of at most {MAX_CONFIG_BYTES} bytes",
         ) from error
 
 

@@ -1,4 +1,6 @@
-"""Opening files that somebody else may have put there: links are not followed, pipes not waited for, sizes bounded."""
+"""Opening files that somebody else may have put there: links are not followed, pipes not waited
+for, sizes bounded.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +9,21 @@ import os
 import stat
 
 
-def read_regular(path: str, *, max_bytes: int, dir_fd: int | None = None, follow: bool = False) -> bytes:
+def read_regular(
+    path: str, *, max_bytes: int, dir_fd: int | None = None, follow: bool = False
+) -> bytes:
     """Read a regular file of at most ``max_bytes``.
 
     Args:
         path: The file, relative to ``dir_fd`` where that is given.
         max_bytes: More is refused.
         dir_fd: An open directory.
-        follow: A symbolic link in the last place is followed (configuration directories are full of them).
+        follow: A symbolic link in the last place is followed (configuration directories are full of
+            them).
 
     Raises:
-        OSError: it cannot be opened, is no regular file (EINVAL) or is too large (EFBIG). Opening never blocks: a FIFO
-            in the way would otherwise wait for ever.
+        OSError: it cannot be opened, is no regular file (EINVAL) or is too large (EFBIG). Opening
+            never blocks: a FIFO in the way would otherwise wait for ever.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     fd = os.open(path, flags, dir_fd=dir_fd)

@@ -1,4 +1,6 @@
-"""Which host this is, as records name it: this boot, and the network namespace that plugins run in."""
+"""Which host this is, as records name it: this boot, and the network namespace that plugins run
+in.
+"""
 
 from __future__ import annotations
 
@@ -26,4 +28,6 @@ class Host:
 def this_host() -> Host:
     """Ask the kernel which host this is."""
     with netns.own() as own:
-        return Host(boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), netns=own.identity())
+        return Host(
+            boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), netns=own.identity()
+        )

@@ -1,4 +1,6 @@
-"""What plugins leave on a host: links, named namespaces, firewall rules, address leases; taken twice and compared."""
+"""What plugins leave on a host: links, named namespaces, firewall rules, address leases; taken
+twice and compared.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Leftovers:
     leases: frozenset[str]
 
     def beyond(self, earlier: Leftovers) -> list[str]:
-        """Describe what is here now and was not, or was and is not, in lines; empty when both are equal."""
+        """Describe what is here now and was not, or was and is not, in lines; empty when both are
+        equal.
+        """
         return [
             *_differences("link", self.links, earlier.links),
             *_differences("namespace", self.namespaces, earlier.namespaces),
@@ -60,7 +64,9 @@ def _rules(program: str) -> list[str]:
     path = shutil.which(program)
     if path is None:
         return []
-    saved = subprocess.run([path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True)
+    saved = subprocess.run(
+        [path], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True
+    )
     lines = (_COUNTERS.sub("", line).strip() for line in saved.stdout.splitlines())
     return [f"{program}: {line}" for line in lines if line and not line.startswith("#")]
 
@@ -68,7 +74,11 @@ def _rules(program: str) -> list[str]:
 def _leases() -> list[str]:
     # last_reserved_ip.N and lock are host-local's bookkeeping: they stay after the last lease.
     paths = Path(LEASES).glob("*/*")
-    return [f"{path.parent.name}/{path.name}" for path in paths if path.name != "lock" and not path.name.startswith("last_")]
+    return [
+        f"{path.parent.name}/{path.name}"
+        for path in paths
+        if path.name != "lock" and not path.name.startswith("last_")
+    ]
 
 
 def _differences(what: str, now: frozenset[str], earlier: frozenset[str]) -> list[str]:

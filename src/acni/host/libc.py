@@ -32,7 +32,10 @@ def setns(fd: int, kind: int) -> None:
 
 def mount(source: str, target: str, filesystem: str = "", flags: int = 0) -> None:
     """Mount a file system, or bind a path (mount(2))."""
-    _checked(_LIBC.mount(source.encode(), target.encode(), filesystem.encode() or None, flags, None), target)
+    _checked(
+        _LIBC.mount(source.encode(), target.encode(), filesystem.encode() or None, flags, None),
+        target,
+    )
 
 
 def unmount(target: str, flags: int = 0) -> None:

@@ -1,10 +1,13 @@
 """Network namespaces: made, opened, identified, entered for a moment, removed.
 
-Rule 1: a namespace's identity is not its inode, which the kernel uses again (5 distinct in 6). It is the kernel's own
-number (NS_GET_ID, Linux 6.18), else the network namespace cookie (Linux 5.12), else device and inode.
-Rule 2: only threads that end ever enter another namespace; no thread of the host program is left in one.
+Rule 1: a namespace's identity is not its inode, which the kernel uses again (5 distinct in 6). It
+is the kernel's own number (NS_GET_ID, Linux 6.18), else the network namespace cookie (Linux 5.12),
+else device and inode.
+Rule 2: only threads that end ever enter another namespace; no thread of the host program is left in
+    one.
 
-(specification, section 3, "Lifecycle & Ordering": the runtime creates the namespace and cleans it up)
+(specification, section 3, "Lifecycle & Ordering": the runtime creates the namespace and cleans it
+up)
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ import os
 import socket
 import struct
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -55,7 +58,8 @@ class NetnsIdentity:
 
 @define(eq=False)
 class Namespace:
-    """An open network namespace; as a context manager it is closed, and deleted if it was created by name.
+    """An open network namespace; as a context manager it is closed, and deleted if it was created
+    by name.
 
     Attributes:
         path: Where others, plugins for instance, can open it as long as it is open here.
@@ -79,7 +83,9 @@ class Namespace:
         return self.call(lambda: _interface_exists(ifname))
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function inside the namespace, in a thread that ends with the call, and wait for it."""
+        """Call a function inside the namespace, in a thread that ends with the call, and wait for
+        it.
+        """
 
         def inside() -> T:
             setns(self.fd, CLONE_NEWNET)
@@ -104,7 +110,10 @@ class Namespace:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
         if self._name is not None:
@@ -122,7 +131,9 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
         # O_NONBLOCK: a FIFO in the way must not make us wait.
         fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        raise InvalidName(f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED) from error
+        raise InvalidName(
+            f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED
+        ) from error
     try:
         _require_netns(fd, parsed)
     except BaseException:
@@ -132,7 +143,9 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
 
 
 def from_pid(pid: int) -> Namespace:
-    """Open the network namespace of a process. Its path leads there as long as the process lives."""
+    """Open the network namespace of a process. Its path leads there as long as the process
+    lives.
+    """
     return open(f"/proc/{pid}/ns/net")
 
 
@@ -158,7 +171,9 @@ def create(name: str) -> Namespace:
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     except FileExistsError:
-        raise InvalidName(f"{path} exists", place="netns name", expected="a name that is free") from None
+        raise InvalidName(
+            f"{path} exists", place="netns name", expected="a name that is free"
+        ) from None
     try:
         fd = _in_thread(lambda: _fresh(path))
     except BaseException:
@@ -177,12 +192,17 @@ def delete(name: str) -> None:
     try:
         unmount(path, MNT_DETACH)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):  # EINVAL: a file where nothing is mounted any more
+        if error.errno not in (
+            errno.EINVAL,
+            errno.ENOENT,
+        ):  # EINVAL: a file where nothing is mounted any more
             raise
     try:
         os.unlink(path)
     except FileNotFoundError:
-        raise InvalidName(f"{path} does not exist", place="netns name", expected="the name of a namespace") from None
+        raise InvalidName(
+            f"{path} does not exist", place="netns name", expected="the name of a namespace"
+        ) from None
 
 
 def identity(namespace: Namespace | str | os.PathLike[str]) -> NetnsIdentity:
@@ -214,7 +234,9 @@ def run(
             return run(opened, argv, timeout=timeout)
     # A child starts in the namespace of the thread that makes it.
     return namespace.call(
-        lambda: subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+        lambda: subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False
+        )
     )
 
 
@@ -225,7 +247,9 @@ def set_up(namespace: Namespace, ifname: str) -> None:
 
 def _named_path(name: str) -> str:
     if not name or "/" in name or "\0" in name or name in (".", ".."):
-        raise InvalidName(f"{ascii(name)[:80]} is not allowed", place="netns name", expected="one path component")
+        raise InvalidName(
+            f"{ascii(name)[:80]} is not allowed", place="netns name", expected="one path component"
+        )
     return f"{NAMED}/{name}"
 
 
@@ -246,7 +270,8 @@ def _fresh(path: str | None = None) -> int:
 
 
 def _interface_exists(ifname: str) -> bool:
-    # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left" looks like "no interface".
+    # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left"
+    # looks like "no interface".
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
         try:
             fcntl.ioctl(probe, _SIOCGIFINDEX, ifname.encode().ljust(40, b"\0"))
@@ -261,7 +286,9 @@ def _add_flag(ifname: str, flag: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
         request = ifname.encode().ljust(40, b"\0")
         (flags,) = struct.unpack_from("H", fcntl.ioctl(probe, _SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(probe, _SIOCSIFFLAGS, request[:16] + struct.pack("H", flags | flag).ljust(24, b"\0"))
+        fcntl.ioctl(
+            probe, _SIOCSIFFLAGS, request[:16] + struct.pack("H", flags | flag).ljust(24, b"\0")
+        )
 
 
 def _cookie() -> int:
@@ -270,19 +297,8 @@ def _cookie() -> int:
 
 
 def _in_thread(function: Callable[[], T]) -> T:
-    """Call a function in a thread that ends with it: whatever namespace it enters, nobody else is in it afterwards."""
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def target() -> None:
-        try:
-            outcome.append(function())
-        except BaseException as error:  # noqa: BLE001 (handed to the caller, below)
-            failure.append(error)
-
-    thread = threading.Thread(target=target, name="acni-netns")
-    thread.start()
-    thread.join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
+    """Call a function in a thread that ends with it: whatever namespace it enters, nobody else is
+    in it afterwards.
+    """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="acni-netns") as thread:
+        return thread.submit(function).result()

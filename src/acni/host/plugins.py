@@ -1,7 +1,7 @@
 """Finding a plugin's executable in the plugin directories.
 
-Directories are absolute, the first match wins, and neither a directory nor a file that everybody may write to is used
-(CVE-2024-33522 was a plugin directory under an attacker's control).
+Directories are absolute, the first match wins, and neither a directory nor a file that everybody
+may write to is used (CVE-2024-33522 was a plugin directory under an attacker's control).
 
 (specification, section 3, "Attachment Parameters": the search path; rules R7, R31, R32)
 """
@@ -24,17 +24,24 @@ def parse_plugin_dirs(directories: Sequence[str | os.PathLike[str]]) -> tuple[st
     """Parse plugin directories: absolute, without the ``:`` that separates them in CNI_PATH.
 
     Raises:
-        ConfigError: one of them is not, or there is none (the plugins' skeleton refuses an empty CNI_PATH).
+        ConfigError: one of them is not, or there is none (the plugins' skeleton refuses an empty
+            CNI_PATH).
     """
     if isinstance(directories, str):
-        raise ConfigError("text, where a sequence of paths was expected", place="plugin_dirs", expected="a sequence")
+        raise ConfigError(
+            "text, where a sequence of paths was expected",
+            place="plugin_dirs",
+            expected="a sequence",
+        )
     parsed = tuple(os.fspath(directory) for directory in directories)
     if not parsed:
-        raise ConfigError("no plugin directory", place="plugin_dirs", expected="at least one directory")
+        raise ConfigError(
+            "no plugin directory", place="plugin_dirs", expected="at least one directory"
+        )
     for index, directory in enumerate(parsed):
         if not directory.startswith("/") or ":" in directory or "\0" in directory:
             raise ConfigError(
-                f"{ascii(directory)} is not allowed",
+                f"{directory!a} is not allowed",
                 place=f"plugin_dirs[{index}]",
                 expected="an absolute path without ':'",
             )
@@ -57,7 +64,9 @@ def find_executable(plugin_type: PluginType, directories: Sequence[str]) -> Plug
             refusal = "" if isinstance(error, FileNotFoundError) else f"{path}: {error.strerror}"
         else:
             if not refusal:
-                return Plugin(type=plugin_type, path=path, identity=_identity(status), runner=EXECUTABLE)
+                return Plugin(
+                    type=plugin_type, path=path, identity=_identity(status), runner=EXECUTABLE
+                )
         if refusal:
             refusals.append(refusal)
     seen = f" ({'; '.join(refusals)})" if refusals else ""
@@ -79,7 +88,9 @@ def _refusal(path: str, status: os.stat_result) -> str:
 
 
 def _shared_directory(directory: str) -> str:
-    return f"everybody may write to {directory}" if os.stat(directory).st_mode & stat.S_IWOTH else ""
+    return (
+        f"everybody may write to {directory}" if os.stat(directory).st_mode & stat.S_IWOTH else ""
+    )
 
 
 def _identity(status: os.stat_result) -> str:

@@ -1,7 +1,9 @@
-"""A private host: network and mount namespaces of this process's own, so that nothing it does touches the machine.
+"""A private host: network and mount namespaces of this process's own, so that nothing it does
+touches the machine.
 
-Inside it bridges, firewall rules, named namespaces and the plugins' bookkeeping are private; it dies with the process and
-needs no cleanup. Empty mount points may remain (``/var/lib/cni``, ``/run/netns``, ``/run/cni``).
+Inside it bridges, firewall rules, named namespaces and the plugins' bookkeeping are private; it
+dies with the process and needs no cleanup. Empty mount points may remain (``/var/lib/cni``,
+``/run/netns``, ``/run/cni``).
 """
 
 from __future__ import annotations
@@ -27,10 +29,13 @@ def enter_private_host() -> None:
     """Move this process into a private host, for good.
 
     Raises:
-        PrivateHostError: the process has other threads (they would stay outside), or may not make namespaces.
+        PrivateHostError: the process has other threads (they would stay outside), or may not make
+            namespaces.
     """
     if threading.active_count() > 1:
-        raise PrivateHostError("the process already has threads, which would stay outside", expected="a single thread")
+        raise PrivateHostError(
+            "the process already has threads, which would stay outside", expected="a single thread"
+        )
     try:
         unshare(CLONE_NEWNET | CLONE_NEWNS)
     except OSError as error:
@@ -43,12 +48,15 @@ def enter_private_host() -> None:
             netns.set_up(own, "lo")
         Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     except OSError as error:
-        raise PrivateHostError(f"cannot be furnished: {error}", expected="the right to mount") from error
+        raise PrivateHostError(
+            f"cannot be furnished: {error}", expected="the right to mount"
+        ) from error
 
 
 def _cover_mounts() -> None:
     mount("none", "/", flags=MS_PRIVATE | MS_REC)
-    # A fresh sysfs shows this namespace's links; the control groups below the old one must stay reachable for runtimes.
+    # A fresh sysfs shows this namespace's links; the control groups below the old one must stay
+    # reachable for runtimes.
     aside = Path("/run/acni-cgroup")
     aside.mkdir(exist_ok=True)
     mount("/sys/fs/cgroup", str(aside), flags=MS_BIND | MS_REC)

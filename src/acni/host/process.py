@@ -1,13 +1,13 @@
 """Running one plugin, bounded whatever it forks, at little more than the cost of the spawn.
 
-Rule 1: the request is in the pipe before the spawn and its write end is closed: no writer task, no broken pipe, and a
-    plugin that never reads is fine.
+Rule 1: the request is in the pipe before the spawn and its write end is closed: no writer task, no
+    broken pipe, and a plugin that never reads is fine.
 Rule 2: no await stands between the spawn and the ownership of the child.
 Rule 3: the plugin's exit ends the run, even when a grandchild still holds its output.
-Rule 4: the leader is reaped last: as long as it is a zombie its process group cannot be somebody else's, so the group
-    can be killed by number.
-Rule 5: after a success all that the plugin started lives on (plugins start daemons); after anything else its process
-    group is killed.
+Rule 4: the leader is reaped last: as long as it is a zombie its process group cannot be somebody
+    else's, so the group can be killed by number.
+Rule 5: after a success all that the plugin started lives on (plugins start daemons); after anything
+    else its process group is killed.
 
 (specification, section 2, "CNI operations"; the descriptors and their order are those of POSIX)
 """
@@ -32,11 +32,14 @@ from acni.host.spawn import Spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 
-# Most plugins end within this time and fit their output into the pipe: they cost one wait and no reader.
+# Most plugins end within this time and fit their output into the pipe: they cost one wait and no
+# reader.
 QUICK_SECONDS: Final = 0.02
-# How long a killed process may take to be gone; one in an uninterruptible sleep takes longer and is left to the kernel.
+# How long a killed process may take to be gone; one in an uninterruptible sleep takes longer and is
+# left to the kernel.
 _REAP_SECONDS: Final = 5.0
 _CHUNK: Final = 1 << 16
+_STANDARD_ERROR: Final = 2
 
 _Exit = tuple[Ending, int]
 
@@ -61,7 +64,9 @@ class Executables:
         """
         return find_executable(plugin_type, directories)
 
-    async def run(self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps) -> Response:
+    async def run(
+        self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+    ) -> Response:
         """Run a plugin once.
 
         Args:
@@ -71,8 +76,8 @@ class Executables:
             caps: How much output is taken.
 
         Returns:
-            The response, whatever the plugin did. When this returns, or raises cancellation, nothing of a run that
-            failed is left but daemons that took a session of their own.
+            The response, whatever the plugin did. When this returns, or raises cancellation,
+            nothing of a run that failed is left but daemons that took a session of their own.
         """
         await self._wait_for_turn()
         started = anyio.current_time()
@@ -93,7 +98,8 @@ class Executables:
     async def _wait_for_turn(self) -> None:
         """Wait for a turn of the loop in which nobody else spawns.
 
-        A spawn blocks the loop for 0.1 to 0.4 ms; a thousand back to back would stall it for half a second.
+        A spawn blocks the loop for 0.1 to 0.4 ms; a thousand back to back would stall it for half a
+        second.
         """
         async with self._turn:
             await anyio.lowlevel.checkpoint()
@@ -164,7 +170,9 @@ class _Child:
         )
 
     async def wait_until(self, deadline: float, grace_seconds: float) -> _Exit:
-        """Wait for the exit; end the process when it is out of time, over its cap, or the caller is cancelled."""
+        """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
+        cancelled.
+        """
         try:
             with anyio.CancelScope(deadline=deadline):
                 if await self._exits():
@@ -226,7 +234,9 @@ class _Child:
         self.is_reaped = True
         if info is None:
             return Ending.LOST, 0
-        return (Ending.EXITED if info.si_code == os.CLD_EXITED else Ending.SIGNALLED), info.si_status
+        return (
+            Ending.EXITED if info.si_code == os.CLD_EXITED else Ending.SIGNALLED
+        ), info.si_status
 
     def _signal_group(self, number: signal.Signals) -> None:
         if self.is_reaped:
@@ -238,9 +248,10 @@ class _Child:
     def output(self) -> tuple[bytes, bytes]:
         """Take what is still in the pipes and return both streams.
 
-        One pipe's worth at most: a grandchild that goes on printing must not keep us, and what the plugin itself wrote
-        was in the pipe when it exited. Never to the end of the stream: for some microseconds after a spawn the new
-        child holds copies of our descriptors, so the end may come late.
+        One pipe's worth at most: a grandchild that goes on printing must not keep us, and what the
+        plugin itself wrote was in the pipe when it exited. Never to the end of the stream: for some
+        microseconds after a spawn the new child holds copies of our descriptors, so the end may
+        come late.
         """
         for stream in (self.stdout, self.stderr):
             stream.read(_CHUNK)
@@ -252,7 +263,9 @@ class _Child:
 
 
 def _readable(data: bytes, opened: list[int]) -> int:
-    """Return a descriptor that yields ``data`` and then ends: a pipe, or a file in memory for what fits no pipe."""
+    """Return a descriptor that yields ``data`` and then ends: a pipe, or a file in memory for what
+    fits no pipe.
+    """
     read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     opened.append(read_end)
     try:
@@ -287,11 +300,12 @@ def _pipe(opened: list[int]) -> tuple[int, int]:
 
 
 def _above_standard(fd: int, opened: list[int]) -> int:
-    """Move a descriptor out of 0 to 2, where a host program that closed its own may get one: dup2 in the child would
-    overwrite it before it is used."""
-    if fd > 2:
+    """Move a descriptor out of 0 to 2, where a host program that closed its own may get one: dup2
+    in the child would overwrite it before it is used.
+    """
+    if fd > _STANDARD_ERROR:
         return fd
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3)
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
     opened.remove(fd)
     opened.append(moved)
     os.close(fd)

@@ -1,12 +1,13 @@
-"""Starting one process by glibc's ``pidfd_spawn`` (glibc 2.39): one call gives the descriptor, an own session, closed
-descriptors, default signals and the working directory.
+"""Starting one process by glibc's ``pidfd_spawn`` (glibc 2.39): one call gives the descriptor, an
+own session, closed descriptors, default signals and the working directory.
 
-``os.posix_spawn`` can do three of these at most: it cannot close descriptors that somebody else left inheritable, nor
-change the directory, and needs a second call for the descriptor. ``subprocess`` does it all, at three to seven times the
-cost.
+``os.posix_spawn`` can do three of these at most: it cannot close descriptors that somebody else
+left inheritable, nor change the directory, and needs a second call for the descriptor.
+``subprocess`` does it all, at three to seven times the cost.
 
-PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does: nothing of ours runs between the spawn and the ownership
-of what was spawned. The call returns when the child has executed the program or failed to.
+PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does: nothing of ours runs between the
+spawn and the ownership of what was spawned. The call returns when the child has executed the
+program or failed to.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-# sizeof posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t are 336, 80 and 128 in glibc on x86-64 and AArch64
-# (bits/spawn.h: both end in padding that keeps them so); rounded up here.
+# sizeof posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t are 336, 80 and 128 in glibc on
+# x86-64 and AArch64 (bits/spawn.h: both end in padding that keeps them so); rounded up here.
 _ATTRIBUTES_BYTES: Final = 512
 _ACTIONS_BYTES: Final = 128
 _SIGSET_BYTES: Final = 128
@@ -29,16 +30,19 @@ _SETSID: Final = 0x80
 
 
 class Spawner:
-    """Starts processes in a session of their own, in ``/``, with the descriptors given and no others.
+    """Starts processes in a session of their own, in ``/``, with the descriptors given and no
+    others.
 
-    Signals are as a shell would give them: nothing blocked, nothing ignored (Python itself ignores SIGPIPE and SIGXFSZ,
-    and posix_spawn passes that on).
+    Signals are as a shell would give them: nothing blocked, nothing ignored (Python itself ignores
+    SIGPIPE and SIGXFSZ, and posix_spawn passes that on).
     """
 
     def __init__(self) -> None:
         self._libc = ctypes.PyDLL(None)
         if not hasattr(self._libc, "pidfd_spawn"):
-            raise OSError(errno.ENOSYS, "this C library has no pidfd_spawn: acni needs glibc 2.39 or newer")
+            raise OSError(
+                errno.ENOSYS, "this C library has no pidfd_spawn: acni needs glibc 2.39 or newer"
+            )
         self._attributes = ctypes.create_string_buffer(_ATTRIBUTES_BYTES)
         signals = ctypes.create_string_buffer(_SIGSET_BYTES)
         self._libc.posix_spawnattr_init(self._attributes)
@@ -46,7 +50,9 @@ class Spawner:
         self._libc.posix_spawnattr_setsigmask(self._attributes, signals)
         self._libc.sigfillset(signals)
         self._libc.posix_spawnattr_setsigdefault(self._attributes, signals)
-        self._libc.posix_spawnattr_setflags(self._attributes, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID))
+        self._libc.posix_spawnattr_setflags(
+            self._attributes, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)
+        )
 
     def spawn(self, path: str, environment: Mapping[str, str], descriptors: Sequence[int]) -> int:
         """Start ``path`` and return its pidfd.
@@ -54,7 +60,8 @@ class Spawner:
         Args:
             path: The executable; also its only argument.
             environment: All of its environment.
-            descriptors: What becomes its descriptors 0, 1, 2, …; each must be above that range in this process.
+            descriptors: What becomes its descriptors 0, 1, 2, …; each must be above that range in
+                this process.
 
         Raises:
             OSError: the kernel refused; nothing was started.
@@ -65,7 +72,9 @@ class Spawner:
         entries = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
         envp = (ctypes.c_char_p * (len(entries) + 1))(*entries, None)
         pidfd = ctypes.c_int(-1)
-        code = self._libc.pidfd_spawn(ctypes.byref(pidfd), program, actions, self._attributes, argv, envp)
+        code = self._libc.pidfd_spawn(
+            ctypes.byref(pidfd), program, actions, self._attributes, argv, envp
+        )
         self._libc.posix_spawn_file_actions_destroy(actions)
         if code != 0:
             raise OSError(code, os.strerror(code), path)

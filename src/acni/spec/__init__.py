@@ -4,7 +4,13 @@ One module a section of SPEC.md. Importing this package loads neither anyio nor 
 """
 
 from acni.spec.attachment import Attachment, AttachmentId
-from acni.spec.configuration import NetworkConfig, PluginConfig, parse_network, parse_plugin, parse_single
+from acni.spec.configuration import (
+    NetworkConfig,
+    PluginConfig,
+    parse_network,
+    parse_plugin,
+    parse_single,
+)
 from acni.spec.plan import Command, plan
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.spec.request import Parameters, build_request

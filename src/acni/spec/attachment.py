@@ -1,7 +1,7 @@
 """Attachments: a container's interface on a network, named and with its arguments.
 
-An attachment is identified by container ID and interface name, over all networks (specification, section 3: "an
-attachment may be uniquely identified by the (CNI_CONTAINERID, CNI_IFNAME) tuple").
+An attachment is identified by container ID and interface name, over all networks (specification,
+section 3: "an attachment may be uniquely identified by the (CNI_CONTAINERID, CNI_IFNAME) tuple").
 """
 
 from __future__ import annotations
@@ -37,19 +37,21 @@ class AttachmentId:
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
-    ifname: IfName = field(converter=parse_ifname, default="eth0")
+    ifname: IfName = field(converter=parse_ifname, default=IfName("eth0"))
 
     def __str__(self) -> str:
         return f"{self.container_id}/{self.ifname}"
 
 
 def _capability_texts(capability_args: Mapping[str, Any]) -> Mapping[str, str]:
-    texts = {}
+    texts: dict[str, str] = {}
     for name, value in capability_args.items():
         try:
             texts[name] = dump(value)
         except JsonError as error:
-            raise ConfigError(str(error), place=f"capability_args[{name!r}]", expected="a JSON value") from None
+            raise ConfigError(
+                str(error), place=f"capability_args[{name!r}]", expected="a JSON value"
+            ) from None
     return texts
 
 
@@ -62,10 +64,11 @@ class Attachment:
         netns: The absolute path of the container's network namespace.
         ifname: The interface to create in it.
         cni_args: The pairs of CNI_ARGS.
-        capability_args: Capability arguments: capability name to JSON value (CONVENTIONS.md, "Dynamic Plugin specific
-            fields"); a plugin gets those it declares.
-        existing: "refuse" an interface of that name that is there already, or "adjust" it: for chains that only change
-            one. ``lo`` always may be there. When it was there, an undo never lets a plugin touch the namespace.
+        capability_args: Capability arguments: capability name to JSON value (CONVENTIONS.md,
+            "Dynamic Plugin specific fields"); a plugin gets those it declares.
+        existing: "refuse" an interface of that name that is there already, or "adjust" it: for
+            chains that only change one. ``lo`` always may be there. When it was there, an undo
+            never lets a plugin touch the namespace.
 
     Raises:
         InvalidName: a name, the path or CNI_ARGS is not allowed.
@@ -74,12 +77,15 @@ class Attachment:
 
     container_id: ContainerId = field(converter=parse_container_id)
     netns: NetnsPath = field(converter=parse_netns_path)
-    ifname: IfName = field(converter=parse_ifname, default="eth0")
-    cni_args: Mapping[str, str] = field(converter=parse_cni_args, factory=dict)
-    capability_args: Mapping[str, Any] = field(factory=dict)
+    ifname: IfName = field(converter=parse_ifname, default=IfName("eth0"))
+    cni_args: Mapping[str, str] = field(converter=parse_cni_args, factory=dict[str, str])
+    capability_args: Mapping[str, Any] = field(factory=dict[str, Any])
     existing: Literal["refuse", "adjust"] = "refuse"
     capability_texts: Mapping[str, str] = field(
-        init=False, repr=False, eq=False, default=Factory(lambda self: _capability_texts(self.capability_args), True)
+        init=False,
+        repr=False,
+        eq=False,
+        default=Factory(lambda self: _capability_texts(self.capability_args), True),
     )
 
     @property

@@ -1,16 +1,19 @@
-"""Network configurations: the list with ``plugins``, as the administrator wrote it and as acni runs it.
+"""Network configurations: the list with ``plugins``, as the administrator wrote it and as acni runs
+it.
 
-The typed view sits beside the text: what acni must understand is parsed once, here; everything else travels as written.
-A network is *effective* when it is complete by itself: drop-ins inlined, one version selected. That form goes into the
-record, so that check and delete use the configuration of then.
+The typed view sits beside the text: what acni must understand is parsed once, here; everything else
+travels as written. A network is *effective* when it is complete by itself: drop-ins inlined, one
+version selected. That form goes into the record, so that check and delete use the configuration of
+then.
 
-(specification, section 1, "Network configuration format"; rules R1, R2, R4 to R9, R37 to R40, R50, R55)
+(specification, section 1, "Network configuration format"; rules R1, R2, R4 to R9, R37 to R40, R50,
+R55)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, TypeVar
 
 from attrs import evolve, frozen
 
@@ -19,10 +22,13 @@ from acni.spec.jsontext import JsonError, Member, array_elements, decode, dump, 
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
 from acni.spec.versions import select_version
 
-# What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37 to R40).
+# What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37
+# to R40).
 _GENERATED: Final = frozenset({"capabilities", "prevResult", "runtimeConfig", "name", "cniVersion"})
 _RESERVED_PREFIX: Final = "cni.dev/"
-_LIST_KEYS: Final = frozenset({"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"})
+_LIST_KEYS: Final = frozenset(
+    {"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"}
+)
 _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
     list: "a list",
@@ -31,6 +37,7 @@ _KINDS: Final[Mapping[type, str]] = {
     type(None): "null",
 }
 
+Kind = TypeVar("Kind")
 Name = TypeVar("Name")
 
 
@@ -42,7 +49,8 @@ class PluginConfig:
         type: The executable's name.
         capabilities: The capabilities declared true.
         text: The plugin configuration as it was written.
-        request: The members of a request that come from it, as written: ``"key":value`` joined by commas.
+        request: The members of a request that come from it, as written: ``"key":value`` joined by
+            commas.
         source: The file it came from, or None.
     """
 
@@ -98,41 +106,45 @@ def parse_network(
     Args:
         raw: The file's bytes.
         source: Where it came from, for errors and for ``NetworkConfig.source``.
-        drop_ins: Plugin configurations from ``<directory>/<name>/*.conf``, (source, bytes) in lexical order. They are
-            appended unless the list says ``loadOnlyInlinedPlugins``.
+        drop_ins: Plugin configurations from ``<directory>/<name>/*.conf``, (source, bytes) in
+            lexical order. They are appended unless the list says ``loadOnlyInlinedPlugins``.
 
     Raises:
         ConfigError: it cannot be understood; ``place`` is a JSON path.
         InvalidName: the name or a type is not allowed.
         VersionUnsupported: none of the versions it offers is supported.
     """
-    members = _members(raw, source)
-    name = _named(parse_network_name, members, "name", source)
-    only_inlined = _flag(members, "loadOnlyInlinedPlugins", source)
-    inlined = _inlined(members, source)
+    document = _Object.parse(raw, source)
+    name = document.name("name", parse_network_name)
+    only_inlined = document.flag("loadOnlyInlinedPlugins")
+    inlined = tuple(_plugin(entry) for entry in document.entries("plugins"))
     if only_inlined and not inlined:
-        raise _error("no plugins, and no others may be loaded", "$.plugins", "a list with a plugin", source)
-    added = () if only_inlined else tuple(parse_plugin(text, source=where) for where, text in drop_ins)
-    if not (inlined + added):
-        raise _error("no plugins", "$.plugins", "a list with at least one plugin", source)
+        raise document.error("no plugins, and no others may be loaded", "plugins", "a plugin")
+    others = (
+        () if only_inlined else tuple(parse_plugin(text, source=path) for path, text in drop_ins)
+    )
+    if not (inlined or others):
+        raise document.error("no plugins", "plugins", "a list with at least one plugin")
     return NetworkConfig(
         name=name,
-        cni_version=select_version(_offered(members, source), _place("$.cniVersion", source)),
-        disable_check=_flag(members, "disableCheck", source),
-        plugins=inlined + added,
-        members={key: member.text for key, member in members.items() if key not in _LIST_KEYS},
+        cni_version=_select(document),
+        disable_check=document.flag("disableCheck"),
+        plugins=inlined + others,
+        members={
+            key: member.text for key, member in document.members.items() if key not in _LIST_KEYS
+        },
         source=source,
     )
 
 
 def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
-    """Parse a configuration of one plugin (``.conf``, ``.json``: the format before lists) into a network of one."""
-    members = _members(raw, source)
+    """Parse a configuration of one plugin (``.conf``, ``.json``: the format before lists)."""
+    document = _Object.parse(raw, source)
     return NetworkConfig(
-        name=_named(parse_network_name, members, "name", source),
-        cni_version=select_version(_offered(members, source), _place("$.cniVersion", source)),
+        name=document.name("name", parse_network_name),
+        cni_version=_select(document),
         disable_check=False,
-        plugins=(_plugin(members, decode(raw).strip(), "$", source),),
+        plugins=(_plugin(document),),
         members={},
         source=source,
     )
@@ -140,46 +152,22 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
 
 def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
     """Parse one plugin configuration, such as a drop-in."""
-    return _plugin(_members(raw, source), decode(raw).strip(), "$", source)
+    return _plugin(_Object.parse(raw, source))
 
 
-def _members(raw: bytes, source: str | None) -> dict[str, Member]:
-    try:
-        return object_members(decode(raw))
-    except JsonError as error:
-        raise _error(str(error), "$", "a JSON object", source) from None
-
-
-def _inlined(members: Mapping[str, Member], source: str | None) -> tuple[PluginConfig, ...]:
-    member = members.get("plugins")
-    if member is None:
-        return ()
-    if not isinstance(member.value, list):
-        raise _mismatch(member.value, "$.plugins", "a list", source)
-    plugins = []
-    for index, element in enumerate(array_elements(member.text)):
-        place = f"$.plugins[{index}]"
-        if not isinstance(element.value, dict):
-            raise _mismatch(element.value, place, "an object", source)
-        plugins.append(_plugin(object_members(element.text), element.text, place, source))
-    return tuple(plugins)
-
-
-def _plugin(members: Mapping[str, Member], text: str, place: str, source: str | None) -> PluginConfig:
-    ipam = _typed(members, "ipam", dict, place, source, {})
-    if "type" in ipam:
-        _named(parse_plugin_type, {"type": Member("", ipam["type"])}, "type", source, f"{place}.ipam")
-    capabilities = _typed(members, "capabilities", dict, place, source, {})
-    for name, declared in capabilities.items():
-        if not isinstance(declared, bool):
-            raise _mismatch(declared, f"{place}.capabilities.{name}", "true or false", source)
-    kept = {key: member.text for key, member in members.items() if not _is_generated(key)}
+def _plugin(document: _Object) -> PluginConfig:
+    ipam = document.inner("ipam")
+    if "type" in ipam.members:
+        ipam.name("type", parse_plugin_type)
+    capabilities = document.inner("capabilities")
+    declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
+    kept = {key: member.text for key, member in document.members.items() if not _is_generated(key)}
     return PluginConfig(
-        type=_named(parse_plugin_type, members, "type", source, place),
-        capabilities=frozenset(name for name, declared in capabilities.items() if declared),
-        text=text,
+        type=document.name("type", parse_plugin_type),
+        capabilities=declared,
+        text=document.text,
         request=join(kept)[1:-1],
-        source=source,
+        source=document.source,
     )
 
 
@@ -187,52 +175,95 @@ def _is_generated(key: str) -> bool:
     return key in _GENERATED or key.startswith(_RESERVED_PREFIX)
 
 
-def _offered(members: Mapping[str, Member], source: str | None) -> list[str]:
-    versions = _typed(members, "cniVersions", list, "$", source, [])
-    for index, version in enumerate(versions):
+def _select(document: _Object) -> str:
+    offered = [document.typed("cniVersion", str, ""), *document.typed("cniVersions", list, [])]
+    for version in offered:
         if not isinstance(version, str):
-            raise _mismatch(version, f"$.cniVersions[{index}]", "text", source)
-    return [_typed(members, "cniVersion", str, "$", source, ""), *versions]
+            raise document.mismatch(version, "cniVersions", "a list of text")
+    return select_version(offered, document.at("cniVersion"))
 
 
-def _flag(members: Mapping[str, Member], key: str, source: str | None) -> bool:
-    """Read a flag; 0.4.0 wrote ``disableCheck`` as text (R50)."""
-    value = members[key].value if key in members else False
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if not isinstance(value, bool):
-        raise _mismatch(value, f"$.{key}", "true or false", source)
-    return value
+@frozen
+class _Object:
+    """A JSON object in a configuration, which knows where it stands.
 
+    Attributes:
+        members: Its members.
+        text: Its text.
+        place: Its JSON path.
+        source: The file it came from.
+    """
 
-def _typed(members: Mapping[str, Member], key: str, kind: type, place: str, source: str | None, default: Any) -> Any:
-    value = members[key].value if key in members else None
-    if value is None:
-        return default
-    if not isinstance(value, kind):
-        raise _mismatch(value, f"{place}.{key}", _KINDS[kind], source)
-    return value
+    members: Mapping[str, Member]
+    text: str
+    place: str
+    source: str | None
 
+    @classmethod
+    def parse(cls, raw: bytes, source: str | None) -> _Object:
+        try:
+            text = decode(raw).strip()
+            return cls(object_members(text), text, "$", source)
+        except JsonError as error:
+            place = f"{source}: $" if source else "$"
+            raise ConfigError(str(error), place=place, expected="a JSON object") from None
 
-def _named(
-    parse: Callable[[object], Name], members: Mapping[str, Member], key: str, source: str | None, place: str = "$"
-) -> Name:
-    if key not in members:
-        raise _error(f"no {key}", f"{place}.{key}", f"a {key}", source)
-    try:
-        return parse(members[key].value)
-    except InvalidName as error:
-        error.place = _place(f"{place}.{key}", source)
-        raise
+    def typed(self, key: str, kind: type[Kind], default: Kind) -> Kind:
+        """Return a member's value; ``null`` counts as absent."""
+        value = self.members[key].value if key in self.members else None
+        if value is None:
+            return default
+        if not isinstance(value, kind):
+            raise self.mismatch(value, key, _KINDS[kind])
+        return value
 
+    def flag(self, key: str) -> bool:
+        """Return a flag; 0.4.0 wrote ``disableCheck`` as text (R50)."""
+        value = self.members[key].value if key in self.members else False
+        if isinstance(value, str) and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        if not isinstance(value, bool):
+            raise self.mismatch(value, key, "true or false")
+        return value
 
-def _place(place: str, source: str | None) -> str:
-    return f"{source}: {place}" if source else place
+    def name(self, key: str, parse: Callable[[object], Name]) -> Name:
+        """Return a name that must be there."""
+        if key not in self.members:
+            raise self.error(f"no {key}", key, f"a {key}")
+        try:
+            return parse(self.members[key].value)
+        except InvalidName as error:
+            error.place = self.at(key)
+            raise
 
+    def inner(self, key: str) -> _Object:
+        """Return an inner object, empty where there is none."""
+        self.typed(key, dict, {})
+        text = self.members[key].text if key in self.members else "null"
+        members = {} if text == "null" else object_members(text)
+        return _Object(members, text, f"{self.place}.{key}", self.source)
 
-def _mismatch(value: object, place: str, expected: str, source: str | None) -> ConfigError:
-    return _error(f"expected {expected}, got {_KINDS.get(type(value), 'a number')}", place, expected, source)
+    def entries(self, key: str) -> Iterator[_Object]:
+        """Iterate over a list of inner objects, empty where there is none."""
+        if not self.typed(key, list, []):
+            return
+        for index, element in enumerate(array_elements(self.members[key].text)):
+            where = f"{key}[{index}]"
+            if not isinstance(element.value, dict):
+                raise self.mismatch(element.value, where, "an object")
+            members = object_members(element.text)
+            yield _Object(members, element.text, f"{self.place}.{where}", self.source)
 
+    def at(self, key: str) -> str:
+        """Name the place of a member: the file and the JSON path."""
+        path = f"{self.place}.{key}"
+        return f"{self.source}: {path}" if self.source else path
 
-def _error(message: str, place: str, expected: str, source: str | None) -> ConfigError:
-    return ConfigError(message, place=_place(place, source), expected=expected)
+    def mismatch(self, value: object, key: str, expected: str) -> ConfigError:
+        """Make the error of a member of the wrong type."""
+        kind = _KINDS.get(type(value), "a number")
+        return self.error(f"expected {expected}, got {kind}", key, expected)
+
+    def error(self, message: str, key: str, expected: str) -> ConfigError:
+        """Make an error that names a member's place."""
+        return ConfigError(message, place=self.at(key), expected=expected)

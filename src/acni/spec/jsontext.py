@@ -1,11 +1,14 @@
 """JSON that travels untouched: values are read for us, their text is kept for everybody else.
 
-Unknown fields, key order, ``1e2`` and thirty-digit integers pass through configuration, prevResult and record as they
-were written, because what is sent on is spliced from the original text and never dumped again (specification, section 1:
-fields that the runtime does not know are passed "unaltered").
+Unknown fields, key order, ``1e2`` and thirty-digit integers pass through configuration, prevResult
+and record as they were written, because what is sent on is spliced from the original text and never
+dumped again (specification, section 1: fields that the runtime does not know are passed
+"unaltered").
 
-Rule 1: what is read is strict: UTF-8 without a byte order mark, no NaN or Infinity, no number that overflows a float.
-Rule 2: hostile text is refused by counting, before it is parsed: 1 MiB of ``[],[],`` costs 27 MiB and 73 ms otherwise.
+Rule 1: what is read is strict: UTF-8 without a byte order mark, no NaN or Infinity, no number that
+    overflows a float.
+Rule 2: hostile text is refused by counting, before it is parsed: 1 MiB of ``[],[],`` costs 27 MiB
+    and 73 ms otherwise.
 Rule 3: of duplicate keys the last one counts, as in Go's encoding/json, which the plugins use.
 """
 
@@ -15,17 +18,19 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, TypeGuard
 
-# The largest real documents (a whereabouts or multus list) have some hundred brackets and commas; 1 MiB of honest text
-# has about this many.
+# The largest real documents (a whereabouts or multus list) have some hundred brackets and commas; 1
+# MiB of honest text has about this many.
 MAX_STRUCTURE: Final = 65_536
 
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 
 
 class JsonError(ValueError):
-    """A text is not the JSON that was expected; the border that reads it turns this into an error with a place."""
+    """A text is not the JSON that was expected; the border that reads it turns this into an error
+    with a place.
+    """
 
 
 class Member(NamedTuple):
@@ -33,6 +38,16 @@ class Member(NamedTuple):
 
     text: str
     value: Any
+
+
+def is_object(value: object) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a JSON value is an object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a JSON value is an array."""
+    return isinstance(value, list)
 
 
 def decode(raw: bytes) -> str:
@@ -60,7 +75,9 @@ def object_members(text: str) -> dict[str, Member]:
 
 
 def array_elements(text: str) -> list[Member]:
-    """Read one JSON array that was part of a document read before; each element keeps its own text."""
+    """Read one JSON array that was part of a document read before; each element keeps its own
+    text.
+    """
     elements: list[Member] = []
     at = _skip(text, _expect(text, 0, "["))
     if text[at : at + 1] == "]":
@@ -75,7 +92,9 @@ def array_elements(text: str) -> list[Member]:
 
 
 def first_object(text: str, start: int) -> tuple[dict[str, Any] | None, int]:
-    """Find the next JSON object in mixed text from ``start``: its value and where it ends, or None and the text's end."""
+    """Find the next JSON object in mixed text from ``start``: its value and where it ends, or None
+    and the text's end.
+    """
     while (start := text.find("{", start)) >= 0:
         try:
             value, end = _scan(text, start)
@@ -132,7 +151,7 @@ def _scan(text: str, at: int) -> tuple[Any, int]:
         raise JsonError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
     except RecursionError:  # 100,000 brackets; no ValueError
         raise JsonError("nested too deeply") from None
-    except ValueError as error:  # an integer of more digits than sys.set_int_max_str_digits allows; a number refused by us
+    except ValueError as error:  # an integer of over 4,300 digits, or a number refused by us
         raise JsonError(str(error).partition(";")[0]) from None
 
 

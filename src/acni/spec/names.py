@@ -1,18 +1,20 @@
-"""Names that cannot exist wrongly: each is parsed once, before any path is built from it, on every verb.
+"""Names that cannot exist wrongly: each is parsed once, before any path is built from it, on every
+verb.
 
 Rule 1: ``fullmatch`` always: Python's ``$`` also matches before a trailing newline.
 Rule 2: an interface name is limited in bytes, not characters.
 Rule 3: the file name of a record is checked as a whole (255 bytes) before anything runs.
 
-(specification, section 2, "Parameters"; section 1, "name", "type"; rules R1, R7, R14, R53, R55, R56)
+(specification, section 2, "Parameters"; section 1, "name", "type"; rules R1, R7, R14, R53, R55,
+R56)
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
-from typing import Final, NewType
+from pathlib import PurePath
+from typing import Final, NewType, cast
 
 from acni.errors import InvalidName
 
@@ -25,13 +27,16 @@ NetnsPath = NewType("NetnsPath", str)
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _NAME_EXPECTED: Final = "a letter or digit, then letters, digits, '_', '.', '-' (ASCII)"
 
-# IFNAMSIZ is 16 with the NUL; '%' is the kernel's name template; 'all' and 'default' are directories of sysctl.
+# IFNAMSIZ is 16 with the NUL; '%' is the kernel's name template; 'all' and 'default' are
+# directories of sysctl.
 _IFNAME_FORBIDDEN: Final = re.compile(r"[/:%\s\x00-\x1f\x7f]")
 _IFNAME_RESERVED: Final = frozenset({".", "..", "all", "default"})
 
 # MAX_ARG_STRLEN is 131072 with the NUL; an entry is NAME=VALUE.
 MAX_ENVIRONMENT_ENTRY: Final = 131_071
 MAX_FILE_NAME: Final = 255
+MAX_IFNAME_BYTES: Final = 15
+PATH_MAX: Final = 4096
 
 
 def parse_container_id(value: object) -> ContainerId:
@@ -45,21 +50,36 @@ def parse_network_name(value: object) -> NetworkName:
 
 
 def parse_ifname(value: object) -> IfName:
-    """Parse an interface name: what the kernel takes, and nothing that a path or a sysctl could trip over."""
-    expected = "1 to 15 bytes, no '/', ':', '%', space or control character, not '.', '..', 'all' or 'default'"
-    if not isinstance(value, str) or not value or value in _IFNAME_RESERVED or _IFNAME_FORBIDDEN.search(value):
+    """Parse an interface name: what the kernel takes, and nothing that a path or a sysctl could
+    trip over.
+    """
+    expected = (
+        "1 to 15 bytes without '/', ':', '%', space or control character, and no reserved name"
+    )
+    if (
+        not isinstance(value, str)
+        or not value
+        or value in _IFNAME_RESERVED
+        or _IFNAME_FORBIDDEN.search(value)
+    ):
         raise _invalid("interface name", value, expected)
-    if len(_encoded("interface name", value, expected)) > 15:
+    if len(_encoded("interface name", value, expected)) > MAX_IFNAME_BYTES:
         raise _invalid("interface name", value, expected)
     return IfName(value)
 
 
 def parse_plugin_type(value: object) -> PluginType:
     """Parse a plugin's type: one path component (CVE-2021-20206 was ``../../bin/reboot``)."""
-    expected = "one path component: not empty, no '/' or NUL, not '.' or '..', not beginning with '-'"
+    expected = (
+        "one path component: not empty, no '/' or NUL, not '.' or '..', not beginning with '-'"
+    )
     if not isinstance(value, str) or not value or value in (".", "..") or value.startswith("-"):
         raise _invalid("plugin type", value, expected)
-    if "/" in value or "\0" in value or len(_encoded("plugin type", value, expected)) > MAX_FILE_NAME:
+    if (
+        "/" in value
+        or "\0" in value
+        or len(_encoded("plugin type", value, expected)) > MAX_FILE_NAME
+    ):
         raise _invalid("plugin type", value, expected)
     return PluginType(value)
 
@@ -67,33 +87,44 @@ def parse_plugin_type(value: object) -> PluginType:
 def parse_netns_path(value: object) -> NetnsPath:
     """Parse a namespace's path: absolute, because plugins run in ``/``."""
     expected = "an absolute path without NUL, shorter than 4096 bytes"
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if not isinstance(value, str) or not value.startswith("/") or "\0" in value:
-        raise _invalid("netns", value, expected)
-    if len(_encoded("netns", value, expected)) >= 4096:
-        raise _invalid("netns", value, expected)
-    return NetnsPath(value)
+    path = str(value) if isinstance(value, PurePath) else value
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        raise _invalid("netns", path, expected)
+    if len(_encoded("netns", path, expected)) >= PATH_MAX:
+        raise _invalid("netns", path, expected)
+    return NetnsPath(path)
 
 
 def parse_cni_args(value: object) -> Mapping[str, str]:
-    """Parse the pairs of CNI_ARGS; what would change its meaning, or break the plugins' parser, is refused (R53).
+    """Parse the pairs of CNI_ARGS; what would change its meaning, or break the plugins' parser, is
+    refused (R53).
 
     An error names the key, never the value: values may be secrets.
     """
     if not isinstance(value, Mapping):
         raise _invalid("CNI_ARGS", type(value).__name__, "a mapping of names to values")
-    for key, text in value.items():
-        for part, what, forbidden in ((key, "a name", ";="), (text, f"the value of {key!r}", ";=")):
-            if not isinstance(part, str) or not part or any(c in forbidden or not c.isprintable() for c in part):
-                raise InvalidName(
-                    f"CNI_ARGS: {what} is not allowed",
-                    place="CNI_ARGS",
-                    expected="text without ';', '=' or control characters; put anything else into the configuration's args",
-                )
-    if len(_encoded("CNI_ARGS", "CNI_ARGS=" + cni_args_text(value), "text that UTF-8 can write")) > MAX_ENVIRONMENT_ENTRY:
-        raise InvalidName("CNI_ARGS: too long", place="CNI_ARGS", expected=f"at most {MAX_ENVIRONMENT_ENTRY} bytes in all")
-    return dict(value)
+    pairs = dict(map(_parse_pair, cast("Mapping[object, object]", value).items()))
+    size = len(f"CNI_ARGS={cni_args_text(pairs)}".encode())
+    if size > MAX_ENVIRONMENT_ENTRY:
+        expected = f"at most {MAX_ENVIRONMENT_ENTRY} bytes in all"
+        raise InvalidName("CNI_ARGS: too long", place="CNI_ARGS", expected=expected)
+    return pairs
+
+
+def _parse_pair(pair: tuple[object, object]) -> tuple[str, str]:
+    key, text = pair
+    return _parse_argument(key, "a name"), _parse_argument(text, f"the value of {ascii(key)[:80]}")
+
+
+def _parse_argument(value: object, what: str) -> str:
+    # isprintable: no control characters, and no surrogates, which UTF-8 cannot write.
+    if not isinstance(value, str) or not value or not value.isprintable() or set(value) & set(";="):
+        raise InvalidName(
+            f"CNI_ARGS: {what} is not allowed",
+            place="CNI_ARGS",
+            expected="text without ';', '=' or control characters (args takes anything)",
+        )
+    return value
 
 
 def cni_args_text(cni_args: Mapping[str, str]) -> str:
@@ -102,10 +133,16 @@ def cni_args_text(cni_args: Mapping[str, str]) -> str:
 
 
 def parse_cni_args_text(text: str) -> Mapping[str, str]:
-    """Read ``K=V;K=V`` as the environment variable and cnitool have it; nothing for the empty text."""
+    """Read ``K=V;K=V`` as the environment variable and cnitool have it; nothing for the empty
+    text.
+    """
     pairs = [pair.partition("=") for pair in text.split(";")] if text else []
     if not all(separator for _, separator, _ in pairs):
-        raise InvalidName("CNI_ARGS: a pair has no '='", place="CNI_ARGS", expected="NAME=VALUE pairs separated by ';'")
+        raise InvalidName(
+            "CNI_ARGS: a pair has no '='",
+            place="CNI_ARGS",
+            expected="NAME=VALUE pairs separated by ';'",
+        )
     return parse_cni_args({key: value for key, _, value in pairs})
 
 
@@ -138,4 +175,6 @@ def _encoded(field: str, value: str, expected: str) -> bytes:
 
 
 def _invalid(field: str, value: object, expected: str) -> InvalidName:
-    return InvalidName(f"{ascii(value)[:80]} is not allowed; expected {expected}", place=field, expected=expected)
+    return InvalidName(
+        f"{ascii(value)[:80]} is not allowed; expected {expected}", place=field, expected=expected
+    )

@@ -1,9 +1,10 @@
-"""The plan of a chain: for a verb, which plugins run in which order and what each gets as ``prevResult``.
+"""The plan of a chain: for a verb, which plugins run in which order and what each gets as
+``prevResult``.
 
 The whole policy is the table ``RULES``; everything here is pure.
 
-(specification, section 3, "Adding an attachment", "Deleting an attachment", "Checking an attachment"; rules R2, R17,
-R19, R32, R34, R35, R46, R57)
+(specification, section 3, "Adding an attachment", "Deleting an attachment", "Checking an
+attachment"; rules R2, R17, R19, R32, R34, R35, R46, R57)
 """
 
 from __future__ import annotations
@@ -55,8 +56,12 @@ RULES: Final[Mapping[Command, Rule]] = {
     Command.ADD: Rule(
         is_reversed=False, previous=Previous.PREDECESSOR, previous_since="0.1.0", since="0.1.0"
     ),
-    Command.DEL: Rule(is_reversed=True, previous=Previous.FINAL, previous_since="0.4.0", since="0.1.0"),
-    Command.CHECK: Rule(is_reversed=False, previous=Previous.FINAL, previous_since="0.4.0", since="0.4.0"),
+    Command.DEL: Rule(
+        is_reversed=True, previous=Previous.FINAL, previous_since="0.4.0", since="0.1.0"
+    ),
+    Command.CHECK: Rule(
+        is_reversed=False, previous=Previous.FINAL, previous_since="0.4.0", since="0.4.0"
+    ),
 }
 
 

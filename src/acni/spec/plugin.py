@@ -1,4 +1,5 @@
-"""The nouns of the seam between the engine and whatever runs a plugin: what is run, asked and answered.
+"""The nouns of the seam between the engine and whatever runs a plugin: what is run, asked and
+answered.
 
 (specification, section 2, "CNI operations")
 """
@@ -50,7 +51,8 @@ class Caps:
     Attributes:
         stdout_bytes: The cap of standard output.
         stderr_bytes: Of standard error, the last so many bytes are kept.
-        ends_at_cap: Standard output over its cap ends the run at once; otherwise the rest is dropped.
+        ends_at_cap: Standard output over its cap ends the run at once; otherwise the rest is
+            dropped.
     """
 
     stdout_bytes: int = 1 << 20
@@ -75,7 +77,8 @@ class Response:
 
     Attributes:
         ending: How it ended.
-        status: The exit status (exited), the signal (signalled), the errno (not started); otherwise 0.
+        status: The exit status (exited), the signal (signalled), the errno (not started); otherwise
+            0.
         stdout: What was printed, up to the cap.
         stderr: The last of what was written there.
         seconds: How long the run took.

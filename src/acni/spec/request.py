@@ -1,10 +1,11 @@
 """The request of a step: the environment and standard input of one plugin run.
 
-The request configuration is spliced from text: the selected version and the network's name, the plugin configuration as
-written, ``runtimeConfig`` where there is one, and the bytes of the previous result.
+The request configuration is spliced from text: the selected version and the network's name, the
+plugin configuration as written, ``runtimeConfig`` where there is one, and the bytes of the previous
+result.
 
-(specification, section 2, "Parameters"; section 3, "Deriving request configuration from plugin configuration"; rules
-R8, R12, R16, R24, R31, R37 to R40, R49)
+(specification, section 2, "Parameters"; section 3, "Deriving request configuration from plugin
+configuration"; rules R8, R12, R16, R24, R31, R37 to R40, R49)
 """
 
 from __future__ import annotations
@@ -56,9 +57,11 @@ def build_request(
     """
     members = {"cniVersion": dump(network.cni_version), "name": dump(network.name)}
     runtime_config = {
-        name: text for name, text in parameters.capability_texts.items() if name in step.plugin.capabilities
+        name: text
+        for name, text in parameters.capability_texts.items()
+        if name in step.plugin.capabilities
     }
-    generated = {}
+    generated: dict[str, str] = {}
     if runtime_config:
         generated["runtimeConfig"] = join(runtime_config)
     if previous is not None and step.takes_previous:

@@ -1,9 +1,10 @@
-"""Reading a response: what a plugin printed and how it exited becomes a result or an error with facts.
+"""Reading a response: what a plugin printed and how it exited becomes a result or an error with
+facts.
 
-Rule 1: the exit status alone decides (R13). With 0, standard output is read for ADD only: Azure's plugin prints a result
-on CHECK, plugins of the 0.1.0 library print one on DEL.
-Rule 2: on failure the last object with a ``code`` or ``msg`` counts, on standard output first: the skeleton of the Go
-plugins prints a result and then an error, and some plugins log before it.
+Rule 1: the exit status alone decides (R13). With 0, standard output is read for ADD only: Azure's
+plugin prints a result on CHECK, plugins of the 0.1.0 library print one on DEL.
+Rule 2: on failure the last object with a ``code`` or ``msg`` counts, on standard output first: the
+skeleton of the Go plugins prints a result and then an error, and some plugins log before it.
 
 (specification, section 2, "Errors"; section 5, "Error"; rules R13, R43, R45)
 """
@@ -62,19 +63,27 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
     try:
         return parse_result(response.stdout, cni_version)
     except ResultError as error:
-        raise PluginProtocolError(f"{step.command} printed no valid result: {error}{_head(response)}", **facts) from None
+        raise PluginProtocolError(
+            f"{step.command} printed no valid result: {error}{_head(response)}", **facts
+        ) from None
 
 
 def _ended(step: Step, response: Response, facts: Facts) -> PluginError:
     match response.ending:
         case Ending.OUT_OF_TIME:
-            return PluginTimeout(f"{step.command} ran out of time after {response.seconds:.1f} s", **facts)
+            return PluginTimeout(
+                f"{step.command} ran out of time after {response.seconds:.1f} s", **facts
+            )
         case Ending.OVER_CAP:
             return PluginOverflow(f"{step.command} printed more than is taken", **facts)
         case Ending.SIGNALLED:
-            return PluginKilled(f"{step.command} was ended by {_signal_name(response.status)}", **facts)
+            return PluginKilled(
+                f"{step.command} was ended by {_signal_name(response.status)}", **facts
+            )
         case Ending.NOT_STARTED:
-            return PluginNotStarted(f"could not be started: {_error_name(response.status)}", **facts)
+            return PluginNotStarted(
+                f"could not be started: {_error_name(response.status)}", **facts
+            )
         case _:
             return PluginLost("its exit status was taken by somebody else in this process", **facts)
 
@@ -83,7 +92,8 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     said = _error_object(response.stdout) or _error_object(response.stderr)
     if said is None:
         return PluginProtocolError(
-            f"{step.command} exited with status {response.status} and printed no error object{_head(response)}", **facts
+            f"{step.command} exited with {response.status} and no error object{_head(response)}",
+            **facts,
         )
     code = said.get("code")
     facts["code"] = code if isinstance(code, int) and not isinstance(code, bool) else None
@@ -118,7 +128,7 @@ def _text(value: object) -> str | None:
 def _head(response: Response) -> str:
     """Show how the output begins; standard output is no secret (the result is returned anyway)."""
     head = response.stdout[:80]
-    return f" (it printed {ascii(head.decode('utf-8', 'replace'))})" if head else " (it printed nothing)"
+    return f" (it printed {head.decode('utf-8', 'replace')!a})" if head else " (it printed nothing)"
 
 
 def _signal_name(number: int) -> str:

@@ -1,8 +1,9 @@
 """Results: what a successful ADD yields, the text as it came and a typed view of it.
 
-Read loosely: an interface index that is missing, negative or too large, an odd ``mac``, no interfaces at all are what
-AWS, azure, calico, istio and linkerd print; the typed view says None. Refused is only what cannot be understood: no JSON
-object, wrong JSON types, an address that is none, an unknown version. Addresses become objects when asked for.
+Read loosely: an interface index that is missing, negative or too large, an odd ``mac``, no
+interfaces at all are what AWS, azure, calico, istio and linkerd print; the typed view says None.
+Refused is only what cannot be understood: no JSON object, wrong JSON types, an address that is
+    none, an unknown version. Addresses become objects when asked for.
 
 (specification, section 5, "Success"; rules R42, R61, R62)
 """
@@ -15,12 +16,14 @@ from typing import Any
 
 from attrs import field, frozen
 
-from acni.spec.jsontext import JsonError, Member, decode, dump, join, object_members
+from acni.spec.jsontext import JsonError, Member, decode, dump, is_object, join, object_members
 from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shape
 
 
 class ResultError(ValueError):
-    """A text is no result; the border that reads it turns this into an error with a plugin or a file."""
+    """A text is no result; the border that reads it turns this into an error with a plugin or a
+    file.
+    """
 
 
 @frozen(kw_only=True)
@@ -63,7 +66,8 @@ class Result:
     """What a successful ADD yields.
 
     Attributes:
-        raw: The JSON text as the last plugin printed it, with the selected ``cniVersion`` stamped in.
+        raw: The JSON text as the last plugin printed it, with the selected ``cniVersion`` stamped
+            in.
         cni_version: The selected version.
         interfaces: The interfaces, in the plugin's order.
         ips: The addresses, in the plugin's order.
@@ -77,12 +81,16 @@ class Result:
     @property
     def ipv4(self) -> ipaddress.IPv4Address | None:
         """The first IPv4 address, without its prefix length."""
-        return next((ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv4Interface)), None)
+        return next(
+            (ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv4Interface)), None
+        )
 
     @property
     def ipv6(self) -> ipaddress.IPv6Address | None:
         """The first IPv6 address, without its prefix length."""
-        return next((ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv6Interface)), None)
+        return next(
+            (ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv6Interface)), None
+        )
 
 
 def parse_result(raw: bytes | str, cni_version: str) -> Result:
@@ -93,7 +101,8 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
         cni_version: The selected version.
 
     Raises:
-        ResultError: it is no result, or one of a version whose shape differs from the selected one's.
+        ResultError: it is no result, or one of a version whose shape differs from the selected
+            one's.
     """
     try:
         members = object_members(decode(raw) if isinstance(raw, bytes) else raw)
@@ -121,11 +130,15 @@ _RESULT_KEYS = frozenset({"interfaces", "ips", "ip4", "ip6", "routes", "dns"})
 def _stamp(members: Mapping[str, Member], cni_version: str) -> str:
     texts = {key: member.text for key, member in members.items()}
     stamped = dump(cni_version)
-    return join(texts | {"cniVersion": stamped} if "cniVersion" in texts else {"cniVersion": stamped, **texts})
+    return join(
+        texts | {"cniVersion": stamped}
+        if "cniVersion" in texts
+        else {"cniVersion": stamped, **texts}
+    )
 
 
 def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
-    found = []
+    found: list[Interface] = []
     for index, entry in enumerate(_typed(members, "interfaces", list, "$") or ()):
         place = f"$.interfaces[{index}]"
         fields = _object(entry, place)
@@ -144,12 +157,14 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
 
 
 def _ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
-    found = []
+    found: list[IpConfig] = []
     for index, entry in enumerate(_typed(members, "ips", list, "$") or ()):
         place = f"$.ips[{index}]"
         fields = _object(entry, place)
         interface = fields.get("interface")
-        has_interface = isinstance(interface, int) and not isinstance(interface, bool) and interface >= 0
+        has_interface = (
+            isinstance(interface, int) and not isinstance(interface, bool) and interface >= 0
+        )
         found.append(
             IpConfig(
                 address=_address(fields.get("address"), f"{place}.address"),
@@ -162,7 +177,7 @@ def _ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
 
 def _oldest_ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
     """Read ``ip4`` and ``ip6`` of 0.1.0 and 0.2.0."""
-    found = []
+    found: list[IpConfig] = []
     for key in ("ip4", "ip6"):
         fields = _typed(members, key, dict, "$")
         if fields is not None:
@@ -184,7 +199,9 @@ def _address(value: object, place: str) -> str:
         ipaddress.ip_interface(value)
     except ValueError:
         raise ResultError(f"no address at {place}") from None
-    if not (length.isascii() and length.isdecimal()):  # ipaddress also takes a netmask, Go's ParseCIDR does not
+    if not (
+        length.isascii() and length.isdecimal()
+    ):  # ipaddress also takes a netmask, Go's ParseCIDR does not
         raise ResultError(f"no prefix length at {place}")
     return value
 
@@ -192,10 +209,13 @@ def _address(value: object, place: str) -> str:
 def _gateway(value: object, place: str) -> str | None:
     if value is None or value == "":
         return None
+    if not isinstance(value, str):
+        raise ResultError(f"expected text at {place}")
     try:
-        return str(value) if isinstance(value, str) and ipaddress.ip_address(value) else None
+        ipaddress.ip_address(value)
     except ValueError:
         raise ResultError(f"no address at {place}") from None
+    return value
 
 
 def _typed(members: Mapping[str, Member], key: str, kind: type, place: str) -> Any:
@@ -206,6 +226,6 @@ def _typed(members: Mapping[str, Member], key: str, kind: type, place: str) -> A
 
 
 def _object(value: object, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise ResultError(f"expected an object at {place}")
     return value

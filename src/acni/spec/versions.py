@@ -17,10 +17,13 @@ from acni.errors import ConfigError, VersionUnsupported
 
 SUPPORTED_VERSIONS: Final = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
-# Versions whose results have the same shape: between these, writing another number is the whole conversion.
+# Versions whose results have the same shape: between these, writing another number is the whole
+# conversion.
 RESULT_SHAPES: Final = (("0.1.0", "0.2.0"), ("0.3.0", "0.3.1", "0.4.0"), ("1.0.0", "1.1.0"))
 
-_VERSION: Final = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.\-]+)?")
+_VERSION: Final = re.compile(
+    r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)(-[0-9A-Za-z.\-]+)?"
+)
 
 
 def is_at_least(version: str, minimum: str) -> bool:
@@ -47,13 +50,17 @@ def select_version(offered: Iterable[str], place: str) -> str:
     named = [version for version in offered if version]
     for version in named:
         if not _VERSION.fullmatch(version):
-            raise ConfigError(f"{ascii(version)[:40]} is no version", place=place, expected="a version such as 1.0.0")
+            raise ConfigError(
+                f"{ascii(version)[:40]} is no version",
+                place=place,
+                expected="a version such as 1.0.0",
+            )
     if not named:
         return SUPPORTED_VERSIONS[0]
     known = [version for version in named if version in SUPPORTED_VERSIONS]
     if not known:
         raise VersionUnsupported(
-            f"no supported version among {', '.join(named)}; supported are {', '.join(SUPPORTED_VERSIONS)}",
+            f"no supported version among {', '.join(named)}",
             place=place,
             expected="one of " + ", ".join(SUPPORTED_VERSIONS),
         )

@@ -1,1 +1,3 @@
-"""What acni remembers: a record for each attachment, in libcni's place and format, and the deletes still owed."""
+"""What acni remembers: a record for each attachment, in libcni's place and format, and the deletes
+still owed.
+"""

@@ -1,13 +1,16 @@
 """Records: the format of one attachment on disk, libcni's ``cniCacheV1`` with one key more.
 
-Rule 1: libcni, CRI-O and containerd read the same file, so their keys mean what they mean there; all that is ours is
-    under ``"acni"``, which they ignore (Go folds the case of keys: ours must not fold to one of theirs).
-Rule 2: a record read back is input: it passes the checks of a caller's names, and its content must agree with its file
-    name, since two attachments can map to one name (``a-b`` + ``c``, ``a`` + ``b-c``).
-Rule 3: ``config`` is the effective list; in a debt it is the list up to the plugin that is owed, so that a DEL by libcni
-    begins where ours halted.
+Rule 1: libcni, CRI-O and containerd read the same file, so their keys mean what they mean there;
+    all that is ours is under ``"acni"``, which they ignore (Go folds the case of keys: ours must
+    not fold to one of theirs).
+Rule 2: a record read back is input: it passes the checks of a caller's names, and its content must
+    agree with its file name, since two attachments can map to one name (``a-b`` + ``c``, ``a`` +
+    ``b-c``).
+Rule 3: ``config`` is the effective list; in a debt it is the list up to the plugin that is owed, so
+    that a DEL by libcni begins where ours halted.
 
-(specification, section 3, "Adding an attachment": "the runtime must store the result ... persistently")
+(specification, section 3, "Adding an attachment": "the runtime must store the result ...
+persistently")
 """
 
 from __future__ import annotations
@@ -24,7 +27,16 @@ from acni.events import Debt
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig, parse_network, parse_single
-from acni.spec.jsontext import JsonError, Member, decode, dump, join, object_members
+from acni.spec.jsontext import (
+    JsonError,
+    Member,
+    decode,
+    dump,
+    is_array,
+    is_object,
+    join,
+    object_members,
+)
 from acni.spec.names import (
     ContainerId,
     IfName,
@@ -48,9 +60,11 @@ class Owed:
     """What makes a record a debt.
 
     Attributes:
-        next: The place in ``plugins`` of the plugin whose DEL is owed next; the ones before it follow.
+        next: The place in ``plugins`` of the plugin whose DEL is owed next; the ones before it
+            follow.
         cause: Why, in one line.
-        origin: The operation that left it: an add's undo, a delete, or a delete of what no record knew ("caller").
+        origin: The operation that left it: an add's undo, a delete, or a delete of what no record
+            knew ("caller").
         attempts: How often it was tried.
     """
 
@@ -98,7 +112,8 @@ class Record:
         netns: The path of the namespace; empty where there was none.
         cni_args: The pairs of CNI_ARGS.
         capability_texts: Capability arguments: name to JSON text.
-        result: The text of the final result; in the record of an unfinished add the last good one, or None.
+        result: The text of the final result; in the record of an unfinished add the last good one,
+            or None.
         provenance: What acni adds; None in the record of another writer.
     """
 
@@ -163,7 +178,8 @@ def read_record(name: str, raw: bytes) -> Record:
     """Read a record from the bytes of the file of that name.
 
     Raises:
-        StoreError: it is no record, or the record of another attachment; says what was expected where.
+        StoreError: it is no record, or the record of another attachment; says what was expected
+            where.
     """
     try:
         members = object_members(decode(raw))
@@ -184,7 +200,9 @@ class _Mismatch(ValueError):
 
 
 def _bad(name: str, why: str) -> StoreError:
-    return StoreError(f"is no record: {why}", place=f"results/{name}", expected=f"a {KIND} record of that name")
+    return StoreError(
+        f"is no record: {why}", place=f"results/{name}", expected=f"a {KIND} record of that name"
+    )
 
 
 def _record(members: Mapping[str, Member]) -> Record:
@@ -220,12 +238,18 @@ def _network(config: str) -> NetworkConfig:
 
 
 def _cni_args(value: Any) -> Mapping[str, str]:
-    pairs = [] if value is None else value
-    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+    pairs: object = [] if value is None else value
+    if not is_array(pairs):
         raise _Mismatch("expected a list of pairs at $.cniArgs")
-    if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise _Mismatch("expected pairs of text at $.cniArgs")
-    return parse_cni_args({key: text for key, text in pairs})
+    return parse_cni_args(dict(map(_pair, pairs)))
+
+
+def _pair(pair: Any) -> tuple[str, str]:
+    match pair:
+        case [str(key), str(text)]:
+            return key, text
+        case _:
+            raise _Mismatch("expected pairs of text at $.cniArgs")
 
 
 def _capability_texts(member: Member | None) -> Mapping[str, str]:
@@ -246,7 +270,12 @@ def _provenance_document(provenance: Provenance) -> dict[str, object]:
         "host_netns": _identity_document(provenance.host_netns),
         "plugin_dirs": list(provenance.plugin_dirs),
         "plugins": [
-            {"type": plugin.type, "path": plugin.path, "identity": plugin.identity, "runner": plugin.runner}
+            {
+                "type": plugin.type,
+                "path": plugin.path,
+                "identity": plugin.identity,
+                "runner": plugin.runner,
+            }
             for plugin in provenance.plugins
         ],
         "sequence": provenance.sequence,
@@ -254,13 +283,20 @@ def _provenance_document(provenance: Provenance) -> dict[str, object]:
     }
     if provenance.owed is not None:
         owed = provenance.owed
-        document |= {"next": owed.next, "cause": owed.cause, "origin": owed.origin, "attempts": owed.attempts}
+        document |= {
+            "next": owed.next,
+            "cause": owed.cause,
+            "origin": owed.origin,
+            "attempts": owed.attempts,
+        }
     return document
 
 
 def _provenance(values: Mapping[str, Any]) -> Provenance:
     if _number(values, "format") != FORMAT:
-        raise _Mismatch(f"expected {FORMAT} at $.acni.format: it was written by another version of acni")
+        raise _Mismatch(
+            f"expected {FORMAT} at $.acni.format: it was written by another version of acni"
+        )
     netns = values.get("netns")
     return Provenance(
         operation=_text(values, "operation"),
@@ -293,8 +329,8 @@ def _owed(values: Mapping[str, Any]) -> Owed | None:
             raise _Mismatch("expected 'attached' or 'debt' at $.acni.state")
 
 
-def _plugin(entry: Any) -> Plugin:
-    if not isinstance(entry, dict):
+def _plugin(entry: object) -> Plugin:
+    if not is_object(entry):
         raise _Mismatch("expected objects at $.acni.plugins")
     return Plugin(
         type=parse_plugin_type(_text(entry, "type")),
@@ -328,14 +364,14 @@ def _number(values: Mapping[str, Any], key: str) -> int:
 
 def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = values.get(key)
-    if not isinstance(value, dict):
+    if not is_object(value):
         raise _Mismatch(f"expected an object at {key}")
     return value
 
 
 def _list(values: Mapping[str, Any], key: str) -> list[Any]:
     value = values.get(key)
-    if not isinstance(value, list):
+    if not is_array(value):
         raise _Mismatch(f"expected a list at {key}")
     return value
 

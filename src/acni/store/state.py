@@ -8,11 +8,11 @@
         FORMAT                  the format's number; a newer one is refused
         spare/000/              files on their way into results/
 
-libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray ones: whatever is not a
-whole record lies elsewhere and is renamed into place.
+libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray
+ones: whatever is not a whole record lies elsewhere and is renamed into place.
 
-Blocking calls: reading a record is left to the caller's thread (a page-cache read of 2 KiB, some 10 µs); writing one
-waits for the disk and belongs into a worker thread.
+Blocking calls: reading a record is left to the caller's thread (a page-cache read of 2 KiB, some 10
+µs); writing one waits for the disk and belongs into a worker thread.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
@@ -32,7 +32,8 @@ from acni.spec.attachment import AttachmentId
 from acni.spec.names import IfName
 from acni.store.record import FORMAT, Record, read_record, write_record
 
-# A record holds a configuration in base64 and a result: some KiB; both readers of its parts stop at 1 MiB.
+# A record holds a configuration in base64 and a result: some KiB; both readers of its parts stop at
+# 1 MiB.
 MAX_RECORD_BYTES: Final = 4 << 20
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -71,10 +72,15 @@ class Records:
         """Read the record of that name; None where there is none.
 
         Raises:
-            StoreError: the file cannot be read or is no record of that name. It is left where it is.
+            StoreError: the file cannot be read or is no record of that name. It is left where it
+                is.
         """
         try:
-            raw = read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=self._results) if self._results is not None else None
+            raw = (
+                read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=self._results)
+                if self._results is not None
+                else None
+            )
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -82,7 +88,8 @@ class Records:
         return None if raw is None else read_record(name, raw)
 
     def find(self, attachment: AttachmentId) -> tuple[Record, ...]:
-        """Find the records of an attachment; more than one only where another writer put it on two networks.
+        """Find the records of an attachment; more than one only where another writer put it on two
+        networks.
 
         Raises:
             StoreError: a file that may be one of them cannot be read.
@@ -92,7 +99,9 @@ class Records:
         return tuple(record for record in found if record is not None and record.id == attachment)
 
     def of_interface(self, ifname: IfName) -> Iterator[Record]:
-        """Iterate over the records of all interfaces of that name; unreadable ones claim nothing."""
+        """Iterate over the records of all interfaces of that name; unreadable ones claim
+        nothing.
+        """
         for name in self.names():
             if name.endswith(f"-{ifname}"):
                 try:
@@ -132,7 +141,8 @@ class Store:
         _write_durably(self._spare, self._results, record.name, write_record(record))
 
     def retire(self, record: Record) -> None:
-        """Remove a record. Not synced: one that comes back after a power cut costs an idempotent DEL.
+        """Remove a record. Not synced: one that comes back after a power cut costs an idempotent
+        DEL.
 
         Raises:
             StoreError: it could not be removed.
@@ -146,22 +156,23 @@ class Store:
 
 
 @contextmanager
-def open_store(state_dir: str) -> Iterator[Store]:
+def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
     """Open a state directory, making it where it is missing.
 
     Raises:
         StoreError: it cannot be made or opened, others may write to it, or a newer acni wrote it.
     """
+    state_dir = os.path.abspath(path)
     opened: list[int] = []
     try:
         try:
             _make_directory(state_dir)
             _require_private(state_dir)
-            for path in ("results", "acni", "acni/spare", "acni/spare/000"):
-                _make_directory(f"{state_dir}/{path}")
+            for room in ("results", "acni", "acni/spare", "acni/spare/000"):
+                _make_directory(f"{state_dir}/{room}")
             opened += (
-                os.open(f"{state_dir}/{path}", _DIRECTORY_FLAGS | os.O_NOFOLLOW)
-                for path in ("results", "acni/spare/000", "acni")
+                os.open(f"{state_dir}/{room}", _DIRECTORY_FLAGS | os.O_NOFOLLOW)
+                for room in ("results", "acni/spare/000", "acni")
             )
             results, spare, ours = opened
             _require_format(ours, spare)
@@ -190,7 +201,9 @@ def _require_private(state_dir: str) -> None:
     status = os.stat(state_dir)
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
         raise StoreError(
-            "others may write to it", place=state_dir, expected="a directory of root's or our own, writable by its owner only"
+            "others may write to it",
+            place=state_dir,
+            expected="a directory of root's or our own, writable by its owner only",
         )
 
 
@@ -202,19 +215,28 @@ def _require_format(ours: int, spare: int) -> None:
         return
     if text != str(FORMAT):
         raise StoreError(
-            f"has format {ascii(text)}; this acni reads {FORMAT}", place="acni/FORMAT", expected=f"{FORMAT}"
+            f"has format {text!a}; this acni reads {FORMAT}",
+            place="acni/FORMAT",
+            expected=f"{FORMAT}",
         )
 
 
 def _write_durably(spare: int, target: int, name: str, data: bytes) -> None:
-    """Write a file so that at any instant the old or the new one is there, whole, and afterwards the new one for good.
+    """Write a file so that at any instant the old or the new one is there, whole, and afterwards
+    the new one for good.
 
-    The file is synced before its name is: ext4 may otherwise keep a name without its data (LWN 322823). The directory is
+    The file is synced before its name is: ext4 may otherwise keep a name without its data (LWN
+        322823). The directory is
     synced too: without it 2 of 13 crash states lose a write that was acknowledged.
     """
     temporary = secrets.token_hex(16)
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=spare)
+        fd = os.open(
+            temporary,
+            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
+            0o600,
+            dir_fd=spare,
+        )
         try:
             _write_all(fd, data)
             os.fsync(fd)
@@ -236,4 +258,6 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _failed(place: str, what: str, error: OSError) -> StoreError:
-    return StoreError(f"{what}: {error.strerror}", place=place, expected="a local, writable file system with room")
+    return StoreError(
+        f"{what}: {error.strerror}", place=place, expected="a local, writable file system with room"
+    )

@@ -1,0 +1,95 @@
+"""The checks of acni, one session each; `.ci/run` runs them all."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import nox
+
+PYPROJECT = nox.project.load_toml("pyproject.toml")
+PROJECT = PYPROJECT["project"]
+PYTHONS = nox.project.python_versions(PYPROJECT)
+# Sphinx 9.1 and later need Python 3.12.
+DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
+REPORTS = Path(".nox/reports").resolve()
+
+nox.options.default_venv_backend = "uv|virtualenv"
+# An interpreter that is missing is reported, not fetched; with CI set it is a failure.
+nox.options.download_python = "never"
+
+
+def junit_report(session: nox.Session) -> str:
+    """Return the pytest option that leaves the results where `.ci/summary.py` finds them."""
+    return f"--junitxml={REPORTS / session.name}.xml"
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, formatting, async mistakes, direction of imports, spelling, changelog fragments."""
+    session.install("--group", "lint")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+    sources = [str(path) for room in ("src", "tests") for path in sorted(Path(room).rglob("*.py"))]
+    session.log("flake8-async")
+    session.run("flake8-async", "--anyio", *sources, log=False)
+    session.run("lint-imports", "--no-logo", env={"PYTHONPATH": "src"})
+    session.run("codespell")
+    session.run("towncrier", "build", "--draft", "--version", PROJECT["version"])
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy on sources and tests, pyright on sources, and all public names typed."""
+    session.install("-e.[trio]", "--group", "typing")
+    session.run("mypy")
+    session.run("pyright")
+    session.run("pyright", "--verifytypes", "acni", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """The tests under coverage; arguments after `--` go to pytest."""
+    session.install("-e.[trio]", "--group", "test")
+    env = {"COVERAGE_FILE": f".coverage.{session.python}"}
+    pytest = ("pytest", junit_report(session), *session.posargs)
+    session.run("coverage", "run", "-m", *pytest, env=env)
+    session.run("coverage", "report", env=env)
+
+
+@nox.session(python=DOCS_PYTHON)
+def docs(session: nox.Session) -> None:
+    """The documentation, where every reference resolves and every doctest passes."""
+    session.install("-e.[trio]", "--group", "docs")
+    for builder in ("html", "doctest"):
+        session.run("sphinx-build", "-nWE", "-b", builder, "docs", f"docs/_build/{builder}")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """The wheel as users get it: built, checked, and tested with the oldest dependencies allowed.
+
+    It is installed in an environment outside the checkout and meets the tests of the sdist there.
+    """
+    session.install("--group", "package")
+    shutil.rmtree("dist", ignore_errors=True)
+    session.run("python", "-m", "build", silent=True)
+    (wheel,) = Path("dist").resolve().glob("*.whl")
+    (sdist,) = Path("dist").resolve().glob("*.tar.gz")
+    session.run("twine", "check", "--strict", str(wheel), str(sdist))
+    session.run("check-wheel-contents", str(wheel))
+
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["trio"]]
+    oldest = [requirement.replace(">=", "==") for requirement in declared]
+    test_group = nox.project.dependency_groups(PYPROJECT, "test")
+    with tempfile.TemporaryDirectory(prefix="acni-package-") as directory:
+        session.run("python", "-m", "venv", f"{directory}/venv")
+        python = f"{directory}/venv/bin/python"
+        pip_install = (python, "-m", "pip", "install", "--quiet")
+        session.run(*pip_install, f"{wheel}[trio]", *oldest, *test_group, external=True)
+        session.run("tar", "-xf", str(sdist), "-C", directory, external=True)
+        with session.chdir(f"{directory}/{sdist.name.removesuffix('.tar.gz')}"):
+            shutil.rmtree("src")
+            session.run(f"{directory}/venv/bin/acni", "--version", external=True)
+            # What is old may be deprecated by what is new: -W default.
+            pytest = ("pytest", "-W", "default", junit_report(session))
+            session.run(python, "-m", *pytest, external=True)

@@ -1,0 +1,27 @@
+"""For tests of programs that use acni, and of acni itself.
+
+``ScriptedRunner`` is a runner without processes, for tests in virtual time; ``RecordingPlugins``
+are real executables that do as they are told; both record what they were asked and hold a resource
+from ADD to DEL. ``RunnerContract`` holds the tests that every runner must pass.
+``acni.testing.pytest_plugin`` (the only module that imports pytest) moves the test process into a
+private host.
+"""
+
+from acni.host.leftovers import Leftovers, look_for_leftovers
+from acni.host.private_host import PrivateHostError, enter_private_host
+from acni.testing.behaviour import Behaviour, Call
+from acni.testing.recording import RecordingPlugins
+from acni.testing.runner_contract import RunnerContract
+from acni.testing.scripted import ScriptedRunner
+
+__all__ = [
+    "Behaviour",
+    "Call",
+    "Leftovers",
+    "PrivateHostError",
+    "RecordingPlugins",
+    "RunnerContract",
+    "ScriptedRunner",
+    "enter_private_host",
+    "look_for_leftovers",
+]

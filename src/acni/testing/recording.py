@@ -1,0 +1,122 @@
+"""Real executables that do as they are told, record what they were asked, and hold a resource."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import define
+
+from acni.testing.behaviour import Behaviour, Call
+
+# -I and -S: nothing of the caller's Python environment is looked at, and it starts in some 10 ms.
+_PROGRAM = """\
+#!{python} -IS
+import json, os, sys, time
+
+home, name = {home!r}, os.path.basename(sys.argv[0])
+command = os.environ["CNI_COMMAND"]
+stdin = sys.stdin.buffer.read()
+inside = dict(
+    descriptors=sorted(int(fd) for fd in os.listdir("/proc/self/fd")),
+    directory=os.getcwd(),
+    signals=[line for line in open("/proc/self/status") if line.startswith(("SigBlk", "SigIgn"))],
+    session=os.getsid(0) == os.getpid(),
+    pid=os.getpid(),
+)
+call = dict(plugin=name, environment=dict(os.environ), stdin=stdin.decode(), inside=inside)
+log = os.open(home + "/calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+os.write(log, (json.dumps(call) + "\\n").encode())
+os.close(log)
+try:
+    told = json.load(open(home + "/told/" + name + "." + command))
+except FileNotFoundError:
+    told = dict(seconds=0, status=0, signal=0, stdout=None, stderr="", holds=True)
+time.sleep(told["seconds"])
+sys.stderr.write(told["stderr"])
+sys.stderr.flush()
+if told["signal"]:
+    os.kill(os.getpid(), told["signal"])
+succeeds = told["status"] == 0
+if succeeds and told["holds"] and command in ("ADD", "DEL"):
+    parts = (name, os.environ["CNI_CONTAINERID"], os.environ["CNI_IFNAME"])
+    resource = home + "/held/" + "+".join(parts)
+    if command == "ADD":
+        open(resource, "w").close()
+    elif os.path.exists(resource):
+        os.unlink(resource)
+if told["stdout"] is not None:
+    sys.stdout.write(told["stdout"])
+elif succeeds and command == "ADD":
+    config = json.loads(stdin)
+    version = config.get("cniVersion", "0.1.0")
+    ips = [dict(address="192.0.2.7/24", gateway="192.0.2.1")]
+    if version in ("0.1.0", "0.2.0"):
+        made = dict(cniVersion=version, ip4=dict(ip="192.0.2.7/24"))
+    else:
+        made = dict(cniVersion=version, ips=ips)
+    sys.stdout.write(json.dumps(config.get("prevResult", made)))
+sys.exit(told["status"])
+"""
+
+
+@define(eq=False)
+class RecordingPlugins:
+    """A directory of plugin executables that do as they are told.
+
+    Attributes:
+        home: The directory in which they and their notes lie.
+    """
+
+    home: Path
+
+    @property
+    def directory(self) -> str:
+        """The plugin directory."""
+        return str(self.home / "bin")
+
+    def install(self, *plugin_types: str) -> None:
+        """Make executables of these names."""
+        for folder in ("bin", "told", "held"):
+            (self.home / folder).mkdir(parents=True, exist_ok=True)
+        for plugin_type in plugin_types:
+            path = self.home / "bin" / plugin_type
+            path.write_text(_PROGRAM.format(python=sys.executable, home=str(self.home)))
+            path.chmod(0o755)
+
+    def remove(self, plugin_type: str) -> None:
+        """Remove an executable."""
+        (self.home / "bin" / plugin_type).unlink()
+
+    def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:
+        """Tell a plugin how to behave on a verb from now on; untold ones succeed at once."""
+        told = self.home / "told" / f"{plugin_type}.{command}"
+        told.write_text(json.dumps(attrs.asdict(behaviour)))
+
+    @property
+    def calls(self) -> list[Call]:
+        """What they were asked, in order."""
+        return [
+            Call(
+                plugin=call["plugin"],
+                environment=call["environment"],
+                stdin=call["stdin"].encode(),
+            )
+            for call in self.notes()
+        ]
+
+    def notes(self) -> list[dict[str, Any]]:
+        """Return all that they noted: the calls, with what each saw of its own process under
+        ``inside``: descriptors, directory, signals, session, pid.
+        """
+        path = self.home / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    @property
+    def held(self) -> set[str]:
+        """The resources held: ``<type>/<container>/<ifname>``."""
+        return {path.name.replace("+", "/") for path in (self.home / "held").glob("*")}

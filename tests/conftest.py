@@ -1,0 +1,81 @@
+"""Fixtures for all tests: both loops, a private host, and nothing left open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acni.host.leftovers import LEASES
+from acni.host.private_host import COVERED
+from acni.testing import RecordingPlugins, ScriptedRunner
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(("asyncio", {"debug": True}), id="asyncio"),
+        pytest.param(("trio", {}), id="trio"),
+    ]
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object]]:
+    """Run every test marked anyio on both loops."""
+    backend: tuple[str, dict[str, object]] = request.param
+    return backend
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a test with both marks: it would run twice, both times on trio."""
+    for item in items:
+        if item.get_closest_marker("anyio") and item.get_closest_marker("trio"):
+            raise pytest.UsageError(f"{item.nodeid} is marked both anyio and trio")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open() -> Iterator[None]:
+    """Fail a test that leaves a descriptor open or a child unreaped."""
+    before = _descriptors()
+    yield
+    assert _descriptors() <= before + _LOOPS_OWN
+    with pytest.raises(ChildProcessError):
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+
+
+# trio keeps nothing; asyncio's debug mode and pytest's capture may open one lazily.
+_LOOPS_OWN = 1
+
+
+def _descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture
+def clean_host() -> None:
+    """Begin with no named namespace, no lease and no note of an earlier test; the host is private."""
+    for root in COVERED:
+        for entry in os.scandir(root):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+    assert not os.path.exists(LEASES) or not os.listdir(LEASES)
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Path:
+    """A state directory that does not exist yet."""
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def scripted() -> ScriptedRunner:
+    """A runner double."""
+    return ScriptedRunner()
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> RecordingPlugins:
+    """Executables that do as they are told: first, second and third."""
+    recording = RecordingPlugins(tmp_path / "plugins")
+    recording.install("first", "second", "third")
+    return recording
