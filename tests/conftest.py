@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from acni.host.leftovers import LEASES
+from acni import netns
 from acni.host.private_host import COVERED
-from acni.testing import RecordingPlugins, ScriptedRunner
+from acni.testing import RecordingPlugins, ScriptedRunner, look_for_leftovers
 
 
 @pytest.fixture(
@@ -48,17 +49,25 @@ _LOOPS_OWN = 1
 
 
 def _descriptors() -> int:
-    return len(os.listdir("/proc/self/fd"))
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 @pytest.fixture
 def clean_host() -> None:
-    """Begin with no named namespace, no lease and no note of an earlier test; the host is private."""
+    """Begin on a host without links, rules, names and leases of an earlier test."""
+    assert Path("/proc/self/ns/net").stat() != Path("/proc/1/ns/net").stat(), "not a private host"
+    subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=20)
+    for name in _MADE & set(look_for_leftovers().links):
+        subprocess.run(["ip", "link", "del", name], check=True, timeout=20)
+    for name in look_for_leftovers().namespaces:
+        netns.delete(name)
     for root in COVERED:
-        for entry in os.scandir(root):
-            if entry.is_dir():
-                shutil.rmtree(entry)
-    assert not os.path.exists(LEASES) or not os.listdir(LEASES)
+        for entry in Path(root).iterdir():
+            shutil.rmtree(entry)
+
+
+# The links that tests make on the host and plugins keep; everything else goes with its namespace.
+_MADE = {"br0", "demo0", "cni0"}
 
 
 @pytest.fixture

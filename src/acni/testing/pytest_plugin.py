@@ -38,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
             config.stash[_OBSTACLE] = f"no private host: {error}"
 
 
-@pytest.hookimpl
+# Before the fixtures, which may touch the host.
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     obstacle = item.config.stash[_OBSTACLE]
     if obstacle and item.get_closest_marker("netns"):
