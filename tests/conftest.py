@@ -55,7 +55,7 @@ def _descriptors() -> int:
 @pytest.fixture
 def clean_host() -> None:
     """Begin on a host without links, rules, names and leases of an earlier test."""
-    assert Path("/proc/self/ns/net").stat() != Path("/proc/1/ns/net").stat(), "not a private host"
+    assert all(Path(root).is_mount() for root in COVERED), "not a private host"
     subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=20)
     for name in _MADE & set(look_for_leftovers().links):
         subprocess.run(["ip", "link", "del", name], check=True, timeout=20)

@@ -1,0 +1,481 @@
+"""Adding an attachment: the whole way, and every way out of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from acni import (
+    AcniError,
+    Attachment,
+    AttachmentExists,
+    Busy,
+    CleanupIncomplete,
+    HostChanged,
+    InvalidName,
+    NetnsInUse,
+    NetworkConfig,
+    PluginFailed,
+    PluginKilled,
+    PluginNotFound,
+    PluginOverflow,
+    PluginProtocolError,
+    PluginTimeout,
+    StoreError,
+    TryAgain,
+    netns,
+    parse_network,
+)
+from acni.events import (
+    DebtRecorded,
+    DebtSettled,
+    Event,
+    OperationFinished,
+    PluginFinished,
+    RollbackFinished,
+)
+from acni.testing import Behaviour, ScriptedRunner
+
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
+
+Read = Callable[[str], dict[str, Any]]
+
+
+def said(runner: ScriptedRunner) -> list[str]:
+    return [str(call) for call in runner.calls]
+
+
+DELETES = ["DEL third", "DEL second", "DEL first"]
+
+
+async def test_a_chain_runs_in_order_and_each_gets_its_predecessors_result(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("second", "ADD", Behaviour(stdout='{"cniVersion":"1.0.0","x":1e2}'))
+    async with opened() as runtime:
+        result = await runtime.add(network, attachment)
+    assert said(scripted) == ["ADD first", "ADD second", "ADD third"]
+    first, second, third = scripted.calls
+    assert "prevResult" not in first.config
+    assert second.config["prevResult"]["ips"][0]["address"] == "192.0.2.7/24"
+    assert b'"prevResult":{"cniVersion":"1.0.0","x":1e2}' in third.stdin
+    assert result.cni_version == "1.0.0"
+
+
+async def test_the_record_is_libcnis_with_one_key_more(
+    opened: Any, network: NetworkConfig, box: netns.Namespace, read: Read, state_dir: Path
+) -> None:
+    attachment = Attachment(
+        container_id="c1",
+        netns=box.path,
+        cni_args={"K": "V"},
+        capability_args={"mac": "0a:00:00:00:00:01"},
+    )
+    async with opened() as runtime:
+        result = await runtime.add(network, attachment)
+    record = read("net-c1-eth0")
+    ours = record.pop("acni")
+    config = json.loads(base64.b64decode(record.pop("config")))
+    assert config["plugins"] == [{"type": "first"}, {"type": "second"}, {"type": "third"}]
+    assert config["loadOnlyInlinedPlugins"] is True
+    assert record == {
+        "kind": "cniCacheV1",
+        "containerId": "c1",
+        "ifName": "eth0",
+        "networkName": "net",
+        "netns": box.path,
+        "cniArgs": [["K", "V"]],
+        "capabilityArgs": {"mac": "0a:00:00:00:00:01"},
+        "result": json.loads(result.raw),
+    }
+    assert ours["format"] == 1
+    assert ours["state"] == "attached"
+    assert len(ours["operation"]) == 32
+    assert ours["netns"] == {"kind": box.identity().kind, "id": box.identity().id}
+    assert [plugin["runner"] for plugin in ours["plugins"]] == ["scripted"] * 3
+    assert (state_dir / "acni" / "FORMAT").read_text() == "1\n"
+    assert list((state_dir / "acni" / "spare" / "000").iterdir()) == []
+    assert (state_dir / "results" / "net-c1-eth0").stat().st_mode & 0o777 == 0o600
+
+
+async def test_every_executable_is_looked_for_before_anything_runs(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    scripted.remove("third")
+    async with opened() as runtime:
+        with pytest.raises(PluginNotFound) as caught:
+            await runtime.add(network, attachment)
+    assert caught.value.plugin == "third"
+    assert caught.value.container_id == "c1"
+    assert scripted.calls == []
+    assert list((state_dir / "results").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", ["first", "second", "third"])
+@pytest.mark.parametrize(
+    ("behaviour", "expected"),
+    [
+        pytest.param(Behaviour.failing(7, "no"), PluginFailed, id="fails"),
+        pytest.param(Behaviour.failing(11, "later"), TryAgain, id="says later"),
+        pytest.param(Behaviour(stdout="rubbish"), PluginProtocolError, id="prints rubbish"),
+        pytest.param(Behaviour(stdout=""), PluginProtocolError, id="prints nothing"),
+        pytest.param(Behaviour(signal=signal.SIGKILL), PluginKilled, id="is killed"),
+        pytest.param(Behaviour(seconds=60), PluginTimeout, id="hangs"),
+        pytest.param(Behaviour(stdout="x" * (1 << 21)), PluginOverflow, id="floods"),
+    ],
+)
+async def test_a_failure_undoes_the_whole_chain_in_reverse(
+    failing: str,
+    behaviour: Behaviour,
+    expected: type[AcniError],
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    """R46: plugins that never ran are deleted too."""
+    scripted.tell(failing, "ADD", behaviour)
+    async with opened(add=0.2) as runtime:
+        with pytest.raises(expected) as caught:
+            await runtime.add(network, attachment)
+    assert caught.value.plugin == failing
+    assert said(scripted)[-3:] == DELETES
+    assert caught.value.rollback is not None
+    assert caught.value.rollback.deleted == ("third", "second", "first")
+    assert caught.value.debt is None
+    assert scripted.held == set()
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_the_undo_gets_the_last_good_result(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("first", "ADD", Behaviour(stdout='{"cniVersion":"1.0.0","of":"first"}'))
+    scripted.tell("second", "ADD", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed):
+            await runtime.add(network, attachment)
+    deletes = [call for call in scripted.calls if call.command == "DEL"]
+    assert [call.config["prevResult"]["of"] for call in deletes] == ["first"] * 3
+    assert {call.environment["CNI_NETNS"] for call in deletes} == {attachment.netns}
+
+
+async def test_a_record_that_cannot_be_written_is_a_failed_add(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        shutil.rmtree(state_dir / "acni" / "spare" / "000")
+        with pytest.raises(StoreError) as caught:
+            await runtime.add(network, attachment)
+    assert said(scripted)[3:] == DELETES
+    assert caught.value.rollback is not None
+    assert scripted.held == set()
+
+
+async def test_what_the_undo_cannot_delete_is_owed_and_the_first_error_stays(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    read: Read,
+    events: list[Event],
+) -> None:
+    scripted.tell("third", "ADD", Behaviour.failing(7, "the first error"))
+    scripted.tell("second", "DEL", Behaviour.failing(5, "the undo's"))
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed) as caught:
+            await runtime.add(network, attachment)
+    assert caught.value.msg == "the first error"
+    assert caught.value.debt is not None
+    assert caught.value.debt.plugin == "second"
+    assert "the undo" in "".join(caught.value.__notes__)
+    ours = read("net-c1-eth0")["acni"]
+    assert (ours["state"], ours["next"], ours["origin"], ours["attempts"]) == ("debt", 1, "add", 1)
+    config = json.loads(base64.b64decode(read("net-c1-eth0")["config"]))
+    assert [plugin["type"] for plugin in config["plugins"]] == ["first", "second"]
+    assert [type(e) for e in events if isinstance(e, DebtRecorded)] == [DebtRecorded]
+    assert scripted.held == {"first/c1/eth0", "second/c1/eth0"}
+
+
+async def test_an_add_over_a_debt_resumes_it_first(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    events: list[Event],
+) -> None:
+    scripted.tell("third", "ADD", Behaviour.failing())
+    scripted.tell("second", "DEL", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed):
+            await runtime.add(network, attachment)
+        scripted.calls.clear()
+        with pytest.raises(CleanupIncomplete) as caught:
+            await runtime.add(network, attachment)
+        assert said(scripted) == ["DEL second"]
+        assert caught.value.debt is not None
+        scripted.calls.clear()
+        scripted.tell("third", "ADD", Behaviour())
+        scripted.tell("second", "DEL", Behaviour())
+        await runtime.add(network, attachment)
+    assert said(scripted) == ["DEL second", "DEL first", "ADD first", "ADD second", "ADD third"]
+    assert any(isinstance(event, DebtSettled) for event in events)
+
+
+async def test_a_second_add_is_refused_and_runs_nothing(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    """R15: identity is container and interface, over all networks."""
+    other = parse_network(b'{"cniVersion":"1.0.0","name":"other","plugins":[{"type":"first"}]}')
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        for again in (network, other):
+            with pytest.raises(AttachmentExists):
+                await runtime.add(again, attachment)
+    assert scripted.calls == []
+
+
+async def test_two_attachments_with_one_file_name_are_not_mixed_up(
+    opened: Any, scripted: ScriptedRunner, box: netns.Namespace
+) -> None:
+    one = parse_network(b'{"cniVersion":"1.0.0","name":"a-b","plugins":[{"type":"first"}]}')
+    other = parse_network(b'{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"first"}]}')
+    async with opened() as runtime:
+        await runtime.add(one, Attachment(container_id="c", netns=box.path))
+        with netns.anonymous() as another, pytest.raises(AttachmentExists, match="file"):
+            await runtime.add(other, Attachment(container_id="b-c", netns=another.path))
+    assert said(scripted) == ["ADD first"]
+
+
+async def test_an_interface_that_another_container_holds_is_refused(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        with pytest.raises(NetnsInUse, match="c1"):
+            await runtime.add(network, Attachment(container_id="c2", netns=attachment.netns))
+        assert scripted.calls == []
+        await runtime.add(
+            network, Attachment(container_id="c2", netns=attachment.netns, ifname="eth1")
+        )
+
+
+async def test_of_two_containers_that_claim_an_interface_at_once_one_is_refused(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("first", "ADD", Behaviour(seconds=0.2))
+    refused: list[str] = []
+
+    async def add(container_id: str) -> None:
+        try:
+            await runtime.add(
+                network, Attachment(container_id=container_id, netns=attachment.netns)
+            )
+        except NetnsInUse:
+            refused.append(container_id)
+
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        tasks.start_soon(add, "c1")
+        tasks.start_soon(add, "c2")
+    assert len(refused) == 1
+    assert [call.command for call in scripted.calls] == ["ADD"] * 3
+
+
+async def test_an_interface_that_merely_exists_is_refused(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
+) -> None:
+    # lo exists in every namespace; renamed, it is an interface somebody made.
+    netns.run(box, ["ip", "link", "set", "lo", "name", "eth0"], timeout=10)
+    attachment = Attachment(container_id="c1", netns=box.path)
+    adjusting = Attachment(container_id="c1", netns=box.path, existing="adjust")
+    async with opened() as runtime:
+        with pytest.raises(NetnsInUse, match="exists"):
+            await runtime.add(network, attachment)
+        assert scripted.calls == []
+        await runtime.add(network, adjusting)
+
+
+@pytest.mark.parametrize("ifname", ["lo", "eth0"])
+async def test_an_undo_keeps_plugins_from_an_interface_that_was_there(
+    ifname: str,
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    box: netns.Namespace,
+    read: Read,
+) -> None:
+    if ifname == "eth0":
+        netns.run(box, ["ip", "link", "set", "lo", "name", "eth0"], timeout=10)
+    scripted.tell("second", "ADD", Behaviour.failing())
+    scripted.tell("first", "DEL", Behaviour.failing())
+    attachment = Attachment(container_id="c1", netns=box.path, ifname=ifname, existing="adjust")
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed):
+            await runtime.add(network, attachment)
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment.id)
+    deletes = [call for call in scripted.calls if call.command == "DEL"]
+    assert {call.environment["CNI_NETNS"] for call in deletes} == {""}
+    assert read(f"net-c1-{ifname}")["netns"] == ""
+
+
+async def test_a_namespace_that_is_none_is_refused_before_anything_runs(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, tmp_path: Path
+) -> None:
+    regular = tmp_path / "file"
+    regular.touch()
+    wrong = [
+        "/nowhere",
+        str(regular),
+        str(tmp_path),
+        "/dev/null",
+        "/proc/self/ns/mnt",
+        "/proc/self/ns/net",
+    ]
+    async with opened() as runtime:
+        for path in wrong:
+            with pytest.raises(InvalidName) as caught:
+                await runtime.add(network, Attachment(container_id="c1", netns=path))
+            assert caught.value.place == "netns"
+            assert path in str(caught.value)
+    assert scripted.calls == []
+
+
+async def test_a_record_of_another_host_of_this_boot_is_left_alone(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        path = state_dir / "results" / "net-c1-eth0"
+        record = json.loads(path.read_text())
+        record["acni"]["host_netns"]["id"] = "1"
+        path.write_text(json.dumps(record))
+        scripted.calls.clear()
+        with pytest.raises(HostChanged):
+            await runtime.add(network, attachment)
+        with pytest.raises(HostChanged):
+            await runtime.delete(attachment.id)
+        with pytest.raises(HostChanged):
+            await runtime.check(attachment.id)
+    assert scripted.calls == []
+
+
+async def test_what_an_earlier_boot_left_is_deleted_first_without_namespace_and_result(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        path = state_dir / "results" / "net-c1-eth0"
+        record = json.loads(path.read_text())
+        record["acni"]["boot"] = "another"
+        path.write_text(json.dumps(record))
+        scripted.calls.clear()
+        await runtime.add(network, attachment)
+    assert said(scripted) == [*DELETES, "ADD first", "ADD second", "ADD third"]
+    for call in scripted.calls[:3]:
+        assert call.environment["CNI_NETNS"] == ""
+        assert "prevResult" not in call.config
+
+
+async def test_operations_on_one_container_take_turns_in_order_of_arrival(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
+) -> None:
+    """R26, R47: over all of the container's networks and interfaces."""
+    scripted.tell("first", "ADD", Behaviour(seconds=0.02))
+    order: list[str] = []
+
+    async def add(ifname: str) -> None:
+        await runtime.add(network, Attachment(container_id="c1", netns=box.path, ifname=ifname))
+        order.append(ifname)
+
+    names = [f"eth{number}" for number in range(5)]
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        for name in names:
+            tasks.start_soon(add, name)
+            await anyio.wait_all_tasks_blocked()
+    assert order == names
+    assert said(scripted) == ["ADD first", "ADD second", "ADD third"] * 5
+
+
+async def test_a_container_that_stays_busy_is_a_typed_error(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("first", "ADD", Behaviour(seconds=30))
+    async with opened(wait=0.1) as runtime, anyio.create_task_group() as tasks:
+        tasks.start_soon(runtime.add, network, attachment)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Busy) as caught:
+            await runtime.delete(attachment.id)
+        assert caught.value.retryable
+        tasks.cancel_scope.cancel()
+
+
+async def test_events_tell_the_story(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    events: list[Event],
+) -> None:
+    scripted.tell("third", "ADD", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed) as caught:
+            await runtime.add(network, attachment)
+    finished = [event for event in events if isinstance(event, PluginFinished)]
+    assert [(e.command, e.plugin, e.error) for e in finished] == [
+        ("ADD", "first", None),
+        ("ADD", "second", None),
+        ("ADD", "third", "PluginFailed"),
+        ("DEL", "third", None),
+        ("DEL", "second", None),
+        ("DEL", "first", None),
+    ]
+    assert [event for event in events if isinstance(event, RollbackFinished)] == [
+        caught.value.rollback
+    ]
+    last = events[-1]
+    assert isinstance(last, OperationFinished)
+    assert last.error == "PluginFailed"
+    assert all((event.verb, event.container_id) == ("add", "c1") for event in events)
+
+
+async def test_of_an_older_version_no_result_is_sent_with_the_undo(
+    opened: Any, scripted: ScriptedRunner, attachment: Attachment
+) -> None:
+    """R57."""
+    network = parse_network(
+        b'{"cniVersion":"0.3.1","name":"net","plugins":[{"type":"first"},{"type":"second"}]}'
+    )
+    scripted.tell("second", "ADD", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed):
+            await runtime.add(network, attachment)
+    deletes = [call for call in scripted.calls if call.command == "DEL"]
+    assert all("prevResult" not in call.config for call in deletes)

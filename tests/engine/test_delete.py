@@ -1,0 +1,277 @@
+"""Deleting an attachment: from the record, halting, resuming."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from acni import (
+    Attachment,
+    AttachmentId,
+    AttachmentNotFound,
+    CleanupIncomplete,
+    NetworkConfig,
+    PluginFailed,
+    PluginNotFound,
+    StoreError,
+    netns,
+    parse_network,
+)
+from acni.testing import Behaviour, ScriptedRunner
+
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
+
+Read = Callable[[str], dict[str, Any]]
+C1 = AttachmentId("c1")
+
+
+def said(runner: ScriptedRunner) -> list[str]:
+    return [str(call) for call in runner.calls]
+
+
+async def test_a_delete_uses_what_the_record_holds_not_what_is_configured_now(
+    opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
+) -> None:
+    network = parse_network(
+        b'{"cniVersion":"1.0.0","name":"net","plugins":['
+        b'{"type":"first","capabilities":{"mac":true},"of":"then"},{"type":"second"}]}'
+    )
+    changed = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"third"}]}')
+    attachment = Attachment(
+        container_id="c1", netns=box.path, cni_args={"K": "V"}, capability_args={"mac": "x"}
+    )
+    async with opened() as runtime:
+        result = await runtime.add(network, attachment)
+        scripted.calls.clear()
+        await runtime.delete(C1, network=changed)
+    assert said(scripted) == ["DEL second", "DEL first"]
+    second, first = scripted.calls
+    assert first.config["of"] == "then"
+    assert first.config["runtimeConfig"] == {"mac": "x"}
+    assert "runtimeConfig" not in second.config
+    for call in scripted.calls:
+        assert call.environment["CNI_ARGS"] == "K=V"
+        assert call.environment["CNI_NETNS"] == box.path
+        assert call.config["prevResult"] == json.loads(result.raw)
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_a_delete_halts_at_the_plugin_that_fails_and_resumes_there(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    read: Read,
+    state_dir: Path,
+) -> None:
+    """R34; what already let go is not asked again."""
+    scripted.tell("second", "DEL", Behaviour.failing(5, "not now"))
+    async with opened() as runtime:
+        result = await runtime.add(network, attachment)
+        scripted.calls.clear()
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(C1)
+        assert read("net-c1-eth0")["acni"]["attempts"] == 1
+        with pytest.raises(CleanupIncomplete) as caught:
+            await runtime.delete(C1)
+        assert read("net-c1-eth0")["acni"]["attempts"] == 2
+        assert isinstance(caught.value.__cause__, PluginFailed)
+        assert caught.value.debt is not None
+        assert caught.value.debt.plugin == "second"
+        assert "not now" in caught.value.debt.cause
+        assert read("net-c1-eth0")["acni"]["origin"] == "delete"
+        scripted.tell("second", "DEL", Behaviour())
+        await runtime.delete(C1)
+    assert said(scripted) == ["DEL third", "DEL second", "DEL second", "DEL second", "DEL first"]
+    assert scripted.calls[-1].config["prevResult"] == json.loads(result.raw)
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_a_delete_halts_at_a_plugin_that_is_missing(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        scripted.remove("second")
+        with pytest.raises(CleanupIncomplete) as caught:
+            await runtime.delete(C1)
+    assert isinstance(caught.value.__cause__, PluginNotFound)
+    assert caught.value.plugin == "second"
+    assert caught.value.debt is not None
+    assert said(scripted) == ["DEL third"]
+
+
+async def test_a_delete_out_of_time_is_owed(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    read: Read,
+) -> None:
+    scripted.tell("third", "DEL", Behaviour(seconds=60))
+    async with opened(delete=0.1) as runtime:
+        await runtime.add(network, attachment)
+        with pytest.raises(CleanupIncomplete, match="ran out of time"):
+            await runtime.delete(C1)
+    assert read("net-c1-eth0")["acni"]["next"] == 2
+
+
+async def test_a_cancelled_delete_is_owed(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    read: Read,
+) -> None:
+    scripted.tell("second", "DEL", Behaviour(seconds=60))
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        with anyio.move_on_after(0.1) as scope:
+            await runtime.delete(C1)
+        assert scope.cancelled_caught
+        assert read("net-c1-eth0")["acni"]["next"] == 1
+        scripted.tell("second", "DEL", Behaviour())
+        await runtime.delete(C1)
+    assert scripted.held == set()
+
+
+async def test_a_debt_that_cannot_be_recorded_is_said(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    scripted.tell("third", "DEL", Behaviour.failing())
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        (state_dir / "acni" / "spare" / "000").rmdir()
+        with pytest.raises(CleanupIncomplete, match="NOT recorded") as caught:
+            await runtime.delete(C1)
+    assert caught.value.debt is None
+    assert (state_dir / "results" / "net-c1-eth0").exists()
+
+
+async def test_what_no_record_knows_is_not_found(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    async with opened() as runtime:
+        with pytest.raises(AttachmentNotFound):
+            await runtime.delete(C1)
+        with pytest.raises(AttachmentNotFound):
+            await runtime.delete(C1, network="net")
+    assert scripted.calls == []
+
+
+async def test_what_no_record_knows_is_deleted_with_the_callers_word(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        await runtime.delete(attachment, network=network)
+        await runtime.delete(C1, network=network)
+    assert said(scripted) == ["DEL third", "DEL second", "DEL first"] * 2
+    paths = [call.environment["CNI_NETNS"] for call in scripted.calls]
+    assert paths == [attachment.netns] * 3 + [""] * 3
+    assert all("prevResult" not in call.config for call in scripted.calls)
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_a_delete_by_the_callers_word_that_fails_is_owed(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    read: Read,
+) -> None:
+    scripted.tell("third", "DEL", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment, network=network)
+    assert read("net-c1-eth0")["acni"]["origin"] == "caller"
+
+
+async def test_the_callers_word_passes_no_namespace_in_which_another_holds_the_interface(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        stranger = Attachment(container_id="c2", netns=attachment.netns)
+        await runtime.delete(stranger, network=network)
+    assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {""}
+
+
+async def test_an_attachment_of_another_network_is_not_touched(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    other = parse_network(b'{"cniVersion":"1.0.0","name":"other","plugins":[{"type":"first"}]}')
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        with pytest.raises(AttachmentNotFound, match="attached to network net"):
+            await runtime.delete(attachment, network=other)
+    assert scripted.calls == []
+
+
+async def test_a_namespace_that_is_gone_or_another_is_never_passed(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, clean_host: None
+) -> None:
+    async with opened() as runtime:
+        with netns.create("box") as box:
+            await runtime.add(network, Attachment(container_id="c1", netns=box.path))
+        with netns.create("box") as box:
+            await runtime.add(network, Attachment(container_id="c2", netns=box.path))
+        scripted.calls.clear()
+        await runtime.delete(AttachmentId("c1"))
+        with netns.create("box"):
+            await runtime.delete(AttachmentId("c2"))
+    assert len(scripted.calls) == 6
+    assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {""}
+    assert all("prevResult" in call.config for call in scripted.calls)
+
+
+async def test_a_file_that_is_no_record_is_named_and_left_where_it_is(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
+) -> None:
+    async with opened() as runtime:
+        path = state_dir / "results" / "net-c1-eth0"
+        path.write_bytes(b"\0\0\0")
+        with pytest.raises(StoreError, match="results/net-c1-eth0"):
+            await runtime.delete(C1)
+    assert path.read_bytes() == b"\0\0\0"
+    assert scripted.calls == []
+
+
+async def test_a_record_of_libcnis_is_deleted_and_its_debt_is_ours(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+    read: Read,
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        path = state_dir / "results" / "net-c1-eth0"
+        record = json.loads(path.read_text())
+        del record["acni"]
+        path.write_text(json.dumps(record))
+        scripted.calls.clear()
+        scripted.tell("second", "DEL", Behaviour.failing())
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(C1)
+        assert read("net-c1-eth0")["acni"]["next"] == 1
+        scripted.tell("second", "DEL", Behaviour())
+        await runtime.delete(C1)
+    assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {attachment.netns}
+    assert scripted.held == set()

@@ -1,0 +1,179 @@
+"""The runtime: opened, used, left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from acni import (
+    Attachment,
+    ConfigError,
+    NetworkConfig,
+    NetworkNotFound,
+    RuntimeClosed,
+    StoreError,
+    Timeouts,
+    open_runtime,
+)
+from acni.engine.settings import DEFAULT_PATH
+from acni.events import Event, PluginStarted
+from acni.testing import Behaviour, ScriptedRunner
+
+pytestmark = [pytest.mark.anyio]
+
+
+@pytest.mark.netns
+async def test_leaving_the_block_undoes_what_is_under_way(
+    state_dir: Path, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("second", "ADD", Behaviour(seconds=60))
+    caught: list[RuntimeClosed] = []
+    started = anyio.Event()
+
+    def observe(event: Event) -> None:
+        if isinstance(event, PluginStarted) and event.plugin == "second":
+            started.set()
+
+    async def add() -> None:
+        try:
+            await runtime.add(network, attachment)
+        except RuntimeClosed as error:
+            caught.append(error)
+
+    observers = [observe]
+    async with (
+        anyio.create_task_group() as tasks,
+        open_runtime(
+            state_dir=state_dir, plugin_dirs=["/p"], runner=scripted, observers=observers
+        ) as runtime,
+    ):
+        tasks.start_soon(add)
+        await started.wait()
+    assert len(caught) == 1
+    assert scripted.held == set()
+    assert [str(call) for call in scripted.calls][-1] == "DEL first"
+
+
+async def test_a_runtime_that_was_left_takes_nothing_more(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    async with opened() as runtime:
+        pass
+    with pytest.raises(RuntimeClosed):
+        await runtime.add(network, Attachment(container_id="c1", netns="/x"))
+    assert scripted.calls == []
+
+
+async def test_a_network_is_loaded_from_the_configuration_directory(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    text = '{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]}'
+    (tmp_path / "a.conflist").write_text(text)
+    (tmp_path / "b.conflist").write_text("{")
+    async with open_runtime(state_dir=state_dir, conf_dir=tmp_path) as runtime:
+        assert (await runtime.network("net")).name == "net"
+        with pytest.raises(NetworkNotFound, match=r"b\.conflist"):
+            await runtime.network("other")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "place"),
+    [
+        pytest.param({"plugin_dirs": ["relative"]}, "plugin_dirs[0]", id="relative directory"),
+        pytest.param({"plugin_dirs": ["/a:/b"]}, "plugin_dirs[0]", id="separator"),
+        pytest.param({"plugin_dirs": []}, "plugin_dirs", id="no directory"),
+        pytest.param({"plugin_dirs": "/opt/cni/bin"}, "plugin_dirs", id="text"),
+        pytest.param({"environment": {"CNI_ARGS": "x"}}, "environment", id="a CNI variable"),
+        pytest.param({"environment": {"A": "b\0"}}, "environment", id="NUL"),
+        pytest.param({"environment": {"A=B": "c"}}, "environment", id="name with ="),
+    ],
+)
+async def test_a_bad_parameter_is_a_typed_error_and_makes_nothing(
+    parameters: dict[str, Any], place: str, state_dir: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with open_runtime(state_dir=state_dir, **parameters):
+            pass
+    assert caught.value.place == place
+    assert not state_dir.exists()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), "5", None])
+async def test_a_bad_timeout_names_itself(seconds: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Timeouts(undo=seconds)
+    assert caught.value.place == "timeouts.undo"
+
+
+async def test_a_state_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError):
+        async with open_runtime(state_dir=tmp_path / "file" / "state"):
+            pass
+
+
+@pytest.mark.netns
+async def test_an_observer_that_raises_disturbs_nothing(
+    state_dir: Path, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    seen: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise ValueError(event)
+
+    async with open_runtime(
+        state_dir=state_dir,
+        plugin_dirs=["/plugins"],
+        runner=scripted,
+        observers=[broken, seen.append],
+    ) as runtime:
+        await runtime.add(network, attachment)
+    assert seen
+
+
+@pytest.mark.netns
+async def test_plugins_see_the_parameters_the_allow_list_and_the_trace_and_nothing_else(
+    state_dir: Path,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in list(os.environ):
+        monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": "/root",
+        "TRACEPARENT": "00-1-2-01",
+        "LD_PRELOAD": "x.so",
+        "AWS_SECRET": "s",
+        "CNI_ARGS": "old=1",
+        "CNI_NETNS_OVERRIDE": "1",
+        "NOTIFY_SOCKET": "/n",
+        "PYTHONPATH": "/p",
+    }.items():
+        monkeypatch.setenv(name, value)
+    async with open_runtime(
+        state_dir=state_dir,
+        plugin_dirs=["/plugins", "/more"],
+        runner=scripted,
+        environment={"EXTRA": "1"},
+    ) as runtime:
+        await runtime.add(network, attachment)
+    environments = [dict(call.environment) for call in scripted.calls]
+    assert environments[0] == {
+        "HOME": "/root",
+        "TRACEPARENT": "00-1-2-01",
+        "PATH": DEFAULT_PATH,
+        "EXTRA": "1",
+        "CNI_COMMAND": "ADD",
+        "CNI_CONTAINERID": "c1",
+        "CNI_NETNS": attachment.netns,
+        "CNI_IFNAME": "eth0",
+        "CNI_ARGS": "",
+        "CNI_PATH": "/plugins:/more",
+    }
+    assert environments[1:] == environments[:1] * 2

@@ -1,0 +1,193 @@
+"""The state directory: made, refused, written whole, read with distrust."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from acni import AttachmentId, StoreError, parse_network
+from acni.spec.names import ContainerId, IfName
+from acni.store.record import Record
+from acni.store.state import Records, open_store
+
+NETWORK = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]}')
+
+
+def record(container_id: str = "c1") -> Record:
+    return Record(
+        container_id=ContainerId(container_id),
+        ifname=IfName("eth0"),
+        network=NETWORK,
+        netns="",
+        cni_args={},
+        capability_texts={},
+        result=None,
+        provenance=None,
+    )
+
+
+def test_a_state_directory_is_made_and_nobody_else_may_look_into_it(state_dir: Path) -> None:
+    with open_store(state_dir):
+        pass
+    made = sorted(str(path.relative_to(state_dir)) for path in state_dir.rglob("*"))
+    assert made == ["acni", "acni/FORMAT", "acni/spare", "acni/spare/000", "results"]
+    for path in (state_dir, *state_dir.rglob("*")):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+
+
+def test_a_record_is_written_read_found_and_retired(state_dir: Path) -> None:
+    with open_store(state_dir) as store:
+        store.write(record())
+        assert store.records.names() == ["net-c1-eth0"]
+        assert store.records.read("net-c1-eth0") is not None
+        assert [r.name for r in store.records.find(AttachmentId("c1"))] == ["net-c1-eth0"]
+        store.write(evolve(record(), netns="/run/netns/x"))
+        read = store.records.read("net-c1-eth0")
+        assert read is not None
+        assert read.netns == "/run/netns/x"
+        store.retire(record())
+        store.retire(record())
+        assert store.records.read("net-c1-eth0") is None
+        assert store.records.find(AttachmentId("c1")) == ()
+
+
+def test_of_names_that_end_alike_only_the_attachment_s_own_is_found(state_dir: Path) -> None:
+    with open_store(state_dir) as store:
+        store.write(record("x-c1"))
+        assert store.records.find(AttachmentId("c1")) == ()
+        store.write(record())
+        assert [r.container_id for r in store.records.find(AttachmentId("c1"))] == ["c1"]
+        names = [r.name for r in store.records.of_interface(IfName("eth0"))]
+        assert names == ["net-c1-eth0", "net-x-c1-eth0"]
+
+
+def test_a_directory_that_others_may_write_to_is_refused(state_dir: Path) -> None:
+    state_dir.mkdir()
+    for mode in (0o777, 0o1777, 0o770):
+        state_dir.chmod(mode)
+        with pytest.raises(StoreError, match="others may write"), open_store(state_dir):
+            pass
+
+
+def test_a_newer_format_is_refused_by_name(state_dir: Path) -> None:
+    with open_store(state_dir):
+        pass
+    (state_dir / "acni" / "FORMAT").write_text("2\n")
+    with pytest.raises(StoreError, match="format '2'; this acni reads 1"), open_store(state_dir):
+        pass
+
+
+@pytest.mark.parametrize("obstacle", ["file", "link", "loop"])
+def test_what_stands_in_the_way_is_not_followed(
+    obstacle: str, state_dir: Path, tmp_path: Path
+) -> None:
+    state_dir.mkdir(mode=0o700)
+    (tmp_path / "elsewhere").mkdir()
+    if obstacle == "file":
+        (state_dir / "results").touch()
+    else:
+        target = tmp_path / "elsewhere" if obstacle == "link" else state_dir / "results"
+        (state_dir / "results").symlink_to(target)
+    with pytest.raises(StoreError), open_store(state_dir):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize("obstacle", ["link", "fifo", "directory", "large"])
+def test_a_hostile_file_in_results_is_neither_followed_nor_waited_for(
+    obstacle: str, state_dir: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    with open_store(state_dir) as store:
+        path = state_dir / "results" / "net-c1-eth0"
+        match obstacle:
+            case "link":
+                path.symlink_to(victim)
+            case "fifo":
+                os.mkfifo(path)
+            case "directory":
+                path.mkdir()
+            case _:
+                with path.open("wb") as file:
+                    file.truncate(1 << 30)
+        with pytest.raises(StoreError, match="net-c1-eth0"):
+            store.records.read("net-c1-eth0")
+        assert list(store.records.of_interface(IfName("eth0"))) == []
+    assert victim.read_text() == "precious"
+
+
+def test_a_write_replaces_a_link_and_leaves_its_target(state_dir: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    with open_store(state_dir) as store:
+        (state_dir / "results" / "net-c1-eth0").symlink_to(victim)
+        store.write(record())
+        assert store.records.read("net-c1-eth0") is not None
+    assert victim.read_text() == "precious"
+
+
+def test_a_failed_write_leaves_what_was_there_and_nothing_else(state_dir: Path) -> None:
+    with open_store(state_dir) as store:
+        path = state_dir / "results" / "net-c1-eth0"
+        path.mkdir()
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.write(record())
+    assert list((state_dir / "acni" / "spare" / "000").iterdir()) == []
+    assert path.is_dir()
+
+
+PROGRAM = """
+import sys
+from acni.spec.configuration import parse_network
+from acni.store.record import Record
+from acni.store.state import open_store
+
+network = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]}')
+with open_store(sys.argv[1]) as store:
+    store.write(
+        Record(
+            container_id="c1",
+            ifname="eth0",
+            network=network,
+            netns="",
+            cni_args={},
+            capability_texts={},
+            result=None,
+            provenance=None,
+        )
+    )
+"""
+
+
+def test_a_file_is_synced_before_its_name_and_the_directory_after_it(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    if shutil.which("strace") is None:
+        pytest.skip("cannot run here: strace is not installed")
+    trace = tmp_path / "trace"
+    calls = "trace=write,fsync,fdatasync,rename,renameat,renameat2"
+    command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls]
+    program = [sys.executable, "-c", PROGRAM, str(state_dir)]
+    subprocess.run([*command, *program], check=True, timeout=20)
+    lines = [line for line in trace.read_text().splitlines() if "(" in line][-4:]
+    seen = [line.split(maxsplit=1)[1].partition("(")[0] for line in lines]
+    assert seen == ["write", "fsync", "renameat", "fsync"]
+    file, directory = (line for line in lines if "fsync" in line)
+    assert "acni/spare/000/" in file
+    assert directory.split("<")[1].startswith(str(state_dir / "results"))
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    records = Records.look(str(tmp_path / "nowhere"))
+    assert records.names() == []
+    assert records.read("x") is None
+    assert list(tmp_path.iterdir()) == []
+    records.close()
