@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from acni import errors, events, netns, spec
+    from acni.engine.runner import Runner
     from acni.engine.runtime import Runtime, open_runtime
     from acni.engine.settings import Timeouts
     from acni.errors import (
@@ -73,6 +74,7 @@ __all__ = [
     "PluginProtocolError",
     "PluginTimeout",
     "Result",
+    "Runner",
     "Runtime",
     "RuntimeClosed",
     "StoreError",
@@ -94,6 +96,7 @@ _HOMES = {
     "Executables": "acni.host.process",
     "NetworkConfig": "acni.spec.configuration",
     "Result": "acni.spec.result",
+    "Runner": "acni.engine.runner",
     "Runtime": "acni.engine.runtime",
     "Timeouts": "acni.engine.settings",
     "load_network": "acni.host.configurations",

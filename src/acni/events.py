@@ -63,7 +63,7 @@ class Event:
 
 @frozen(kw_only=True)
 class OperationStarted(Event):
-    """An operation holds its container's lock and begins."""
+    """An operation was asked for; it may still wait for others on its container."""
 
 
 @frozen(kw_only=True)

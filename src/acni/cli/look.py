@@ -10,8 +10,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-import attrs
-
 from acni.cli.report import report_error
 from acni.engine.listing import Listed, list_records
 from acni.errors import AcniError, AttachmentNotFound
@@ -38,7 +36,9 @@ def list_attachments(arguments: argparse.Namespace) -> int:
     if arguments.output == "human":
         print("\n".join(_table(rows)))
     else:
-        _print_documents([attrs.asdict(row) for row in rows], arguments.output)
+        from cattrs.preconf.json import make_converter
+
+        _print_documents(make_converter().unstructure(rows), arguments.output)
     return 0
 
 
