@@ -17,6 +17,7 @@ from acni import (
     AcniError,
     Attachment,
     AttachmentExists,
+    AttachmentId,
     Busy,
     CleanupIncomplete,
     HostChanged,
@@ -254,7 +255,7 @@ async def test_a_second_add_is_refused_and_runs_nothing(
 
 
 async def test_two_attachments_with_one_file_name_are_not_mixed_up(
-    opened: Any, scripted: ScriptedRunner, box: netns.Namespace
+    opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
 ) -> None:
     one = parse_network(b'{"cniVersion":"1.0.0","name":"a-b","plugins":[{"type":"first"}]}')
     other = parse_network(b'{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"first"}]}')
@@ -262,7 +263,10 @@ async def test_two_attachments_with_one_file_name_are_not_mixed_up(
         await runtime.add(one, Attachment(container_id="c", netns=box.path))
         with netns.anonymous() as another, pytest.raises(AttachmentExists, match="file"):
             await runtime.add(other, Attachment(container_id="b-c", netns=another.path))
+        with pytest.raises(AttachmentExists, match="file"):
+            await runtime.delete(AttachmentId("b-c"), network=other)
     assert said(scripted) == ["ADD first"]
+    assert [path.name for path in (state_dir / "results").iterdir()] == ["a-b-c-eth0"]
 
 
 async def test_an_interface_that_another_container_holds_is_refused(

@@ -7,7 +7,6 @@ is what the caller sees.
 
 from __future__ import annotations
 
-import time
 from typing import Final
 
 import anyio
@@ -51,19 +50,21 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
             with netns.open(attachment.netns) as namespace:
                 # 2. What is owed here is deleted first; what is there already is refused.
-                for owed in await anyio.to_thread.run_sync(
-                    owed_first, engine, network.name, attachment
-                ):
-                    await TakeDown(operation, owed, "add").run(
-                        anyio.current_time() + engine.timeouts.delete
-                    )
-                ground = await anyio.to_thread.run_sync(
-                    look_at_ground, engine, attachment, namespace
-                )
+                in_thread = anyio.to_thread.run_sync
+                owed = await in_thread(owed_first, engine, network.name, attachment)
+                for debt in owed:
+                    await _settle(operation, debt)
+                ground = await in_thread(look_at_ground, engine, attachment, namespace)
                 # 3. The chain, its result kept; or all of it undone.
                 with engine.claims.hold(ground.identity, attachment.ifname):
                     record = _begin(engine, network, attachment, plugins, ground)
                     return await _attach(operation, record, plugins, ground)
+
+
+async def _settle(operation: Operation, owed: Record) -> None:
+    """Delete what is owed where the attachment is to be made."""
+    deadline = anyio.current_time() + operation.engine.timeouts.delete
+    await TakeDown(evolve(operation, network=owed.network.name), owed, "add").run(deadline)
 
 
 async def _attach(
@@ -108,17 +109,9 @@ async def _undo(operation: Operation, record: Record, ground: Ground, error: Bas
         failure = unfinished.message
         error.add_note(f"the undo did not finish: {unfinished.message}")
     finally:
-        finished = RollbackFinished(
-            at=time.monotonic(),
-            verb=operation.verb,
-            network=operation.network,
-            container_id=operation.id.container_id,
-            ifname=operation.id.ifname,
-            deleted=tuple(undo.deleted),
-            debt=undo.debt,
-            error=failure,
+        finished = operation.notify(
+            RollbackFinished, deleted=tuple(undo.deleted), debt=undo.debt, error=failure
         )
-        operation.engine.notify(finished)
         if isinstance(error, AcniError):
             error.learn(rollback=finished, debt=undo.debt)
 

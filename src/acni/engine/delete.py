@@ -11,13 +11,13 @@ import anyio.to_thread
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.guards import require_own_name
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
 from acni.errors import AttachmentNotFound, InvalidName
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import record_name
 from acni.store.record import Origin, Record
 
 
@@ -36,6 +36,7 @@ async def delete(
             there is no record.
 
     Raises:
+        AttachmentExists: no record knows it, and its record's file name is another attachment's.
         AttachmentNotFound: no record knows it and no network was given, or it is attached to
             another network.
         HostChanged, Busy, StoreError: nothing ran.
@@ -79,6 +80,7 @@ def _to_delete(
         raise AttachmentNotFound(
             "no record knows it", expected="an attachment, or a configuration to delete it with"
         )
+    require_own_name(engine, network.name, identity)
     return [(_from_caller(engine, attachment, network), "caller")]
 
 
@@ -106,7 +108,6 @@ def _from_caller(
 
     Its namespace is passed only if it is one, and no other container holds that interface in it.
     """
-    record_name(network.name, attachment.container_id, attachment.ifname)
     path = attachment.netns if isinstance(attachment, Attachment) else ""
     identity = _identity_of(engine, path)
     is_ours = identity is not None and not _is_held(engine, attachment, identity)

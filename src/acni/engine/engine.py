@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import Factory, define, field, frozen
 
@@ -26,6 +26,7 @@ from acni.store.record import Provenance
 from acni.store.state import Store
 
 Observer = Callable[[Event], object]
+EventKind = TypeVar("EventKind", bound=Event)
 
 _LOG: Final = logging.getLogger("acni.engine")
 
@@ -126,18 +127,18 @@ class Operation:
     network: str
     id: AttachmentId
 
-    def notify(self, kind: type[Event], **facts: object) -> None:
-        """Tell observers of something within the operation."""
-        self.engine.notify(
-            kind(
-                at=time.monotonic(),
-                verb=self.verb,
-                network=self.network,
-                container_id=self.id.container_id,
-                ifname=self.id.ifname,
-                **facts,
-            )
+    def notify(self, kind: type[EventKind], **facts: object) -> EventKind:
+        """Tell observers of something within the operation, and return what they were told."""
+        event = kind(
+            at=time.monotonic(),
+            verb=self.verb,
+            network=self.network,
+            container_id=self.id.container_id,
+            ifname=self.id.ifname,
+            **facts,
         )
+        self.engine.notify(event)
+        return event
 
     @contextmanager
     def reported(self) -> Generator[None]:

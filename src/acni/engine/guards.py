@@ -15,7 +15,7 @@ from acni.engine.engine import Engine
 from acni.engine.takedown import is_of_this_boot, require_this_host
 from acni.errors import AttachmentExists, InvalidName, NetnsInUse
 from acni.host.netns import Namespace, NetnsIdentity
-from acni.spec.attachment import Attachment
+from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
 from acni.store.record import Record
 
@@ -42,14 +42,8 @@ def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> 
         HostChanged: its record belongs to another host.
         StoreError: a file in the way cannot be read.
     """
-    records = engine.store.records
-    in_place = records.read(record_name(network, attachment.container_id, attachment.ifname))
-    if in_place is not None and in_place.id != attachment.id:
-        raise AttachmentExists(
-            f"its record would be the file of {in_place.id} on network {in_place.network.name}",
-            expected="another network name or container ID",
-        )
-    found = records.find(attachment.id)
+    require_own_name(engine, network, attachment.id)
+    found = engine.store.records.find(attachment.id)
     for record in found:
         require_this_host(record, engine.host)
         if record.owed is None and is_of_this_boot(record, engine.host):
@@ -58,6 +52,23 @@ def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> 
                 expected="a delete before it is added again",
             )
     return found
+
+
+def require_own_name(engine: Engine, network: NetworkName, identity: AttachmentId) -> None:
+    """Refuse an attachment whose record has the file name of another one's (``a-b`` with ``c``,
+    ``a`` with ``b-c``).
+
+    Raises:
+        AttachmentExists: that other attachment has a record.
+        StoreError: the file cannot be read.
+    """
+    name = record_name(network, identity.container_id, identity.ifname)
+    in_place = engine.store.records.read(name)
+    if in_place is not None and in_place.id != identity:
+        raise AttachmentExists(
+            f"its record would be the file of {in_place.id} on network {in_place.network.name}",
+            expected="another network name or container ID",
+        )
 
 
 def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace) -> Ground:

@@ -92,6 +92,7 @@ class Runtime:
                 attachment's own namespace and arguments.
 
         Raises:
+            AttachmentExists: no record knows it, and its record's file name is another one's.
             AttachmentNotFound: no record knows it, and no configuration was given; or it is
                 attached to another network.
             HostChanged, Busy, StoreError: nothing ran.

@@ -6,9 +6,8 @@ Rule 1: reverse order, halting at the first plugin that fails (R34); what is lef
     address may be somebody else's.
 Rule 2: the record goes last.
 Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise
-    CNI_NETNS is empty.
-    A dead path is never passed: sbr creates a regular file there, on which bridge's DEL then fails
-        for good.
+    CNI_NETNS is empty. A dead path is never passed: sbr creates a regular file there, on which
+    bridge's DEL then fails for good.
 Rule 4: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its
     addresses may belong to somebody else by now (an intended exception to R17; address plugins
     release by container ID).
@@ -101,11 +100,7 @@ class TakeDown:
         self.operation.notify(DebtRecorded, debt=self.debt)
 
     def _incomplete(self, error: AcniError) -> CleanupIncomplete:
-        owed = (
-            "recorded as owed"
-            if self.debt
-            else "NOT recorded: the state directory cannot be written"
-        )
+        owed = "recorded as owed" if self.debt else "NOT recorded: the disk does not take it"
         return CleanupIncomplete(
             f"the delete halted at plugin {error.plugin}: {error.message}; the rest is {owed}",
             plugin=error.plugin,
@@ -146,11 +141,9 @@ def require_this_host(record: Record, host: Host) -> None:
         HostChanged: it was.
     """
     provenance = record.provenance
-    if (
-        provenance is not None
-        and is_of_this_boot(record, host)
-        and provenance.host_netns != host.netns
-    ):
+    if provenance is None or not is_of_this_boot(record, host):
+        return
+    if provenance.host_netns != host.netns:
         raise HostChanged(
             "it was attached from another host network namespace",
             expected=f"the namespace {provenance.host_netns.kind} {provenance.host_netns.id}",
@@ -177,9 +170,6 @@ def standing_netns(record: Record, host: Host) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    text = (
-        f"{type(error).__name__}: {error.message}"
-        if isinstance(error, AcniError)
-        else type(error).__name__
-    )
+    kind = type(error).__name__
+    text = f"{kind}: {error.message}" if isinstance(error, AcniError) else kind
     return " ".join(text.split())[:_MAX_CAUSE]
