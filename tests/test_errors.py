@@ -1,0 +1,72 @@
+"""The error tree: each carries its facts, says them, and pickles."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+import acni
+from acni import errors
+from acni.events import Debt, RollbackFinished
+
+CLASSES = [getattr(errors, name) for name in errors.__all__]
+DEBT = Debt(network="net", container_id="c1", ifname="eth0", plugin="first", cause="why")
+
+EXIT_STATUS = {
+    2: """InvalidName ConfigError VersionUnsupported PluginNotFound AttachmentExists NetnsInUse
+          HostChanged""",
+    3: "AttachmentNotFound NetworkNotFound",
+    6: "NetnsChanged CheckFailed",
+    4: "PluginTimeout",
+    5: "CleanupIncomplete",
+    75: "TryAgain Busy",
+    1: """AcniError PluginError PluginFailed PluginProtocolError PluginNotStarted PluginKilled
+          PluginOverflow PluginLost StoreError RuntimeClosed""",
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
+def test_an_error_pickles_with_all_its_facts(kind: type[acni.AcniError]) -> None:
+    rollback = RollbackFinished(
+        at=1.0,
+        verb="add",
+        network="net",
+        container_id="c1",
+        ifname="eth0",
+        deleted=("second",),
+        debt=DEBT,
+        error="why",
+    )
+    error = kind("what", verb="add", plugin="first", index=0, code=7, rollback=rollback, debt=DEBT)
+    error.add_note("a note")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    assert type(again) is kind
+    assert again.__dict__ == error.__dict__
+    assert str(again) == str(error)
+
+
+def test_every_class_of_the_tree_has_its_exit_status() -> None:
+    said = {name: status for status, names in EXIT_STATUS.items() for name in names.split()}
+    assert {kind.__name__: kind.exit_status for kind in CLASSES} == said
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    for kind in CLASSES:
+        assert f"{kind.__name__} " in drawn or f"{kind.__name__}\n" in drawn
+        assert kind.__doc__
+
+
+def test_a_fact_that_is_known_stays_and_one_that_is_not_is_learned() -> None:
+    error = errors.PluginFailed("no", plugin="first")
+    error.learn(plugin="other", verb="add")
+    assert (error.plugin, error.verb, error.network) == ("first", "add", None)
+
+
+def test_an_error_says_whom_it_is_about() -> None:
+    error = errors.PluginFailed(
+        "no", verb="add", container_id="c1", ifname="eth0", network="net", plugin="first"
+    )
+    assert str(error) == "add, c1/eth0, network net, plugin first: no"
+    assert str(errors.ConfigError("no", place="f: $.x")) == "f: $.x: no"

@@ -1,0 +1,61 @@
+"""The list of public names, owned here: a change of it is a decision."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import acni
+
+PUBLIC = {
+    "acni": """
+        AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound Busy CheckFailed
+        CleanupIncomplete ConfigError Executables HostChanged InvalidName NetnsChanged NetnsInUse
+        NetworkConfig NetworkNotFound PluginError PluginFailed PluginKilled PluginLost
+        PluginNotFound PluginNotStarted PluginOverflow PluginProtocolError PluginTimeout Result
+        Runner Runtime RuntimeClosed StoreError Timeouts TryAgain VersionUnsupported errors events
+        load_network netns open_runtime parse_network spec
+    """,
+    "acni.netns": """
+        Namespace NetnsIdentity anonymous create delete from_pid identity open run
+    """,
+    "acni.spec": """
+        SUPPORTED_VERSIONS Attachment AttachmentId Caps Command ContainerId Ending IfName Interface
+        IpConfig NetnsPath NetworkConfig NetworkName Parameters Plugin PluginConfig PluginType
+        Request Response Result ResultError Step build_request parse_network parse_plugin
+        parse_result parse_single plan read_response
+    """,
+    "acni.testing": """
+        Behaviour Call Leftovers PrivateHostError RecordingPlugins RunnerContract ScriptedRunner
+        enter_private_host look_for_leftovers
+    """,
+}
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_public_names_are_these_and_each_is_there(module: str) -> None:
+    imported = importlib.import_module(module)
+    assert sorted(imported.__all__) == sorted(PUBLIC[module].split())
+    for name in imported.__all__:
+        assert getattr(imported, name) is not None
+    assert len(set(imported.__all__)) == len(imported.__all__)
+
+
+def test_the_errors_are_all_public() -> None:
+    for name in acni.errors.__all__:
+        assert getattr(acni, name) is getattr(acni.errors, name)
+
+
+def test_what_is_not_public_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = acni.nothing  # type: ignore[attr-defined]  # asked for on purpose
+    assert set(dir(acni)) == set(acni.__all__)
+
+
+def test_importing_acni_loads_nothing_of_it() -> None:
+    program = "import acni, sys; print(*(m for m in sys.modules if m.startswith('acni.')))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.split() == []
