@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from acni import netns
 from acni.host.private_host import COVERED
 from acni.testing import RecordingPlugins, ScriptedRunner, look_for_leftovers
+
+# This machine's load is not the code's: no deadline for an example.
+settings.register_profile("acni", deadline=None)
+settings.load_profile("acni")
 
 
 @pytest.fixture(

@@ -3,9 +3,9 @@
 ::
 
     AcniError
-    ├── InvalidName             the caller: a name, path or argument is not allowed       (exit
-    status 2) ├── ConfigError             whoever wrote the configuration
-    (2) ├── VersionUnsupported      no version in common, or a verb the version lacks         (2)
+    ├── InvalidName             the caller: a name, path or argument is not allowed       (2)
+    ├── ConfigError             whoever wrote the configuration                           (2)
+    ├── VersionUnsupported      no version in common, or a verb the version lacks         (2)
     ├── PluginNotFound          no executable in the plugin directories                   (2)
     ├── AttachmentExists        the attachment is there already                           (2)
     ├── NetnsInUse              the interface name is taken in that namespace             (2)
@@ -28,8 +28,9 @@
     ├── Busy                    a wait reached its bound                                  (75)
     └── RuntimeClosed           the runtime was left                                      (1)
 
-An ADD that fails was undone before its error is raised; ``error.rollback`` says what was deleted,
-and ``error.debt`` what could not be. An undo's failure never replaces the first error.
+The number is the exit status of the command. An ADD that fails was undone before its error is
+raised; ``error.rollback`` says what was deleted, and ``error.debt`` what could not be. An undo's
+failure never replaces the first error.
 """
 
 from __future__ import annotations

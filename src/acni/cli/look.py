@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from acni.cli.report import report_error
+from acni.cli.report import printable, report_error
 from acni.engine.listing import Listed, list_records
 from acni.errors import AcniError, AttachmentNotFound
 from acni.host.host import this_host
@@ -135,4 +135,4 @@ def _cells(row: Listed) -> tuple[str, ...]:
         row.since,
         row.reason,
     )
-    return tuple(cell if cell.isprintable() else ascii(cell) for cell in cells)
+    return tuple(map(printable, cells))

@@ -94,10 +94,16 @@ def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -
     status.
     """
     if output == "human":
-        print("\n".join(_human_lines(error, quiet=quiet, verbose=verbose)), file=sys.stderr)
+        for line in _human_lines(error, quiet=quiet, verbose=verbose):
+            print(printable(line), file=sys.stderr)
     else:
         print(json.dumps(error_document(error)))
     return exit_status(error)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would act on: a plugin's words are not ours."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def error_document(error: AcniError) -> dict[str, object]:

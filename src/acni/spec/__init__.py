@@ -11,11 +11,12 @@ from acni.spec.configuration import (
     parse_plugin,
     parse_single,
 )
-from acni.spec.plan import Command, plan
+from acni.spec.names import ContainerId, IfName, NetnsPath, NetworkName, PluginType
+from acni.spec.plan import Command, Step, plan
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
-from acni.spec.result import Interface, IpConfig, Result, parse_result
+from acni.spec.result import Interface, IpConfig, Result, ResultError, parse_result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
 __all__ = [
@@ -24,16 +25,23 @@ __all__ = [
     "AttachmentId",
     "Caps",
     "Command",
+    "ContainerId",
     "Ending",
+    "IfName",
     "Interface",
     "IpConfig",
+    "NetnsPath",
     "NetworkConfig",
+    "NetworkName",
     "Parameters",
     "Plugin",
     "PluginConfig",
+    "PluginType",
     "Request",
     "Response",
     "Result",
+    "ResultError",
+    "Step",
     "build_request",
     "parse_network",
     "parse_plugin",

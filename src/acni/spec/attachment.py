@@ -7,12 +7,12 @@ section 3: "an attachment may be uniquely identified by the (CNI_CONTAINERID, CN
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from attrs import Factory, field, frozen
 
 from acni.errors import ConfigError
-from acni.spec.jsontext import JsonError, dump
+from acni.spec.jsontext import JsonError, dump, require_bounds
 from acni.spec.names import (
     ContainerId,
     IfName,
@@ -43,16 +43,33 @@ class AttachmentId:
         return f"{self.container_id}/{self.ifname}"
 
 
-def _capability_texts(capability_args: Mapping[str, Any]) -> Mapping[str, str]:
-    texts: dict[str, str] = {}
-    for name, value in capability_args.items():
-        try:
-            texts[name] = dump(value)
-        except JsonError as error:
-            raise ConfigError(
-                str(error), place=f"capability_args[{name!r}]", expected="a JSON value"
-            ) from None
-    return texts
+def _capability_texts(capability_args: object) -> Mapping[str, str]:
+    if not isinstance(capability_args, Mapping):
+        raise ConfigError(
+            f"no mapping but {type(capability_args).__name__}",
+            place="capability_args",
+            expected="a mapping of capability names to JSON values",
+        )
+    return dict(map(_capability_text, cast("Mapping[object, object]", capability_args).items()))
+
+
+def _capability_text(argument: tuple[object, object]) -> tuple[str, str]:
+    name, value = argument
+    place = f"capability_args[{name!a}]"
+    if not isinstance(name, str):
+        raise ConfigError("no text", place=place, expected="a capability's name")
+    try:
+        text = dump(value)
+        require_bounds(text)
+    except JsonError as error:
+        raise ConfigError(str(error), place=place, expected="a JSON value") from None
+    return name, text
+
+
+def _require_existing(_: object, __: object, value: object) -> None:
+    if value not in ("refuse", "adjust"):
+        expected = "'refuse' or 'adjust'"
+        raise ConfigError(f"{value!r} is not allowed", place="existing", expected=expected)
 
 
 @frozen(kw_only=True)
@@ -72,15 +89,17 @@ class Attachment:
 
     Raises:
         InvalidName: a name, the path or CNI_ARGS is not allowed.
-        ConfigError: a capability argument has no JSON form.
+        ConfigError: capability arguments are no mapping of text, or one has no JSON form.
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
     netns: NetnsPath = field(converter=parse_netns_path)
     ifname: IfName = field(converter=parse_ifname, default=IfName("eth0"))
-    cni_args: Mapping[str, str] = field(converter=parse_cni_args, factory=dict[str, str])
-    capability_args: Mapping[str, Any] = field(factory=dict[str, Any])
-    existing: Literal["refuse", "adjust"] = "refuse"
+    cni_args: Mapping[str, str] = field(
+        converter=parse_cni_args, factory=dict[str, str], repr=False
+    )
+    capability_args: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
+    existing: Literal["refuse", "adjust"] = field(default="refuse", validator=_require_existing)
     capability_texts: Mapping[str, str] = field(
         init=False,
         repr=False,

@@ -18,7 +18,17 @@ from typing import Final, TypeVar
 from attrs import evolve, frozen
 
 from acni.errors import ConfigError, InvalidName
-from acni.spec.jsontext import JsonError, Member, array_elements, decode, dump, join, object_members
+from acni.spec.jsontext import (
+    JsonError,
+    Member,
+    array_elements,
+    decode,
+    dump,
+    join,
+    object_members,
+    require_bounds,
+    strip,
+)
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
 from acni.spec.versions import select_version
 
@@ -125,16 +135,25 @@ def parse_network(
     )
     if not (inlined or others):
         raise document.error("no plugins", "plugins", "a list with at least one plugin")
-    return NetworkConfig(
+    members = document.members.items()
+    network = NetworkConfig(
         name=name,
         cni_version=_select(document),
         disable_check=document.flag("disableCheck"),
         plugins=inlined + others,
-        members={
-            key: member.text for key, member in document.members.items() if key not in _LIST_KEYS
-        },
+        members={key: member.text for key, member in members if key not in _LIST_KEYS},
         source=source,
     )
+    _require_readable(network, document)
+    return network
+
+
+def _require_readable(network: NetworkConfig, document: _Object) -> None:
+    """Refuse a list that only its drop-ins made too large to be read back from a record."""
+    try:
+        require_bounds(network.effective())
+    except JsonError as error:
+        raise document.error(f"with its drop-ins: {error}", "plugins", "a smaller list") from None
 
 
 def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
@@ -157,7 +176,7 @@ def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
 
 def _plugin(document: _Object) -> PluginConfig:
     ipam = document.inner("ipam")
-    if "type" in ipam.members:
+    if ipam.typed("type", str, ""):  # empty: no address management, as bridge and macvlan read it
         ipam.name("type", parse_plugin_type)
     capabilities = document.inner("capabilities")
     declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
@@ -202,7 +221,7 @@ class _Object:
     @classmethod
     def parse(cls, raw: bytes, source: str | None) -> _Object:
         try:
-            text = decode(raw).strip()
+            text = strip(decode(raw))
             return cls(object_members(text), text, "$", source)
         except JsonError as error:
             place = f"{source}: $" if source else "$"

@@ -31,6 +31,8 @@ _NAME_EXPECTED: Final = "a letter or digit, then letters, digits, '_', '.', '-' 
 # directories of sysctl.
 _IFNAME_FORBIDDEN: Final = re.compile(r"[/:%\s\x00-\x1f\x7f]")
 _IFNAME_RESERVED: Final = frozenset({".", "..", "all", "default"})
+# The kernel's isspace() reads bytes as Latin-1: to it, the "à" of UTF-8 holds a no-break space.
+_KERNEL_SPACE: Final = b"\xa0"
 
 # MAX_ARG_STRLEN is 131072 with the NUL; an entry is NAME=VALUE.
 MAX_ENVIRONMENT_ENTRY: Final = 131_071
@@ -63,7 +65,8 @@ def parse_ifname(value: object) -> IfName:
         or _IFNAME_FORBIDDEN.search(value)
     ):
         raise _invalid("interface name", value, expected)
-    if len(_encoded("interface name", value, expected)) > MAX_IFNAME_BYTES:
+    encoded = _encoded("interface name", value, expected)
+    if len(encoded) > MAX_IFNAME_BYTES or _KERNEL_SPACE in encoded:
         raise _invalid("interface name", value, expected)
     return IfName(value)
 
@@ -101,9 +104,25 @@ def parse_cni_args(value: object) -> Mapping[str, str]:
 
     An error names the key, never the value: values may be secrets.
     """
+    return _parse_cni_args(value, forbidden=";=")
+
+
+def parse_recorded_cni_args(value: object) -> Mapping[str, str]:
+    """Parse the pairs of CNI_ARGS of a record. ocicni takes them from its environment, where a
+    value may hold ``=``: what was attached with it must be deleted with it.
+    """
+    return _parse_cni_args(value, forbidden=";")
+
+
+def _parse_cni_args(value: object, forbidden: str) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise _invalid("CNI_ARGS", type(value).__name__, "a mapping of names to values")
-    pairs = dict(map(_parse_pair, cast("Mapping[object, object]", value).items()))
+        raise _invalid("CNI_ARGS", value, "a mapping of names to values")
+    pairs: dict[str, str] = {}
+    for key, text in cast("Mapping[object, object]", value).items():
+        name = _parse_argument(key, "a name", ";=")
+        if not name:
+            raise _argument_error("an empty name")
+        pairs[name] = _parse_argument(text, f"the value of {ascii(name)[:80]}", forbidden)
     size = len(f"CNI_ARGS={cni_args_text(pairs)}".encode())
     if size > MAX_ENVIRONMENT_ENTRY:
         expected = f"at most {MAX_ENVIRONMENT_ENTRY} bytes in all"
@@ -111,20 +130,19 @@ def parse_cni_args(value: object) -> Mapping[str, str]:
     return pairs
 
 
-def _parse_pair(pair: tuple[object, object]) -> tuple[str, str]:
-    key, text = pair
-    return _parse_argument(key, "a name"), _parse_argument(text, f"the value of {ascii(key)[:80]}")
-
-
-def _parse_argument(value: object, what: str) -> str:
+def _parse_argument(value: object, what: str, forbidden: str) -> str:
     # isprintable: no control characters, and no surrogates, which UTF-8 cannot write.
-    if not isinstance(value, str) or not value or not value.isprintable() or set(value) & set(";="):
-        raise InvalidName(
-            f"CNI_ARGS: {what} is not allowed",
-            place="CNI_ARGS",
-            expected="text without ';', '=' or control characters (args takes anything)",
-        )
+    if not isinstance(value, str) or not value.isprintable() or set(value) & set(forbidden):
+        raise _argument_error(what)
     return value
+
+
+def _argument_error(what: str) -> InvalidName:
+    return InvalidName(
+        f"CNI_ARGS: {what} is not allowed",
+        place="CNI_ARGS",
+        expected="text without ';', '=' or control characters (args takes anything)",
+    )
 
 
 def cni_args_text(cni_args: Mapping[str, str]) -> str:
@@ -175,6 +193,7 @@ def _encoded(field: str, value: str, expected: str) -> bytes:
 
 
 def _invalid(field: str, value: object, expected: str) -> InvalidName:
+    shown = ascii(value)[:80] if isinstance(value, str) else type(value).__name__
     return InvalidName(
-        f"{ascii(value)[:80]} is not allowed; expected {expected}", place=field, expected=expected
+        f"{shown} is not allowed; expected {expected}", place=field, expected=expected
     )

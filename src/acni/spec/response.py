@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 from collections.abc import Mapping
 from typing import Any, Final
@@ -30,7 +31,7 @@ from acni.errors import (
     PluginTimeout,
     TryAgain,
 )
-from acni.spec.jsontext import first_object
+from acni.spec.jsontext import objects_in
 from acni.spec.plan import Command, Step
 from acni.spec.plugin import Ending, Response
 from acni.spec.result import Result, ResultError, parse_result
@@ -39,7 +40,8 @@ TRY_AGAIN: Final = 11
 
 # A plugin's error object is some hundred bytes at the end of its output; the rest are logs.
 _ERROR_TAIL: Final = 64 << 10
-_MAX_OBJECTS: Final = 200
+
+_CODE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 def read_response(step: Step, response: Response, cni_version: str) -> Result | None:
@@ -95,12 +97,12 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
             f"{step.command} exited with {response.status} and no error object{_head(response)}",
             **facts,
         )
-    code = said.get("code")
-    facts["code"] = code if isinstance(code, int) and not isinstance(code, bool) else None
+    code = _text(said.get("code"))
+    facts["code"] = int(code) if code and _CODE.fullmatch(code) else None
     facts["msg"] = _text(said.get("msg"))
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
-    message = f"{step.command} failed with code {_text(code) or 'none'}: {message}"
+    message = f"{step.command} failed with code {code or 'none'}: {message}"
     if facts["code"] == TRY_AGAIN:
         return TryAgain(message, **facts)
     return (CheckFailed if step.command is Command.CHECK else PluginFailed)(message, **facts)
@@ -108,14 +110,8 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
 
 def _error_object(output: bytes) -> Mapping[str, Any] | None:
     text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
-    found, end = None, 0
-    for _ in range(_MAX_OBJECTS):
-        value, end = first_object(text, end)
-        if value is None:
-            break
-        if "code" in value or "msg" in value:
-            found = value
-    return found
+    errors = [value for value in objects_in(text) if "code" in value or "msg" in value]
+    return errors[-1] if errors else None
 
 
 def _text(value: object) -> str | None:

@@ -3,7 +3,7 @@
 Read loosely: an interface index that is missing, negative or too large, an odd ``mac``, no
 interfaces at all are what AWS, azure, calico, istio and linkerd print; the typed view says None.
 Refused is only what cannot be understood: no JSON object, wrong JSON types, an address that is
-    none, an unknown version. Addresses become objects when asked for.
+none, an unknown version. Addresses become objects when asked for.
 
 (specification, section 5, "Success"; rules R42, R61, R62)
 """
@@ -116,11 +116,12 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     if not have_same_shape(printed, cni_version):
         raise ResultError(f"a result of version {printed}, where {cni_version} was asked for")
     is_oldest = cni_version in RESULT_SHAPES[0]
+    interfaces = () if is_oldest else _interfaces(members)
     return Result(
         raw=_stamp(members, cni_version),
         cni_version=cni_version,
-        interfaces=() if is_oldest else _interfaces(members),
-        ips=_oldest_ips(members) if is_oldest else _ips(members),
+        interfaces=interfaces,
+        ips=_oldest_ips(members) if is_oldest else _ips(members, len(interfaces)),
     )
 
 
@@ -156,15 +157,13 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
     return tuple(found)
 
 
-def _ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
+def _ips(members: Mapping[str, Member], interfaces: int) -> tuple[IpConfig, ...]:
     found: list[IpConfig] = []
     for index, entry in enumerate(_typed(members, "ips", list, "$") or ()):
         place = f"$.ips[{index}]"
         fields = _object(entry, place)
         interface = fields.get("interface")
-        has_interface = (
-            isinstance(interface, int) and not isinstance(interface, bool) and interface >= 0
-        )
+        has_interface = type(interface) is int and 0 <= interface < interfaces
         found.append(
             IpConfig(
                 address=_address(fields.get("address"), f"{place}.address"),

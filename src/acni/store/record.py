@@ -28,6 +28,8 @@ from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig, parse_network, parse_single
 from acni.spec.jsontext import (
+    DOCUMENT,
+    Bounds,
     JsonError,
     Member,
     decode,
@@ -40,17 +42,21 @@ from acni.spec.jsontext import (
 from acni.spec.names import (
     ContainerId,
     IfName,
-    parse_cni_args,
     parse_container_id,
     parse_ifname,
     parse_network_name,
     parse_plugin_type,
+    parse_recorded_cni_args,
     record_name,
 )
 from acni.spec.plugin import Plugin
 
 KIND: Final = "cniCacheV1"
 FORMAT: Final = 1
+
+# A record holds a result and arguments, each of which keeps to the bounds of a document; its
+# configuration is one text.
+_BOUNDS: Final = Bounds(structure=4 * DOCUMENT.structure, depth=DOCUMENT.depth + 2)
 
 Origin = Literal["add", "delete", "caller"]
 
@@ -182,7 +188,7 @@ def read_record(name: str, raw: bytes) -> Record:
             where.
     """
     try:
-        members = object_members(decode(raw))
+        members = object_members(decode(raw), _BOUNDS)
         record = _record(members)
     except JsonError as error:
         raise _bad(name, f"no JSON object: {error}") from None
@@ -241,7 +247,7 @@ def _cni_args(value: Any) -> Mapping[str, str]:
     pairs: object = [] if value is None else value
     if not is_array(pairs):
         raise _Mismatch("expected a list of pairs at $.cniArgs")
-    return parse_cni_args(dict(map(_pair, pairs)))
+    return parse_recorded_cni_args(dict(map(_pair, pairs)))
 
 
 def _pair(pair: Any) -> tuple[str, str]:

@@ -64,7 +64,12 @@ class Records:
         if self._results is None:
             return []
         try:
-            return sorted(os.listdir(self._results))
+            # Opened anew: threads that list one open directory share its position, and miss names.
+            directory = os.open(".", _DIRECTORY_FLAGS, dir_fd=self._results)
+            try:
+                return sorted(os.listdir(directory))
+            finally:
+                os.close(directory)
         except OSError as error:
             raise _failed("results", "cannot be listed", error) from error
 

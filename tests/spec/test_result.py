@@ -1,0 +1,376 @@
+"""Results of all versions: read loosely, refused where nothing can be made of them."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acni.spec import SUPPORTED_VERSIONS, Interface, IpConfig, Result, parse_result
+from acni.spec.jsontext import object_members
+from acni.spec.result import ResultError
+from acni.spec.versions import have_same_shape
+
+_OLDEST = """{
+  "cniVersion": "%s",
+  "ip4": {"ip": "10.1.0.5/16", "gateway": "10.1.0.1", "routes": [{"dst": "0.0.0.0/0"}]},
+  "ip6": {"ip": "2001:db8::5/64"},
+  "dns": {}
+}"""
+_MIDDLE = """{
+  "cniVersion": "%s",
+  "interfaces": [
+    {"name": "cni0", "mac": "00:11:22:33:44:55"},
+    {"name": "eth0", "mac": "99:88:77:66:55:44", "sandbox": "/var/run/netns/blue"}
+  ],
+  "ips": [
+    {"version": "4", "address": "10.1.0.5/16", "gateway": "10.1.0.1", "interface": 1},
+    {"version": "6", "address": "2001:db8::5/64", "interface": 1}
+  ],
+  "routes": [{"dst": "0.0.0.0/0"}],
+  "dns": {"nameservers": ["10.1.0.1"]}
+}"""
+_NEWEST = """{
+  "cniVersion": "%s",
+  "interfaces": [
+    {"name": "cni0", "mac": "00:11:22:33:44:55", "mtu": 1500},
+    {"name": "eth0", "mac": "99:88:77:66:55:44", "sandbox": "/var/run/netns/blue", "pciID": "x"}
+  ],
+  "ips": [
+    {"address": "10.1.0.5/16", "gateway": "10.1.0.1", "interface": 1},
+    {"address": "2001:db8::5/64", "interface": 1}
+  ],
+  "routes": [{"dst": "0.0.0.0/0", "mtu": 1400, "scope": 0}]
+}"""
+
+
+def _ips(*ips: object, **members: object) -> tuple[IpConfig, ...]:
+    document = {"interfaces": [{"name": "a"}, {"name": "b"}], "ips": list(ips), **members}
+    return parse_result(json.dumps(document), "1.0.0").ips
+
+
+@pytest.mark.parametrize(
+    ("version", "document"),
+    [
+        *(pytest.param(version, _MIDDLE, id=version) for version in ("0.3.0", "0.3.1", "0.4.0")),
+        *(pytest.param(version, _NEWEST, id=version) for version in ("1.0.0", "1.1.0")),
+    ],
+)
+def test_a_result_with_interfaces_is_read(version: str, document: str) -> None:
+    """R62: 0.3.0 says ``ips`` too."""
+    result = parse_result((document % version).encode(), version)
+    assert result.cni_version == version
+    assert result.interfaces == (
+        Interface(name="cni0", mac="00:11:22:33:44:55", sandbox=None),
+        Interface(name="eth0", mac="99:88:77:66:55:44", sandbox="/var/run/netns/blue"),
+    )
+    assert result.ips == (
+        IpConfig(address="10.1.0.5/16", gateway="10.1.0.1", interface=1),
+        IpConfig(address="2001:db8::5/64", gateway=None, interface=1),
+    )
+    assert result.ipv4 == ipaddress.ip_address("10.1.0.5")
+    assert result.ipv6 == ipaddress.ip_address("2001:db8::5")
+    assert json.loads(result.raw) == json.loads(document % version)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_a_result_of_the_oldest_shape_is_read(version: str) -> None:
+    result = parse_result((_OLDEST % version).encode(), version)
+    assert result.interfaces == ()
+    assert result.ips == (
+        IpConfig(address="10.1.0.5/16", gateway="10.1.0.1", interface=None),
+        IpConfig(address="2001:db8::5/64", gateway=None, interface=None),
+    )
+    assert json.loads(result.raw) == json.loads(_OLDEST % version)
+
+
+@pytest.mark.parametrize("selected", SUPPORTED_VERSIONS)
+@pytest.mark.parametrize("printed", SUPPORTED_VERSIONS)
+def test_the_selected_version_is_stamped_where_the_shape_is_the_same(
+    printed: str, selected: str
+) -> None:
+    """R42."""
+    if have_same_shape(printed, selected):
+        result = parse_result(f'{{"cniVersion":"{printed}"}}', selected)
+        assert result.raw == f'{{"cniVersion":"{selected}"}}'
+        assert result.cni_version == selected
+    else:
+        with pytest.raises(ResultError, match=f"of version {printed}, where {selected}"):
+            parse_result(f'{{"cniVersion":"{printed}"}}', selected)
+
+
+@pytest.mark.parametrize(
+    ("printed", "raw"),
+    [
+        pytest.param('{"x":1e2}', '{"cniVersion":"1.0.0","x":1e2}', id="R42 none: in front"),
+        pytest.param("{}", '{"cniVersion":"1.0.0"}', id="R42 empty result"),
+        pytest.param('{"cniVersion":""}', '{"cniVersion":"1.0.0"}', id="R42 empty text"),
+        pytest.param('{"cniVersion":null}', '{"cniVersion":"1.0.0"}', id="R42 null"),
+        pytest.param(
+            '{"x":[ ],"cniVersion":"1.1.0","y":2}',
+            '{"x":[ ],"cniVersion":"1.0.0","y":2}',
+            id="R42 in its place",
+        ),
+        pytest.param(
+            '{"cniVersion":"0.1.0","cniVersion":"1.0.0"}',
+            '{"cniVersion":"1.0.0"}',
+            id="R42 of two the last counts",
+        ),
+    ],
+)
+def test_the_version_is_stamped_and_nothing_else_changes(printed: str, raw: str) -> None:
+    assert parse_result(printed, "1.0.0").raw == raw
+
+
+@pytest.mark.parametrize(
+    "version",
+    ["0.5.0", "1.2.0", "2.0.0", "1", "1.0", "latest", "1.0.0\n", "\u0661.0.0", "é"],
+    ids=ascii,
+)
+def test_an_unknown_version_is_refused(version: str) -> None:
+    """R42: never taken for the selected one."""
+    with pytest.raises(ResultError, match="unknown version") as caught:
+        parse_result(json.dumps({"cniVersion": version}), "1.0.0")
+    assert str(caught.value).isascii()
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        pytest.param("{}", id="R61 empty"),
+        pytest.param('{"interfaces":null,"ips":null,"routes":null,"dns":null}', id="R61 nulls"),
+        pytest.param('{"interfaces":[],"ips":[]}', id="R61 empty lists"),
+        pytest.param('{"dns":{"nameservers":["1.1.1.1"]}}', id="R61 dns only"),
+        pytest.param('{"code":0,"ips":[]}', id="a result that has a code"),
+        pytest.param('{"ip4":{"ip":"10.0.0.2/24"}}', id="the oldest shape's key is unknown here"),
+        pytest.param(' \n{"routes":[]}\r\n', id="white space around"),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+def test_a_result_without_interfaces_and_addresses_is_taken(document: str, version: str) -> None:
+    """R61."""
+    result = parse_result(document.encode(), version)
+    assert result.interfaces == ()
+    assert result.ips == ()
+    assert result.ipv4 is None
+    assert result.ipv6 is None
+
+
+@pytest.mark.parametrize(
+    ("written", "mac"),
+    [
+        ("00:11:22:33:44:55", "00:11:22:33:44:55"),
+        ("not a mac", "not a mac"),
+        ("", None),
+        (None, None),
+        (5, None),
+        ([], None),
+        ({}, None),
+        (False, None),
+    ],
+)
+def test_an_odd_mac_or_sandbox_is_none(written: object, mac: str | None) -> None:
+    """R61."""
+    interface = {"name": "eth0", "mac": written, "sandbox": written}
+    result = parse_result(json.dumps({"interfaces": [interface]}), "1.0.0")
+    assert result.interfaces == (Interface(name="eth0", mac=mac, sandbox=mac),)
+
+
+@pytest.mark.parametrize(
+    ("written", "interface"),
+    [
+        pytest.param(0, 0, id="the first"),
+        pytest.param(1, 1, id="the last"),
+        pytest.param(2, None, id="R61 one too many"),
+        pytest.param(10**30, None, id="R61 far too many"),
+        pytest.param(-1, None, id="R61 minus one"),
+        pytest.param(None, None, id="R61 null"),
+        pytest.param("0", None, id="R61 text"),
+        pytest.param(1.0, None, id="R61 float"),
+        pytest.param(True, None, id="R61 true is not 1"),
+        pytest.param([], None, id="R61 list"),
+    ],
+)
+def test_an_interface_index_is_a_place_in_the_list_or_none(
+    written: object, interface: int | None
+) -> None:
+    """R61: whoever follows it never falls off the list."""
+    (ip,) = _ips({"address": "10.0.0.2/24", "interface": written})
+    assert ip.interface == interface
+
+
+def test_an_interface_index_without_interfaces_is_none() -> None:
+    """R61: AWS's plugin prints such."""
+    (ip,) = _ips({"address": "10.0.0.2/24", "interface": 0}, interfaces=None)
+    assert ip.interface is None
+
+
+@pytest.mark.parametrize(
+    ("address", "ip"),
+    [
+        ("10.0.0.2/24", "10.0.0.2/24"),
+        ("10.0.0.2/0", "10.0.0.2/0"),
+        ("10.0.0.2/32", "10.0.0.2/32"),
+        ("2001:DB8::5/64", "2001:db8::5/64"),
+        ("::ffff:10.0.0.2/120", "::ffff:a00:2/120"),
+        ("::1/128", "::1/128"),
+    ],
+)
+def test_an_address_keeps_its_text_and_becomes_an_object_when_asked(address: str, ip: str) -> None:
+    (config,) = _ips({"address": address})
+    assert config.address == address
+    assert config.ip == ipaddress.ip_interface(ip)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        pytest.param("10.0.0.2", id="no prefix length"),
+        pytest.param("10.0.0.2/", id="empty prefix length"),
+        pytest.param("10.0.0.2/33", id="too long"),
+        pytest.param("10.0.0.2/-1", id="negative"),
+        pytest.param("10.0.0.2/+8", id="plus"),
+        pytest.param("10.0.0.2/ 8", id="space"),
+        pytest.param("10.0.0.2/8\n", id="newline"),
+        pytest.param("10.0.0.2/\u0668", id="Arabic digit"),
+        pytest.param("10.0.0.2/255.255.255.0", id="netmask"),
+        pytest.param("10.0.0.2/0.0.0.255", id="hostmask"),
+        pytest.param("10.0.0.2/24/24", id="two"),
+        pytest.param("10.0.0.02/24", id="zero-padded"),
+        pytest.param("10.0.0/24", id="three octets"),
+        pytest.param("10.0.0.256/24", id="octet too large"),
+        pytest.param("fe80::1%eth0/64", id="zone"),
+        pytest.param("2001:db8::/129", id="IPv6 too long"),
+        pytest.param("", id="empty"),
+        pytest.param("/24", id="only a prefix length"),
+        pytest.param("dhcp", id="text"),
+        pytest.param(None, id="null"),
+        pytest.param(167772162, id="number"),
+        pytest.param(["10.0.0.2/24"], id="list"),
+    ],
+)
+@pytest.mark.parametrize("version", ["0.2.0", "0.4.0", "1.0.0"])
+def test_what_is_no_address_is_refused(address: object, version: str) -> None:
+    document = {"ips": [{"address": address}], "ip4": {"ip": address}}
+    with pytest.raises(ResultError, match=r"\$\.(ips\[0\]\.address|ip4\.ip)$"):
+        parse_result(json.dumps(document), version)
+
+
+@pytest.mark.parametrize("gateway", ["", None, ...])
+@pytest.mark.parametrize("version", ["0.2.0", "0.4.0", "1.0.0"])
+def test_a_gateway_may_be_missing_or_empty(gateway: object, version: str) -> None:
+    """R61."""
+    fields = {"address": "10.0.0.2/24", "ip": "10.0.0.2/24", "gateway": gateway}
+    known = {key: value for key, value in fields.items() if value is not ...}
+    (ip,) = parse_result(json.dumps({"ips": [known], "ip4": known}), version).ips
+    assert ip.gateway is None
+
+
+@pytest.mark.parametrize("gateway", ["10.0.0.1/24", "x", " ", 1, [], {}, True])
+def test_what_is_no_gateway_is_refused(gateway: object) -> None:
+    with pytest.raises(ResultError, match=r"at \$\.ips\[0\]\.gateway"):
+        _ips({"address": "10.0.0.2/24", "gateway": gateway})
+
+
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        pytest.param("", "got the end of the text", id="empty"),
+        pytest.param("null", r"expected '\{'", id="null"),
+        pytest.param("[]", r"expected '\{'", id="list"),
+        pytest.param('"x"', r"expected '\{'", id="text"),
+        pytest.param("{} {}", "text after the JSON object", id="two results"),
+        pytest.param("done\n{}", r"expected '\{'", id="a log before"),
+        pytest.param('{"ips":[', "Expecting value", id="cut off"),
+        pytest.param('{"interfaces":{}}', r"list at \$\.interfaces", id="interfaces"),
+        pytest.param('{"interfaces":"eth0"}', r"list at \$\.interfaces", id="interfaces as text"),
+        pytest.param('{"interfaces":[null]}', r"\$\.interfaces\[0\]$", id="null interface"),
+        pytest.param('{"interfaces":[{}]}', r"\$\.interfaces\[0\]\.name", id="no interface name"),
+        pytest.param('{"interfaces":[{"name":5}]}', r"\[0\]\.name", id="number as a name"),
+        pytest.param('{"ips":{}}', r"list at \$\.ips", id="ips"),
+        pytest.param('{"ips":false}', r"list at \$\.ips", id="false for ips"),
+        pytest.param('{"ips":["10.0.0.2/24"]}', r"object at \$\.ips\[0\]", id="ip as text"),
+        pytest.param('{"ips":[{}]}', r"\$\.ips\[0\]\.address", id="no address"),
+        pytest.param('{"cniVersion":1}', r"str at \$\.cniVersion", id="version as a number"),
+        pytest.param('{"code":7,"msg":"x"}', "an error object", id="error object"),
+        pytest.param('{"cniVersion":"1.0.0","code":7}', "an error object", id="error with version"),
+        pytest.param('{"x":NaN}', "NaN", id="NaN"),
+        pytest.param('{"x":1e999}', "out of range", id="overflow"),
+        pytest.param('{"x":' + "9" * 5000 + "}", "4300 digits", id="5,000-digit integer"),
+        pytest.param('{"x":' + "[" * 60_000, "nested deeper than 100", id="nested"),
+        pytest.param("{" + "[],[]," * 174_763, "brackets and commas", id="1 MiB of lists"),
+    ],
+)
+def test_what_is_no_result_is_refused(document: str, message: str) -> None:
+    with pytest.raises(ResultError, match=message):
+        parse_result(document.encode(), "1.0.0")
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"\xef\xbb\xbf{}", b'{"a":"\xed\xa0\x80"}'])
+def test_a_result_that_is_not_utf8_is_refused(raw: bytes) -> None:
+    with pytest.raises(ResultError):
+        parse_result(raw, "1.0.0")
+
+
+@pytest.mark.parametrize("document", ['{"ip4":[]}', '{"ip6":"x"}', '{"ip4":{}}'])
+def test_a_bad_result_of_the_oldest_shape_is_refused(document: str) -> None:
+    with pytest.raises(ResultError, match=r"\$\.ip[46]"):
+        parse_result(document, "0.2.0")
+
+
+def test_a_result_read_again_is_the_same() -> None:
+    """R33: a record holds the raw text."""
+    odd = '{"n":123456789012345678901234567890,"f":1e2,"s":"\\u00e9é\\ud800"}'
+    document = f'{{"z":{odd},"ips":[{{"address":"10.0.0.2/24"}}],"a":[ 1.0 ]}}'
+    result = parse_result(document.encode(), "1.1.0")
+    assert parse_result(result.raw, "1.1.0") == result
+    assert parse_result(result.raw.encode(), "1.1.0") == result
+    members = object_members(result.raw)
+    assert list(members) == ["cniVersion", "z", "ips", "a"]
+    assert (members["z"].text, members["a"].text) == (odd, "[ 1.0 ]")
+
+
+def test_the_first_address_of_each_family_counts() -> None:
+    result = parse_result(
+        '{"ips":[{"address":"2001:db8::1/64"},{"address":"10.0.0.1/8"},{"address":"10.0.0.2/8"}]}',
+        "1.0.0",
+    )
+    assert str(result.ipv4) == "10.0.0.1"
+    assert str(result.ipv6) == "2001:db8::1"
+
+
+_KEYS = st.sampled_from(
+    ["cniVersion", "interfaces", "ips", "ip4", "name", "mac", "address", "ip", "gateway", "code"]
+)
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from(["", "eth0", "10.0.0.2/24", "fe80::1%1", "1.0.0", "0.4.0"])
+    | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
+)
+
+
+@given(
+    st.dictionaries(_KEYS, _VALUES).map(lambda document: json.dumps(document).encode())
+    | st.binary(),
+    st.sampled_from(SUPPORTED_VERSIONS),
+)
+def test_any_bytes_are_a_result_or_a_typed_error(raw: bytes, version: str) -> None:
+    with suppress(ResultError):
+        _follow(parse_result(raw, version))
+
+
+def _follow(result: Result) -> None:
+    """Use everything that a result offers."""
+    assert json.loads(result.raw)["cniVersion"] == result.cni_version
+    assert result.ipv4 is None or result.ipv4.version == 4
+    assert result.ipv6 is None or result.ipv6.version == 6
+    for ip in result.ips:
+        assert ip.interface is None or ip.interface < len(result.interfaces)
+        assert str(ip.ip.ip)

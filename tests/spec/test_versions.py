@@ -1,0 +1,115 @@
+"""One version is selected among those that a configuration offers (R9)."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acni.errors import ConfigError, VersionUnsupported
+from acni.spec.versions import SUPPORTED_VERSIONS, have_same_shape, is_at_least, select_version
+
+
+@pytest.mark.parametrize(
+    ("offered", "selected"),
+    [
+        pytest.param([], "0.1.0", id="R9 nothing offered"),
+        pytest.param([""], "0.1.0", id="R9 empty text"),
+        pytest.param(["", ""], "0.1.0", id="R9 empty texts"),
+        pytest.param(["0.1.0"], "0.1.0", id="R9 the oldest"),
+        pytest.param(["1.1.0"], "1.1.0", id="R9 the newest"),
+        pytest.param(["0.4.0", "1.0.0"], "1.0.0", id="R9 the list is higher"),
+        pytest.param(["1.0.0", "0.4.0"], "1.0.0", id="R9 cniVersion is higher"),
+        pytest.param(["", "0.3.1"], "0.3.1", id="R9 only the list"),
+        pytest.param(["1.0.0", "1.0.0"], "1.0.0", id="R9 twice the same"),
+        pytest.param(["0.4.0", "1.2.0", "2.0.0"], "0.4.0", id="R9 newer ones are skipped"),
+        pytest.param(["1.1.0-rc1", "1.0.0"], "1.0.0", id="R9 a pre-release is skipped"),
+        pytest.param(["0.3.2", "0.3.0"], "0.3.0", id="R9 an unreleased one is skipped"),
+        pytest.param(["0.3.1", "0.3.0", "0.10.0"], "0.3.1", id="R9 not as text: 0.10.0"),
+    ],
+)
+def test_the_highest_supported_version_is_selected(offered: list[str], selected: str) -> None:
+    assert select_version(offered, "$.cniVersion") == selected
+
+
+@pytest.mark.parametrize(
+    "version",
+    [
+        "1",
+        "1.0",
+        "1.0.0.0",
+        "01.0.0",
+        "1.00.0",
+        "v1.0.0",
+        " 1.0.0",
+        "1.0.0 ",
+        "1.0.0\n",
+        "1.0.0-",
+        "1.0.x",
+        "\u0661.\u0660.\u0660",
+        "-1.0.0",
+        "latest",
+        "\ud800",
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("others", [[], ["1.0.0"]], ids=["alone", "beside a good one"])
+def test_what_is_no_version_is_an_error(version: str, others: list[str]) -> None:
+    """R9: a typing error must not select an older version silently."""
+    with pytest.raises(ConfigError) as caught:
+        select_version([*others, version], "net.conflist: $.cniVersion")
+    assert caught.value.place == "net.conflist: $.cniVersion"
+    assert str(caught.value).isascii()
+
+
+def test_nothing_supported_is_an_error_that_names_what_was_offered() -> None:
+    """R9."""
+    with pytest.raises(VersionUnsupported, match=r"1\.2\.0, 2\.0\.0-beta") as caught:
+        select_version(["1.2.0", "", "2.0.0-beta"], "$.cniVersion")
+    assert caught.value.place == "$.cniVersion"
+    assert caught.value.expected == "one of " + ", ".join(SUPPORTED_VERSIONS)
+
+
+def test_exactly_the_released_versions_are_supported() -> None:
+    """R9."""
+    assert SUPPORTED_VERSIONS == ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+
+@given(st.lists(st.sampled_from(SUPPORTED_VERSIONS), min_size=1))
+def test_the_order_of_the_offer_does_not_matter(offered: list[str]) -> None:
+    """R9."""
+    selected = select_version(offered, "")
+    assert all(is_at_least(selected, version) for version in offered)
+    assert select_version(reversed(offered), "") == selected
+
+
+def test_versions_are_ordered_as_they_were_released() -> None:
+    for older, newer in itertools.combinations(SUPPORTED_VERSIONS, 2):
+        assert is_at_least(newer, older)
+        assert not is_at_least(older, newer)
+    assert all(is_at_least(version, version) for version in SUPPORTED_VERSIONS)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("0.1.0", "0.2.0", True),
+        ("0.3.0", "0.4.0", True),
+        ("1.0.0", "1.1.0", True),
+        ("0.2.0", "0.3.0", False),
+        ("0.4.0", "1.0.0", False),
+        ("0.1.0", "1.1.0", False),
+        ("1.0.0", "2.0.0", False),
+    ],
+)
+def test_results_have_three_shapes(one: str, other: str, same: bool) -> None:
+    """R42."""
+    assert have_same_shape(one, other) is same
+    assert have_same_shape(other, one) is same
+
+
+def test_every_version_has_a_shape() -> None:
+    """R42."""
+    assert all(have_same_shape(version, version) for version in SUPPORTED_VERSIONS)
