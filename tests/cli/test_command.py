@@ -122,6 +122,16 @@ def test_a_failed_add_tells_a_person_what_happened(
     assert "try       " not in quiet.stderr
 
 
+def test_what_a_plugin_says_cannot_steer_the_terminal(
+    acni: Run, box: netns.Namespace, plugins: RecordingPlugins
+) -> None:
+    said = {"code": 7, "msg": "a\x1b[2Jb\nacni: forged"}
+    plugins.tell("first", "ADD", Behaviour(status=1, stdout=json.dumps(said)))
+    failed = acni("add", "net", box.path)
+    assert "\x1b" not in failed.stderr
+    assert "a\\x1b[2Jb\\nacni: forged" in failed.stderr
+
+
 def test_a_failed_add_tells_a_machine_what_happened(
     acni: Run, box: netns.Namespace, plugins: RecordingPlugins
 ) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from acni import StoreError, parse_network
 from acni.host.netns import NetnsIdentity
-from acni.spec import Plugin
+from acni.spec import Plugin, parse_result
+from acni.spec.jsontext import DOCUMENT
 from acni.spec.names import ContainerId, IfName, PluginType
 from acni.store.record import Owed, Provenance, Record, read_record, write_record
 
@@ -150,3 +151,18 @@ def test_a_record_of_one_plugin_as_libcnis_addnetwork_writes_it_is_read() -> Non
     document = json.loads(write_record(evolve(RECORD, provenance=None))) | {"config": config}
     read = read_record("net-c1-eth0", json.dumps(document).encode())
     assert [plugin.type for plugin in read.network.plugins] == ["first"]
+
+
+def test_an_argument_with_an_equals_sign_as_ocicni_records_it_can_be_deleted() -> None:
+    raw = changed(cniArgs=[["IgnoreUnknown", "1"], ["K8S_POD_UID", ""], ["K", "a=b"]])
+    read = read_record("net-c1-eth0", raw)
+    assert read.cni_args == {"IgnoreUnknown": "1", "K8S_POD_UID": "", "K": "a=b"}
+
+
+def test_the_largest_result_that_an_add_takes_can_be_read_back() -> None:
+    deepest = '{"cniVersion":"1.0.0","x":' + "[" * 99 + "]" * 99 + "}"
+    widest = '{"cniVersion":"1.0.0","x":[' + "0," * (DOCUMENT.structure - 4) + "0]}"
+    for text in (deepest, widest):
+        result = parse_result(text, "1.0.0").raw
+        record = evolve(RECORD, result=result, capability_texts={"x": widest})
+        assert read_record(record.name, write_record(record)).result == result

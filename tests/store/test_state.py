@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,16 @@ def test_a_file_is_synced_before_its_name_and_the_directory_after_it(
     file, directory = (line for line in lines if "fsync" in line)
     assert "acni/spare/000/" in file
     assert directory.split("<")[1].startswith(str(state_dir / "results"))
+
+
+def test_threads_that_list_at_once_all_see_every_name(state_dir: Path) -> None:
+    """They share one open directory: its position must not be shared too."""
+    with open_store(state_dir) as store:
+        for number in range(8):
+            store.write(record(f"c{number}"))
+        with ThreadPoolExecutor(8) as threads:
+            listings = threads.map(lambda _: len(store.records.names()), range(2000))
+            assert set(listings) == {8}
 
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
