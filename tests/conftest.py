@@ -50,7 +50,7 @@ def nothing_left_open() -> Iterator[None]:
 
 
 # trio keeps nothing; asyncio's debug mode and pytest's capture may open one lazily.
-_LOOPS_OWN = 1
+_LOOPS_OWN = 0
 
 
 def _descriptors() -> int:

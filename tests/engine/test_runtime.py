@@ -89,6 +89,7 @@ async def test_a_network_is_loaded_from_the_configuration_directory(
         pytest.param({"plugin_dirs": "/opt/cni/bin"}, "plugin_dirs", id="text"),
         pytest.param({"environment": {"CNI_ARGS": "x"}}, "environment", id="a CNI variable"),
         pytest.param({"environment": {"A": "b\0"}}, "environment", id="NUL"),
+        pytest.param({"environment": {"A": "\ud800"}}, "environment", id="a lone surrogate"),
         pytest.param({"environment": {"A=B": "c"}}, "environment", id="name with ="),
     ],
 )

@@ -68,7 +68,7 @@ def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -
     """
     inherited = {name: os.environ[name] for name in (*inherit, *TRACE) if name in os.environ}
     for name, value in environment.items():
-        if not name or "=" in name or "\0" in name + value or name.startswith("CNI_"):
+        if not name or "=" in name or name.startswith("CNI_") or not _can_be_passed(name + value):
             raise ConfigError(
                 f"{name!a} is not allowed",
                 place="environment",
@@ -76,3 +76,10 @@ def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -
             )
     merged = {**inherited, **environment}
     return merged if merged.get("PATH") else {**merged, "PATH": DEFAULT_PATH}
+
+
+def _can_be_passed(text: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False

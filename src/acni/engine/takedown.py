@@ -72,21 +72,22 @@ class TakeDown:
 
     async def _run_chain(self, deadline: float) -> None:
         host = self.operation.engine.host
-        chain = Chain(
-            operation=self.operation,
-            record=self.record,
-            netns=standing_netns(self.record, host),
-            deadline=deadline,
-        )
         previous = self.record.result if is_of_this_boot(self.record, host) else None
+        chain: Chain | None = None
         for step in plan(Command.DEL, self.record.network):
             try:
+                chain = chain or self._chain(deadline)
                 await chain.run(step, previous)
             except BaseException as error:
                 with anyio.move_on_after(STORE_SECONDS, shield=True):
                     await self._owe(step.index, error)
                 raise
             self.deleted.append(step.plugin.type)
+
+    def _chain(self, deadline: float) -> Chain:
+        """Ask for the namespace again, at the last moment: it may be gone or another one by now."""
+        netns = standing_netns(self.record, self.operation.engine.host)
+        return Chain(operation=self.operation, record=self.record, netns=netns, deadline=deadline)
 
     async def _owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
@@ -102,7 +103,7 @@ class TakeDown:
     def _incomplete(self, error: AcniError) -> CleanupIncomplete:
         owed = "recorded as owed" if self.debt else "NOT recorded: the disk does not take it"
         return CleanupIncomplete(
-            f"the delete halted at plugin {error.plugin}: {error.message}; the rest is {owed}",
+            f"the delete halted: {error.message}; the rest is {owed}",
             plugin=error.plugin,
             index=error.index,
             code=error.code,

@@ -98,14 +98,7 @@ def load_network(directory: str | os.PathLike[str], name: str) -> NetworkConfig:
 
 
 def _files(directory: str) -> Iterator[str]:
-    try:
-        names = sorted(os.listdir(directory))
-    except OSError as error:
-        raise ConfigError(
-            f"cannot be listed: {error.strerror}",
-            place=directory,
-            expected="a directory of configurations",
-        ) from error
+    names = _listed(directory)
     for endings in ((_LIST,), _SINGLE):
         for name in names:
             path = f"{directory}/{name}"
@@ -120,12 +113,26 @@ def _load(directory: str, path: str) -> NetworkConfig:
     return parse_network(raw, source=path, drop_ins=_drop_ins(directory, _name(raw)))
 
 
-def _drop_ins(directory: str, name: str) -> list[tuple[str, bytes]]:
+def _drop_ins(directory: str, name: str) -> Iterator[tuple[str, bytes]]:
+    """Iterate over a network's drop-ins; read only where the list lets others be loaded."""
     folder = f"{directory}/{name}"
     if not name or "/" in name or name in (".", "..") or not os.path.isdir(folder):
-        return []
-    paths = (f"{folder}/{entry}" for entry in sorted(os.listdir(folder)) if entry.endswith(".conf"))
-    return [(path, _read(path)) for path in paths if not os.path.isdir(path)]
+        return
+    for entry in _listed(folder):
+        path = f"{folder}/{entry}"
+        if entry.endswith(".conf") and not os.path.isdir(path):
+            yield path, _read(path)
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be listed: {error.strerror}",
+            place=directory,
+            expected="a directory of configurations",
+        ) from error
 
 
 def _read(path: str) -> bytes:

@@ -25,7 +25,9 @@ def read_regular(
         OSError: it cannot be opened, is no regular file (EINVAL) or is too large (EFBIG). Opening
             never blocks: a FIFO in the way would otherwise wait for ever.
     """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+    flags = (
+        os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    )
     fd = os.open(path, flags, dir_fd=dir_fd)
     try:
         status = os.fstat(fd)

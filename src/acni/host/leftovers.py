@@ -9,6 +9,8 @@ import re
 import shutil
 import socket
 import subprocess
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +47,7 @@ class Leftovers:
         return [
             *_differences("link", self.links, earlier.links),
             *_differences("namespace", self.namespaces, earlier.namespaces),
-            *_differences("rule", frozenset(self.rules), frozenset(earlier.rules)),
+            *_differences("rule", self.rules, earlier.rules),
             *_differences("lease", self.leases, earlier.leases),
         ]
 
@@ -81,7 +83,9 @@ def _leases() -> list[str]:
     ]
 
 
-def _differences(what: str, now: frozenset[str], earlier: frozenset[str]) -> list[str]:
-    return [f"new {what}: {name}" for name in sorted(now - earlier)] + [
-        f"missing {what}: {name}" for name in sorted(earlier - now)
+def _differences(what: str, now: Iterable[str], earlier: Iterable[str]) -> list[str]:
+    # Counted: a rule can be there twice.
+    new, missing = Counter(now) - Counter(earlier), Counter(earlier) - Counter(now)
+    return [f"new {what}: {name}" for name in sorted(new.elements())] + [
+        f"missing {what}: {name}" for name in sorted(missing.elements())
     ]

@@ -16,6 +16,7 @@ MS_BIND: Final = 4096
 MS_REC: Final = 16384
 MS_PRIVATE: Final = 1 << 18
 MNT_DETACH: Final = 2
+UMOUNT_NOFOLLOW: Final = 8
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 

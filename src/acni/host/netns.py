@@ -12,9 +12,11 @@ up)
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -25,9 +27,18 @@ from typing import Final, Self, TypeVar
 
 from attrs import define, frozen
 
-from acni.errors import InvalidName
-from acni.host.libc import CLONE_NEWNET, MNT_DETACH, MS_BIND, mount, setns, unmount, unshare
-from acni.spec.names import parse_netns_path
+from acni.errors import Busy, InvalidName
+from acni.host.libc import (
+    CLONE_NEWNET,
+    MNT_DETACH,
+    MS_BIND,
+    UMOUNT_NOFOLLOW,
+    mount,
+    setns,
+    unmount,
+    unshare,
+)
+from acni.spec.names import MAX_FILE_NAME, parse_netns_path
 
 NAMED: Final = "/run/netns"
 
@@ -38,6 +49,7 @@ _SIOCGIFINDEX: Final = 0x8933
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
+_COMPONENT: Final = re.compile(r"[^/\0\ud800-\udfff]+")
 _EXPECTED: Final = "a network namespace other than the runtime's own"
 
 T = TypeVar("T")
@@ -117,7 +129,8 @@ class Namespace:
     ) -> None:
         self.close()
         if self._name is not None:
-            delete(self._name)
+            with contextlib.suppress(InvalidName):  # somebody else deleted it
+                delete(self._name)
 
 
 def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netns.open)
@@ -125,12 +138,16 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
 
     Raises:
         InvalidName: the path is missing or leads to something that is no network namespace.
+        Busy: this process, or the machine, has no descriptor left.
     """
     parsed = parse_netns_path(path)
     try:
         # O_NONBLOCK: a FIFO in the way must not make us wait.
-        fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+            # Not the path's fault; "the namespace is gone" would be the wrong conclusion.
+            raise Busy(f"{parsed}: {error.strerror}", expected="room for a descriptor") from error
         raise InvalidName(
             f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED
         ) from error
@@ -177,7 +194,7 @@ def create(name: str) -> Namespace:
     try:
         fd = _in_thread(lambda: _fresh(path))
     except BaseException:
-        os.unlink(path)
+        delete(name)
         raise
     return Namespace(path, fd, name)
 
@@ -190,7 +207,7 @@ def delete(name: str) -> None:
     """
     path = _named_path(name)
     try:
-        unmount(path, MNT_DETACH)
+        unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError as error:
         if error.errno not in (
             errno.EINVAL,
@@ -246,7 +263,8 @@ def set_up(namespace: Namespace, ifname: str) -> None:
 
 
 def _named_path(name: str) -> str:
-    if not name or "/" in name or "\0" in name or name in (".", ".."):
+    # Encoded only when it matched: a surrogate cannot be.
+    if not _COMPONENT.fullmatch(name) or name in (".", "..") or len(name.encode()) > MAX_FILE_NAME:
         raise InvalidName(
             f"{ascii(name)[:80]} is not allowed", place="netns name", expected="one path component"
         )

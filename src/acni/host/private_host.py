@@ -3,7 +3,7 @@ touches the machine.
 
 Inside it bridges, firewall rules, named namespaces and the plugins' bookkeeping are private; it
 dies with the process and needs no cleanup. Empty mount points may remain (``/var/lib/cni``,
-``/run/netns``, ``/run/cni``).
+``/run/netns``, ``/run/cni``, ``/run/acni-cgroup``).
 """
 
 from __future__ import annotations

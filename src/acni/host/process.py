@@ -38,6 +38,11 @@ QUICK_SECONDS: Final = 0.02
 # How long a killed process may take to be gone; one in an uninterruptible sleep takes longer and is
 # left to the kernel.
 _REAP_SECONDS: Final = 5.0
+# The same where the loop must not be waited for, and is blocked meanwhile; most are gone in less
+# than one.
+_KILL_MILLISECONDS: Final = 100
+# Linux 6.9, include/uapi/linux/pidfd.h
+_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
 _STANDARD_ERROR: Final = 2
 
@@ -90,8 +95,6 @@ class Executables:
             stdout, stderr = child.output()
         finally:
             child.close()
-        if ending is Ending.EXITED and caps.ends_at_cap and child.stdout.is_over:
-            ending, status = Ending.OVER_CAP, 0
         seconds = anyio.current_time() - started
         return Response(ending=ending, status=status, stdout=stdout, stderr=stderr, seconds=seconds)
 
@@ -130,9 +133,10 @@ class _Output:
 
     def _take(self, chunk: bytes) -> None:
         self.data += chunk
-        if len(self.data) > self.cap:
+        beyond = len(self.data) - self.cap
+        if beyond > 0:
             self.is_over = True
-            self.data = self.data[-self.cap :] if self.keeps_tail else self.data[: self.cap]
+            del self.data[slice(beyond) if self.keeps_tail else slice(self.cap, None)]
 
 
 @define(eq=False)
@@ -197,7 +201,12 @@ class _Child:
     async def _exits_while_read(self) -> bool:
         """Wait for the exit of a slow or talkative plugin, reading what it prints meanwhile."""
         streams = {stream.fd: stream for stream in (self.stdout, self.stderr)}
-        with select.epoll() as poll:
+        try:
+            poll = select.epoll()
+        except OSError:  # no descriptor left: what fits into the pipes is read after the exit
+            await anyio.wait_readable(self.pidfd)
+            return True
+        with poll:
             for fd in (self.pidfd, *streams):
                 poll.register(fd, select.EPOLLIN)
             while True:
@@ -224,29 +233,45 @@ class _Child:
 
     def _reap(self) -> _Exit:
         """Learn how the process ended, end its group if it failed, and reap it last."""
+        self._drain()
+        ending = self._ending()
+        if ending != (Ending.EXITED, 0):
+            self._signal_group(signal.SIGKILL)
+        try:
+            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+        except ChildProcessError:  # somebody else was faster
+            ending = Ending.LOST, 0
+        self.is_reaped = True
+        return ending
+
+    def _ending(self) -> _Exit:
+        """Tell how the process ended, without reaping it."""
         try:
             info = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOWAIT)
-            if info is not None and (info.si_code != os.CLD_EXITED or info.si_status != 0):
-                self._signal_group(signal.SIGKILL)
-            os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         except ChildProcessError:  # the host program ignores SIGCHLD or reaps everything
-            info = None
-        self.is_reaped = True
+            return Ending.LOST, 0
         if info is None:
             return Ending.LOST, 0
-        return (
-            Ending.EXITED if info.si_code == os.CLD_EXITED else Ending.SIGNALLED
-        ), info.si_status
+        if info.si_code != os.CLD_EXITED:
+            return Ending.SIGNALLED, info.si_status
+        if self.stdout.is_over and self.caps.ends_at_cap:
+            return Ending.OVER_CAP, 0
+        return Ending.EXITED, info.si_status
 
     def _signal_group(self, number: signal.Signals) -> None:
-        if self.is_reaped:
-            return
         # Gone already, or all of it runs as somebody else.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(_pid_of(self.pidfd), number)
+            try:
+                # Opens nothing, so it works when no descriptor is left; and reaches the group even
+                # when somebody else reaped the leader: unlike a number it is never another's.
+                signal.pidfd_send_signal(self.pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                os.killpg(_pid_of(self.pidfd), number)
 
-    def output(self) -> tuple[bytes, bytes]:
-        """Take what is still in the pipes and return both streams.
+    def _drain(self) -> None:
+        """Take what is still in the pipes.
 
         One pipe's worth at most: a grandchild that goes on printing must not keep us, and what the
         plugin itself wrote was in the pipe when it exited. Never to the end of the stream: for some
@@ -255,11 +280,26 @@ class _Child:
         """
         for stream in (self.stdout, self.stderr):
             stream.read(_CHUNK)
+
+    def output(self) -> tuple[bytes, bytes]:
+        """Return both streams."""
         return bytes(self.stdout.data), bytes(self.stderr.data)
 
     def close(self) -> None:
-        """Close what is ours."""
+        """Close what is ours, and end what an interrupted wait left."""
+        if not self.is_reaped:
+            self._end_now()
         _close([self.pidfd, self.stdout.fd, self.stderr.fd])
+
+    def _end_now(self) -> None:
+        """Kill the process group and reap the leader without the loop: native cancellations of
+        asyncio pierce shields, KeyboardInterrupt does, and reading may have failed.
+        """
+        self._signal_group(signal.SIGKILL)
+        exits = select.poll()
+        exits.register(self.pidfd, select.POLLIN)
+        if exits.poll(_KILL_MILLISECONDS):
+            self._reap()
 
 
 def _readable(data: bytes, opened: list[int]) -> int:

@@ -65,11 +65,12 @@ class Spawner:
 
         Raises:
             OSError: the kernel refused; nothing was started.
+            ValueError: the path or the environment cannot be passed on.
         """
-        program = os.fsencode(path)
+        program = _encoded(path)
+        entries = [_encoded(f"{name}={value}") for name, value in environment.items()]
         actions = self._actions(descriptors)
         argv = (ctypes.c_char_p * 2)(program, None)
-        entries = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
         envp = (ctypes.c_char_p * (len(entries) + 1))(*entries, None)
         pidfd = ctypes.c_int(-1)
         code = self._libc.pidfd_spawn(
@@ -88,3 +89,9 @@ class Spawner:
         self._libc.posix_spawn_file_actions_addclosefrom_np(actions, len(descriptors))
         self._libc.posix_spawn_file_actions_addchdir_np(actions, b"/")
         return actions
+
+
+def _encoded(text: str) -> bytes:
+    if "\0" in text:  # C would take what stands before it
+        raise ValueError("a path or an environment cannot hold NUL")
+    return os.fsencode(text)

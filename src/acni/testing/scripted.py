@@ -81,7 +81,7 @@ class ScriptedRunner:
             ending=ending,
             status=status,
             stdout=stdout,
-            stderr=behaviour.stderr.encode()[-caps.stderr_bytes :],
+            stderr=_last(behaviour.stderr.encode(), caps.stderr_bytes),
             seconds=seconds,
         )
 
@@ -92,3 +92,7 @@ class ScriptedRunner:
             self.held.add(resource)
         if call.command == "DEL":
             self.held.discard(resource)
+
+
+def _last(data: bytes, at_most: int) -> bytes:
+    return data[max(len(data) - at_most, 0) :]

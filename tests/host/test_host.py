@@ -1,0 +1,24 @@
+"""Which host this is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from acni.host import netns
+from acni.host.host import this_host
+
+
+def test_a_host_is_the_same_as_long_as_it_runs() -> None:
+    host = this_host()
+    assert host == this_host()
+    assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", host.boot)
+
+
+@pytest.mark.netns
+def test_inside_another_network_namespace_it_is_another_host_of_the_same_boot() -> None:
+    with netns.anonymous() as namespace:
+        inside = namespace.call(this_host)
+        assert inside.netns == namespace.identity() != this_host().netns
+        assert inside.boot == this_host().boot

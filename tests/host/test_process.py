@@ -1,0 +1,796 @@
+"""One plugin run: what it is given, how it ends, and what is left of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from attrs import define, field
+
+from acni.host.process import Executables
+from acni.host.spawn import Spawner
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract
+
+KIB = 1 << 10
+MIB = 1 << 20
+ROOMY = Caps(stdout_bytes=4 * MIB, stderr_bytes=4 * MIB)
+
+
+@define(eq=False)
+class Shell:
+    """Runs shell scripts as plugins and finds every process that came of them.
+
+    Attributes:
+        path: Where the script lies.
+        mark: A variable of their environment that no other process has.
+    """
+
+    path: Path
+    mark: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.mark = f"ACNI_TEST_MARK={self.path}"
+
+    def plugin(self, script: str) -> Plugin:
+        self.path.write_text(f"#!/bin/sh\n{script}\n")
+        self.path.chmod(0o755)
+        kind = PluginType(self.path.name)
+        return Plugin(type=kind, path=str(self.path), identity="", runner="executable")
+
+    async def run(
+        self,
+        script: str,
+        *,
+        stdin: bytes = b"",
+        seconds: float = 15.0,
+        grace: float = 0.2,
+        caps: Caps = ROOMY,
+        environment: Mapping[str, str] | None = None,
+    ) -> Response:
+        name, _, value = self.mark.partition("=")
+        return await Executables(grace_seconds=grace).run(
+            self.plugin(script),
+            Request(environment={name: value, **(environment or {})}, stdin=stdin),
+            deadline=anyio.current_time() + seconds,
+            caps=caps,
+        )
+
+    def living(self) -> set[int]:
+        """Return the processes with the mark; a zombie has no environment."""
+        found = set[int]()
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                environment = (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if self.mark.encode() in environment:
+                found.add(int(entry.name))
+        return found
+
+    def has_ended(self) -> bool:
+        """Tell whether all of them are gone: a killed process needs a moment."""
+        return _wait_until(lambda: not self.living())
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path / "script")
+    yield shell
+    for pid in shell.living():
+        os.kill(pid, signal.SIGKILL)
+
+
+@define(eq=False)
+class _Processes:
+    """The contract's world of real processes."""
+
+    plugins: RecordingPlugins
+    runner: Executables
+
+    @property
+    def directories(self) -> tuple[str, ...]:
+        return (self.plugins.directory,)
+
+    @property
+    def calls(self) -> list[Call]:
+        return self.plugins.calls
+
+    def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:
+        self.plugins.tell(plugin_type, command, behaviour)
+
+
+@pytest.mark.anyio
+class TestExecutables(RunnerContract):
+    @pytest.fixture
+    def world(self, plugins: RecordingPlugins) -> _Processes:
+        plugins.install("probe")
+        return _Processes(plugins, Executables(grace_seconds=0.2))
+
+
+@pytest.mark.anyio
+async def test_a_plugin_has_descriptors_0_to_2_and_nothing_else(shell: Shell) -> None:
+    with _inheritable_descriptors():
+        response = await shell.run("exec ls /proc/self/fd")
+    # ls itself opens the directory as 3.
+    assert response.stdout.split() == [b"0", b"1", b"2", b"3"]
+
+
+@pytest.mark.anyio
+async def test_a_plugin_works_in_the_root_directory(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (await shell.run("readlink /proc/$$/cwd")).stdout == b"/\n"
+
+
+@pytest.mark.anyio
+async def test_a_plugin_leads_a_session_of_its_own(shell: Shell) -> None:
+    response = await shell.run("cut -d' ' -f1,5,6 /proc/$$/stat")
+    pid, group, session = response.stdout.split()
+    assert pid == group == session
+    assert int(pid) != os.getpid()
+
+
+@pytest.mark.anyio
+async def test_signals_are_default_whatever_the_parent_ignores_and_blocks(shell: Shell) -> None:
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN, "Python ignores it"
+    with _disposition(signal.SIGUSR1, signal.SIG_IGN), _blocked(signal.SIGTERM):
+        response = await shell.run("exec grep -E 'SigBlk|SigIgn' /proc/self/status")
+    assert [int(mask, 16) for mask in response.stdout.split()[1::2]] == [0, 0]
+
+
+@pytest.mark.anyio
+async def test_the_environment_is_what_was_given_and_nothing_else(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACNI_SECRET", "of the host program")
+    given = {"CNI_COMMAND": "ADD", "CNI_ARGS": "", "ODD": "a=b;c\n d\u00e9\udcff"}
+    response = await shell.run("cat /proc/$$/environ", environment=given)
+    expected = [shell.mark, *(f"{name}={value}" for name, value in given.items())]
+    assert response.stdout.split(b"\0")[:-1] == [os.fsencode(entry) for entry in expected]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(0, id="nothing"),
+        pytest.param(64 * KIB - 1, id="less_than_a_pipe"),
+        pytest.param(64 * KIB, id="a_pipe"),
+        pytest.param(64 * KIB + 1, id="more_than_a_pipe"),
+        pytest.param(MIB, id="one_mebibyte"),
+    ],
+)
+async def test_a_request_and_the_output_arrive_whole(shell: Shell, size: int) -> None:
+    data = os.urandom(size)
+    response = await shell.run("exec cat", stdin=data)
+    assert (response.ending, response.status) == (Ending.EXITED, 0)
+    assert response.stdout == data
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(64 * KIB - 1, id="less_than_a_pipe"),
+        pytest.param(64 * KIB, id="a_pipe"),
+        pytest.param(64 * KIB + 1, id="more_than_a_pipe"),
+        pytest.param(MIB, id="one_mebibyte"),
+    ],
+)
+async def test_standard_error_arrives_whole(shell: Shell, size: int) -> None:
+    data = os.urandom(size)
+    response = await shell.run("exec cat >&2", stdin=data)
+    assert (response.stdout, response.stderr) == (b"", data)
+
+
+@pytest.mark.anyio
+async def test_both_outputs_at_once_do_not_block_each_other(shell: Shell) -> None:
+    script = "cat >&2 & head -c 1000000 /dev/zero; wait"
+    response = await shell.run(script, stdin=b"e" * MIB)
+    # In the background of a shell without job control, standard input is /dev/null.
+    assert (len(response.stdout), response.status) == (1_000_000, 0)
+    response = await shell.run("tee /proc/self/fd/2", stdin=b"x" * MIB)
+    assert (len(response.stdout), len(response.stderr)) == (MIB, MIB)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "size", [pytest.param(1000, id="in_a_pipe"), pytest.param(MIB, id="in_a_file_in_memory")]
+)
+async def test_a_plugin_may_exit_without_reading_its_request(shell: Shell, size: int) -> None:
+    response = await shell.run("exit 3", stdin=b"x" * size)
+    assert (response.ending, response.status) == (Ending.EXITED, 3)
+
+
+@pytest.mark.anyio
+async def test_a_request_can_be_read_again_from_where_a_child_left_off(shell: Shell) -> None:
+    response = await shell.run("head -c 0; exec cat", stdin=b"x" * MIB)
+    assert response.stdout == b"x" * MIB
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("printed", "ending"),
+    [
+        pytest.param(999, Ending.EXITED, id="under"),
+        pytest.param(1000, Ending.EXITED, id="at"),
+        pytest.param(1001, Ending.OVER_CAP, id="over"),
+        pytest.param(5_000_000, Ending.OVER_CAP, id="far_over"),
+    ],
+)
+async def test_the_cap_is_the_last_size_that_is_taken(
+    shell: Shell, printed: int, ending: Ending
+) -> None:
+    caps = Caps(stdout_bytes=1000)
+    response = await shell.run(f"head -c {printed} /dev/zero", caps=caps)
+    assert response.ending is ending
+    assert len(response.stdout) == min(printed, 1000)
+
+
+@pytest.mark.anyio
+async def test_endless_output_ends_the_run_at_once(shell: Shell) -> None:
+    caps = Caps(stdout_bytes=MIB)
+    response = await shell.run("trap '' TERM; yes & yes", caps=caps, grace=10)
+    assert (response.ending, len(response.stdout)) == (Ending.OVER_CAP, MIB)
+    assert response.seconds < 5
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+async def test_endless_output_that_is_dropped_costs_no_memory_and_ends_in_time(
+    shell: Shell,
+) -> None:
+    caps = Caps(stdout_bytes=1000, stderr_bytes=1000, ends_at_cap=False)
+    response = await shell.run("yes >&2 & exec yes", caps=caps, seconds=0.3)
+    assert response.ending is Ending.OUT_OF_TIME
+    assert (len(response.stdout), len(response.stderr)) == (1000, 1000)
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "slow", [pytest.param("", id="quick"), pytest.param("sleep 0.1;", id="slow")]
+)
+async def test_of_standard_error_the_last_is_kept(shell: Shell, slow: str) -> None:
+    caps = Caps(stderr_bytes=8)
+    script = f"{slow} head -c 200000 /dev/zero >&2; printf the-last >&2"
+    assert (await shell.run(script, caps=caps)).stderr == b"the-last"
+
+
+@pytest.mark.anyio
+async def test_a_cap_of_nothing_takes_nothing(shell: Shell) -> None:
+    caps = Caps(stdout_bytes=0, stderr_bytes=0, ends_at_cap=False)
+    response = await shell.run("echo out; echo err >&2", caps=caps)
+    assert (response.ending, response.stdout, response.stderr) == (Ending.EXITED, b"", b"")
+
+
+@pytest.mark.anyio
+async def test_a_grandchild_that_holds_the_output_does_not_hold_the_run(shell: Shell) -> None:
+    response = await shell.run("sleep 30 & echo done")
+    assert (response.ending, response.stdout) == (Ending.EXITED, b"done\n")
+    assert response.seconds < 5
+
+
+@pytest.mark.anyio
+async def test_a_grandchild_that_goes_on_printing_does_not_hold_the_run(shell: Shell) -> None:
+    response = await shell.run("yes & sleep 0.1; exit 0", caps=Caps(ends_at_cap=False))
+    assert (response.ending, response.status) == (Ending.EXITED, 0)
+    assert response.seconds < 5
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "slow", [pytest.param("", id="quick"), pytest.param("sleep 0.1;", id="slow")]
+)
+async def test_after_a_success_what_was_started_lives_on(shell: Shell, slow: str) -> None:
+    response = await shell.run(f"sleep 30 & {slow} exit 0")
+    assert (response.ending, response.status) == (Ending.EXITED, 0)
+    assert len(shell.living()) == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        pytest.param("sleep 30 & exit 1", Ending.EXITED, id="failure"),
+        pytest.param("sleep 30 & sleep 0.1; exit 1", Ending.EXITED, id="slow_failure"),
+        pytest.param("sleep 30 & kill -USR1 $$", Ending.SIGNALLED, id="signal"),
+        pytest.param("sleep 30 & kill -KILL $$", Ending.SIGNALLED, id="kill"),
+        pytest.param("sleep 30 & sleep 30", Ending.OUT_OF_TIME, id="timeout"),
+        pytest.param("trap '' TERM; sleep 30 & wait", Ending.OUT_OF_TIME, id="deaf_to_term"),
+        pytest.param("trap 'exit 0' TERM; (trap '' TERM; sleep 30) & wait", Ending.OUT_OF_TIME,
+                     id="deaf_grandchild"),
+        pytest.param("sleep 30 & yes", Ending.OVER_CAP, id="overflow"),
+        pytest.param("sleep 30 & head -c 1001 /dev/zero", Ending.OVER_CAP,
+                     id="overflow_and_success"),
+        pytest.param("sleep 30 & head -c 1001 /dev/zero; sleep 0.1", Ending.OVER_CAP,
+                     id="slow_overflow"),
+        pytest.param("sleep 30 & kill -STOP $$; exit 0", Ending.OUT_OF_TIME, id="stops_itself"),
+    ],
+)  # fmt: skip
+async def test_after_anything_else_nothing_of_the_process_group_is_left(
+    shell: Shell, script: str, ending: Ending
+) -> None:
+    seconds = 0.4 if ending is Ending.OUT_OF_TIME else 15.0
+    response = await shell.run(script, seconds=seconds, caps=Caps(stdout_bytes=1000))
+    assert response.ending is ending
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+async def test_a_plugin_that_ignores_sigterm_is_killed_after_the_grace(shell: Shell) -> None:
+    script = "trap '' TERM; while :; do sleep 0.05; done"
+    response = await shell.run(script, seconds=0.1, grace=0.3)
+    assert response.ending is Ending.OUT_OF_TIME
+    assert 0.4 <= response.seconds < 5
+
+
+@pytest.mark.anyio
+async def test_a_plugin_that_heeds_sigterm_is_heard_out(shell: Shell) -> None:
+    script = "trap 'echo undone; exit 0' TERM; while :; do sleep 0.02; done"
+    response = await shell.run(script, seconds=0.1, grace=10)
+    assert (response.ending, response.status) == (Ending.OUT_OF_TIME, 0)
+    assert response.stdout == b"undone\n"
+    assert response.seconds < 5
+
+
+@pytest.mark.anyio
+async def test_a_plugin_of_no_seconds_is_out_of_time(shell: Shell) -> None:
+    response = await shell.run("sleep 30", seconds=-1.0)
+    assert response.ending is Ending.OUT_OF_TIME
+
+
+@pytest.mark.anyio
+async def test_a_run_is_timed(shell: Shell) -> None:
+    assert 0.1 <= (await shell.run("sleep 0.1")).seconds < 5
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("content", "mode", "status"),
+    [
+        pytest.param(b"no program\n", 0o755, errno.ENOEXEC, id="no_executable_format"),
+        pytest.param(b"", 0o755, errno.ENOEXEC, id="empty"),
+        pytest.param(b"#!/bin/sh\n", 0o644, errno.EACCES, id="not_executable"),
+        pytest.param(b"#!/absent/interpreter\n", 0o755, errno.ENOENT, id="no_interpreter"),
+    ],
+)
+async def test_what_the_kernel_refuses_to_start_is_not_started(
+    shell: Shell, content: bytes, mode: int, status: int
+) -> None:
+    plugin = shell.plugin("")
+    shell.path.write_bytes(content)
+    shell.path.chmod(mode)
+    assert await _run(Executables(), plugin) == Response(ending=Ending.NOT_STARTED, status=status)
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_being_written_is_not_started(shell: Shell) -> None:
+    plugin = shell.plugin("")
+    with shell.path.open("a"):
+        response = await _run(Executables(), plugin)
+    assert (response.ending, response.status) == (Ending.NOT_STARTED, errno.ETXTBSY)
+
+
+@pytest.mark.anyio
+async def test_an_environment_the_kernel_refuses_starts_nothing(shell: Shell) -> None:
+    response = await shell.run("exit 0", environment={"LONG": "x" * 200_000})
+    assert (response.ending, response.status) == (Ending.NOT_STARTED, errno.E2BIG)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "text", [pytest.param("a\0b", id="NUL"), pytest.param("\ud800", id="half")]
+)
+async def test_text_that_cannot_be_passed_on_is_not_cut_short(shell: Shell, text: str) -> None:
+    with pytest.raises(ValueError, match=r"NUL|surrogates"):
+        await shell.run("exit 0", environment={"NAME": text})
+
+
+@pytest.mark.anyio
+async def test_without_descriptors_nothing_is_started(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    await _run(Executables(), plugin)  # the loop and the modules open what they need
+    with _no_more_descriptors():
+        response = await _run(Executables(), plugin)
+    assert (response.ending, response.status) == (Ending.NOT_STARTED, errno.EMFILE)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        pytest.param("sleep 0.2; exit 7", Ending.EXITED, id="slow"),
+        pytest.param("sleep 30 & sleep 30", Ending.OUT_OF_TIME, id="out_of_time"),
+        pytest.param("trap '' TERM; sleep 30 & wait", Ending.OUT_OF_TIME, id="deaf"),
+        pytest.param("sleep 30 & yes", Ending.OUT_OF_TIME, id="talkative"),
+    ],
+)
+async def test_ending_a_run_needs_no_more_descriptors(
+    shell: Shell, script: str, ending: Ending
+) -> None:
+    """Just when there are none a run must not be left behind."""
+    seconds = 0.5 if ending is Ending.OUT_OF_TIME else 15.0
+    responses: list[Response] = []
+    has_ended = anyio.Event()
+
+    async def run() -> None:
+        slow = f"sleep 0.1; echo on; {script}"
+        responses.append(await shell.run(slow, seconds=seconds, grace=0.1))
+        has_ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        while not shell.living():
+            await anyio.lowlevel.checkpoint()
+        with _no_more_descriptors():
+            await has_ended.wait()
+    assert responses[0].ending is ending
+    assert responses[0].stdout.startswith(b"on\n")
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "slow", [pytest.param("", id="quick"), pytest.param("sleep 0.1;", id="slow")]
+)
+async def test_a_host_program_that_ignores_sigchld_loses_the_exit_status(
+    shell: Shell, slow: str
+) -> None:
+    with _disposition(signal.SIGCHLD, signal.SIG_IGN):
+        response = await shell.run(f"sleep 30 & {slow} echo out; exit 0")
+    assert (response.ending, response.status) == (Ending.LOST, 0)
+    assert response.stdout == b"out\n"
+    assert shell.has_ended(), "what is no success leaves nothing"
+
+
+@pytest.mark.anyio
+async def test_a_host_program_that_ignores_sigchld_can_still_end_a_run(shell: Shell) -> None:
+    with _disposition(signal.SIGCHLD, signal.SIG_IGN):
+        response = await shell.run("sleep 30 & sleep 30", seconds=0.1)
+    assert response.ending is Ending.OUT_OF_TIME
+    assert shell.has_ended()
+
+
+_WITHOUT_STANDARD_STREAMS = """
+import os, sys
+import anyio
+from acni.host.process import Executables
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Plugin, Request
+
+async def main(path):
+    # In here: the loop would take the lowest numbers for itself.
+    for fd in map(int, sys.argv[4].split(",")):
+        os.close(fd)
+    plugin = Plugin(type=PluginType("p"), path=path, identity="", runner="executable")
+    for size in (5, 1 << 20):
+        request = Request(environment={}, stdin=b"x" * size)
+        deadline = anyio.current_time() + 10
+        caps = Caps(stdout_bytes=1 << 21)
+        response = await Executables().run(plugin, request, deadline=deadline, caps=caps)
+        assert response.stdout == b"x" * size, response
+        assert response.stderr == b"to standard error\\n", response
+
+report = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT)
+os.dup2(report, 50)
+os.close(report)
+sys.stderr = open(50, "w")
+anyio.run(main, sys.argv[1], backend=sys.argv[3])
+print("all is well", file=sys.stderr, flush=True)
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0,1", "1,2", "0,2", "0,1,2"])
+def test_a_host_program_may_have_closed_its_standard_streams(
+    shell: Shell, tmp_path: Path, backend: str, closed: str
+) -> None:
+    plugin = shell.plugin("echo to standard error >&2; exec cat")
+    report = tmp_path / "report"
+    arguments = [plugin.path, str(report), backend, closed]
+    argv = [sys.executable, "-c", _WITHOUT_STANDARD_STREAMS, *arguments]
+    subprocess.run(argv, check=False, timeout=20)
+    assert report.read_text() == "all is well\n"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "script",
+    [
+        pytest.param("sleep 30 & sleep 30", id="heeds_term"),
+        pytest.param("trap '' TERM; sleep 30 & sleep 30; sleep 30", id="deaf"),
+        pytest.param("sleep 30 & kill -STOP $$", id="stopped"),
+        pytest.param("yes >&2 & yes", id="talkative"),
+    ],
+)
+async def test_after_cancellation_nothing_is_left(shell: Shell, script: str) -> None:
+    with anyio.move_on_after(0.1) as scope:
+        await shell.run(script, caps=Caps(ends_at_cap=False))
+    assert scope.cancelled_caught
+    assert shell.has_ended()
+
+
+_EVENTFUL = (
+    "sleep 30 & sleep 0.03; for i in 1 2 3; do echo $i; echo $i >&2; sleep 0.01; done; exit 1"
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("grace", [pytest.param(0.0, id="no_grace"), pytest.param(0.1, id="grace")])
+async def test_cancelled_at_any_suspension_point_nothing_is_left(
+    shell: Shell, grace: float
+) -> None:
+    before = _descriptors_and_children()
+    suspensions, cancelled = 0, 0
+    for point in range(1, 200):
+        suspensions, was_cancelled = await _cancelled_at(
+            point, lambda: shell.run(_EVENTFUL, grace=grace)
+        )
+        cancelled += was_cancelled
+        assert shell.has_ended(), f"cancelled at suspension {point}"
+        assert _descriptors_and_children() == before
+        if suspensions < point:
+            break
+    assert suspensions < point, "the last round was not disturbed"
+    assert cancelled >= 4
+
+
+@pytest.mark.anyio
+async def test_cancelled_while_it_waits_for_its_turn_nothing_is_started(shell: Shell) -> None:
+    runner = Executables()
+    plugin = shell.plugin("exit 0")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await _run(runner, plugin)
+    assert scope.cancelled_caught
+    assert (await _run(runner, plugin)).ending is Ending.EXITED, "the turn was given back"
+
+
+@pytest.mark.anyio
+async def test_cancelled_while_out_of_time_the_response_is_still_whole(shell: Shell) -> None:
+    """Once the end is under way a cancellation changes nothing: the caller learns of it later."""
+    responses: list[Response] = []
+
+    async def run() -> None:
+        responses.append(await shell.run("trap '' TERM; sleep 9; sleep 9", seconds=0.1, grace=0.4))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        await anyio.sleep(0.3)
+        tasks.cancel_scope.cancel()
+    assert [response.ending for response in responses] == [Ending.OUT_OF_TIME]
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_a_native_cancellation_pierces_shields_and_still_leaves_nothing(
+    shell: Shell, times: int
+) -> None:
+    """What is left then is ended without a grace: a task can be cancelled again and again."""
+    script = "trap '' TERM; sleep 30 & sleep 30; sleep 30"
+    task = asyncio.create_task(shell.run(script, grace=0.5))
+    while len(shell.living()) < 2:
+        await anyio.lowlevel.checkpoint()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.05)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert shell.has_ended()
+
+
+_INTERRUPTED = """
+import sys
+import anyio
+from acni.host.process import Executables
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Plugin, Request
+
+async def main(path, mark, grace):
+    plugin = Plugin(type=PluginType("p"), path=path, identity="", runner="executable")
+    request = Request(environment=dict([mark.split("=", 1)]), stdin=b"")
+    deadline = anyio.current_time() + 30
+    await Executables(grace_seconds=grace).run(plugin, request, deadline=deadline, caps=Caps())
+
+anyio.run(main, sys.argv[1], sys.argv[2], float(sys.argv[3]), backend=sys.argv[4])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize(
+    ("times", "grace"), [pytest.param(1, "0.2", id="once"), pytest.param(2, "15", id="twice")]
+)
+def test_an_interrupted_program_leaves_nothing(
+    shell: Shell, tmp_path: Path, backend: str, times: int, grace: str
+) -> None:
+    """The second interrupt comes during the grace, which a shield guards from cancellation only."""
+    termed = tmp_path / "termed"
+    plugin = shell.plugin(f"trap 'echo > {termed}' TERM; sleep 30 & while :; do sleep 0.02; done")
+    program = [sys.executable, "-c", _INTERRUPTED, plugin.path, shell.mark, grace, backend]
+    with subprocess.Popen(program, stderr=subprocess.PIPE) as running:
+        # Interrupted where it waits for the plugin, not in the moment after the spawn.
+        stat = Path(f"/proc/{running.pid}/stat")
+        _wait_until(lambda: len(shell.living()) >= 2 and stat.read_text().split()[2] == "S")
+        running.send_signal(signal.SIGINT)
+        if times == 2:
+            _wait_until(termed.exists)
+            running.send_signal(signal.SIGINT)
+        _, printed = running.communicate(timeout=10)
+    assert b"KeyboardInterrupt" in printed
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+async def test_fifty_runs_at_once_each_get_their_own(plugins: RecordingPlugins) -> None:
+    runner = Executables()
+    plugin = runner.find(PluginType("first"), (plugins.directory,))
+    answers: dict[int, Response] = {}
+
+    async def run(number: int) -> None:
+        previous = json.dumps({"cniVersion": "1.0.0", "prevResult": {"number": number}})
+        names = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": f"c{number}", "CNI_IFNAME": "eth0"}
+        answers[number] = await runner.run(
+            plugin,
+            Request(environment=names, stdin=previous.encode()),
+            deadline=anyio.current_time() + 15,
+            caps=Caps(),
+        )
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(run, number)
+    for number, response in answers.items():
+        assert json.loads(response.stdout) == {"number": number}, response
+    assert plugins.held == {f"first/c{number}/eth0" for number in range(50)}
+
+
+@pytest.mark.anyio
+async def test_only_one_process_is_spawned_per_turn_of_the_loop(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    runner = Executables()
+    turn = 0
+    turns: list[int] = []
+
+    class Noting(Spawner):
+        def spawn(self, *arguments: Any) -> int:
+            turns.append(turn)
+            return super().spawn(*arguments)
+
+    runner._spawner = Noting()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(_run, runner, plugin)
+        while len(turns) < 20:
+            turn += 1
+            await anyio.lowlevel.checkpoint()
+    assert len(set(turns)) == 20
+
+
+async def _run(
+    runner: Executables,
+    plugin: Plugin,
+    seconds: float = 15.0,
+    environment: Mapping[str, str] | None = None,
+) -> Response:
+    return await runner.run(
+        plugin,
+        Request(environment=environment or {}, stdin=b""),
+        deadline=anyio.current_time() + seconds,
+        caps=Caps(),
+    )
+
+
+def _descriptors_and_children() -> tuple[int, str]:
+    children = Path("/proc/thread-self/children").read_text()
+    return len(list(Path("/proc/self/fd").iterdir())), children
+
+
+def _wait_until(condition: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 5
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.002)
+    return condition()
+
+
+@contextmanager
+def _inheritable_descriptors() -> Iterator[None]:
+    directory = os.open("/", os.O_RDONLY)
+    far = fcntl.fcntl(directory, fcntl.F_DUPFD, 700)
+    os.set_inheritable(directory, True)
+    try:
+        yield
+    finally:
+        os.close(directory)
+        os.close(far)
+
+
+@contextmanager
+def _disposition(number: signal.Signals, handler: signal.Handlers) -> Iterator[None]:
+    earlier = signal.signal(number, handler)
+    try:
+        yield
+    finally:
+        signal.signal(number, earlier)
+
+
+@contextmanager
+def _blocked(number: signal.Signals) -> Iterator[None]:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
+
+
+@contextmanager
+def _no_more_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def _cancelled_at(
+    point: int, make: Callable[[], Coroutine[Any, Any, Response]]
+) -> tuple[int, bool]:
+    """Run a coroutine and cancel it as it suspends for the nth time.
+
+    Returns:
+        How often it suspended, and whether the cancellation was felt.
+    """
+    with anyio.CancelScope() as scope:
+        suspensions = _Suspensions(make(), point, scope)
+        await suspensions
+    return suspensions.count, scope.cancelled_caught
+
+
+@define(eq=False)
+class _Suspensions:
+    """Drives a coroutine, counts its suspensions and cancels a scope at one of them."""
+
+    coroutine: Coroutine[Any, Any, Response]
+    point: int
+    scope: anyio.CancelScope
+    count: int = 0
+
+    def __await__(self) -> Generator[Any, Any, Response]:
+        sent: Any = None
+        thrown: BaseException | None = None
+        while True:
+            try:
+                step = self.coroutine
+                suspended = step.send(sent) if thrown is None else step.throw(thrown)
+            except StopIteration as end:
+                response: Response = end.value
+                return response
+            self.count += 1
+            if self.count == self.point:
+                self.scope.cancel()
+            sent, thrown = None, None
+            try:
+                sent = yield suspended
+            except BaseException as error:  # noqa: BLE001 (handed on)
+                thrown = error
