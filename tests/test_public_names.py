@@ -30,7 +30,7 @@ PUBLIC = {
     """,
     "acni.testing": """
         Behaviour Call Leftovers PrivateHostError RecordingPlugins RunnerContract ScriptedRunner
-        enter_private_host look_for_leftovers
+        cancelled_at enter_private_host look_for_leftovers
     """,
 }
 

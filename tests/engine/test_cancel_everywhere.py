@@ -7,11 +7,10 @@ at the second, and so on, until it ends before the next one is reached.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from acni import (
@@ -24,35 +23,9 @@ from acni import (
     open_runtime,
 )
 from acni.engine.runner import Runner
-from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner, cancelled_at
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
-
-
-class CancelAt:
-    """Awaits a coroutine and cancels a scope just before its k-th suspension."""
-
-    def __init__(
-        self, coroutine: Coroutine[Any, Any, Any], scope: anyio.CancelScope, k: int
-    ) -> None:
-        self.coroutine, self.scope, self.k, self.seen = coroutine, scope, k, 0
-
-    def __await__(self) -> Generator[Any, Any, Any]:
-        value: Any = None
-        error: BaseException | None = None
-        while True:
-            try:
-                yielded = self.coroutine.throw(error) if error else self.coroutine.send(value)
-            except StopIteration as stop:
-                return stop.value
-            self.seen += 1
-            if self.seen == self.k:
-                self.scope.cancel()
-            error = None
-            try:
-                value = yield yielded
-            except BaseException as thrown:  # noqa: BLE001 (passed on into the coroutine)
-                error = thrown
 
 
 async def sweep(
@@ -74,9 +47,8 @@ async def sweep(
             ) as runtime:
                 if operation == "delete":
                     await runtime.add(network, attachment)
-                with anyio.CancelScope() as scope:
-                    step = CancelAt(_call(runtime, operation, network, attachment), scope, k)
-                    await step
+                call = _call(runtime, operation, network, attachment)
+                seen, _ = await cancelled_at(k, call)
                 records = list((state_dir / "results").iterdir())
                 assert bool(held()) <= bool(records), f"held and unknown after suspension {k}"
                 is_owed = any('"state":"debt"' in record.read_text() for record in records)
@@ -84,7 +56,7 @@ async def sweep(
                 if records:
                     await runtime.delete(AttachmentId(f"c{k}"))
                 assert not held(), f"not deletable after suspension {k}"
-        if step.seen < k:
+        if seen < k:
             return k - 1, owed
     raise AssertionError("the operation never ended")
 

@@ -44,8 +44,10 @@ async def test_containers_do_not_wait_for_each_other_and_leave_nothing() -> None
     queues = ContainerQueues()
     async with queues.turn(C1, 1), queues.turn(C2, 1):
         pass
-    async with queues.turn(C1, 1), anyio.create_task_group() as tasks:
+    async with anyio.create_task_group() as tasks, queues.turn(C1, 1):
         tasks.start_soon(give_up_waiting, queues)
+        await anyio.wait_all_tasks_blocked()
+        await anyio.sleep(0.05)
     assert not queues._queues
 
 

@@ -23,10 +23,9 @@ from acni.engine.settings import DEFAULT_PATH
 from acni.events import Event, PluginStarted
 from acni.testing import Behaviour, ScriptedRunner
 
-pytestmark = [pytest.mark.anyio]
-
 
 @pytest.mark.netns
+@pytest.mark.anyio
 async def test_leaving_the_block_undoes_what_is_under_way(
     state_dir: Path, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -58,6 +57,7 @@ async def test_leaving_the_block_undoes_what_is_under_way(
     assert [str(call) for call in scripted.calls][-1] == "DEL first"
 
 
+@pytest.mark.anyio
 async def test_a_runtime_that_was_left_takes_nothing_more(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig
 ) -> None:
@@ -68,6 +68,7 @@ async def test_a_runtime_that_was_left_takes_nothing_more(
     assert scripted.calls == []
 
 
+@pytest.mark.anyio
 async def test_a_network_is_loaded_from_the_configuration_directory(
     state_dir: Path, tmp_path: Path
 ) -> None:
@@ -93,6 +94,7 @@ async def test_a_network_is_loaded_from_the_configuration_directory(
         pytest.param({"environment": {"A=B": "c"}}, "environment", id="name with ="),
     ],
 )
+@pytest.mark.anyio
 async def test_a_bad_parameter_is_a_typed_error_and_makes_nothing(
     parameters: dict[str, Any], place: str, state_dir: Path
 ) -> None:
@@ -104,12 +106,13 @@ async def test_a_bad_parameter_is_a_typed_error_and_makes_nothing(
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), "5", None])
-async def test_a_bad_timeout_names_itself(seconds: Any) -> None:
+def test_a_bad_timeout_names_itself(seconds: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         Timeouts(undo=seconds)
     assert caught.value.place == "timeouts.undo"
 
 
+@pytest.mark.anyio
 async def test_a_state_directory_that_cannot_be_made_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError):
@@ -118,6 +121,7 @@ async def test_a_state_directory_that_cannot_be_made_is_a_typed_error(tmp_path: 
 
 
 @pytest.mark.netns
+@pytest.mark.anyio
 async def test_an_observer_that_raises_disturbs_nothing(
     state_dir: Path, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -137,6 +141,7 @@ async def test_an_observer_that_raises_disturbs_nothing(
 
 
 @pytest.mark.netns
+@pytest.mark.anyio
 async def test_plugins_see_the_parameters_the_allow_list_and_the_trace_and_nothing_else(
     state_dir: Path,
     scripted: ScriptedRunner,

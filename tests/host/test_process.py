@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from acni.host.process import Executables
 from acni.host.spawn import Spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
-from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract
+from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract, cancelled_at
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -83,6 +83,14 @@ class Shell:
             if self.mark.encode() in environment:
                 found.add(int(entry.name))
         return found
+
+    async def has_started(self, processes: int) -> None:
+        """Wait until so many processes with the mark live."""
+        for _ in range(10_000):
+            if len(self.living()) >= processes:
+                return
+            await anyio.lowlevel.checkpoint()
+        raise AssertionError("they never lived")
 
     def has_ended(self) -> bool:
         """Tell whether all of them are gone: a killed process needs a moment."""
@@ -439,8 +447,7 @@ async def test_ending_a_run_needs_no_more_descriptors(
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run)
-        while not shell.living():
-            await anyio.lowlevel.checkpoint()
+        await shell.has_started(1)
         with _no_more_descriptors():
             await has_ended.wait()
     assert responses[0].ending is ending
@@ -542,9 +549,7 @@ async def test_cancelled_at_any_suspension_point_nothing_is_left(
     before = _descriptors_and_children()
     suspensions, cancelled = 0, 0
     for point in range(1, 200):
-        suspensions, was_cancelled = await _cancelled_at(
-            point, lambda: shell.run(_EVENTFUL, grace=grace)
-        )
+        suspensions, was_cancelled = await cancelled_at(point, shell.run(_EVENTFUL, grace=grace))
         cancelled += was_cancelled
         assert shell.has_ended(), f"cancelled at suspension {point}"
         assert _descriptors_and_children() == before
@@ -590,8 +595,7 @@ async def test_a_native_cancellation_pierces_shields_and_still_leaves_nothing(
     """What is left then is ended without a grace: a task can be cancelled again and again."""
     script = "trap '' TERM; sleep 30 & sleep 30; sleep 30"
     task = asyncio.create_task(shell.run(script, grace=0.5))
-    while len(shell.living()) < 2:
-        await anyio.lowlevel.checkpoint()
+    await shell.has_started(2)
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0.05)
@@ -751,46 +755,3 @@ def _no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
-async def _cancelled_at(
-    point: int, make: Callable[[], Coroutine[Any, Any, Response]]
-) -> tuple[int, bool]:
-    """Run a coroutine and cancel it as it suspends for the nth time.
-
-    Returns:
-        How often it suspended, and whether the cancellation was felt.
-    """
-    with anyio.CancelScope() as scope:
-        suspensions = _Suspensions(make(), point, scope)
-        await suspensions
-    return suspensions.count, scope.cancelled_caught
-
-
-@define(eq=False)
-class _Suspensions:
-    """Drives a coroutine, counts its suspensions and cancels a scope at one of them."""
-
-    coroutine: Coroutine[Any, Any, Response]
-    point: int
-    scope: anyio.CancelScope
-    count: int = 0
-
-    def __await__(self) -> Generator[Any, Any, Response]:
-        sent: Any = None
-        thrown: BaseException | None = None
-        while True:
-            try:
-                step = self.coroutine
-                suspended = step.send(sent) if thrown is None else step.throw(thrown)
-            except StopIteration as end:
-                response: Response = end.value
-                return response
-            self.count += 1
-            if self.count == self.point:
-                self.scope.cancel()
-            sent, thrown = None, None
-            try:
-                sent = yield suspended
-            except BaseException as error:  # noqa: BLE001 (handed on)
-                thrown = error

@@ -25,10 +25,8 @@ def read_regular(
         OSError: it cannot be opened, is no regular file (EINVAL) or is too large (EFBIG). Opening
             never blocks: a FIFO in the way would otherwise wait for ever.
     """
-    flags = (
-        os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
-    )
-    fd = os.open(path, flags, dir_fd=dir_fd)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    fd = os.open(path, flags if follow else flags | os.O_NOFOLLOW, dir_fd=dir_fd)
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):

@@ -10,6 +10,7 @@ private host.
 from acni.host.leftovers import Leftovers, look_for_leftovers
 from acni.host.private_host import PrivateHostError, enter_private_host
 from acni.testing.behaviour import Behaviour, Call
+from acni.testing.cancellation import cancelled_at
 from acni.testing.recording import RecordingPlugins
 from acni.testing.runner_contract import RunnerContract
 from acni.testing.scripted import ScriptedRunner
@@ -22,6 +23,7 @@ __all__ = [
     "RecordingPlugins",
     "RunnerContract",
     "ScriptedRunner",
+    "cancelled_at",
     "enter_private_host",
     "look_for_leftovers",
 ]

@@ -76,7 +76,8 @@ class ScriptedRunner:
         status = behaviour.signal or behaviour.status
         if len(stdout) > caps.stdout_bytes:
             stdout = stdout[: caps.stdout_bytes]
-            ending, status = (Ending.OVER_CAP, 0) if caps.ends_at_cap else (ending, status)
+            if caps.ends_at_cap and not behaviour.signal:
+                ending, status = Ending.OVER_CAP, 0
         return Response(
             ending=ending,
             status=status,
