@@ -16,6 +16,7 @@
     ├── PluginError             something a plugin did
     │   ├── PluginFailed        it said no: code, msg and details are its own             (1)
     │   │   ├── CheckFailed     its CHECK found a difference                              (6)
+    │   │   ├── NotReady        its STATUS said so: codes 50 and 51                       (1)
     │   │   └── TryAgain        code 11                                                   (75)
     │   ├── PluginProtocolError what it printed is no valid response                      (1)
     │   ├── PluginNotStarted    the kernel refused to start it                            (1)
@@ -55,6 +56,7 @@ __all__ = [
     "NetnsChanged",
     "NetnsInUse",
     "NetworkNotFound",
+    "NotReady",
     "PluginError",
     "PluginFailed",
     "PluginKilled",
@@ -85,6 +87,7 @@ class Facts(TypedDict, total=False):
     details: str | None
     stderr: str | None
     elapsed: float | None
+    reason: str | None
     place: str | None
     expected: str | None
     rollback: RollbackFinished | None
@@ -107,6 +110,7 @@ class AcniError(Exception):
         details: The plugin's ``details``.
         stderr: The last of what the plugin wrote on standard error; may hold secrets.
         elapsed: Seconds the plugin ran.
+        reason: A stable word where one is known ("addresses-exhausted"): nobody matches text.
         place: Where in the caller's input: a file with a JSON path, or a parameter's name.
         expected: What was expected there.
         rollback: What the undo of a failed ADD did.
@@ -127,6 +131,7 @@ class AcniError(Exception):
     details: str | None = None
     stderr: str | None = None
     elapsed: float | None = None
+    reason: str | None = None
     place: str | None = None
     expected: str | None = None
     rollback: RollbackFinished | None = None
@@ -237,6 +242,10 @@ class CheckFailed(PluginFailed):
     """A plugin's CHECK found a difference (specification, section 2, "CHECK")."""
 
     exit_status = 6
+
+
+class NotReady(PluginFailed):
+    """A plugin's STATUS said that it cannot serve ADD (specification, section 2, "STATUS")."""
 
 
 class TryAgain(PluginFailed):

@@ -11,6 +11,7 @@ from attrs import frozen
 
 __all__ = [
     "Debt",
+    "DebtForgotten",
     "DebtRecorded",
     "DebtSettled",
     "Event",
@@ -18,6 +19,7 @@ __all__ = [
     "OperationStarted",
     "PluginFinished",
     "PluginStarted",
+    "RecordQuarantined",
     "RollbackFinished",
     "RollbackStarted",
 ]
@@ -48,10 +50,10 @@ class Event:
 
     Attributes:
         at: Monotonic time in seconds (``time.monotonic``).
-        verb: "add", "delete" or "check".
+        verb: "add", "delete", "check", "status", "settle" or "forget".
         network: The network's name; empty where only the record will tell it.
-        container_id: The attachment's container ID.
-        ifname: The attachment's interface name.
+        container_id: The attachment's container ID; empty where there is none.
+        ifname: The attachment's interface name; empty where there is none.
     """
 
     at: float
@@ -82,7 +84,7 @@ class PluginStarted(Event):
     """A plugin is about to be run.
 
     Attributes:
-        command: "ADD", "DEL" or "CHECK".
+        command: "ADD", "DEL", "CHECK" or "STATUS".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
     """
@@ -97,7 +99,7 @@ class PluginFinished(Event):
     """A plugin's run ended.
 
     Attributes:
-        command: "ADD", "DEL" or "CHECK".
+        command: "ADD", "DEL", "CHECK" or "STATUS".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
         seconds: How long the run took.
@@ -151,3 +153,27 @@ class DebtSettled(Event):
     """
 
     debt: Debt
+
+
+@frozen(kw_only=True)
+class DebtForgotten(Event):
+    """What was owed was given up by a person's word: no plugin ran.
+
+    Attributes:
+        debt: What was owed.
+        reason: What the person said.
+    """
+
+    debt: Debt
+    reason: str
+
+
+@frozen(kw_only=True)
+class RecordQuarantined(Event):
+    """A file that was no record stood in the way of a delete that succeeded; it is kept aside.
+
+    Attributes:
+        name: Its name in ``results/``.
+    """
+
+    name: str

@@ -22,6 +22,7 @@ from acni import (
     netns,
     parse_network,
 )
+from acni.events import Event, RecordQuarantined
 from acni.testing import Behaviour, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
@@ -240,16 +241,96 @@ async def test_a_namespace_that_is_gone_or_another_is_never_passed(
     assert all("prevResult" in call.config for call in scripted.calls)
 
 
-async def test_a_file_that_is_no_record_is_named_and_left_where_it_is(
-    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
+BAD = {
+    "empty": b"",
+    "NULs": b"\0\0\0",
+    "half": b'{"kind":"cniCacheV1","containerId":"c1","conf',
+    "another kind": b'{"kind":"x"}',
+}
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_file_that_is_no_record_stops_no_delete_that_has_a_configuration(
+    bad: str,
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+    events: list[Event],
 ) -> None:
     async with opened() as runtime:
         path = state_dir / "results" / "net-c1-eth0"
-        path.write_bytes(b"\0\0\0")
+        path.write_bytes(BAD[bad])
+        for name in (None, "net"):
+            with pytest.raises(StoreError, match="results/net-c1-eth0"):
+                await runtime.delete(C1, network=name)
         with pytest.raises(StoreError, match="results/net-c1-eth0"):
-            await runtime.delete(C1)
-    assert path.read_bytes() == b"\0\0\0"
-    assert scripted.calls == []
+            await runtime.check(C1)
+        assert path.read_bytes() == BAD[bad]
+        assert scripted.calls == []
+        await runtime.delete(attachment, network=network)
+    assert said(scripted) == ["DEL third", "DEL second", "DEL first"]
+    assert not path.exists()
+    (kept,) = (state_dir / "acni" / "quarantine").iterdir()
+    assert kept.read_bytes() == BAD[bad]
+    told = [event for event in events if isinstance(event, RecordQuarantined)]
+    assert [event.name for event in told] == ["net-c1-eth0"]
+
+
+async def test_a_debt_whose_place_a_bad_file_takes_is_kept_aside_and_resumed(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    scripted.tell("second", "DEL", Behaviour.failing())
+    path = state_dir / "results" / "net-c1-eth0"
+    async with opened() as runtime:
+        path.write_bytes(b"")
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment, network=network)
+        assert path.read_bytes() == b""
+        assert len(list((state_dir / "acni" / "debts").iterdir())) == 1
+        scripted.calls.clear()
+        scripted.tell("second", "DEL", Behaviour())
+        await runtime.delete(C1)
+    assert said(scripted) == ["DEL second", "DEL first"]
+    assert not path.exists()
+    assert list((state_dir / "acni" / "debts").iterdir()) == []
+
+
+async def test_an_add_over_a_file_that_is_no_record_deletes_first(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        (state_dir / "results" / "net-c1-eth0").write_bytes(b"")
+        await runtime.add(network, attachment)
+    assert said(scripted)[:3] == ["DEL third", "DEL second", "DEL first"]
+    assert len(list((state_dir / "acni" / "quarantine").iterdir())) == 1
+
+
+async def test_a_bare_result_as_libcni_once_wrote_it_is_the_result(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    bare = '{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.9/24"}]}'
+    async with opened() as runtime:
+        (state_dir / "results" / "net-c1-eth0").write_text(bare)
+        await runtime.delete(attachment, network=network)
+    assert {call.config["prevResult"]["ips"][0]["address"] for call in scripted.calls} == {
+        "192.0.2.9/24"
+    }
+    assert list((state_dir / "results").iterdir()) == []
+    assert list((state_dir / "acni" / "quarantine").iterdir()) == []
 
 
 async def test_a_record_of_libcnis_is_deleted_and_its_debt_is_ours(

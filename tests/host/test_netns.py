@@ -30,7 +30,7 @@ def no_thread_left() -> Iterator[None]:
     until = time.monotonic() + 5  # a joined thread needs a moment to be gone
     while len(_threads()) > threads and time.monotonic() < until:
         time.sleep(0.001)
-    assert len(_threads()) == threads
+    assert len(_threads()) <= threads
     assert {(thread / "ns/net").readlink() for thread in _threads()} == {own}
 
 

@@ -38,7 +38,15 @@ def test_a_state_directory_is_made_and_nobody_else_may_look_into_it(state_dir: P
     with open_store(state_dir):
         pass
     made = sorted(str(path.relative_to(state_dir)) for path in state_dir.rglob("*"))
-    assert made == ["acni", "acni/FORMAT", "acni/spare", "acni/spare/000", "results"]
+    assert made == [
+        "acni",
+        "acni/FORMAT",
+        "acni/debts",
+        "acni/quarantine",
+        "acni/spare",
+        "acni/spare/000",
+        "results",
+    ]
     for path in (state_dir, *state_dir.rglob("*")):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
@@ -48,7 +56,7 @@ def test_a_record_is_written_read_found_and_retired(state_dir: Path) -> None:
         store.write(record())
         assert store.records.names() == ["net-c1-eth0"]
         assert store.records.read("net-c1-eth0") is not None
-        assert [r.name for r in store.records.find(AttachmentId("c1"))] == ["net-c1-eth0"]
+        assert [r.name for r in store.records.find(AttachmentId("c1")).records] == ["net-c1-eth0"]
         store.write(evolve(record(), netns="/run/netns/x"))
         read = store.records.read("net-c1-eth0")
         assert read is not None
@@ -56,17 +64,31 @@ def test_a_record_is_written_read_found_and_retired(state_dir: Path) -> None:
         store.retire(record())
         store.retire(record())
         assert store.records.read("net-c1-eth0") is None
-        assert store.records.find(AttachmentId("c1")) == ()
+        assert store.records.find(AttachmentId("c1")).records == ()
 
 
 def test_of_names_that_end_alike_only_the_attachment_s_own_is_found(state_dir: Path) -> None:
     with open_store(state_dir) as store:
         store.write(record("x-c1"))
-        assert store.records.find(AttachmentId("c1")) == ()
+        assert store.records.find(AttachmentId("c1")).records == ()
         store.write(record())
-        assert [r.container_id for r in store.records.find(AttachmentId("c1"))] == ["c1"]
+        assert [r.container_id for r in store.records.find(AttachmentId("c1")).records] == ["c1"]
         names = [r.name for r in store.records.of_interface(IfName("eth0"))]
         assert names == ["net-c1-eth0", "net-x-c1-eth0"]
+
+
+def test_a_bad_file_is_found_and_kept_aside_when_it_is_retired(state_dir: Path) -> None:
+    with open_store(state_dir) as store:
+        for number in range(2):
+            (state_dir / "results" / "net-c1-eth0").write_text(f"bad {number}")
+            assert store.records.find(AttachmentId("c1")).unreadable == ("net-c1-eth0",)
+            store.write_aside(record())
+            assert [r.name for r in store.records.find(AttachmentId("c1")).aside] == ["net-c1-eth0"]
+            store.retire_aside(record())
+            found = store.records.find(AttachmentId("c1"))
+            assert (found.records, found.aside, found.unreadable) == ((), (), ())
+    kept = sorted((state_dir / "acni" / "quarantine").iterdir())
+    assert [path.read_text() for path in kept] == ["bad 0", "bad 1"]
 
 
 def test_a_directory_that_others_may_write_to_is_refused(state_dir: Path) -> None:

@@ -13,10 +13,11 @@ import anyio
 import anyio.to_thread
 from attrs import evolve
 
-from acni.engine.chain import Chain
+from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
-from acni.engine.guards import Ground, look_at_ground, owed_first
+from acni.engine.guards import Ground, look_at_ground
 from acni.engine.takedown import STORE_SECONDS, TakeDown
+from acni.engine.targets import delete_target, owed_first
 from acni.errors import AcniError
 from acni.events import RollbackFinished, RollbackStarted
 from acni.host import netns
@@ -51,9 +52,8 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
             with netns.open(attachment.netns) as namespace:
                 # 2. What is owed here is deleted first; what is there already is refused.
                 in_thread = anyio.to_thread.run_sync
-                owed = await in_thread(owed_first, engine, network.name, attachment)
-                for debt in owed:
-                    await _settle(operation, debt)
+                for target in await in_thread(owed_first, engine, network, attachment):
+                    await delete_target(operation, target)
                 ground = await in_thread(look_at_ground, engine, attachment, namespace)
                 # 3. The chain, its result kept; or all of it undone.
                 with engine.claims.hold(ground.identity, attachment.ifname):
@@ -61,23 +61,12 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                     return await _attach(operation, record, plugins, ground)
 
 
-async def _settle(operation: Operation, owed: Record) -> None:
-    """Delete what is owed where the attachment is to be made."""
-    deadline = anyio.current_time() + operation.engine.timeouts.delete
-    await TakeDown(evolve(operation, network=owed.network.name), owed, "add").run(deadline)
-
-
 async def _attach(
     operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground
 ) -> Result:
     engine = operation.engine
-    chain = Chain(
-        operation=operation,
-        record=record,
-        netns=record.netns,
-        deadline=anyio.current_time() + engine.timeouts.add,
-        found=plugins,
-    )
+    deadline = anyio.current_time() + engine.timeouts.add
+    chain = chain_of_record(operation, record, netns=record.netns, deadline=deadline, found=plugins)
     result: Result | None = None
     try:
         for step in plan(Command.ADD, record.network):

@@ -1,7 +1,6 @@
 """Stepping through a chain: one plugin found, asked, run and read.
 
-(specification, section 3: the four numbered steps that adding, deleting and checking have in
-common)
+(specification, section 3: the four numbered steps that all verbs have in common)
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from attrs import frozen
 from acni.engine.engine import Operation
 from acni.errors import AcniError
 from acni.events import PluginFinished, PluginStarted
+from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import Command, Step
 from acni.spec.plugin import Caps, Plugin
 from acni.spec.request import Parameters, build_request
@@ -28,6 +28,7 @@ _CAPS: Final[Mapping[Command, Caps]] = {
     Command.ADD: Caps(ends_at_cap=True),
     Command.DEL: Caps(ends_at_cap=False),
     Command.CHECK: Caps(ends_at_cap=False),
+    Command.STATUS: Caps(ends_at_cap=False),
 }
 
 
@@ -37,23 +38,23 @@ class Chain:
 
     Attributes:
         operation: The operation.
-        record: What it works on: configuration, names and arguments.
-        netns: CNI_NETNS; empty when the namespace is gone.
+        network: The network whose chain it is.
+        parameters: What every plugin of it is given alike.
         deadline: When the plugins are out of time, on the event loop's clock.
         found: The plugins, where they were found before; others are looked up one by one.
     """
 
     operation: Operation
-    record: Record
-    netns: str
+    network: NetworkConfig
+    parameters: Parameters
     deadline: float
     found: tuple[Plugin, ...] = ()
 
-    async def run(self, step: Step, previous: str | None) -> Result | None:
+    async def run(self, step: Step, previous: str | None = None) -> Result | None:
         """Run one step.
 
         Args:
-            step: The step, of a plan for the record's network.
+            step: The step, of a plan for the network.
             previous: The text of the previous result; sent where the plan says so.
 
         Returns:
@@ -63,7 +64,11 @@ class Chain:
             PluginNotFound: its executable is missing.
             PluginError: it failed.
         """
-        told = {"command": step.command.value, "plugin": step.plugin.type, "index": step.index}
+        told = {
+            "command": step.command.value,
+            "plugin": step.plugin.type,
+            "index": step.index,
+        }
         self.operation.notify(PluginStarted, **told)
         started = anyio.current_time()
         failure: str | None = None
@@ -75,36 +80,56 @@ class Chain:
                 error.learn(plugin=step.plugin.type, index=step.index)
             raise
         finally:
-            self.operation.notify(
-                PluginFinished, **told, seconds=anyio.current_time() - started, error=failure
-            )
+            seconds = anyio.current_time() - started
+            self.operation.notify(PluginFinished, **told, seconds=seconds, error=failure)
 
     async def _run(self, step: Step, previous: str | None) -> Result | None:
-        engine = self.operation.engine
+        runner = self.operation.engine.runner
         plugin = (
             self.found[step.index]
             if self.found
-            else engine.runner.find(step.plugin.type, self._directories())
+            else runner.find(step.plugin.type, self.parameters.plugin_dirs)
         )
-        request = build_request(step, self.record.network, self._parameters(), previous=previous)
-        response = await engine.runner.run(
+        request = build_request(step, self.network, self.parameters, previous=previous)
+        response = await runner.run(
             plugin, request, deadline=self.deadline, caps=_CAPS[step.command]
         )
-        return read_response(step, response, self.record.network.cni_version)
+        return read_response(step, response, self.network.cni_version)
 
-    def _directories(self) -> tuple[str, ...]:
-        """The runtime's directories, then those of the ADD: a plugin that moved is still found."""
-        ours = self.operation.engine.plugin_dirs
-        recorded = self.record.provenance.plugin_dirs if self.record.provenance else ()
-        return ours + tuple(directory for directory in recorded if directory not in ours)
 
-    def _parameters(self) -> Parameters:
-        return Parameters(
-            container_id=self.record.container_id,
-            netns=self.netns,
-            ifname=self.record.ifname,
-            cni_args=self.record.cni_args,
-            capability_texts=self.record.capability_texts,
-            plugin_dirs=self._directories(),
-            inherited=self.operation.engine.environment,
-        )
+def chain_of_record(
+    operation: Operation,
+    record: Record,
+    *,
+    netns: str,
+    deadline: float,
+    found: tuple[Plugin, ...] = (),
+) -> Chain:
+    """Make the chain of an attachment from its record.
+
+    Args:
+        operation: The operation.
+        record: Configuration, names and arguments.
+        netns: CNI_NETNS; empty when the namespace is gone.
+        deadline: When the plugins are out of time.
+        found: The plugins, where they were found before.
+    """
+    # The runtime's directories, then those of the ADD: a plugin that moved is still found.
+    ours = operation.engine.plugin_dirs
+    recorded = record.provenance.plugin_dirs if record.provenance else ()
+    parameters = Parameters(
+        container_id=record.container_id,
+        netns=netns,
+        ifname=record.ifname,
+        cni_args=record.cni_args,
+        capability_texts=record.capability_texts,
+        plugin_dirs=ours + tuple(directory for directory in recorded if directory not in ours),
+        inherited=operation.engine.environment,
+    )
+    return Chain(
+        operation=operation,
+        network=record.network,
+        parameters=parameters,
+        deadline=deadline,
+        found=found,
+    )

@@ -10,8 +10,9 @@ import anyio
 import anyio.to_thread
 from attrs import evolve
 
-from acni.engine.chain import Chain
+from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
+from acni.engine.guards import raise_unreadable
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
 from acni.errors import AttachmentNotFound, NetnsChanged
 from acni.spec.attachment import AttachmentId
@@ -39,7 +40,9 @@ async def check(engine: Engine, attachment: AttachmentId, *, network: str | None
     with operation.reported():
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
             found = await anyio.to_thread.run_sync(engine.store.records.find, attachment)
-            records = [record for record in found if network in (None, record.network.name)]
+            records = [r for r in found.records if network in (None, r.network.name)]
+            if not records and (found.aside or found.unreadable):
+                raise_unreadable(found)
             if not records:
                 raise AttachmentNotFound(
                     "no record knows it", expected="an attachment that was added"
@@ -64,11 +67,7 @@ async def _check(operation: Operation, record: Record) -> None:
             f"the namespace it was added to no longer stands behind {record.netns}",
             expected="the same network namespace",
         )
-    chain = Chain(
-        operation=operation,
-        record=record,
-        netns=netns,
-        deadline=anyio.current_time() + operation.engine.timeouts.check,
-    )
+    deadline = anyio.current_time() + operation.engine.timeouts.check
+    chain = chain_of_record(operation, record, netns=netns, deadline=deadline)
     for step in steps:
         await chain.run(step, record.result)

@@ -113,19 +113,19 @@ class Engine:
 
 @frozen(kw_only=True)
 class Operation:
-    """One verb on one attachment, under its container's lock.
+    """One verb, on one attachment or on a network.
 
     Attributes:
         engine: The runtime's engine.
-        verb: "add", "delete" or "check".
+        verb: The verb: "add", "delete", "check", "status".
         network: The network's name; empty where only the record will tell it.
-        id: The attachment.
+        id: The attachment, or None.
     """
 
     engine: Engine
     verb: str
     network: str
-    id: AttachmentId
+    id: AttachmentId | None
 
     def notify(self, kind: type[EventKind], **facts: object) -> EventKind:
         """Tell observers of something within the operation, and return what they were told."""
@@ -133,8 +133,8 @@ class Operation:
             at=time.monotonic(),
             verb=self.verb,
             network=self.network,
-            container_id=self.id.container_id,
-            ifname=self.id.ifname,
+            container_id=self.id.container_id if self.id else "",
+            ifname=self.id.ifname if self.id else "",
             **facts,
         )
         self.engine.notify(event)
@@ -153,8 +153,8 @@ class Operation:
                 error.learn(
                     verb=self.verb,
                     network=self.network or None,
-                    container_id=self.id.container_id,
-                    ifname=self.id.ifname,
+                    container_id=self.id.container_id if self.id else None,
+                    ifname=self.id.ifname if self.id else None,
                 )
             raise
         finally:

@@ -9,15 +9,18 @@ directory.
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from attrs import frozen
 
 from acni.engine.engine import Engine
-from acni.engine.takedown import is_of_this_boot, require_this_host
-from acni.errors import AttachmentExists, InvalidName, NetnsInUse
+from acni.engine.takedown import is_of_this_boot
+from acni.errors import AttachmentExists, InvalidName, NetnsInUse, StoreError
 from acni.host.netns import Namespace, NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
 from acni.store.record import Record
+from acni.store.state import Found
 
 
 @frozen(kw_only=True)
@@ -33,25 +36,17 @@ class Ground:
     existed: bool
 
 
-def owed_first(engine: Engine, network: NetworkName, attachment: Attachment) -> tuple[Record, ...]:
-    """Find what must be deleted before the attachment can be made: its debts, and what an earlier
-    boot left.
+def raise_unreadable(found: Found) -> NoReturn:
+    """Refuse what depends on a file that is no record.
 
     Raises:
-        AttachmentExists: it is attached, or its record's file name is another attachment's.
-        HostChanged: its record belongs to another host.
-        StoreError: a file in the way cannot be read.
+        StoreError: always; names the file and what would help.
     """
-    require_own_name(engine, network, attachment.id)
-    found = engine.store.records.find(attachment.id)
-    for record in found:
-        require_this_host(record, engine.host)
-        if record.owed is None and is_of_this_boot(record, engine.host):
-            raise AttachmentExists(
-                f"it is attached to network {record.network.name}",
-                expected="a delete before it is added again",
-            )
-    return found
+    raise StoreError(
+        "is no record",
+        place=f"results/{found.unreadable[0]}" if found.unreadable else "acni/debts",
+        expected="a record; a delete with the network's configuration goes on without one",
+    )
 
 
 def require_own_name(engine: Engine, network: NetworkName, identity: AttachmentId) -> None:

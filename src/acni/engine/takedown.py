@@ -4,7 +4,8 @@ settling of a debt.
 Rule 1: reverse order, halting at the first plugin that fails (R34); what is left is owed, durably,
     and resumes *there*: a plugin that already let go of an address is not asked again once the
     address may be somebody else's.
-Rule 2: the record goes last.
+Rule 2: the record goes last, and so does a file that is no record and stands in its place: it is
+    moved into quarantine after the plugins succeeded, never before.
 Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise
     CNI_NETNS is empty. A dead path is never passed: sbr creates a regular file there, on which
     bridge's DEL then fails for good.
@@ -23,10 +24,10 @@ import anyio
 import anyio.to_thread
 from attrs import Factory, define, evolve
 
-from acni.engine.chain import Chain
+from acni.engine.chain import Chain, chain_of_record
 from acni.engine.engine import Operation
 from acni.errors import AcniError, CleanupIncomplete, HostChanged, InvalidName, StoreError
-from acni.events import Debt, DebtRecorded, DebtSettled
+from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
 from acni.host.host import Host
 from acni.spec.plan import Command, plan
@@ -45,6 +46,7 @@ class TakeDown:
         operation: The operation it belongs to.
         record: What is deleted.
         origin: What a debt that it leaves is put down to.
+        is_aside: A file that is no record stands in its place.
         deleted: The plugins whose DEL succeeded, in the order they ran.
         debt: What is owed after a failure, once it is recorded.
     """
@@ -52,6 +54,7 @@ class TakeDown:
     operation: Operation
     record: Record
     origin: Origin
+    is_aside: bool = False
     deleted: list[str] = Factory(list[str])
     debt: Debt | None = None
 
@@ -66,7 +69,7 @@ class TakeDown:
             await self._run_chain(deadline)
         except AcniError as error:
             raise self._incomplete(error) from error
-        self.operation.engine.store.retire(self.record)
+        self._retire()
         if self.record.debt is not None:
             self.operation.notify(DebtSettled, debt=self.record.debt)
 
@@ -84,16 +87,27 @@ class TakeDown:
                 raise
             self.deleted.append(step.plugin.type)
 
+    def _retire(self) -> None:
+        store = self.operation.engine.store
+        if self.is_aside:
+            store.retire_aside(self.record)
+            self.operation.notify(RecordQuarantined, name=self.record.name)
+        else:
+            store.retire(self.record)
+
     def _chain(self, deadline: float) -> Chain:
         """Ask for the namespace again, at the last moment: it may be gone or another one by now."""
         netns = standing_netns(self.record, self.operation.engine.host)
-        return Chain(operation=self.operation, record=self.record, netns=netns, deadline=deadline)
+        return chain_of_record(self.operation, self.record, netns=netns, deadline=deadline)
 
     async def _owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
         debt = indebted(self.record, index, error, self.origin)
+        store = self.operation.engine.store
         try:
-            await anyio.to_thread.run_sync(self.operation.engine.store.write, debt)
+            await anyio.to_thread.run_sync(
+                store.write_aside if self.is_aside else store.write, debt
+            )
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
             return

@@ -35,6 +35,8 @@ from acni.spec.versions import select_version
 # What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37
 # to R40).
 _GENERATED: Final = frozenset({"capabilities", "prevResult", "runtimeConfig", "name", "cniVersion"})
+# Of those, what belongs into a configuration all the same.
+_EXPECTED: Final = frozenset({"capabilities", "name", "cniVersion"})
 _RESERVED_PREFIX: Final = "cni.dev/"
 _LIST_KEYS: Final = frozenset(
     {"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"}
@@ -59,6 +61,8 @@ class PluginConfig:
         type: The executable's name.
         capabilities: The capabilities declared true.
         text: The plugin configuration as it was written.
+        declared: The text of ``capabilities``, or None.
+        dropped: The reserved keys in it, which never reach the plugin.
         request: The members of a request that come from it, as written: ``"key":value`` joined by
             commas.
         source: The file it came from, or None.
@@ -68,6 +72,8 @@ class PluginConfig:
     capabilities: frozenset[str]
     text: str
     request: str
+    declared: str | None = None
+    dropped: tuple[str, ...] = ()
     source: str | None = None
 
 
@@ -180,12 +186,15 @@ def _plugin(document: _Object) -> PluginConfig:
         ipam.name("type", parse_plugin_type)
     capabilities = document.inner("capabilities")
     declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
-    kept = {key: member.text for key, member in document.members.items() if not _is_generated(key)}
+    members = document.members
+    kept = {key: member.text for key, member in members.items() if not _is_generated(key)}
     return PluginConfig(
         type=document.name("type", parse_plugin_type),
         capabilities=declared,
         text=document.text,
         request=join(kept)[1:-1],
+        declared=members["capabilities"].text if "capabilities" in members else None,
+        dropped=tuple(key for key in members if _is_generated(key) and key not in _EXPECTED),
         source=document.source,
     )
 

@@ -26,6 +26,7 @@ class Command(StrEnum):
     ADD = "ADD"
     DEL = "DEL"
     CHECK = "CHECK"
+    STATUS = "STATUS"
 
 
 class Previous(Enum):
@@ -33,6 +34,7 @@ class Previous(Enum):
 
     PREDECESSOR = "the result of the plugin before it; none for the first"
     FINAL = "the final result of the ADD"
+    NONE = "none"
 
 
 @frozen(kw_only=True)
@@ -44,12 +46,15 @@ class Rule:
         previous: Where ``prevResult`` comes from.
         previous_since: The first version in which ``prevResult`` is sent.
         since: The first version that has the verb.
+        is_optional: In an older version the verb succeeds and runs nothing; otherwise it is
+            refused.
     """
 
     is_reversed: bool
     previous: Previous
     previous_since: str
     since: str
+    is_optional: bool = False
 
 
 RULES: Final[Mapping[Command, Rule]] = {
@@ -61,6 +66,13 @@ RULES: Final[Mapping[Command, Rule]] = {
     ),
     Command.CHECK: Rule(
         is_reversed=False, previous=Previous.FINAL, previous_since="0.4.0", since="0.4.0"
+    ),
+    Command.STATUS: Rule(
+        is_reversed=False,
+        previous=Previous.NONE,
+        previous_since="1.1.0",
+        since="1.1.0",
+        is_optional=True,
     ),
 }
 
@@ -91,19 +103,22 @@ def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
     rule = RULES[command]
     if command is Command.CHECK and network.disable_check:
         return ()
+    if not is_at_least(network.cni_version, rule.since) and rule.is_optional:
+        return ()
     if not is_at_least(network.cni_version, rule.since):
         raise VersionUnsupported(
             f"{command} needs {rule.since}, the configuration has {network.cni_version}",
             network=network.name,
             expected=f"cniVersion {rule.since} or newer",
         )
-    takes_previous = is_at_least(network.cni_version, rule.previous_since)
+    sends_previous = is_at_least(network.cni_version, rule.previous_since)
+    first = {Previous.PREDECESSOR: 1, Previous.FINAL: 0, Previous.NONE: len(network.plugins)}
     steps = [
         Step(
             command=command,
             index=index,
             plugin=plugin,
-            takes_previous=takes_previous and (index > 0 or rule.previous is Previous.FINAL),
+            takes_previous=sends_previous and index >= first[rule.previous],
         )
         for index, plugin in enumerate(network.plugins)
     ]

@@ -49,6 +49,9 @@ def build_request(
 ) -> Request:
     """Build the request of one step.
 
+    ``capabilities`` is taken out for the verbs on an attachment only (specification, section 3:
+    "must not be set" in "Deriving runtimeConfig"); STATUS gets it like any other field.
+
     Args:
         step: The step of a plan.
         network: The network it was planned for.
@@ -66,6 +69,8 @@ def build_request(
         generated["runtimeConfig"] = join(runtime_config)
     if previous is not None and step.takes_previous:
         generated["prevResult"] = previous
+    if step.command is Command.STATUS and step.plugin.declared is not None:
+        generated["capabilities"] = step.plugin.declared
     parts = (join(members)[1:-1], step.plugin.request, join(generated)[1:-1])
     stdin = "{" + ",".join(part for part in parts if part) + "}"
     return Request(environment=environment(step.command, parameters), stdin=stdin.encode())

@@ -21,6 +21,7 @@ from typing import Any, Final
 from acni.errors import (
     CheckFailed,
     Facts,
+    NotReady,
     PluginError,
     PluginFailed,
     PluginKilled,
@@ -34,9 +35,11 @@ from acni.errors import (
 from acni.spec.jsontext import objects_in
 from acni.spec.plan import Command, Step
 from acni.spec.plugin import Ending, Response
+from acni.spec.reasons import reason_of
 from acni.spec.result import Result, ResultError, parse_result
 
 TRY_AGAIN: Final = 11
+NOT_READY: Final = (50, 51)
 
 # A plugin's error object is some hundred bytes at the end of its output; the rest are logs.
 _ERROR_TAIL: Final = 64 << 10
@@ -103,9 +106,16 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
     message = f"{step.command} failed with code {code or 'none'}: {message}"
-    if facts["code"] == TRY_AGAIN:
-        return TryAgain(message, **facts)
-    return (CheckFailed if step.command is Command.CHECK else PluginFailed)(message, **facts)
+    facts["reason"] = reason_of(message)
+    return _kind(step.command, facts["code"])(message, **facts)
+
+
+def _kind(command: Command, code: int | None) -> type[PluginFailed]:
+    if code == TRY_AGAIN:
+        return TryAgain
+    if command is Command.STATUS and code in NOT_READY:
+        return NotReady
+    return CheckFailed if command is Command.CHECK else PluginFailed
 
 
 def _error_object(output: bytes) -> Mapping[str, Any] | None:

@@ -180,8 +180,8 @@ def write_record(record: Record) -> bytes:
     return join(members).encode()
 
 
-def read_record(name: str, raw: bytes) -> Record:
-    """Read a record from the bytes of the file of that name.
+def read_record(name: str | None, raw: bytes) -> Record:
+    """Read a record from the bytes of the file of that name; without a name, of one kept aside.
 
     Raises:
         StoreError: it is no record, or the record of another attachment; says what was expected
@@ -196,7 +196,7 @@ def read_record(name: str, raw: bytes) -> Record:
         raise _bad(name, str(error)) from None
     except AcniError as error:
         raise _bad(name, str(error)) from error
-    if record.name != name:
+    if name is not None and record.name != name:
         raise _bad(name, f"it is the record {record.name}")
     return record
 
@@ -205,10 +205,9 @@ class _Mismatch(ValueError):
     """A member is missing or of another type."""
 
 
-def _bad(name: str, why: str) -> StoreError:
-    return StoreError(
-        f"is no record: {why}", place=f"results/{name}", expected=f"a {KIND} record of that name"
-    )
+def _bad(name: str | None, why: str) -> StoreError:
+    place = "acni/debts" if name is None else f"results/{name}"
+    return StoreError(f"is no record: {why}", place=place, expected=f"a {KIND} record of that name")
 
 
 def _record(members: Mapping[str, Member]) -> Record:

@@ -7,6 +7,8 @@
       acni/
         FORMAT                  the format's number; a newer one is refused
         spare/000/              files on their way into results/
+        debts/<sha256>          a debt whose name in results/ is taken by a file that is no record
+        quarantine/<name>.<n>   such files, kept once their attachment was deleted
 
 libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray
 ones: whatever is not a whole record lies elsewhere and is renamed into place.
@@ -17,6 +19,7 @@ Blocking calls: reading a record is left to the caller's thread (a page-cache re
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -24,19 +27,43 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final, Self
 
-from attrs import define
+from attrs import define, frozen
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import IfName
+from acni.spec.result import ResultError, parse_result
 from acni.store.record import FORMAT, Record, read_record, write_record
 
 # A record holds a configuration in base64 and a result: some KiB; both readers of its parts stop at
 # 1 MiB.
 MAX_RECORD_BYTES: Final = 4 << 20
 
+_ROOMS: Final = (
+    "results",
+    "acni",
+    "acni/spare",
+    "acni/spare/000",
+    "acni/debts",
+    "acni/quarantine",
+)
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@frozen
+class Found:
+    """What a state directory holds of one attachment.
+
+    Attributes:
+        records: Its records; more than one only where another writer put it on two networks.
+        aside: Its debts whose names are taken by files that are no records.
+        unreadable: The names of files that may have been its records.
+    """
+
+    records: tuple[Record, ...]
+    aside: tuple[Record, ...]
+    unreadable: tuple[str, ...]
 
 
 @define(eq=False)
@@ -44,6 +71,7 @@ class Records:
     """The records of a state directory, to be looked at."""
 
     _results: int | None
+    _debts: int | None
 
     @classmethod
     def look(cls, state_dir: str) -> Self:
@@ -52,26 +80,17 @@ class Records:
         Raises:
             StoreError: it cannot be opened.
         """
+        results = _look_into(f"{state_dir}/results")
         try:
-            return cls(os.open(f"{state_dir}/results", _DIRECTORY_FLAGS))
-        except FileNotFoundError:
-            return cls(None)
-        except OSError as error:
-            raise _failed(f"{state_dir}/results", "cannot be opened", error) from error
+            return cls(results, _look_into(f"{state_dir}/acni/debts"))
+        except BaseException:
+            if results is not None:
+                os.close(results)
+            raise
 
     def names(self) -> list[str]:
         """List the names of all records, sorted."""
-        if self._results is None:
-            return []
-        try:
-            # Opened anew: threads that list one open directory share its position, and miss names.
-            directory = os.open(".", _DIRECTORY_FLAGS, dir_fd=self._results)
-            try:
-                return sorted(os.listdir(directory))
-            finally:
-                os.close(directory)
-        except OSError as error:
-            raise _failed("results", "cannot be listed", error) from error
+        return _names_in(self._results, "results")
 
     def read(self, name: str) -> Record | None:
         """Read the record of that name; None where there is none.
@@ -80,28 +99,48 @@ class Records:
             StoreError: the file cannot be read or is no record of that name. It is left where it
                 is.
         """
-        try:
-            raw = (
-                read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=self._results)
-                if self._results is not None
-                else None
-            )
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise _failed(f"results/{name}", "cannot be read", error) from error
+        raw = _read(name, self._results, f"results/{name}")
         return None if raw is None else read_record(name, raw)
 
-    def find(self, attachment: AttachmentId) -> tuple[Record, ...]:
-        """Find the records of an attachment; more than one only where another writer put it on two
-        networks.
+    def debts_aside(self) -> Iterator[Record]:
+        """Iterate over the debts whose names are taken by files that are no records.
 
         Raises:
-            StoreError: a file that may be one of them cannot be read.
+            StoreError: one of them cannot be read.
         """
+        for name in _names_in(self._debts, "acni/debts"):
+            raw = _read(name, self._debts, f"acni/debts/{name}")
+            if raw is not None:
+                yield read_record(None, raw)
+
+    def find(self, attachment: AttachmentId) -> Found:
+        """Find what there is of an attachment."""
         ending = f"-{attachment.container_id}-{attachment.ifname}"
-        found = (self.read(name) for name in self.names() if name.endswith(ending))
-        return tuple(record for record in found if record is not None and record.id == attachment)
+        records: list[Record] = []
+        unreadable: list[str] = []
+        for name in self.names():
+            if name.endswith(ending):
+                try:
+                    record = self.read(name)
+                except StoreError:
+                    unreadable.append(name)
+                else:
+                    records += [record] if record is not None and record.id == attachment else []
+        aside = tuple(record for record in self.debts_aside() if record.id == attachment)
+        return Found(tuple(records), aside, tuple(unreadable))
+
+    def bare_result(self, name: str, cni_version: str) -> str | None:
+        """Read a file of that name as libcni's format before records: a result and nothing else.
+
+        Returns:
+            The result's text, or None where the file is no result of that version's shape.
+        """
+        try:
+            raw = _read(name, self._results, f"results/{name}")
+            result = parse_result(raw, cni_version) if raw else None
+        except (StoreError, ResultError):
+            return None
+        return result.raw if result and (result.ips or result.interfaces) else None
 
     def of_interface(self, ifname: IfName) -> Iterator[Record]:
         """Iterate over the records of all interfaces of that name; unreadable ones claim
@@ -117,10 +156,11 @@ class Records:
                     yield record
 
     def close(self) -> None:
-        """Close the directory."""
-        if self._results is not None:
-            fd, self._results = self._results, None
-            os.close(fd)
+        """Close the directories."""
+        for fd in (self._results, self._debts):
+            if fd is not None:
+                os.close(fd)
+        self._results = self._debts = None
 
 
 @define(eq=False)
@@ -134,6 +174,8 @@ class Store:
     records: Records
     _results: int
     _spare: int
+    _debts: int
+    _quarantine: int
 
     def write(self, record: Record) -> None:
         """Write a record, atomically and durably: when this returns it survives a power cut.
@@ -152,12 +194,35 @@ class Store:
         Raises:
             StoreError: it could not be removed.
         """
+        _remove(record.name, self._results, f"results/{record.name}")
+
+    def write_aside(self, record: Record) -> None:
+        """Write a debt whose name is taken by a file that is no record, durably.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        _write_durably(self._spare, self._debts, _aside_name(record), write_record(record))
+
+    def retire_aside(self, record: Record) -> None:
+        """Move the file that stood in a record's place into quarantine, and drop the debt aside.
+
+        Raises:
+            StoreError: it could not be moved.
+        """
+        taken = len(_names_in(self._quarantine, "acni/quarantine"))
         try:
-            os.unlink(record.name, dir_fd=self._results)
+            os.rename(
+                record.name,
+                f"{record.name[:240]}.{taken}",
+                src_dir_fd=self._results,
+                dst_dir_fd=self._quarantine,
+            )
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise _failed(f"results/{record.name}", "cannot be removed", error) from error
+            raise _failed(f"results/{record.name}", "cannot be moved", error) from error
+        _remove(_aside_name(record), self._debts, "acni/debts")
 
 
 @contextmanager
@@ -173,20 +238,67 @@ def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
         try:
             _make_directory(state_dir)
             _require_private(state_dir)
-            for room in ("results", "acni", "acni/spare", "acni/spare/000"):
+            for room in _ROOMS:
                 _make_directory(f"{state_dir}/{room}")
-            opened += (
-                os.open(f"{state_dir}/{room}", _DIRECTORY_FLAGS | os.O_NOFOLLOW)
-                for room in ("results", "acni/spare/000", "acni")
-            )
-            results, spare, ours = opened
-            _require_format(ours, spare)
+            flags = _DIRECTORY_FLAGS | os.O_NOFOLLOW
+            opened += (os.open(f"{state_dir}/{room}", flags) for room in _ROOMS)
+            rooms = dict(zip(_ROOMS, opened, strict=True))
+            _require_format(rooms["acni"], rooms["acni/spare/000"])
         except OSError as error:
             raise _failed(state_dir, "cannot be opened as a state directory", error) from error
-        yield Store(Records(results), results, spare)
+        results, debts = rooms["results"], rooms["acni/debts"]
+        spare, quarantine = rooms["acni/spare/000"], rooms["acni/quarantine"]
+        yield Store(Records(results, debts), results, spare, debts, quarantine)
     finally:
         for fd in opened:
             os.close(fd)
+
+
+def _look_into(path: str) -> int | None:
+    try:
+        return os.open(path, _DIRECTORY_FLAGS)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(path, "cannot be opened", error) from error
+
+
+def _names_in(directory: int | None, place: str) -> list[str]:
+    if directory is None:
+        return []
+    try:
+        # Opened anew: threads that list one open directory share its position, and miss names.
+        listed = os.open(".", _DIRECTORY_FLAGS, dir_fd=directory)
+        try:
+            return sorted(os.listdir(listed))
+        finally:
+            os.close(listed)
+    except OSError as error:
+        raise _failed(place, "cannot be listed", error) from error
+
+
+def _read(name: str, directory: int | None, place: str) -> bytes | None:
+    if directory is None:
+        return None
+    try:
+        return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _failed(place, "cannot be read", error) from error
+
+
+def _remove(name: str, directory: int, place: str) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise _failed(place, "cannot be removed", error) from error
+
+
+def _aside_name(record: Record) -> str:
+    return hashlib.sha256(record.name.encode()).hexdigest()
 
 
 def _make_directory(path: str) -> None:
