@@ -22,7 +22,7 @@ EXIT_STATUS = {
     5: "CleanupIncomplete",
     75: "TryAgain Busy",
     1: """AcniError PluginError PluginFailed PluginProtocolError PluginNotStarted PluginKilled
-          PluginOverflow PluginLost StoreError RuntimeClosed""",
+          PluginOverflow PluginLost NotReady StoreError RuntimeClosed""",
 }
 
 

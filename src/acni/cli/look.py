@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from acni.cli.report import printable, report_error
-from acni.engine.listing import Listed, list_records
+from acni.engine.listing import AttachmentRecord, list_records
 from acni.errors import AcniError, AttachmentNotFound
 from acni.host.host import this_host
 from acni.spec.jsontext import dump, is_array, is_object, join, object_members
@@ -113,7 +113,7 @@ def _print_documents(documents: Sequence[Mapping[str, Any]], output: str) -> Non
         print(json.dumps(document))
 
 
-def _table(rows: Sequence[Listed]) -> Iterator[str]:
+def _table(rows: Sequence[AttachmentRecord]) -> Iterator[str]:
     heading = ("STATE", "CONTAINER", "IFNAME", "NETWORK", "ADDRESSES", "NETNS", "SINCE", "REASON")
     cells = [heading, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(heading))]
@@ -123,7 +123,7 @@ def _table(rows: Sequence[Listed]) -> Iterator[str]:
         ).rstrip()
 
 
-def _cells(row: Listed) -> tuple[str, ...]:
+def _cells(row: AttachmentRecord) -> tuple[str, ...]:
     addresses = ",".join(row.addresses)
     cells = (
         row.state,

@@ -15,8 +15,8 @@ from acni.store.state import Records
 
 
 @frozen(kw_only=True)
-class Listed:
-    """One file in ``results/``.
+class AttachmentRecord:
+    """What one file in ``results/`` means now.
 
     Attributes:
         state: "attached", "owed", "earlier boot", "foreign" or "unreadable".
@@ -40,9 +40,9 @@ class Listed:
     reason: str
 
 
-def list_records(records: Records, host: Host) -> list[Listed]:
+def list_records(records: Records, host: Host) -> list[AttachmentRecord]:
     """List every file in ``results/``, sorted by name."""
-    listed: list[Listed] = []
+    listed: list[AttachmentRecord] = []
     for name in records.names():
         try:
             record = records.read(name)
@@ -54,8 +54,8 @@ def list_records(records: Records, host: Host) -> list[Listed]:
     return listed
 
 
-def _listed(record: Record, host: Host) -> Listed:
-    return Listed(
+def _listed(record: Record, host: Host) -> AttachmentRecord:
+    return AttachmentRecord(
         state=_state(record, host),
         container_id=record.container_id,
         ifname=record.ifname,
@@ -83,8 +83,8 @@ def _addresses(record: Record) -> tuple[str, ...]:
     return tuple(ip.address for ip in result.ips) if result else ()
 
 
-def _unreadable(name: str, error: StoreError) -> Listed:
-    return Listed(
+def _unreadable(name: str, error: StoreError) -> AttachmentRecord:
+    return AttachmentRecord(
         state="unreadable",
         container_id="",
         ifname="",

@@ -5,24 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from attrs import Factory, define, field
 
 from acni.engine.add import add
+from acni.engine.attached import Box
 from acni.engine.check import check
+from acni.engine.debts import forget, list_debts, settle
 from acni.engine.delete import delete
 from acni.engine.engine import Engine, Observer
+from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
+from acni.engine.status import status
+from acni.engine.validate import Validation, validate, version
 from acni.errors import RuntimeClosed
+from acni.events import Debt
+from acni.host import netns
 from acni.host.configurations import load_network
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
+from acni.spec.names import parse_plugin_type
 from acni.spec.result import Result
 from acni.store.state import open_store
 
@@ -125,6 +133,155 @@ class Runtime:
         identity = attachment.id if isinstance(attachment, Attachment) else attachment
         async with self._operation():
             await check(self._engine, identity, network=network)
+
+    async def status(self, network: NetworkConfig) -> None:
+        """Ask whether a network is ready for an ADD (specification, section 2, "STATUS").
+
+        Informational: nothing is refused because of it. Below 1.1.0 nothing runs.
+
+        Args:
+            network: The network.
+
+        Raises:
+            PluginNotFound: an executable is missing.
+            NotReady: a plugin answered code 50 or 51.
+            PluginError: a plugin failed otherwise.
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            await status(self._engine, network)
+
+    async def version(self, plugin_type: str) -> tuple[str, ...]:
+        """Ask a plugin which versions it supports (specification, section 2, "VERSION").
+
+        Args:
+            plugin_type: The plugin's type.
+
+        Returns:
+            The versions, as the plugin lists them.
+
+        Raises:
+            InvalidName: the type is not allowed.
+            PluginNotFound: its executable is missing.
+            PluginProtocolError: it was ended, or its answer is none.
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            return await version(self._engine, parse_plugin_type(plugin_type))
+
+    async def validate(self, network: NetworkConfig) -> Validation:
+        """Look whether every plugin of a network is there and supports the selected version.
+
+        Args:
+            network: The network.
+
+        Returns:
+            What was found: failures, and reserved keys that never reach a plugin.
+
+        Raises:
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            return await validate(self._engine, network)
+
+    async def attachments(
+        self, *, container_id: str | None = None, network: str | None = None
+    ) -> tuple[AttachmentRecord, ...]:
+        """List what the state directory holds. Takes no lock.
+
+        Args:
+            container_id: Only those of this container.
+            network: Only those of this network.
+
+        Raises:
+            StoreError: the state directory cannot be listed.
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            engine = self._engine
+            listed = await anyio.to_thread.run_sync(list_records, engine.store.records, engine.host)
+        return tuple(
+            record
+            for record in listed
+            if container_id in (None, record.container_id) and network in (None, record.network)
+        )
+
+    async def debts(self) -> tuple[Debt, ...]:
+        """List the deletes that are still owed. Takes no lock.
+
+        Raises:
+            StoreError: the state directory cannot be listed.
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            return await anyio.to_thread.run_sync(list_debts, self._engine)
+
+    async def settle(self, debt: Debt) -> None:
+        """Delete what is owed, beginning where it halted; nothing where it is no longer owed.
+
+        Args:
+            debt: One of :meth:`debts`, or the ``debt`` of an error.
+
+        Raises:
+            CleanupIncomplete: a plugin failed again; the rest is still owed.
+            HostChanged, Busy, StoreError: nothing ran.
+            RuntimeClosed: the runtime was left; what was not deleted is owed.
+        """
+        async with self._operation():
+            await settle(self._engine, debt)
+
+    async def forget(self, debt: Debt, *, reason: str) -> None:
+        """Give up what is owed: its record goes, no plugin runs, what plugins hold stays held.
+
+        Args:
+            debt: One of :meth:`debts`.
+            reason: Why; goes into the event.
+
+        Raises:
+            AttachmentNotFound: it is not owed.
+            HostChanged, Busy, StoreError: it is still owed.
+            RuntimeClosed: the runtime was left.
+        """
+        async with self._operation():
+            await forget(self._engine, debt, reason)
+
+    @asynccontextmanager
+    async def attached(
+        self,
+        network: NetworkConfig,
+        container_id: str,
+        *,
+        capability_args: Mapping[str, Any] | None = None,
+    ) -> AsyncGenerator[Box]:
+        """Make a namespace, set its loopback up and attach it; detach it at the end of the block.
+
+        Args:
+            network: The network.
+            container_id: The container's ID.
+            capability_args: Capability arguments.
+
+        Yields:
+            The namespace and the result, with a way to run programs inside.
+
+        Raises:
+            InvalidName, PluginNotFound, AttachmentExists, Busy: nothing ran.
+            PluginError, StoreError: undone, as by :meth:`add`.
+            CleanupIncomplete: the delete at the end did not finish; it is owed.
+        """
+        with await anyio.to_thread.run_sync(netns.anonymous) as namespace:
+            await anyio.to_thread.run_sync(netns.set_up, namespace, "lo")
+            attachment = Attachment(
+                container_id=container_id,
+                netns=namespace.path,
+                capability_args=capability_args or {},
+            )
+            result = await self.add(network, attachment)
+            try:
+                yield Box(namespace, result)
+            finally:
+                bounds = self._engine.timeouts
+                with anyio.move_on_after(bounds.wait + bounds.delete + _CLOSE_MARGIN, shield=True):
+                    await self.delete(attachment.id)
 
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[None]:

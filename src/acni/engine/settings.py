@@ -44,6 +44,8 @@ class Timeouts:
         add: All plugins of an ADD.
         delete: All plugins of a delete.
         check: All plugins of a check.
+        status: All plugins of a status.
+        version: A plugin's answer to VERSION.
         undo: All plugins of a failed ADD's undo.
         grace: Between SIGTERM and SIGKILL for a plugin that is out of time.
     """
@@ -52,6 +54,8 @@ class Timeouts:
     add: float = _seconds(150.0)
     delete: float = _seconds(60.0)
     check: float = _seconds(30.0)
+    status: float = _seconds(30.0)
+    version: float = _seconds(10.0)
     undo: float = _seconds(60.0)
     grace: float = _seconds(2.0)
 

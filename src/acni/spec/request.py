@@ -87,3 +87,16 @@ def environment(command: Command, parameters: Parameters) -> Mapping[str, str]:
         "CNI_ARGS": cni_args_text(parameters.cni_args),
         "CNI_PATH": ":".join(parameters.plugin_dirs),
     }
+
+
+def network_parameters(plugin_dirs: Sequence[str], inherited: Mapping[str, str]) -> Parameters:
+    """Build the parameters of a verb that is about no attachment: all of it empty."""
+    return Parameters(
+        container_id=ContainerId(""),
+        netns="",
+        ifname=IfName(""),
+        cni_args={},
+        capability_texts={},
+        plugin_dirs=plugin_dirs,
+        inherited=inherited,
+    )

@@ -19,6 +19,7 @@ Blocking calls: reading a record is left to the caller's thread (a page-cache re
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -141,6 +142,14 @@ class Records:
         except (StoreError, ResultError):
             return None
         return result.raw if result and (result.ips or result.interfaces) else None
+
+    def readable(self) -> Iterator[Record]:
+        """Iterate over the records in ``results/``, sorted by name; what is none is passed over."""
+        for name in self.names():
+            with contextlib.suppress(StoreError):
+                record = self.read(name)
+                if record is not None:
+                    yield record
 
     def of_interface(self, ifname: IfName) -> Iterator[Record]:
         """Iterate over the records of all interfaces of that name; unreadable ones claim

@@ -8,6 +8,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from acni.spec.versions import SUPPORTED_VERSIONS
+
 
 @frozen(kw_only=True)
 class Behaviour:
@@ -18,7 +20,7 @@ class Behaviour:
         status: Its exit status.
         signal: The signal that ends it instead, or 0.
         stdout: What it prints; None: on a successful ADD the previous result, or a result with an
-            address for the first of a chain, and nothing otherwise.
+            address for the first of a chain; on VERSION all versions; nothing otherwise.
         stderr: What it writes there.
         holds: A successful ADD takes its resource, and a successful DEL lets it go.
     """
@@ -65,8 +67,20 @@ class Call:
         return f"{self.command} {self.plugin}"
 
 
-def default_result(stdin: bytes) -> str:
-    """Make what a double prints on ADD: the previous result as it came, or one of its own."""
+def default_output(command: str, stdin: bytes) -> str:
+    """Make what a double that was told nothing prints."""
+    match command:
+        case "ADD":
+            return _default_result(stdin)
+        case "VERSION":
+            return json.dumps(
+                {"cniVersion": SUPPORTED_VERSIONS[-1], "supportedVersions": SUPPORTED_VERSIONS}
+            )
+        case _:
+            return ""
+
+
+def _default_result(stdin: bytes) -> str:
     config = json.loads(stdin)
     version = config.get("cniVersion", "0.1.0")
     if "prevResult" in config:

@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 from attrs import define
 
+from acni.spec.versions import SUPPORTED_VERSIONS
 from acni.testing.behaviour import Behaviour, Call
 
 # -I and -S: nothing of the caller's Python environment is looked at, and it starts in some 10 ms.
@@ -50,6 +51,8 @@ if succeeds and told["holds"] and command in ("ADD", "DEL"):
         os.unlink(resource)
 if told["stdout"] is not None:
     sys.stdout.write(told["stdout"])
+elif succeeds and command == "VERSION":
+    sys.stdout.write(json.dumps(dict(cniVersion="1.1.0", supportedVersions={versions!r})))
 elif succeeds and command == "ADD":
     config = json.loads(stdin)
     version = config.get("cniVersion", "0.1.0")
@@ -84,8 +87,12 @@ class RecordingPlugins:
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         for plugin_type in plugin_types:
             path = self.home / "bin" / plugin_type
-            path.write_text(_PROGRAM.format(python=sys.executable, home=str(self.home)))
+            path.write_text(self._program())
             path.chmod(0o755)
+
+    def _program(self) -> str:
+        versions = list(SUPPORTED_VERSIONS)
+        return _PROGRAM.format(python=sys.executable, home=str(self.home), versions=versions)
 
     def remove(self, plugin_type: str) -> None:
         """Remove an executable."""

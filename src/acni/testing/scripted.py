@@ -10,7 +10,7 @@ from attrs import Factory, define
 from acni.errors import PluginNotFound
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
-from acni.testing.behaviour import Behaviour, Call, default_result
+from acni.testing.behaviour import Behaviour, Call, default_output
 
 SCRIPTED = "scripted"
 
@@ -69,9 +69,10 @@ class ScriptedRunner:
         is_success = behaviour.status == 0 and behaviour.signal == 0
         if is_success and behaviour.holds:
             self._hold(call)
-        is_silent = behaviour.stdout is None and not (is_success and call.command == "ADD")
-        printed = "" if is_silent else behaviour.stdout
-        stdout = (default_result(call.stdin) if printed is None else printed).encode()
+        printed = behaviour.stdout
+        if printed is None:
+            printed = default_output(call.command, call.stdin) if is_success else ""
+        stdout = printed.encode()
         ending = Ending.SIGNALLED if behaviour.signal else Ending.EXITED
         status = behaviour.signal or behaviour.status
         if len(stdout) > caps.stdout_bytes:

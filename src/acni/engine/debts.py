@@ -1,0 +1,77 @@
+"""Settling what is owed, and giving it up by a person's word."""
+
+from __future__ import annotations
+
+import anyio.to_thread
+from attrs import evolve
+
+from acni.engine.engine import Engine, Operation
+from acni.engine.targets import Target, delete_target, to_delete
+from acni.errors import AttachmentNotFound
+from acni.events import Debt, DebtForgotten
+from acni.spec.attachment import AttachmentId
+
+
+def list_debts(engine: Engine) -> tuple[Debt, ...]:
+    """List what is owed, sorted by record; files that are no records owe nothing that is known.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    records = engine.store.records
+    found = (*records.readable(), *records.debts_aside())
+    return tuple(record.debt for record in found if record.debt is not None)
+
+
+async def settle(engine: Engine, debt: Debt) -> None:
+    """Delete what is owed; nothing where it is no longer owed.
+
+    Raises:
+        Busy: the container stayed busy.
+        CleanupIncomplete: a plugin failed again; the rest is still owed.
+    """
+    operation = _operation(engine, "settle", debt)
+    with operation.reported():
+        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+            for target in await anyio.to_thread.run_sync(_owed, engine, debt):
+                await delete_target(operation, target)
+
+
+async def forget(engine: Engine, debt: Debt, reason: str) -> None:
+    """Drop what is owed without running a plugin; what the plugins hold stays held.
+
+    Raises:
+        AttachmentNotFound: it is no longer owed.
+        Busy: the container stayed busy.
+        StoreError: the record cannot be removed.
+    """
+    operation = _operation(engine, "forget", debt)
+    with operation.reported():
+        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+            targets = await anyio.to_thread.run_sync(_owed, engine, debt)
+            if not targets:
+                raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
+            for target in targets:
+                if target.is_aside:
+                    engine.store.retire_aside(target.record)
+                else:
+                    engine.store.retire(target.record)
+                operation.notify(DebtForgotten, debt=debt, reason=reason)
+
+
+def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:
+    try:
+        targets = to_delete(engine, _id(debt), debt.network)
+    except AttachmentNotFound:
+        return ()
+    return tuple(
+        evolve(target, origin="delete") for target in targets if target.record.owed is not None
+    )
+
+
+def _operation(engine: Engine, verb: str, debt: Debt) -> Operation:
+    return Operation(engine=engine, verb=verb, network=debt.network, id=_id(debt))
+
+
+def _id(debt: Debt) -> AttachmentId:
+    return AttachmentId(debt.container_id, debt.ifname)

@@ -1,0 +1,58 @@
+"""A namespace with an address for as long as a block lasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from acni import NetworkConfig, PluginFailed
+from acni.testing import Behaviour, ScriptedRunner
+
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
+
+
+async def test_the_block_has_a_result_and_runs_programs_inside(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
+) -> None:
+    async with opened() as runtime, runtime.attached(network, "job-1") as box:
+        assert str(box.result.ipv4) == "192.0.2.7"
+        listed = await box.run(["ip", "-o", "link", "show", "up"], timeout=10)
+        assert listed.returncode == 0
+        assert b"lo:" in listed.stdout
+        assert listed.stdout.count(b"\n") == 1
+        failed = await box.run(["false"], timeout=10)
+        assert failed.returncode == 1
+        with pytest.raises(TimeoutError):
+            await box.run(["sleep", "30"], timeout=0.2)
+        assert len(list((state_dir / "results").iterdir())) == 1
+    assert [str(call) for call in scripted.calls][-1] == "DEL first"
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_a_cancelled_or_failing_block_is_detached_too(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
+) -> None:
+    async with opened() as runtime:
+        with anyio.move_on_after(0.1) as scope:
+            async with runtime.attached(network, "job-1"):
+                await anyio.sleep(30)
+        assert scope.cancelled_caught
+        with pytest.raises(ValueError, match="the body's"):
+            async with runtime.attached(network, "job-1"):
+                raise ValueError("the body's")
+    assert scripted.held == set()
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_a_failed_add_never_enters_the_block(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    scripted.tell("second", "ADD", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(PluginFailed):
+            async with runtime.attached(network, "job-1"):
+                raise AssertionError("entered")
+    assert scripted.held == set()
