@@ -15,7 +15,7 @@ DEBT = Debt(network="net", container_id="c1", ifname="eth0", plugin="first", cau
 
 EXIT_STATUS = {
     2: """InvalidName ConfigError VersionUnsupported PluginNotFound AttachmentExists NetnsInUse
-          HostChanged""",
+          HostChanged NotPermitted""",
     3: "AttachmentNotFound NetworkNotFound",
     6: "NetnsChanged CheckFailed",
     4: "PluginTimeout",

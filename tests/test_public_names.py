@@ -12,21 +12,25 @@ import acni
 
 PUBLIC = {
     "acni": """
-        AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound Busy CheckFailed
-        CleanupIncomplete ConfigError Executables HostChanged InvalidName NetnsChanged NetnsInUse
-        NetworkConfig NetworkNotFound PluginError PluginFailed PluginKilled PluginLost
-        PluginNotFound PluginNotStarted PluginOverflow PluginProtocolError PluginTimeout Result
-        Runner Runtime RuntimeClosed StoreError Timeouts TryAgain VersionUnsupported errors events
-        load_network netns open_runtime parse_network spec
+        AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound AttachmentRecord
+        Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables HostChanged
+        InvalidName NetnsChanged NetnsInUse NetworkConfig NetworkNotFound NotPermitted NotReady
+        PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
+        PluginOverflow PluginProtocolError PluginTimeout PortMapping Result Runner Runtime
+        RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors events
+        load_network netns networks open_runtime parse_network spec
     """,
     "acni.netns": """
         Namespace NetnsIdentity anonymous create delete from_pid identity open run
     """,
+    "acni.networks": """
+        bridge from_plugins routed
+    """,
     "acni.spec": """
-        SUPPORTED_VERSIONS Attachment AttachmentId Caps Command ContainerId Ending IfName Interface
+        Attachment AttachmentId Bandwidth Caps Command ContainerId Dns Ending IfName Interface
         IpConfig NetnsPath NetworkConfig NetworkName Parameters Plugin PluginConfig PluginType
-        Request Response Result ResultError Step build_request parse_network parse_plugin
-        parse_result parse_single plan read_response
+        PortMapping Request Response Result ResultError Route SUPPORTED_VERSIONS Step build_request
+        parse_network parse_plugin parse_result parse_single plan read_response
     """,
     "acni.testing": """
         Behaviour Call Leftovers PrivateHostError RecordingPlugins RunnerContract ScriptedRunner

@@ -11,10 +11,13 @@ import importlib
 # As typing has it, without the 3 ms that importing typing takes from every `acni --help`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from acni import errors, events, netns, spec
+    from acni import errors, events, netns, networks, spec
+    from acni.engine.attached import Box
+    from acni.engine.listing import AttachmentRecord
     from acni.engine.runner import Runner
     from acni.engine.runtime import Runtime, open_runtime
     from acni.engine.settings import Timeouts
+    from acni.engine.validate import Validation
     from acni.errors import (
         AcniError,
         AttachmentExists,
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
         NetnsChanged,
         NetnsInUse,
         NetworkNotFound,
+        NotPermitted,
+        NotReady,
         PluginError,
         PluginFailed,
         PluginKilled,
@@ -45,6 +50,7 @@ if TYPE_CHECKING:
     from acni.host.configurations import load_network
     from acni.host.process import Executables
     from acni.spec.attachment import Attachment, AttachmentId
+    from acni.spec.capabilities import Bandwidth, PortMapping
     from acni.spec.configuration import NetworkConfig, parse_network
     from acni.spec.result import Result
 
@@ -54,6 +60,9 @@ __all__ = [
     "AttachmentExists",
     "AttachmentId",
     "AttachmentNotFound",
+    "AttachmentRecord",
+    "Bandwidth",
+    "Box",
     "Busy",
     "CheckFailed",
     "CleanupIncomplete",
@@ -65,6 +74,8 @@ __all__ = [
     "NetnsInUse",
     "NetworkConfig",
     "NetworkNotFound",
+    "NotPermitted",
+    "NotReady",
     "PluginError",
     "PluginFailed",
     "PluginKilled",
@@ -74,6 +85,7 @@ __all__ = [
     "PluginOverflow",
     "PluginProtocolError",
     "PluginTimeout",
+    "PortMapping",
     "Result",
     "Runner",
     "Runtime",
@@ -81,11 +93,13 @@ __all__ = [
     "StoreError",
     "Timeouts",
     "TryAgain",
+    "Validation",
     "VersionUnsupported",
     "errors",
     "events",
     "load_network",
     "netns",
+    "networks",
     "open_runtime",
     "parse_network",
     "spec",
@@ -94,17 +108,22 @@ __all__ = [
 _HOMES = {
     "Attachment": "acni.spec.attachment",
     "AttachmentId": "acni.spec.attachment",
+    "AttachmentRecord": "acni.engine.listing",
+    "Box": "acni.engine.attached",
+    "Bandwidth": "acni.spec.capabilities",
     "Executables": "acni.host.process",
     "NetworkConfig": "acni.spec.configuration",
+    "PortMapping": "acni.spec.capabilities",
     "Result": "acni.spec.result",
     "Runner": "acni.engine.runner",
     "Runtime": "acni.engine.runtime",
     "Timeouts": "acni.engine.settings",
+    "Validation": "acni.engine.validate",
     "load_network": "acni.host.configurations",
     "open_runtime": "acni.engine.runtime",
     "parse_network": "acni.spec.configuration",
 }
-_MODULES = ("errors", "events", "netns", "spec")
+_MODULES = ("errors", "events", "netns", "networks", "spec")
 
 
 def __getattr__(name: str) -> object:

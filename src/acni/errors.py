@@ -26,6 +26,7 @@
     │   └── PluginLost          somebody else reaped it: its exit status is unknown       (1)
     ├── CleanupIncomplete       a delete did not finish and is owed                       (5)
     ├── StoreError              the state directory cannot be read or written             (1)
+    ├── NotPermitted            this process lacks a right, or the machine a feature      (2)
     ├── Busy                    a wait reached its bound                                  (75)
     └── RuntimeClosed           the runtime was left                                      (1)
 
@@ -36,6 +37,7 @@ failure never replaces the first error.
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ __all__ = [
     "NetnsChanged",
     "NetnsInUse",
     "NetworkNotFound",
+    "NotPermitted",
     "NotReady",
     "PluginError",
     "PluginFailed",
@@ -293,8 +296,16 @@ class StoreError(AcniError):
     """The state directory or a file in it cannot be read or written."""
 
 
+class NotPermitted(AcniError):
+    """This process lacks a right, or the machine a feature, that the operation needs. Nothing
+    ran.
+    """
+
+    exit_status = 2
+
+
 class Busy(AcniError):
-    """A wait for another operation reached its bound. Nothing ran."""
+    """A wait for another operation reached its bound, or no descriptor is left. Nothing ran."""
 
     exit_status = 75
     retryable = True
@@ -302,3 +313,16 @@ class Busy(AcniError):
 
 class RuntimeClosed(AcniError):
     """The runtime was left: an operation under way was undone or is owed, a new one is refused."""
+
+
+def machine_error(error: OSError, place: str) -> AcniError:
+    """Make a typed error of what the kernel said about something that is nobody's input.
+
+    Args:
+        error: What it said.
+        place: What was asked for.
+    """
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN):
+        return Busy(f"{error.strerror}", place=place, expected="room for one more")
+    expected = "root, or the capabilities that namespaces need"
+    return NotPermitted(f"{error.strerror}", place=place, expected=expected)

@@ -50,6 +50,11 @@ pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 Read = Callable[[str], dict[str, Any]]
 
 
+def make_network(name: str) -> NetworkConfig:
+    document = {"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "first"}]}
+    return parse_network(json.dumps(document).encode())
+
+
 def said(runner: ScriptedRunner) -> list[str]:
     return [str(call) for call in runner.calls]
 
@@ -304,6 +309,61 @@ async def test_of_two_containers_that_claim_an_interface_at_once_one_is_refused(
     assert [call.command for call in scripted.calls] == ["ADD"] * 3
 
 
+async def test_of_two_attachments_that_claim_a_file_name_at_once_one_is_refused(
+    opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
+) -> None:
+    one = parse_network(b'{"cniVersion":"1.0.0","name":"a-b","plugins":[{"type":"first"}]}')
+    other = parse_network(b'{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"first"}]}')
+    scripted.tell("first", "ADD", Behaviour(seconds=0.1))
+    with netns.anonymous() as another:
+        async with opened() as runtime, anyio.create_task_group() as tasks:
+            tasks.start_soon(runtime.add, one, Attachment(container_id="c", netns=box.path))
+            await anyio.wait_all_tasks_blocked()
+            colliding = Attachment(container_id="b-c", netns=another.path)
+            with pytest.raises(AttachmentExists, match="just being given"):
+                await runtime.add(other, colliding)
+            with pytest.raises(AttachmentExists, match="just being given"):
+                await runtime.delete(colliding, network=other)
+    assert scripted.held == {"first/c/eth0"}
+    assert [path.name for path in (state_dir / "results").iterdir()] == ["a-b-c-eth0"]
+
+
+async def test_a_delete_by_the_callers_word_leaves_an_interface_that_is_being_made(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    scripted.tell("first", "ADD", Behaviour(seconds=0.2))
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        tasks.start_soon(runtime.add, network, attachment)
+        await anyio.sleep(0.05)
+        assert len(scripted.calls) == 1
+        stranger = Attachment(container_id="c2", netns=attachment.netns)
+        await runtime.delete(stranger, network=make_network("other"))
+    deletes = [call for call in scripted.calls if call.command == "DEL"]
+    assert {call.environment["CNI_NETNS"] for call in deletes} == {""}
+
+
+async def test_an_interface_that_a_record_of_libcnis_holds_is_refused(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    adjusting = Attachment(container_id="c2", netns=attachment.netns, existing="adjust")
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        path = state_dir / "results" / "net-c1-eth0"
+        record = json.loads(path.read_text())
+        del record["acni"]
+        path.write_text(json.dumps(record))
+        scripted.calls.clear()
+        with pytest.raises(NetnsInUse, match="c1"):
+            await runtime.add(network, adjusting)
+        assert scripted.calls == []
+        await runtime.delete(adjusting, network=make_network("other"))
+    assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {""}
+
+
 async def test_an_interface_that_merely_exists_is_refused(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
 ) -> None:
@@ -439,6 +499,35 @@ async def test_a_container_that_stays_busy_is_a_typed_error(
             await runtime.delete(attachment.id)
         assert caught.value.retryable
         tasks.cancel_scope.cancel()
+
+
+async def test_args_reach_every_plugin_and_the_record(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace, read: Read
+) -> None:
+    labels = {"cni": {"labels": [{"key": "app", "value": "web"}]}}
+    async with opened() as runtime:
+        await runtime.add(network, Attachment(container_id="c1", netns=box.path, args=labels))
+        config = json.loads(base64.b64decode(read("net-c1-eth0")["config"]))
+        await runtime.delete(AttachmentId("c1"))
+    assert all(call.config["args"] == labels for call in scripted.calls)
+    assert all(plugin["args"] == labels for plugin in config["plugins"])
+
+
+async def test_no_event_tells_what_a_plugin_printed_besides_its_error_object(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    events: list[Event],
+    read: Read,
+) -> None:
+    scripted.tell("second", "DEL", Behaviour(status=1, stdout="key=s3cret", stderr="key=s3cret"))
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment.id)
+    assert "s3cret" not in "".join(map(str, events))
+    assert read("net-c1-eth0")["acni"]["cause"] == "PluginProtocolError second"
 
 
 async def test_events_tell_the_story(

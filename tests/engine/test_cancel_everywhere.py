@@ -7,10 +7,14 @@ at the second, and so on, until it ends before the next one is reached.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from acni import (
@@ -92,3 +96,32 @@ async def test_with_real_processes(
     )
     assert count >= 6
     assert owed == 0 if operation == "add" else owed > 0
+
+
+@pytest.mark.parametrize("anyio_backend", [pytest.param("asyncio", id="asyncio")])
+async def test_a_native_cancellation_of_the_record_s_write_brings_nothing_back(
+    scripted: ScriptedRunner, tmp_path: Path, network: NetworkConfig
+) -> None:
+    """It leaves the writing thread behind, which asyncio cannot stop."""
+    state_dir = tmp_path / "state"
+    with netns.anonymous() as box:
+        attachment = Attachment(container_id="c1", netns=box.path)
+        async with open_runtime(
+            state_dir=state_dir, plugin_dirs=["/plugins"], runner=scripted
+        ) as runtime:
+            for _ in range(30):
+                task = asyncio.create_task(runtime.add(network, attachment))
+                for _ in range(200):
+                    await anyio.lowlevel.checkpoint()
+                    if len(scripted.calls) == 3:
+                        break
+                await anyio.sleep(0.0001)
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+                if list((state_dir / "results").iterdir()):
+                    await runtime.delete(attachment.id)
+                assert scripted.held == set()
+                scripted.calls.clear()
+        assert list((state_dir / "results").iterdir()) == []
+    assert scripted.held == set()

@@ -11,6 +11,8 @@ import pytest
 
 from acni import (
     Attachment,
+    AttachmentId,
+    AttachmentNotFound,
     ConfigError,
     NetworkConfig,
     NetworkNotFound,
@@ -183,3 +185,37 @@ async def test_plugins_see_the_parameters_the_allow_list_and_the_trace_and_nothi
         "CNI_PATH": "/plugins:/more",
     }
     assert environments[1:] == environments[:1] * 2
+
+
+@pytest.mark.anyio
+@pytest.mark.netns
+async def test_a_trace_given_with_a_verb_replaces_the_process_s_own(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRACEPARENT", "the process's")
+    async with opened() as runtime:
+        await runtime.add(network, attachment, trace={"traceparent": "the verb's", "baggage": "b"})
+        await runtime.check(attachment.id)
+        with pytest.raises(ConfigError) as caught:
+            await runtime.delete(attachment.id, trace={"LD_PRELOAD": "x"})
+        await runtime.delete(attachment.id, trace={"tracestate": "s"})
+    assert caught.value.place == "trace"
+    seen = [call.environment.get("TRACEPARENT") for call in scripted.calls]
+    assert seen == ["the verb's"] * 3 + ["the process's"] * 6
+    assert {call.environment.get("BAGGAGE") for call in scripted.calls[:3]} == {"b"}
+    assert {call.environment.get("TRACESTATE") for call in scripted.calls[6:]} == {"s"}
+
+
+@pytest.mark.anyio
+async def test_a_delete_of_nothing_succeeds_where_that_is_asked_for(
+    opened: Any, scripted: ScriptedRunner
+) -> None:
+    async with opened() as runtime:
+        await runtime.delete(AttachmentId("c1"), missing_ok=True)
+        with pytest.raises(AttachmentNotFound):
+            await runtime.delete(AttachmentId("c1"))
+    assert scripted.calls == []

@@ -69,7 +69,7 @@ def test_the_directory_of_names_is_made_where_it_is_missing() -> None:
         with netns.create("box") as box:
             assert Path(box.path).exists()
     finally:
-        _command("umount /run")
+        _command("umount -R /run")
 
 
 def test_a_name_that_is_taken_is_refused_and_left_alone() -> None:

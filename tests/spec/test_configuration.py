@@ -520,3 +520,113 @@ def test_any_bytes_are_a_configuration_or_a_typed_error(raw: bytes) -> None:
     for parse in parses:
         with suppress(ConfigError, InvalidName, VersionUnsupported):
             parse(raw)
+
+
+@pytest.mark.parametrize(
+    ("written", "args", "merged"),
+    [
+        pytest.param("", {"a": 1}, '{"a":1}', id="none there"),
+        pytest.param('"args":null,', {"a": 1}, '{"a":1}', id="null"),
+        pytest.param('"args":[1],', {"a": 1}, '{"a":1}', id="a list gives way"),
+        pytest.param('"args":{"a":1e2},', {"b": 2}, '{"a":1e2,"b":2}', id="a number as written"),
+        pytest.param('"args":{"a":1e2},', {"a": 2}, '{"a":2}', id="the caller's wins"),
+        pytest.param(
+            '"args":{"cni":{"ips":[ "10.0.0.2" ],"n":1.0},"x":{ }},',
+            {"cni": {"labels": [{"key": "k"}], "n": None}},
+            '{"cni":{"ips":[ "10.0.0.2" ],"n":null,"labels":[{"key":"k"}]},"x":{ }}',
+            id="objects are merged",
+        ),
+        pytest.param('"args":{"a":[1,2]},', {"a": [3]}, '{"a":[3]}', id="lists are not merged"),
+        pytest.param('"args":{"a":{"b":1}},', {"a": 5}, '{"a":5}', id="an object gives way"),
+        pytest.param(
+            '"args":{"a":5},', {"a": {"b": {}}}, '{"a":{"b":{}}}', id="a number gives way"
+        ),
+        pytest.param(
+            '"args":{"n":123456789012345678901234567890,"a":{"b":{"c":1E+2}}},',
+            {"a": {"b": {"é": "ü"}}},
+            '{"n":123456789012345678901234567890,"a":{"b":{"c":1E+2,"\\u00e9":"\\u00fc"}}}',
+            id="three deep",
+        ),
+    ],
+)
+def test_args_are_merged_into_what_every_plugin_has(
+    written: str, args: dict[str, Any], merged: str
+) -> None:
+    """R52, R63: what is not named stays as it was written."""
+    plugin = f'{{"type":"a",{written}"f":1e2,"capabilities":{{"mac":true}}}}'
+    network = parse_network(
+        f'{{"cniVersion":"1.0.0","name":"net","plugins":[{plugin},{{"type":"b"}}]}}'.encode()
+    ).with_args(args)
+    first, second = network.plugins
+    assert object_members(first.text)["args"].text == merged
+    assert object_members("{" + first.request + "}")["args"].text == merged
+    assert object_members(first.text)["f"].text == "1e2"
+    assert "capabilities" not in first.request
+    assert json.loads(second.text) == {"type": "b", "args": args}
+    assert parse_network(network.effective().encode()) == network
+
+
+def test_without_args_a_network_is_the_same() -> None:
+    network = parse_network(_network())
+    assert network.with_args({}) is network
+
+
+def test_args_leave_the_network_alone_that_they_are_merged_into() -> None:
+    network = parse_network(_network())
+    again = parse_network(_network())
+    network.with_args({"cni": {}})
+    assert network == again
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        pytest.param(None, id="None"),
+        pytest.param([], id="list"),
+        pytest.param("{}", id="text"),
+        pytest.param({1: 2}, id="number as a name"),
+        pytest.param({"a": float("nan")}, id="NaN"),
+        pytest.param({"a": b"x"}, id="bytes"),
+        pytest.param({"a": [0] * 70_000}, id="too large by itself"),
+        pytest.param({"a": [0] * 40_000}, id="too large for two plugins"),
+        pytest.param({"a": json.loads("[" * 98 + "]" * 98)}, id="too deep below the plugin"),
+    ],
+)
+def test_args_that_cannot_be_sent_are_refused(args: Any) -> None:
+    network = parse_network(_chain({"type": "a"}, {"type": "b"}))
+    with pytest.raises(ConfigError) as caught:
+        network.with_args(args)
+    assert caught.value.place == "args"
+    assert caught.value.expected
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+
+
+def _merge(written: object, args: object) -> object:
+    if not (isinstance(written, dict) and isinstance(args, dict)):
+        return args
+    return {**written, **{key: _merge(written.get(key), args[key]) for key in args}}
+
+
+@given(_JSON, st.dictionaries(st.text(max_size=2), _JSON, max_size=3))
+def test_args_are_merged_as_values_would_be(written: object, args: dict[str, Any]) -> None:
+    (plugin,) = parse_network(_chain({"type": "a", "args": written})).with_args(args).plugins
+    expected = _merge(written, args) if args else written
+    assert json.loads(plugin.text)["args"] == expected
+    assert json.loads("{" + plugin.request + "}")["args"] == expected
+
+
+@pytest.mark.parametrize(
+    "key", ["NAME", "CNIVersion", "PrevResult", "runtimeconfig", "Capabilities"]
+)
+def test_what_the_runtime_generates_is_dropped_in_any_case_of_its_letters(key: str) -> None:
+    """R8, R37 to R40: encoding/json in Go, which the plugins use, takes `NAME` for `name`."""
+    network = parse_network(_chain({"type": "bridge", key: {}}))
+    assert network.plugins[0].request == '"type":"bridge"'

@@ -138,7 +138,7 @@ def test_the_elements_of_an_array_keep_their_text(
         pytest.param('{"a":-' + "9" * 5000 + "}", "4300 digits", id="negative 5,000 digits"),
         pytest.param('{"a":' + "[" * 60_000, "nested deeper than 100", id="nested lists"),
         pytest.param('{"a":' * 60_000, "nested deeper than 100", id="nested objects"),
-        pytest.param("[],[]," * 174_763, "brackets and commas", id="1 MiB of lists"),
+        pytest.param("[],[]," * 174_000, "brackets and commas", id="1 MiB of lists"),
         pytest.param('{"a":[' + "1," * DOCUMENT.structure, "brackets and commas", id="commas"),
     ],
 )
@@ -149,7 +149,7 @@ def test_what_is_no_json_object_is_refused(text: str, message: str) -> None:
 
 def test_hostile_text_is_refused_before_it_is_parsed() -> None:
     """Rule 2 of the module: it costs a count, not 70 ms."""
-    hostile = '{"a":[' + "[],[]," * 174_763 + "1]}"
+    hostile = '{"a":[' + "[],[]," * 174_000 + "1]}"
     before = time.thread_time()
     with pytest.raises(JsonError, match="more than 65536 brackets and commas"):
         object_members(hostile)

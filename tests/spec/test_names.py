@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -29,6 +30,21 @@ from acni.spec.names import (
 )
 
 Parse = Callable[[object], object]
+
+
+class _Opened(NamedTuple):
+    """As acni.netns.Namespace: the path is an attribute."""
+
+    path: object
+
+
+class _PathLike:
+    def __init__(self, path: object) -> None:
+        self._path = path
+
+    def __fspath__(self) -> object:
+        return self._path
+
 
 # Container IDs and network names have one grammar (R1, R14).
 _BAD_NAMES = [
@@ -192,8 +208,17 @@ def test_a_good_plugin_type_is_taken_as_it_is(value: str) -> None:
         pytest.param("/\udcff", id="what os.fsdecode makes of a stray byte"),
         pytest.param(PurePosixPath("blue"), id="relative path object"),
         pytest.param(None, id="null"),
-        pytest.param(7, id="descriptor"),
+        pytest.param(True, id="true is no process"),
+        pytest.param(0, id="no process"),
+        pytest.param(-1, id="negative process"),
+        pytest.param(4_194_305, id="process above the kernel's limit"),
+        pytest.param(10**5000, id="number without a text"),
+        pytest.param(1.0, id="float"),
         pytest.param(b"/run/netns/blue", id="bytes"),
+        pytest.param(_Opened("blue"), id="object with a relative path"),
+        pytest.param(_Opened(7), id="object with a number as its path"),
+        pytest.param(_Opened(b"/run/netns/blue"), id="object with bytes as its path"),
+        pytest.param(_PathLike(b"/run/netns/blue"), id="path object of bytes"),
     ],
 )
 def test_a_bad_namespace_path_is_refused(value: object) -> None:
@@ -207,6 +232,10 @@ def test_a_bad_namespace_path_is_refused(value: object) -> None:
     [
         pytest.param("/run/netns/blue", "/run/netns/blue", id="text"),
         pytest.param(Path("/run/netns/blue"), "/run/netns/blue", id="path object"),
+        pytest.param(_PathLike("/run/netns/blue"), "/run/netns/blue", id="another path object"),
+        pytest.param(_Opened("/proc/1/fd/7"), "/proc/1/fd/7", id="opened namespace"),
+        pytest.param(1, "/proc/1/ns/net", id="process"),
+        pytest.param(4_194_304, "/proc/4194304/ns/net", id="last process"),
         pytest.param("/proc/1/ns/net", "/proc/1/ns/net", id="proc"),
         pytest.param("/" + "a" * 4094, "/" + "a" * 4094, id="4095 bytes"),
     ],
@@ -350,9 +379,10 @@ def test_any_value_is_a_name_or_a_typed_error(value: object) -> None:
         parse_network_name,
         parse_ifname,
         parse_plugin_type,
-        parse_netns_path,
         parse_cni_args,
     ]
     for parse in parses:
         with suppress(InvalidName):
             assert parse(value) == value
+    with suppress(InvalidName):
+        assert parse_netns_path(value) in (value, f"/proc/{value}/ns/net")

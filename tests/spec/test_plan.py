@@ -67,12 +67,17 @@ def test_a_plan_is_the_whole_chain_or_nothing(
         with pytest.raises(VersionUnsupported):
             plan(command, network)
         return
+    if command is Command.STATUS and not is_at_least(version, "1.1.0"):
+        assert plan(command, network) == ()
+        return
     steps = plan(command, network)
     forward = steps[::-1] if command is Command.DEL else steps
     assert [step.index for step in forward] == list(range(len(types)))
     assert [step.plugin.type for step in forward] == types
     if command is Command.ADD:
         assert [step.takes_previous for step in forward] == [False] + [True] * (len(types) - 1)
+    elif command is Command.STATUS:
+        assert not any(step.takes_previous for step in forward)
     else:
         assert {step.takes_previous for step in forward} == {is_at_least(version, "0.4.0")}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import pickle
 from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acni.spec import SUPPORTED_VERSIONS, Interface, IpConfig, Result, parse_result
+from acni.spec import SUPPORTED_VERSIONS, Dns, Interface, IpConfig, Result, Route, parse_result
 from acni.spec.jsontext import object_members
 from acni.spec.result import ResultError
 from acni.spec.versions import have_same_shape
@@ -302,7 +303,7 @@ def test_what_is_no_gateway_is_refused(gateway: object) -> None:
         pytest.param('{"x":1e999}', "out of range", id="overflow"),
         pytest.param('{"x":' + "9" * 5000 + "}", "4300 digits", id="5,000-digit integer"),
         pytest.param('{"x":' + "[" * 60_000, "nested deeper than 100", id="nested"),
-        pytest.param("{" + "[],[]," * 174_763, "brackets and commas", id="1 MiB of lists"),
+        pytest.param("{" + "[],[]," * 174_762, "brackets and commas", id="1 MiB of lists"),
     ],
 )
 def test_what_is_no_result_is_refused(document: str, message: str) -> None:
@@ -343,14 +344,211 @@ def test_the_first_address_of_each_family_counts() -> None:
     assert str(result.ipv6) == "2001:db8::1"
 
 
+_NO_DNS = Dns(nameservers=(), domain=None, search=(), options=())
+
+
+def test_routes_and_dns_are_read() -> None:
+    route = {
+        "dst": "10.9.0.0/16",
+        "gw": "10.0.0.1",
+        "mtu": 1400,
+        "advmss": 1360,
+        "priority": 0,
+        "table": 100,
+        "scope": 0,
+    }
+    dns = {
+        "nameservers": ["10.1.0.1", "fd00::1"],
+        "domain": "example.org",
+        "search": ["example.org", "example.com"],
+        "options": ["ndots:2"],
+    }
+    routes = [route, {"dst": "::/0"}]
+    result = parse_result(json.dumps({"routes": routes, "dns": dns}), "1.1.0")
+    assert result.routes == (
+        Route(
+            dst="10.9.0.0/16",
+            gw="10.0.0.1",
+            mtu=1400,
+            advmss=1360,
+            priority=0,
+            table=100,
+            scope=0,
+        ),
+        Route(dst="::/0"),
+    )
+    assert result.dns == Dns(
+        nameservers=("10.1.0.1", "fd00::1"),
+        domain="example.org",
+        search=("example.org", "example.com"),
+        options=("ndots:2",),
+    )
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_routes_of_the_oldest_shape_stand_beside_their_addresses(version: str) -> None:
+    document = """{"ip6": {"ip": "2001:db8::5/64", "routes": [{"dst": "::/0"}]},
+        "ip4": {"ip": "10.1.0.5/16", "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}]},
+        "routes": [{"dst": "10.2.0.0/16"}], "dns": {"domain": "a"}}"""
+    result = parse_result(document, version)
+    assert result.routes == (Route(dst="0.0.0.0/0", gw="10.1.0.1"), Route(dst="::/0"))
+    assert result.dns.domain == "a"
+
+
+@pytest.mark.parametrize("version", ["0.3.0", "0.3.1", "0.4.0", "1.0.0"])
+def test_what_1_1_0_added_to_routes_is_read_in_every_version(version: str) -> None:
+    (route,) = parse_result('{"routes":[{"dst":"::/0","mtu":1400}]}', version).routes
+    assert route == Route(dst="::/0", mtu=1400)
+
+
+@pytest.mark.parametrize(
+    "routes",
+    [
+        None,
+        [],
+        {},
+        "x",
+        5,
+        [None],
+        [5],
+        [{}],
+        [{"dst": None}],
+        [{"dst": ""}],
+        [{"dst": "10.0.0.1"}],
+    ],
+    ids=ascii,
+)
+@pytest.mark.parametrize("version", ["0.2.0", "1.0.0"])
+def test_what_is_no_route_is_left_out(routes: object, version: str) -> None:
+    """R61: the text still has it, and nothing of ours depends on it."""
+    document = {"routes": routes, "ip4": {"ip": "10.0.0.2/24", "routes": routes}}
+    result = parse_result(json.dumps(document), version)
+    assert result.routes == ()
+    assert json.loads(result.raw)["routes"] == routes
+
+
+@pytest.mark.parametrize("gw", ["", None, "x", 5, [], "10.0.0.1/24"], ids=ascii)
+def test_an_odd_gateway_of_a_route_is_none(gw: object) -> None:
+    result = parse_result(json.dumps({"routes": [{"dst": "0.0.0.0/0", "gw": gw}]}), "1.0.0")
+    assert result.routes == (Route(dst="0.0.0.0/0"),)
+    assert result.gateway is None
+
+
+@pytest.mark.parametrize("number", ["1", 1.5, True, None, [], {}], ids=ascii)
+def test_an_odd_number_of_a_route_is_none(number: object) -> None:
+    fields = dict.fromkeys(("mtu", "advmss", "priority", "table", "scope"), number)
+    document = {"routes": [{"dst": "10.0.0.7/8", **fields}]}
+    assert parse_result(json.dumps(document), "1.1.0").routes == (Route(dst="10.0.0.7/8"),)
+
+
+@pytest.mark.parametrize(
+    "dns",
+    [
+        ...,
+        None,
+        {},
+        [],
+        "x",
+        {"nameservers": None, "search": None, "options": None, "domain": None},
+        {"nameservers": "10.0.0.1", "search": {}, "options": 5, "domain": ""},
+        {"nameservers": [None, 5, []], "domain": []},
+    ],
+    ids=ascii,
+)
+def test_odd_dns_settings_are_empty(dns: object) -> None:
+    """R61."""
+    document = {} if dns is ... else {"dns": dns}
+    assert parse_result(json.dumps(document), "1.0.0").dns == _NO_DNS
+
+
+def test_routes_and_dns_are_read_once() -> None:
+    result = parse_result('{"routes":[{"dst":"::/0"}]}', "1.0.0")
+    assert result.routes is result.routes
+    assert result.dns is result.dns
+
+
+def test_a_result_that_was_looked_at_is_still_the_same_value() -> None:
+    text = '{"ips":[{"address":"10.0.0.2/24"}],"routes":[{"dst":"0.0.0.0/0","gw":"10.0.0.1"}]}'
+    result, other = parse_result(text, "1.0.0"), parse_result(text, "1.0.0")
+    assert str(result.gateway) == "10.0.0.1"
+    assert result.dns == _NO_DNS
+    again = pickle.loads(pickle.dumps(result))  # noqa: S301 - our own bytes
+    assert result == other == again
+    assert hash(result) == hash(other) == hash(again)
+    assert again.routes == result.routes
+
+
+@pytest.mark.parametrize(
+    ("document", "gateway"),
+    [
+        pytest.param({}, None, id="nothing"),
+        pytest.param({"ips": [("10.0.0.2/24", "10.0.0.1")]}, "10.0.0.1", id="the address has one"),
+        pytest.param(
+            {"ips": [("fd00::2/64", ""), ("10.0.0.2/24", "10.0.0.1"), ("10.1.0.2/24", "10.1.0.1")]},
+            "10.0.0.1",
+            id="the first that has one",
+        ),
+        pytest.param(
+            {"ips": [("10.0.0.2/24", "10.0.0.1")], "routes": [("0.0.0.0/0", "10.0.0.254")]},
+            "10.0.0.1",
+            id="an address before a route",
+        ),
+        pytest.param(
+            {"ips": [("10.0.0.2/24", None)], "routes": [("0.0.0.0/0", "10.0.0.254")]},
+            "10.0.0.254",
+            id="a default route",
+        ),
+        pytest.param(
+            {"routes": [("10.0.0.0/10", "10.0.0.1"), ("::/0", None), ("0::/0", "fe80::1")]},
+            "fe80::1",
+            id="the first default route that has one",
+        ),
+        pytest.param({"routes": [("10.0.0.0/8", "10.0.0.1")]}, None, id="no default route"),
+    ],
+)
+def test_the_gateway_is_an_addresss_or_a_default_routes(
+    document: dict[str, list[tuple[str, str | None]]], gateway: str | None
+) -> None:
+    ips = [{"address": address, "gateway": gw} for address, gw in document.get("ips", ())]
+    routes = [{"dst": dst, "gw": gw} for dst, gw in document.get("routes", ())]
+    result = parse_result(json.dumps({"ips": ips, "routes": routes}), "1.0.0")
+    assert result.gateway == (ipaddress.ip_address(gateway) if gateway else None)
+
+
+@pytest.mark.parametrize(
+    ("interfaces", "mac"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param([("cni0", "00:00:00:00:00:01", "")], None, id="only the host's"),
+        pytest.param(
+            [("a", "00:00:00:00:00:01", "/x"), ("b", "00:00:00:00:00:02", "/x"), ("v", "3", None)],
+            "00:00:00:00:00:02",
+            id="the last in a sandbox",
+        ),
+        pytest.param([("a", "1", "/x"), ("b", None, "/x")], None, id="the last has none"),
+    ],
+)
+def test_the_hardware_address_is_that_of_the_last_interface_in_a_sandbox(
+    interfaces: list[tuple[str, str | None, str | None]], mac: str | None
+) -> None:
+    names = ("name", "mac", "sandbox")
+    written = [dict(zip(names, interface, strict=True)) for interface in interfaces]
+    assert parse_result(json.dumps({"interfaces": written}), "1.0.0").mac == mac
+
+
 _KEYS = st.sampled_from(
-    ["cniVersion", "interfaces", "ips", "ip4", "name", "mac", "address", "ip", "gateway", "code"]
+    [
+        *("cniVersion", "interfaces", "ips", "ip4", "name", "mac", "address", "ip", "gateway"),
+        *("code", "sandbox", "routes", "dst", "gw", "dns", "nameservers"),
+    ]
 )
 _VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers()
-    | st.sampled_from(["", "eth0", "10.0.0.2/24", "fe80::1%1", "1.0.0", "0.4.0"])
+    | st.sampled_from(
+        ["", "eth0", "10.0.0.2/24", "10.0.0.1", "::/0", "fe80::1%1", "1.0.0", "0.4.0"]
+    )
     | st.text(max_size=4),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner, max_size=4),
 )
@@ -374,3 +572,9 @@ def _follow(result: Result) -> None:
     for ip in result.ips:
         assert ip.interface is None or ip.interface < len(result.interfaces)
         assert str(ip.ip.ip)
+    for route in result.routes:
+        assert str(ipaddress.ip_interface(route.dst))
+        assert route.gw is None or str(ipaddress.ip_address(route.gw))
+    assert all(isinstance(server, str) for server in result.dns.nameservers)
+    assert result.gateway is None or result.gateway.version in {4, 6}
+    assert result.mac is None or result.interfaces

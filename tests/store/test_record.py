@@ -129,6 +129,9 @@ def ours(**members: Any) -> bytes:
         pytest.param(ours(plugins=[{"type": "../x"}]), id="plugin type"),
         pytest.param(ours(plugins=[7]), id="plugins"),
         pytest.param(ours(plugin_dirs=[7]), id="plugin directories"),
+        pytest.param(ours(plugin_dirs=["relative"]), id="a relative plugin directory"),
+        pytest.param(ours(plugin_dirs=["/a:/b"]), id="a separator in a plugin directory"),
+        pytest.param(ours(plugin_dirs=["/a\0b"]), id="NUL in a plugin directory"),
     ],
 )
 def test_what_is_no_record_is_a_typed_error_that_names_the_file(raw: bytes) -> None:

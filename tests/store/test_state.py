@@ -218,6 +218,44 @@ def test_threads_that_list_at_once_all_see_every_name(state_dir: Path) -> None:
             assert set(listings) == {8}
 
 
+def test_a_write_that_was_left_behind_never_comes_up_after_a_removal(state_dir: Path) -> None:
+    """Many times, because the race is between a thread's fsync and us."""
+    with open_store(state_dir) as store, ThreadPoolExecutor(1) as thread:
+        for _ in range(50):
+            writing = thread.submit(store.write, record())
+            store.retire(record())
+            done = writing.exception()
+            store.retire(record())
+            assert done is None or isinstance(done, StoreError)
+            assert store.records.names() == []
+    assert list((state_dir / "acni" / "spare" / "000").iterdir()) == []
+
+
+def test_of_two_writes_of_a_name_one_stays_and_the_other_is_told(state_dir: Path) -> None:
+    with open_store(state_dir) as store, ThreadPoolExecutor(2) as threads:
+        for number in range(50):
+            writes = [evolve(record(), netns=f"/{number}/{which}") for which in range(2)]
+            written = [threads.submit(store.write, write) for write in writes]
+            failures = [write.exception() for write in written]
+            assert failures.count(None) >= 1
+            assert all(isinstance(f, StoreError) for f in failures if f is not None)
+            read = store.records.read(record().name)
+            stays = {w.netns for w, failure in zip(writes, failures, strict=True) if not failure}
+            assert read is not None
+            assert read.netns in stays
+
+
+def test_directories_above_it_are_made_for_their_owner_only(tmp_path: Path) -> None:
+    previous = os.umask(0)
+    try:
+        with open_store(tmp_path / "a" / "b" / "state"):
+            pass
+    finally:
+        os.umask(previous)
+    for path in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     records = Records.look(str(tmp_path / "nowhere"))
     assert records.names() == []

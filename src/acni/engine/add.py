@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 import anyio
-import anyio.to_thread
 from attrs import evolve
 
 from acni.engine.chain import chain_of_record
@@ -44,21 +43,24 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
     operation = Operation(engine=engine, verb="add", network=network.name, id=attachment.id)
     with operation.reported():
         # 1. Every name and every executable, before anything runs.
-        record_name(network.name, attachment.container_id, attachment.ifname)
+        name = record_name(network.name, attachment.container_id, attachment.ifname)
+        network = network.with_args(attachment.args)
         plugins = tuple(
             engine.runner.find(plugin.type, engine.plugin_dirs) for plugin in network.plugins
         )
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
-            with netns.open(attachment.netns) as namespace:
+            with (
+                netns.open(attachment.netns) as namespace,
+                engine.claims.record(name),
+                engine.claims.interface(namespace.identity(), attachment.ifname),
+            ):
                 # 2. What is owed here is deleted first; what is there already is refused.
-                in_thread = anyio.to_thread.run_sync
-                for target in await in_thread(owed_first, engine, network, attachment):
+                for target in await engine.in_thread(owed_first, engine, network, attachment):
                     await delete_target(operation, target)
-                ground = await in_thread(look_at_ground, engine, attachment, namespace)
+                ground = await engine.in_thread(look_at_ground, engine, attachment, namespace)
                 # 3. The chain, its result kept; or all of it undone.
-                with engine.claims.hold(ground.identity, attachment.ifname):
-                    record = _begin(engine, network, attachment, plugins, ground)
-                    return await _attach(operation, record, plugins, ground)
+                record = _begin(engine, network, attachment, plugins, ground)
+                return await _attach(operation, record, plugins, ground)
 
 
 async def _attach(
@@ -72,7 +74,7 @@ async def _attach(
         for step in plan(Command.ADD, record.network):
             result = await chain.run(step, result.raw if result else None)
             record = evolve(record, result=result.raw if result else None)
-        await anyio.to_thread.run_sync(engine.store.write, record)
+        await engine.in_thread(engine.store.write, record)
     except BaseException as error:
         with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
             await _undo(operation, record, ground, error)
@@ -89,10 +91,10 @@ async def _undo(operation: Operation, record: Record, ground: Ground, error: Bas
     An interface that existed before is not ours to delete: the plugins then get an empty CNI_NETNS,
     and so does whoever resumes what stays owed.
     """
-    operation.notify(RollbackStarted)
     undo = TakeDown(operation, evolve(record, netns="") if ground.existed else record, "add")
     failure: str | None = None
     try:
+        operation.notify(RollbackStarted)
         await undo.run(anyio.current_time() + operation.engine.timeouts.undo)
     except AcniError as unfinished:
         failure = unfinished.message

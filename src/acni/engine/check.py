@@ -7,7 +7,6 @@ Everything comes from the record: "all parameters ... must be the same as the co
 from __future__ import annotations
 
 import anyio
-import anyio.to_thread
 from attrs import evolve
 
 from acni.engine.chain import chain_of_record
@@ -39,7 +38,7 @@ async def check(engine: Engine, attachment: AttachmentId, *, network: str | None
     operation = Operation(engine=engine, verb="check", network=network or "", id=attachment)
     with operation.reported():
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
-            found = await anyio.to_thread.run_sync(engine.store.records.find, attachment)
+            found = await engine.in_thread(engine.store.records.find, attachment)
             records = [r for r in found.records if network in (None, r.network.name)]
             if not records and (found.aside or found.unreadable):
                 raise_unreadable(found)

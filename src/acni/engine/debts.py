@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import anyio.to_thread
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
@@ -33,7 +32,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     operation = _operation(engine, "settle", debt)
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
-            for target in await anyio.to_thread.run_sync(_owed, engine, debt):
+            for target in await engine.in_thread(_owed, engine, debt):
                 await delete_target(operation, target)
 
 
@@ -48,7 +47,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     operation = _operation(engine, "forget", debt)
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
-            targets = await anyio.to_thread.run_sync(_owed, engine, debt)
+            targets = await engine.in_thread(_owed, engine, debt)
             if not targets:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:

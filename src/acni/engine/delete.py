@@ -6,8 +6,6 @@ counts only where no record knows the attachment. A debt resumes where it halted
 
 from __future__ import annotations
 
-import anyio.to_thread
-
 from acni.engine.engine import Engine, Operation
 from acni.engine.targets import delete_target, to_delete
 from acni.spec.attachment import Attachment, AttachmentId
@@ -40,5 +38,5 @@ async def delete(
     operation = Operation(engine=engine, verb="delete", network=name, id=identity)
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
-            for target in await anyio.to_thread.run_sync(to_delete, engine, attachment, network):
+            for target in await engine.in_thread(to_delete, engine, attachment, network):
                 await delete_target(operation, target)

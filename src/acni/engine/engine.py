@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Hashable, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Final, TypeVar, TypeVarTuple
 
-from attrs import Factory, define, field, frozen
+import anyio
+import anyio.to_thread
+from attrs import Factory, define, evolve, field, frozen
 
 from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
-from acni.engine.settings import Timeouts
-from acni.errors import AcniError, NetnsInUse
+from acni.engine.settings import Timeouts, trace_environment
+from acni.errors import AcniError, AttachmentExists, NetnsInUse
 from acni.events import Event, OperationFinished, OperationStarted
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
@@ -26,35 +28,64 @@ from acni.store.record import Provenance
 from acni.store.state import Store
 
 Observer = Callable[[Event], object]
+Arguments = TypeVarTuple("Arguments")
+T = TypeVar("T")
 EventKind = TypeVar("EventKind", bound=Event)
+
+# Each waits for the disk or for a listing; more would not make either faster.
+_THREADS: Final = 32
 
 _LOG: Final = logging.getLogger("acni.engine")
 
 
 @define(eq=False)
 class Claims:
-    """The interfaces that ADDs under way are about to make.
+    """What operations under way are about to make: interfaces in namespaces, and records.
 
-    Two containers that claim one interface of one namespace at once: the loser is refused before it
-    runs anything, since its undo would delete the winner's interface.
+    The container's queue keeps operations on one container apart; this keeps apart those of
+    different containers that would meet in a namespace or in a record's file name.
     """
 
-    _claimed: set[tuple[NetnsIdentity, IfName]] = Factory(set[tuple[NetnsIdentity, IfName]])
+    _claimed: set[Hashable] = Factory(set[Hashable])
 
     @contextmanager
-    def hold(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
-        """Claim an interface.
+    def interface(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
+        """Claim an interface. The loser is refused before it runs anything: its undo would delete
+        the winner's interface.
 
         Raises:
-            NetnsInUse: another ADD claims it.
+            NetnsInUse: another operation claims it.
         """
-        claim = (identity, ifname)
-        if claim in self._claimed:
+        if self.has_interface(identity, ifname):
             raise NetnsInUse(
                 f"another container is just being given {ifname} in that namespace",
                 place="netns",
                 expected="a namespace of its own for each container",
             )
+        with self._hold((identity, ifname)):
+            yield
+
+    @contextmanager
+    def record(self, name: str) -> Generator[None]:
+        """Claim the file name of a record: two attachments can map to one.
+
+        Raises:
+            AttachmentExists: another attachment claims it.
+        """
+        if name in self._claimed:
+            raise AttachmentExists(
+                f"another attachment is just being given the record {name}",
+                expected="another network name or container ID",
+            )
+        with self._hold(name):
+            yield
+
+    def has_interface(self, identity: NetnsIdentity, ifname: IfName) -> bool:
+        """Tell whether an interface is claimed."""
+        return (identity, ifname) in self._claimed
+
+    @contextmanager
+    def _hold(self, claim: Hashable) -> Generator[None]:
         self._claimed.add(claim)
         try:
             yield
@@ -75,7 +106,9 @@ class Engine:
         host: This boot and this host's namespace.
         observers: Who is told.
         queues: One operation at a time for each container.
-        claims: The interfaces that are being made.
+        claims: What is being made.
+        threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
+            the host program does in its threads.
     """
 
     store: Store
@@ -87,6 +120,25 @@ class Engine:
     observers: tuple[Observer, ...] = ()
     queues: ContainerQueues = Factory(ContainerQueues)
     claims: Claims = Factory(Claims)
+    threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
+
+    async def in_thread(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
+        """Call a function that blocks in one of the runtime's threads."""
+        return await anyio.to_thread.run_sync(function, *args, limiter=self.threads)
+
+    def traced(self, trace: Mapping[str, str] | None) -> Engine:
+        """Return this engine with other trace variables for the plugins; without any, itself.
+
+        Raises:
+            ConfigError: a name is none of the three, or a value cannot be passed on.
+        """
+        if trace is None:
+            return self
+        return evolve(self, environment={**self.environment, **trace_environment(trace)})
+
+    def observed(self, observer: Observer) -> Engine:
+        """Return this engine with one observer more."""
+        return evolve(self, observers=(*self.observers, observer))
 
     def provenance(self, identity: NetnsIdentity | None, plugins: tuple[Plugin, ...]) -> Provenance:
         """Say where an attachment comes from that this runtime begins, or takes over, now."""

@@ -16,6 +16,8 @@ from attrs import frozen
 from acni.engine.engine import Engine
 from acni.engine.takedown import is_of_this_boot
 from acni.errors import AttachmentExists, InvalidName, NetnsInUse, StoreError
+from acni.host import netns
+from acni.host.host import Host
 from acni.host.netns import Namespace, NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
@@ -81,7 +83,9 @@ def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace)
             expected="a network namespace of the container's own",
         )
     for record in engine.store.records.of_interface(attachment.ifname):
-        if record.container_id != attachment.container_id and _holds(record, identity, engine):
+        if record.container_id != attachment.container_id and holds_interface(
+            record, identity, engine.host
+        ):
             raise NetnsInUse(
                 f"container {record.container_id} holds {attachment.ifname} in {attachment.netns}",
                 place="netns",
@@ -97,11 +101,14 @@ def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace)
     return Ground(identity=identity, existed=existed)
 
 
-def _holds(record: Record, identity: NetnsIdentity, engine: Engine) -> bool:
-    """Tell whether a record, attached or owed, claims its interface in that namespace."""
-    provenance = record.provenance
-    return (
-        provenance is not None
-        and is_of_this_boot(record, engine.host)
-        and provenance.netns == identity
-    )
+def holds_interface(record: Record, identity: NetnsIdentity, host: Host) -> bool:
+    """Tell whether a record, attached or owed, claims its interface in that namespace.
+
+    A record of another writer has no identity: the namespace behind its path is the one it means.
+    """
+    if record.provenance is not None:
+        return is_of_this_boot(record, host) and record.provenance.netns == identity
+    try:
+        return bool(record.netns) and netns.identity(record.netns) == identity
+    except InvalidName:
+        return False

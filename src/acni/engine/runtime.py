@@ -21,10 +21,11 @@ from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.status import status
 from acni.engine.validate import Validation, validate, version
-from acni.errors import RuntimeClosed
-from acni.events import Debt
+from acni.errors import AttachmentNotFound, RuntimeClosed
+from acni.events import Debt, DebtRecorded, Event, RollbackFinished
 from acni.host import netns
 from acni.host.configurations import load_network
+from acni.host.files import parse_path
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
@@ -39,6 +40,23 @@ PLUGIN_DIRS: Final = ("/opt/cni/bin", "/usr/lib/cni")
 
 # How long leaving a runtime waits for the undo of what was under way, beyond the undo's own budget.
 _CLOSE_MARGIN: Final = 60.0
+
+
+@define(eq=False)
+class _Ending:
+    """An observer of one operation: what its undo did and what it left owed."""
+
+    rollback: RollbackFinished | None = None
+    debt: Debt | None = None
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case RollbackFinished():
+                self.rollback = event
+            case DebtRecorded():
+                self.debt = event.debt
+            case _:
+                pass
 
 
 @define(eq=False)
@@ -64,14 +82,22 @@ class Runtime:
             NetworkNotFound: no file has that name.
             ConfigError, InvalidName, VersionUnsupported: the file that has it is broken.
         """
-        return await anyio.to_thread.run_sync(load_network, self._conf_dir, name)
+        return await self._engine.in_thread(load_network, self._conf_dir, name)
 
-    async def add(self, network: NetworkConfig, attachment: Attachment) -> Result:
+    async def add(
+        self,
+        network: NetworkConfig,
+        attachment: Attachment,
+        *,
+        trace: Mapping[str, str] | None = None,
+    ) -> Result:
         """Attach a container to a network (specification, section 3, "Adding an attachment").
 
         Args:
             network: The network.
             attachment: The container, its namespace and its arguments.
+            trace: W3C trace context for the plugins: ``traceparent``, ``tracestate``,
+                ``baggage``. By default that of the process's own environment, if it has one.
 
         Returns:
             The result of the last plugin. A durable record holds it from now on.
@@ -85,11 +111,16 @@ class Runtime:
                 ``debt`` what could not be.
             RuntimeClosed: the runtime was left; undone or owed.
         """
-        async with self._operation():
-            return await add(self._engine, network, attachment)
+        async with self._operation() as engine:
+            return await add(engine.traced(trace), network, attachment)
 
     async def delete(
-        self, attachment: Attachment | AttachmentId, *, network: NetworkConfig | str | None = None
+        self,
+        attachment: Attachment | AttachmentId,
+        *,
+        network: NetworkConfig | str | None = None,
+        missing_ok: bool = False,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """Detach a container (specification, section 3, "Deleting an attachment").
 
@@ -98,6 +129,9 @@ class Runtime:
             network: The network to delete it from, or its name; by default all that it is attached
                 to. Where no record knows the attachment, a configuration's plugins run with the
                 attachment's own namespace and arguments.
+            missing_ok: Succeed where there is nothing that could be deleted.
+            trace: W3C trace context for the plugins: ``traceparent``, ``tracestate``,
+                ``baggage``. By default that of the process's own environment, if it has one.
 
         Raises:
             AttachmentExists: no record knows it, and its record's file name is another one's.
@@ -108,11 +142,19 @@ class Runtime:
                 resumes.
             RuntimeClosed: the runtime was left; what was not deleted is owed.
         """
-        async with self._operation():
-            await delete(self._engine, attachment, network=network)
+        async with self._operation() as engine:
+            try:
+                await delete(engine.traced(trace), attachment, network=network)
+            except AttachmentNotFound:
+                if not missing_ok:
+                    raise
 
     async def check(
-        self, attachment: Attachment | AttachmentId, *, network: str | None = None
+        self,
+        attachment: Attachment | AttachmentId,
+        *,
+        network: str | None = None,
+        trace: Mapping[str, str] | None = None,
     ) -> None:
         """Check that an attachment is still as it was made (specification, section 3, "Checking an
         attachment").
@@ -120,6 +162,8 @@ class Runtime:
         Args:
             attachment: Its identity; everything else comes from the record.
             network: The name of the network it is expected on; by default any.
+            trace: W3C trace context for the plugins: ``traceparent``, ``tracestate``,
+                ``baggage``. By default that of the process's own environment, if it has one.
 
         Raises:
             AttachmentNotFound: no record knows it, or only a debt does.
@@ -131,16 +175,20 @@ class Runtime:
             RuntimeClosed: the runtime was left.
         """
         identity = attachment.id if isinstance(attachment, Attachment) else attachment
-        async with self._operation():
-            await check(self._engine, identity, network=network)
+        async with self._operation() as engine:
+            await check(engine.traced(trace), identity, network=network)
 
-    async def status(self, network: NetworkConfig) -> None:
+    async def status(
+        self, network: NetworkConfig, *, trace: Mapping[str, str] | None = None
+    ) -> None:
         """Ask whether a network is ready for an ADD (specification, section 2, "STATUS").
 
         Informational: nothing is refused because of it. Below 1.1.0 nothing runs.
 
         Args:
             network: The network.
+            trace: W3C trace context for the plugins: ``traceparent``, ``tracestate``,
+                ``baggage``. By default that of the process's own environment, if it has one.
 
         Raises:
             PluginNotFound: an executable is missing.
@@ -148,8 +196,8 @@ class Runtime:
             PluginError: a plugin failed otherwise.
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            await status(self._engine, network)
+        async with self._operation() as engine:
+            await status(engine.traced(trace), network)
 
     async def version(self, plugin_type: str) -> tuple[str, ...]:
         """Ask a plugin which versions it supports (specification, section 2, "VERSION").
@@ -166,8 +214,8 @@ class Runtime:
             PluginProtocolError: it was ended, or its answer is none.
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            return await version(self._engine, parse_plugin_type(plugin_type))
+        async with self._operation() as engine:
+            return await version(engine, parse_plugin_type(plugin_type))
 
     async def validate(self, network: NetworkConfig) -> Validation:
         """Look whether every plugin of a network is there and supports the selected version.
@@ -181,8 +229,8 @@ class Runtime:
         Raises:
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            return await validate(self._engine, network)
+        async with self._operation() as engine:
+            return await validate(engine, network)
 
     async def attachments(
         self, *, container_id: str | None = None, network: str | None = None
@@ -197,9 +245,8 @@ class Runtime:
             StoreError: the state directory cannot be listed.
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            engine = self._engine
-            listed = await anyio.to_thread.run_sync(list_records, engine.store.records, engine.host)
+        async with self._operation() as engine:
+            listed = await engine.in_thread(list_records, engine.store.records, engine.host)
         return tuple(
             record
             for record in listed
@@ -213,8 +260,8 @@ class Runtime:
             StoreError: the state directory cannot be listed.
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            return await anyio.to_thread.run_sync(list_debts, self._engine)
+        async with self._operation() as engine:
+            return await engine.in_thread(list_debts, engine)
 
     async def settle(self, debt: Debt) -> None:
         """Delete what is owed, beginning where it halted; nothing where it is no longer owed.
@@ -227,8 +274,8 @@ class Runtime:
             HostChanged, Busy, StoreError: nothing ran.
             RuntimeClosed: the runtime was left; what was not deleted is owed.
         """
-        async with self._operation():
-            await settle(self._engine, debt)
+        async with self._operation() as engine:
+            await settle(engine, debt)
 
     async def forget(self, debt: Debt, *, reason: str) -> None:
         """Give up what is owed: its record goes, no plugin runs, what plugins hold stays held.
@@ -242,8 +289,8 @@ class Runtime:
             HostChanged, Busy, StoreError: it is still owed.
             RuntimeClosed: the runtime was left.
         """
-        async with self._operation():
-            await forget(self._engine, debt, reason)
+        async with self._operation() as engine:
+            await forget(engine, debt, reason)
 
     @asynccontextmanager
     async def attached(
@@ -268,8 +315,8 @@ class Runtime:
             PluginError, StoreError: undone, as by :meth:`add`.
             CleanupIncomplete: the delete at the end did not finish; it is owed.
         """
-        with await anyio.to_thread.run_sync(netns.anonymous) as namespace:
-            await anyio.to_thread.run_sync(netns.set_up, namespace, "lo")
+        with await self._engine.in_thread(netns.anonymous) as namespace:
+            await self._engine.in_thread(netns.set_up, namespace, "lo")
             attachment = Attachment(
                 container_id=container_id,
                 netns=namespace.path,
@@ -284,23 +331,28 @@ class Runtime:
                     await self.delete(attachment.id)
 
     @asynccontextmanager
-    async def _operation(self) -> AsyncGenerator[None]:
+    async def _operation(self) -> AsyncGenerator[Engine]:
+        """Hold an operation, so that leaving the runtime ends it; its error then has the facts."""
         if self._is_closed or os.getpid() != self._pid:
             raise RuntimeClosed(
                 "the runtime was left, or this is a forked child", expected="an open runtime"
             )
+        ending = _Ending()
         scope = anyio.CancelScope()
         self._under_way.add(scope)
         try:
             with scope:
-                yield
+                yield self._engine.observed(ending)
         finally:
             self._under_way.discard(scope)
             if not self._under_way:
                 self._idle.set()
         if scope.cancelled_caught:
             raise RuntimeClosed(
-                "the runtime was left while the operation was under way", expected="an open runtime"
+                "the runtime was left while the operation was under way",
+                expected="an open runtime",
+                rollback=ending.rollback,
+                debt=ending.debt,
             )
 
     async def close(self) -> None:
@@ -351,9 +403,10 @@ async def open_runtime(
     """
     bounds = timeouts or Timeouts()
     directories = parse_plugin_dirs(plugin_dirs)
+    configurations = parse_path(conf_dir, "conf_dir")
     variables = plugin_environment(inherit, environment or {})
     # Blocks for a few file operations, and for the disk when the state directory is new.
-    with open_store(state_dir) as store:
+    with open_store(parse_path(state_dir, "state_dir")) as store:
         engine = Engine(
             store=store,
             runner=runner or Executables(grace_seconds=bounds.grace),
@@ -363,7 +416,7 @@ async def open_runtime(
             host=this_host(),
             observers=tuple(observers),
         )
-        runtime = Runtime(engine, os.fspath(conf_dir))
+        runtime = Runtime(engine, configurations)
         try:
             yield runtime
         finally:

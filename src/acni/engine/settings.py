@@ -70,16 +70,41 @@ def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -
     Raises:
         ConfigError: a name or a value cannot stand in an environment, or is one of the protocol's.
     """
+    if isinstance(inherit, str):
+        raise ConfigError("text", place="inherit", expected="a sequence of names")
     inherited = {name: os.environ[name] for name in (*inherit, *TRACE) if name in os.environ}
     for name, value in environment.items():
-        if not name or "=" in name or name.startswith("CNI_") or not _can_be_passed(name + value):
-            raise ConfigError(
-                f"{name!a} is not allowed",
-                place="environment",
-                expected="names without '=', not beginning with CNI_, and text without NUL",
-            )
+        is_text = isinstance(name, str) and isinstance(value, str)
+        if not (is_text and name) or "=" in name or name.startswith("CNI_"):
+            raise _bad_variable(name)
+        if not _can_be_passed(name + value):
+            raise _bad_variable(name)
     merged = {**inherited, **environment}
     return merged if merged.get("PATH") else {**merged, "PATH": DEFAULT_PATH}
+
+
+def _bad_variable(name: object) -> ConfigError:
+    return ConfigError(
+        f"{name!a} is not allowed",
+        place="environment",
+        expected="names without '=', not beginning with CNI_, and text without NUL",
+    )
+
+
+def trace_environment(trace: Mapping[str, str]) -> Mapping[str, str]:
+    """Build the variables that carry a trace to the plugins, from W3C's names in lower case.
+
+    Raises:
+        ConfigError: a name is none of the three, or a value cannot be passed on.
+    """
+    for name, value in trace.items():
+        if name.upper() not in TRACE or not _can_be_passed(value):
+            raise ConfigError(
+                f"{name!a} is not allowed",
+                place="trace",
+                expected=f"text under {', '.join(known.lower() for known in TRACE)}",
+            )
+    return {name.upper(): value for name, value in trace.items()}
 
 
 def _can_be_passed(text: str) -> bool:

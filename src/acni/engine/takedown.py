@@ -21,7 +21,6 @@ from __future__ import annotations
 from typing import Final
 
 import anyio
-import anyio.to_thread
 from attrs import Factory, define, evolve
 
 from acni.engine.chain import Chain, chain_of_record
@@ -76,16 +75,17 @@ class TakeDown:
     async def _run_chain(self, deadline: float) -> None:
         host = self.operation.engine.host
         previous = self.record.result if is_of_this_boot(self.record, host) else None
-        chain: Chain | None = None
-        for step in plan(Command.DEL, self.record.network):
-            try:
-                chain = chain or self._chain(deadline)
-                await chain.run(step, previous)
-            except BaseException as error:
-                with anyio.move_on_after(STORE_SECONDS, shield=True):
-                    await self._owe(step.index, error)
-                raise
-            self.deleted.append(step.plugin.type)
+        steps = plan(Command.DEL, self.record.network)
+        owed = steps[0]
+        try:
+            chain = self._chain(deadline)
+            for owed in steps:
+                await chain.run(owed, previous)
+                self.deleted.append(owed.plugin.type)
+        except BaseException as error:
+            with anyio.move_on_after(STORE_SECONDS, shield=True):
+                await self._owe(owed.index, error)
+            raise
 
     def _retire(self) -> None:
         store = self.operation.engine.store
@@ -103,11 +103,10 @@ class TakeDown:
     async def _owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
         debt = indebted(self.record, index, error, self.origin)
-        store = self.operation.engine.store
+        engine = self.operation.engine
+        write = engine.store.write_aside if self.is_aside else engine.store.write
         try:
-            await anyio.to_thread.run_sync(
-                store.write_aside if self.is_aside else store.write, debt
-            )
+            await engine.in_thread(write, debt)
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
             return
@@ -115,7 +114,7 @@ class TakeDown:
         self.operation.notify(DebtRecorded, debt=self.debt)
 
     def _incomplete(self, error: AcniError) -> CleanupIncomplete:
-        owed = "recorded as owed" if self.debt else "NOT recorded: the disk does not take it"
+        owed = "recorded as owed" if self.debt else "NOT recorded"
         return CleanupIncomplete(
             f"the delete halted: {error.message}; the rest is {owed}",
             plugin=error.plugin,
@@ -185,6 +184,11 @@ def standing_netns(record: Record, host: Host) -> str:
 
 
 def _cause(error: BaseException) -> str:
-    kind = type(error).__name__
-    text = f"{kind}: {error.message}" if isinstance(error, AcniError) else kind
-    return " ".join(text.split())[:_MAX_CAUSE]
+    """Say in one line why a delete stopped: the class, and what the plugin's error object says.
+
+    Nothing else of what a plugin printed: the line goes into events and listings.
+    """
+    said = [type(error).__name__]
+    if isinstance(error, AcniError):
+        said += [error.plugin or "", f"code {error.code}" if error.code else "", error.msg or ""]
+    return " ".join(" ".join(filter(None, said)).split())[:_MAX_CAUSE]

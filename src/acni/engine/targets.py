@@ -8,11 +8,14 @@ forgets what was owed.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import anyio
 from attrs import evolve, frozen
 
 from acni.engine.engine import Engine, Operation
-from acni.engine.guards import raise_unreadable, require_own_name
+from acni.engine.guards import holds_interface, raise_unreadable, require_own_name
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
 from acni.errors import AttachmentExists, AttachmentNotFound, InvalidName
 from acni.host import netns
@@ -43,12 +46,32 @@ async def delete_target(operation: Operation, target: Target) -> None:
     """Delete something, within the time that a delete has.
 
     Raises:
+        AttachmentExists: another attachment is just being given the record's file name.
         CleanupIncomplete: a plugin failed; what is left is a debt.
         StoreError: the record cannot be removed.
     """
     deadline = anyio.current_time() + operation.engine.timeouts.delete
     own = evolve(operation, network=target.record.network.name)
-    await TakeDown(own, target.record, target.origin, target.is_aside).run(deadline)
+    with _claimed(operation.engine, target) as record:
+        await TakeDown(own, record, target.origin, target.is_aside).run(deadline)
+
+
+@contextmanager
+def _claimed(engine: Engine, target: Target) -> Generator[Record]:
+    """Claim what a delete by the caller's word is about, as an ADD would; its record knows no
+    better. An interface that an ADD is just making is not its: the plugins get no namespace.
+    """
+    record = target.record
+    identity = record.provenance.netns if record.provenance else None
+    if target.origin != "caller":
+        yield record
+        return
+    with engine.claims.record(record.name):
+        if identity is None or engine.claims.has_interface(identity, record.ifname):
+            yield evolve(record, netns="")
+            return
+        with engine.claims.interface(identity, record.ifname):
+            yield record
 
 
 def owed_first(
@@ -74,7 +97,8 @@ def owed_first(
     if not _is_bad(found, network, attachment.id):
         require_own_name(engine, network.name, attachment.id)
     elif not targets:
-        targets.append(_from_caller(engine, attachment, network, is_bad=True))
+        target = _from_caller(engine, attachment, network, is_bad=True)
+        targets.append(evolve(target, origin="add"))
     return tuple(targets)
 
 
@@ -186,8 +210,6 @@ def _is_held(
 ) -> bool:
     return any(
         record.container_id != attachment.container_id
-        and record.provenance is not None
-        and record.provenance.netns == identity
-        and is_of_this_boot(record, engine.host)
+        and holds_interface(record, identity, engine.host)
         for record in engine.store.records.of_interface(attachment.ifname)
     )

@@ -8,6 +8,8 @@ import errno
 import os
 import stat
 
+from acni.errors import ConfigError
+
 
 def read_regular(
     path: str, *, max_bytes: int, dir_fd: int | None = None, follow: bool = False
@@ -47,3 +49,18 @@ def _read_up_to(fd: int, max_bytes: int, path: str) -> bytes:
         if taken > max_bytes:  # it grew while we read
             raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
     return b"".join(chunks)
+
+
+def parse_path(value: object, place: str) -> str:
+    """Parse a path that a caller gives: text, without NUL, that the file system can write.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    try:
+        if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
+            return path
+    except UnicodeEncodeError:
+        pass
+    raise ConfigError(f"{type(value).__name__} is not allowed", place=place, expected="a path")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from acni.errors import machine_error
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 
@@ -26,8 +27,14 @@ class Host:
 
 
 def this_host() -> Host:
-    """Ask the kernel which host this is."""
-    with netns.own() as own:
-        return Host(
-            boot=Path("/proc/sys/kernel/random/boot_id").read_text().strip(), netns=own.identity()
-        )
+    """Ask the kernel which host this is.
+
+    Raises:
+        Busy, NotPermitted: the kernel does not say.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        with netns.own() as own:
+            return Host(boot=boot, netns=own.identity())
+    except OSError as error:
+        raise machine_error(error, "the host's boot and namespace") from error

@@ -27,11 +27,13 @@ from typing import Final, Self, TypeVar
 
 from attrs import define, frozen
 
-from acni.errors import Busy, InvalidName
+from acni.errors import Busy, InvalidName, machine_error
 from acni.host.libc import (
     CLONE_NEWNET,
     MNT_DETACH,
     MS_BIND,
+    MS_REC,
+    MS_SHARED,
     UMOUNT_NOFOLLOW,
     mount,
     setns,
@@ -97,10 +99,18 @@ class Namespace:
     def call(self, function: Callable[[], T]) -> T:
         """Call a function inside the namespace, in a thread that ends with the call, and wait for
         it.
+
+        Raises:
+            NotPermitted: this process may not enter namespaces.
         """
 
         def inside() -> T:
-            setns(self.fd, CLONE_NEWNET)
+            try:
+                setns(self.fd, CLONE_NEWNET)
+            except OSError as error:
+                if error.errno == errno.EBADF:  # closed: the caller's mistake
+                    raise
+                raise machine_error(error, f"entering {self.path}") from error
             return function()
 
         return _in_thread(inside)
@@ -145,9 +155,10 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
         # O_NONBLOCK: a FIFO in the way must not make us wait.
         fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        trouble = machine_error(error, parsed)
+        if isinstance(trouble, Busy):
             # Not the path's fault; "the namespace is gone" would be the wrong conclusion.
-            raise Busy(f"{parsed}: {error.strerror}", expected="room for a descriptor") from error
+            raise trouble from error
         raise InvalidName(
             f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED
         ) from error
@@ -185,6 +196,7 @@ def create(name: str) -> Namespace:
     """
     path = _named_path(name)
     os.makedirs(NAMED, mode=0o755, exist_ok=True)
+    _share_names()
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     except FileExistsError:
@@ -280,8 +292,22 @@ def _require_netns(fd: int, path: str) -> None:
         raise InvalidName(f"{path} is another kind of namespace", place="netns", expected=_EXPECTED)
 
 
+def _share_names() -> None:
+    """Make the directory of names a shared mount, as ``ip netns`` does: what one mount namespace
+    adds or removes there is added or removed in all, and neither tool hides the other's names.
+    """
+    try:
+        mount("none", NAMED, flags=MS_SHARED | MS_REC)
+    except OSError:  # no mount point yet
+        mount(NAMED, NAMED, flags=MS_BIND | MS_REC)
+        mount("none", NAMED, flags=MS_SHARED | MS_REC)
+
+
 def _fresh(path: str | None = None) -> int:
-    unshare(CLONE_NEWNET)
+    try:
+        unshare(CLONE_NEWNET)
+    except OSError as error:
+        raise machine_error(error, "making a network namespace") from error
     if path is not None:
         mount("/proc/thread-self/ns/net", path, flags=MS_BIND)
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from acni.errors import ConfigError, PluginNotFound
+from acni.host.files import parse_path
 from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin
 
@@ -33,13 +34,16 @@ def parse_plugin_dirs(directories: Sequence[str | os.PathLike[str]]) -> tuple[st
             place="plugin_dirs",
             expected="a sequence",
         )
-    parsed = tuple(os.fspath(directory) for directory in directories)
+    parsed = tuple(
+        parse_path(directory, f"plugin_dirs[{index}]")
+        for index, directory in enumerate(directories)
+    )
     if not parsed:
         raise ConfigError(
             "no plugin directory", place="plugin_dirs", expected="at least one directory"
         )
     for index, directory in enumerate(parsed):
-        if not directory.startswith("/") or ":" in directory or "\0" in directory:
+        if not directory.startswith("/") or ":" in directory:
             raise ConfigError(
                 f"{directory!a} is not allowed",
                 place=f"plugin_dirs[{index}]",

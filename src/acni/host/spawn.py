@@ -13,10 +13,11 @@ program or failed to.
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+from acni.errors import NotPermitted
 
 # sizeof posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t are 336, 80 and 128 in glibc on
 # x86-64 and AArch64 (bits/spawn.h: both end in padding that keeps them so); rounded up here.
@@ -40,8 +41,8 @@ class Spawner:
     def __init__(self) -> None:
         self._libc = ctypes.PyDLL(None)
         if not hasattr(self._libc, "pidfd_spawn"):
-            raise OSError(
-                errno.ENOSYS, "this C library has no pidfd_spawn: acni needs glibc 2.39 or newer"
+            raise NotPermitted(
+                "this C library has no pidfd_spawn", place="glibc", expected="glibc 2.39 or newer"
             )
         self._attributes = ctypes.create_string_buffer(_ATTRIBUTES_BYTES)
         signals = ctypes.create_string_buffer(_SIGSET_BYTES)

@@ -4,6 +4,7 @@ One module a section of SPEC.md. Importing this package loads neither anyio nor 
 """
 
 from acni.spec.attachment import Attachment, AttachmentId
+from acni.spec.capabilities import Bandwidth, PortMapping
 from acni.spec.configuration import (
     NetworkConfig,
     PluginConfig,
@@ -16,16 +17,18 @@ from acni.spec.plan import Command, Step, plan
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
-from acni.spec.result import Interface, IpConfig, Result, ResultError, parse_result
+from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
 __all__ = [
     "SUPPORTED_VERSIONS",
     "Attachment",
     "AttachmentId",
+    "Bandwidth",
     "Caps",
     "Command",
     "ContainerId",
+    "Dns",
     "Ending",
     "IfName",
     "Interface",
@@ -37,10 +40,12 @@ __all__ = [
     "Plugin",
     "PluginConfig",
     "PluginType",
+    "PortMapping",
     "Request",
     "Response",
     "Result",
     "ResultError",
+    "Route",
     "Step",
     "build_request",
     "parse_network",

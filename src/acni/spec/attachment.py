@@ -12,7 +12,9 @@ from typing import Any, Literal, cast
 from attrs import Factory, field, frozen
 
 from acni.errors import ConfigError
-from acni.spec.jsontext import JsonError, dump, require_bounds
+from acni.spec.capabilities import capability_value
+from acni.spec.configuration import parse_args
+from acni.spec.jsontext import JsonError, dump, join, require_bounds
 from acni.spec.names import (
     ContainerId,
     IfName,
@@ -50,7 +52,14 @@ def _capability_texts(capability_args: object) -> Mapping[str, str]:
             place="capability_args",
             expected="a mapping of capability names to JSON values",
         )
-    return dict(map(_capability_text, cast("Mapping[object, object]", capability_args).items()))
+    given = cast("Mapping[object, object]", capability_args)
+    texts = dict(map(_capability_text, given.items()))
+    try:
+        require_bounds(join(texts))  # together: a record keeps them as one document
+    except JsonError as error:
+        expected = "less of them"
+        raise ConfigError(str(error), place="capability_args", expected=expected) from None
+    return texts
 
 
 def _capability_text(argument: tuple[object, object]) -> tuple[str, str]:
@@ -59,11 +68,11 @@ def _capability_text(argument: tuple[object, object]) -> tuple[str, str]:
     if not isinstance(name, str):
         raise ConfigError("no text", place=place, expected="a capability's name")
     try:
-        text = dump(value)
-        require_bounds(text)
+        return name, dump(capability_value(value))
     except JsonError as error:
         raise ConfigError(str(error), place=place, expected="a JSON value") from None
-    return name, text
+    except RecursionError:
+        raise ConfigError("nested too deeply", place=place, expected="a JSON value") from None
 
 
 def _require_existing(_: object, __: object, value: object) -> None:
@@ -78,18 +87,22 @@ class Attachment:
 
     Attributes:
         container_id: The container's ID.
-        netns: The absolute path of the container's network namespace.
+        netns: The container's network namespace: its absolute path, the ID of a process in it, or
+            an object with that ``path``, such as :class:`acni.netns.Namespace`. Kept as the path.
         ifname: The interface to create in it.
         cni_args: The pairs of CNI_ARGS.
+        args: A JSON object that is merged into the ``args`` of every plugin configuration, see
+            :meth:`acni.NetworkConfig.with_args`; copied when the attachment is made.
         capability_args: Capability arguments: capability name to JSON value (CONVENTIONS.md,
-            "Dynamic Plugin specific fields"); a plugin gets those it declares.
+            "Dynamic Plugin specific fields"), in which :class:`acni.PortMapping` and
+            :class:`acni.Bandwidth` may stand; a plugin gets those it declares.
         existing: "refuse" an interface of that name that is there already, or "adjust" it: for
             chains that only change one. ``lo`` always may be there. When it was there, an undo
             never lets a plugin touch the namespace.
 
     Raises:
         InvalidName: a name, the path or CNI_ARGS is not allowed.
-        ConfigError: capability arguments are no mapping of text, or one has no JSON form.
+        ConfigError: ``args`` or capability arguments are no mapping of text, or have no JSON form.
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
@@ -98,6 +111,7 @@ class Attachment:
     cni_args: Mapping[str, str] = field(
         converter=parse_cni_args, factory=dict[str, str], repr=False
     )
+    args: Mapping[str, Any] = field(converter=parse_args, factory=dict[str, Any], repr=False)
     capability_args: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     existing: Literal["refuse", "adjust"] = field(default="refuse", validator=_require_existing)
     capability_texts: Mapping[str, str] = field(

@@ -13,7 +13,7 @@ R55)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from attrs import evolve, frozen
 
@@ -24,6 +24,7 @@ from acni.spec.jsontext import (
     array_elements,
     decode,
     dump,
+    is_object,
     join,
     object_members,
     require_bounds,
@@ -34,9 +35,9 @@ from acni.spec.versions import select_version
 
 # What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37
 # to R40).
-_GENERATED: Final = frozenset({"capabilities", "prevResult", "runtimeConfig", "name", "cniVersion"})
+_GENERATED: Final = frozenset({"capabilities", "prevresult", "runtimeconfig", "name", "cniversion"})
 # Of those, what belongs into a configuration all the same.
-_EXPECTED: Final = frozenset({"capabilities", "name", "cniVersion"})
+_EXPECTED: Final = frozenset({"capabilities", "name", "cniversion"})
 _RESERVED_PREFIX: Final = "cni.dev/"
 _LIST_KEYS: Final = frozenset(
     {"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"}
@@ -113,6 +114,31 @@ class NetworkConfig:
         """Return the network without the plugins after ``index``: what a debt resumes with."""
         return evolve(self, plugins=self.plugins[: index + 1])
 
+    def with_args(self, args: Mapping[str, Any]) -> NetworkConfig:
+        """Return the network with ``args`` merged into the ``args`` of each plugin configuration.
+
+        Objects are merged at every depth, anything else is replaced; what is not named stays as it
+        was written (CONVENTIONS.md, '"args" in network config'; rules R52, R63).
+
+        Args:
+            args: A JSON object as a mapping, by convention below ``cni``:
+                ``{"cni": {"labels": [{"key": "app", "value": "web"}]}}``.
+
+        Raises:
+            ConfigError: it is no JSON object, or makes the network too large for a record.
+        """
+        parsed = parse_args(args)
+        if not parsed:
+            return self
+        plugins = tuple(_with_args(plugin, parsed) for plugin in self.plugins)
+        network = evolve(self, plugins=plugins)
+        try:
+            require_bounds(network.effective())
+        except JsonError as error:
+            message = f"with the configuration: {error}"
+            raise ConfigError(message, place="args", expected="a smaller object") from None
+        return network
+
 
 def parse_network(
     raw: bytes, *, source: str | None = None, drop_ins: Iterable[tuple[str, bytes]] = ()
@@ -180,6 +206,40 @@ def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
     return _plugin(_Object.parse(raw, source))
 
 
+def parse_args(value: object) -> Mapping[str, Any]:
+    """Parse the ``args`` of a caller into a JSON object of our own (CONVENTIONS.md, '"args" in
+    network config').
+
+    Raises:
+        ConfigError: it is no mapping of text to JSON values.
+    """
+    expected = "a mapping of names to JSON values"
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"no mapping but {type(value).__name__}", place="args", expected=expected)
+    given = dict(cast("Mapping[object, object]", value))
+    if not all(isinstance(key, str) for key in given):
+        raise ConfigError("a name that is no text", place="args", expected=expected)
+    try:
+        return {key: member.value for key, member in object_members(dump(given)).items()}
+    except JsonError as error:
+        raise ConfigError(str(error), place="args", expected=expected) from None
+
+
+def _with_args(plugin: PluginConfig, args: Mapping[str, Any]) -> PluginConfig:
+    texts = {key: member.text for key, member in object_members(plugin.text).items()}
+    texts["args"] = _merged(texts.get("args", "null"), args)
+    return evolve(plugin, text=join(texts), request=_request(texts))
+
+
+def _merged(written: str, args: Mapping[str, Any]) -> str:
+    """Merge an object into a text, which counts as empty where it is none."""
+    members = object_members(written) if written.startswith("{") else {}
+    texts = {key: member.text for key, member in members.items()}
+    for key, value in args.items():
+        texts[key] = _merged(texts.get(key, "null"), value) if is_object(value) else dump(value)
+    return join(texts)
+
+
 def _plugin(document: _Object) -> PluginConfig:
     ipam = document.inner("ipam")
     if ipam.typed("type", str, ""):  # empty: no address management, as bridge and macvlan read it
@@ -187,20 +247,26 @@ def _plugin(document: _Object) -> PluginConfig:
     capabilities = document.inner("capabilities")
     declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
     members = document.members
-    kept = {key: member.text for key, member in members.items() if not _is_generated(key)}
     return PluginConfig(
         type=document.name("type", parse_plugin_type),
         capabilities=declared,
         text=document.text,
-        request=join(kept)[1:-1],
+        request=_request({key: member.text for key, member in members.items()}),
         declared=members["capabilities"].text if "capabilities" in members else None,
-        dropped=tuple(key for key in members if _is_generated(key) and key not in _EXPECTED),
+        dropped=tuple(
+            key for key in members if _is_generated(key) and key.casefold() not in _EXPECTED
+        ),
         source=document.source,
     )
 
 
+def _request(texts: Mapping[str, str]) -> str:
+    return join({key: text for key, text in texts.items() if not _is_generated(key)})[1:-1]
+
+
 def _is_generated(key: str) -> bool:
-    return key in _GENERATED or key.startswith(_RESERVED_PREFIX)
+    """Tell whether the runtime generates a key; in any case of its letters, which Go folds."""
+    return key.casefold() in _GENERATED or key.startswith(_RESERVED_PREFIX)
 
 
 def _select(document: _Object) -> str:

@@ -40,12 +40,13 @@ class Bounds(NamedTuple):
 
     structure: int
     depth: int
+    characters: int
 
 
 # The largest real documents (a whereabouts or multus list) have some hundred brackets and commas,
 # ten levels deep; 1 MiB of honest text has about this many. A fixed depth, because the parser's own
 # depends on how deep its caller stands.
-DOCUMENT: Final = Bounds(structure=65_536, depth=100)
+DOCUMENT: Final = Bounds(structure=65_536, depth=100, characters=1 << 20)
 
 
 class Member(NamedTuple):
@@ -100,6 +101,8 @@ def require_bounds(text: str, bounds: Bounds = DOCUMENT) -> None:
     Raises:
         JsonError: it has more structure, or is nested deeper, than it may be.
     """
+    if len(text) > bounds.characters:
+        raise JsonError(f"more than {bounds.characters} characters")
     brackets = text.count("[") + text.count("{")
     if brackets + text.count(",") > bounds.structure:
         raise JsonError(f"more than {bounds.structure} brackets and commas")

@@ -11,9 +11,9 @@ R56)
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Final, NewType, cast
 
 from acni.errors import InvalidName
@@ -39,6 +39,7 @@ MAX_ENVIRONMENT_ENTRY: Final = 131_071
 MAX_FILE_NAME: Final = 255
 MAX_IFNAME_BYTES: Final = 15
 PATH_MAX: Final = 4096
+PID_MAX_LIMIT: Final = 4_194_304  # include/linux/threads.h
 
 
 def parse_container_id(value: object) -> ContainerId:
@@ -88,14 +89,26 @@ def parse_plugin_type(value: object) -> PluginType:
 
 
 def parse_netns_path(value: object) -> NetnsPath:
-    """Parse a namespace's path: absolute, because plugins run in ``/``."""
-    expected = "an absolute path without NUL, shorter than 4096 bytes"
-    path = str(value) if isinstance(value, PurePath) else value
+    """Parse a namespace into its path, which is absolute, because plugins run in ``/``.
+
+    Args:
+        value: The path, the ID of a process in it, or an object whose ``path`` is the path.
+    """
+    expected = "an absolute path without NUL, shorter than 4096 bytes, or a process ID"
+    path = _netns_path(value)
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
         raise _invalid("netns", path, expected)
     if len(_encoded("netns", path, expected)) >= PATH_MAX:
         raise _invalid("netns", path, expected)
     return NetnsPath(path)
+
+
+def _netns_path(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= PID_MAX_LIMIT:
+        return f"/proc/{value:d}/ns/net"
+    if isinstance(value, os.PathLike):
+        return cast("os.PathLike[str]", value).__fspath__()
+    return getattr(value, "path", value)
 
 
 def parse_cni_args(value: object) -> Mapping[str, str]:

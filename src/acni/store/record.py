@@ -25,6 +25,7 @@ from attrs import field, frozen
 from acni.errors import AcniError, StoreError
 from acni.events import Debt
 from acni.host.netns import NetnsIdentity
+from acni.host.plugins import parse_plugin_dirs
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig, parse_network, parse_single
 from acni.spec.jsontext import (
@@ -56,7 +57,11 @@ FORMAT: Final = 1
 
 # A record holds a result and arguments, each of which keeps to the bounds of a document; its
 # configuration is one text.
-_BOUNDS: Final = Bounds(structure=4 * DOCUMENT.structure, depth=DOCUMENT.depth + 2)
+_BOUNDS: Final = Bounds(
+    structure=4 * DOCUMENT.structure,
+    depth=DOCUMENT.depth + 2,
+    characters=16 * DOCUMENT.characters,
+)
 
 Origin = Literal["add", "delete", "caller"]
 
@@ -308,7 +313,7 @@ def _provenance(values: Mapping[str, Any]) -> Provenance:
         boot=_text(values, "boot"),
         netns=None if netns is None else _identity(_mapping(values, "netns")),
         host_netns=_identity(_mapping(values, "host_netns")),
-        plugin_dirs=tuple(_texts(values, "plugin_dirs")),
+        plugin_dirs=parse_plugin_dirs(_texts(values, "plugin_dirs")),
         plugins=tuple(_plugin(entry) for entry in _list(values, "plugins")),
         sequence=_number(values, "sequence"),
         added_at=_text(values, "added_at"),

@@ -24,11 +24,12 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Self
 
-from attrs import define, frozen
+from attrs import Factory, define, frozen
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
@@ -39,7 +40,10 @@ from acni.store.record import FORMAT, Record, read_record, write_record
 
 # A record holds a configuration in base64 and a result: some KiB; both readers of its parts stop at
 # 1 MiB.
-MAX_RECORD_BYTES: Final = 4 << 20
+MAX_RECORD_BYTES: Final = 16 << 20
+
+# How long leaving a state directory waits for a write that a cancelled operation left behind.
+_LAST_WRITES_SECONDS: Final = 30.0
 
 _ROOMS: Final = (
     "results",
@@ -176,6 +180,10 @@ class Records:
 class Store:
     """A state directory, to be worked with.
 
+    Of several writes of one name the last that began wins, and a removal wins over all of them: a
+    native cancellation of asyncio leaves a writing thread behind, and what it writes must not
+    come up after the operation was undone.
+
     Attributes:
         records: What it holds.
     """
@@ -185,6 +193,8 @@ class Store:
     _spare: int
     _debts: int
     _quarantine: int
+    _writing: threading.Condition = Factory(threading.Condition)
+    _latest: dict[tuple[int, str], object] = Factory(dict[tuple[int, str], object])
 
     def write(self, record: Record) -> None:
         """Write a record, atomically and durably: when this returns it survives a power cut.
@@ -192,9 +202,9 @@ class Store:
         Blocks for the disk: to be called in a worker thread.
 
         Raises:
-            StoreError: it could not be written; what stood there before still does.
+            StoreError: it could not be written, or was superseded; what stood there still does.
         """
-        _write_durably(self._spare, self._results, record.name, write_record(record))
+        self._write(self._results, record.name, record)
 
     def retire(self, record: Record) -> None:
         """Remove a record. Not synced: one that comes back after a power cut costs an idempotent
@@ -203,15 +213,17 @@ class Store:
         Raises:
             StoreError: it could not be removed.
         """
-        _remove(record.name, self._results, f"results/{record.name}")
+        with self._writing:
+            self._latest.pop((self._results, record.name), None)
+            _remove(record.name, self._results, f"results/{record.name}")
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
 
         Raises:
-            StoreError: it could not be written.
+            StoreError: it could not be written, or was superseded.
         """
-        _write_durably(self._spare, self._debts, _aside_name(record), write_record(record))
+        self._write(self._debts, _aside_name(record), record)
 
     def retire_aside(self, record: Record) -> None:
         """Move the file that stood in a record's place into quarantine, and drop the debt aside.
@@ -231,7 +243,34 @@ class Store:
             pass
         except OSError as error:
             raise _failed(f"results/{record.name}", "cannot be moved", error) from error
-        _remove(_aside_name(record), self._debts, "acni/debts")
+        with self._writing:
+            self._latest.pop((self._debts, _aside_name(record)), None)
+            _remove(_aside_name(record), self._debts, "acni/debts")
+
+    def wait_for_writes(self) -> bool:
+        """Wait for writes that somebody left behind, for a while; tell whether none is left."""
+        with self._writing:
+            return self._writing.wait_for(lambda: not self._latest, _LAST_WRITES_SECONDS)
+
+    def _write(self, target: int, name: str, record: Record) -> None:
+        key, ticket = (target, name), object()
+        with self._writing:
+            self._latest[key] = ticket
+
+        @contextmanager
+        def unless_superseded() -> Generator[None]:
+            with self._writing:
+                if self._latest.get(key) is not ticket:
+                    raise StoreError("was superseded", place=name, expected="to be the last write")
+                yield
+
+        try:
+            _write_durably(self._spare, target, name, write_record(record), unless_superseded)
+        finally:
+            with self._writing:
+                if self._latest.get(key) is ticket:
+                    del self._latest[key]
+                self._writing.notify_all()
 
 
 @contextmanager
@@ -257,7 +296,10 @@ def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
             raise _failed(state_dir, "cannot be opened as a state directory", error) from error
         results, debts = rooms["results"], rooms["acni/debts"]
         spare, quarantine = rooms["acni/spare/000"], rooms["acni/quarantine"]
-        yield Store(Records(results, debts), results, spare, debts, quarantine)
+        store = Store(Records(results, debts), results, spare, debts, quarantine)
+        yield store
+        if not store.wait_for_writes():
+            opened.clear()  # a thread still works with them: leaked rather than reused under it
     finally:
         for fd in opened:
             os.close(fd)
@@ -303,7 +345,17 @@ def _remove(name: str, directory: int, place: str) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        raise _failed(place, "cannot be removed", error) from error
+        # On a read-only file system that is the answer for a name that never was, too.
+        if _exists(name, directory):
+            raise _failed(place, "cannot be removed", error) from error
+
+
+def _exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _aside_name(record: Record) -> str:
@@ -311,16 +363,19 @@ def _aside_name(record: Record) -> str:
 
 
 def _make_directory(path: str) -> None:
-    try:
-        os.makedirs(path, mode=0o700)
-    except FileExistsError:
+    """Make a directory and those above it, each for its owner only, and each durable."""
+    if os.path.isdir(path):
         return
+    parent = os.path.dirname(path)
+    _make_directory(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode=0o700)
     # A directory is durable when its parent is (fsync(2)).
-    parent = os.open(os.path.dirname(path), _DIRECTORY_FLAGS)
+    fd = os.open(parent, _DIRECTORY_FLAGS)
     try:
-        os.fsync(parent)
+        os.fsync(fd)
     finally:
-        os.close(parent)
+        os.close(fd)
 
 
 def _require_private(state_dir: str) -> None:
@@ -337,7 +392,7 @@ def _require_format(ours: int, spare: int) -> None:
     try:
         text = read_regular("FORMAT", max_bytes=64, dir_fd=ours).decode("ascii", "replace").strip()
     except FileNotFoundError:
-        _write_durably(spare, ours, "FORMAT", f"{FORMAT}\n".encode())
+        _write_durably(spare, ours, "FORMAT", f"{FORMAT}\n".encode(), nullcontext)
         return
     if text != str(FORMAT):
         raise StoreError(
@@ -347,13 +402,19 @@ def _require_format(ours: int, spare: int) -> None:
         )
 
 
-def _write_durably(spare: int, target: int, name: str, data: bytes) -> None:
+def _write_durably(
+    spare: int,
+    target: int,
+    name: str,
+    data: bytes,
+    guard: Callable[[], AbstractContextManager[None]],
+) -> None:
     """Write a file so that at any instant the old or the new one is there, whole, and afterwards
     the new one for good.
 
-    The file is synced before its name is: ext4 may otherwise keep a name without its data (LWN
-        322823). The directory is
-    synced too: without it 2 of 13 crash states lose a write that was acknowledged.
+    The name is given under a guard, which may refuse. The file is synced before its name is: ext4
+    may otherwise keep a name without its data (LWN 322823). The directory is synced too: without it
+    2 of 13 crash states lose a write that was acknowledged.
     """
     temporary = secrets.token_hex(16)
     try:
@@ -366,7 +427,8 @@ def _write_durably(spare: int, target: int, name: str, data: bytes) -> None:
         try:
             _write_all(fd, data)
             os.fsync(fd)
-            os.rename(temporary, name, src_dir_fd=spare, dst_dir_fd=target)
+            with guard():
+                os.rename(temporary, name, src_dir_fd=spare, dst_dir_fd=target)
         except BaseException:
             os.unlink(temporary, dir_fd=spare)
             raise
