@@ -94,17 +94,28 @@ REQUESTS: Final = "libcni/test_requests.py"
 DIFFERENCES: Final = "libcni/test_differences.py"
 ROUND_TRIPS: Final = "libcni/test_round_trips.py"
 
-VERSION: Final = Later("VERSION")
-VALIDATE: Final = Later("validate, which asks every plugin for its VERSION")
-CONVERSION: Final = later(
-    "conversion of results: a recorded one is sent as it was recorded",
+VALIDATES: Final = "engine/test_validate.py"
+STATUSES: Final = "engine/test_status.py"
+ASKED: Final = proof(
+    f"{STATUSES}::test_every_plugin_is_asked_with_all_variables_and_no_attachment",
+    f"{STATUSES}::test_the_first_that_is_not_ready_ends_it",
+)
+VERSION: Final = proof(
+    f"{VALIDATES}::test_a_plugin_is_asked_as_the_oldest_ones_expect",
+    f"{VALIDATES}::test_an_answer_is_read_as_the_plugin_gives_it",
+    f"{VALIDATES}::test_no_answer_is_a_typed_error",
+)
+VALIDATE: Final = proof(
+    f"{VALIDATES}::test_a_good_network_has_no_failures",
+    f"{VALIDATES}::test_every_failure_is_listed_and_every_dropped_key_is_named",
+)
+CONVERSION: Final = proof(
     f"{ROWS}::test_a_recorded_result_of_the_same_shape_is_sent_in_the_selected_version",
     f"{ROWS}::test_a_result_that_libcni_recorded_in_another_version_is_converted",
     f"{ROUND_TRIPS}::test_acni_deletes_a_record_whose_result_has_another_version",
 )
-UNREADABLE: Final = "a recorded result is read before it is sent"
 GC: Final = Later("garbage collection of a network")
-STATUS: Final = Later("STATUS")
+
 NOT_OURS: Final = Differs("acni has no such function to call")
 
 API: Final = (
@@ -187,7 +198,7 @@ API: Final = (
     Row(
         "A14 A16",
         "a recorded result that is none fails a CHECK",
-        later(UNREADABLE, f"{ROWS}::test_a_check_does_not_send_a_recorded_result_that_is_none"),
+        proof(f"{ROWS}::test_a_check_does_not_send_a_recorded_result_that_is_none"),
     ),
     Row("A15", "a recorded result of an older version is converted for a CHECK", CONVERSION),
     Row(
@@ -219,7 +230,7 @@ API: Final = (
     Row(
         "A23 A25",
         "a recorded result that is none does not keep a DEL from running",
-        later(UNREADABLE, f"{ROWS}::test_a_delete_goes_on_without_a_recorded_result_that_is_none"),
+        proof(f"{ROWS}::test_a_delete_goes_on_without_a_recorded_result_that_is_none"),
     ),
     Row("A26 A27", "a plugin's versions as it lists them; a missing plugin is named", VERSION),
     Row("A28-A31", "a plugin is validated: there, and of the configuration's version", VALIDATE),
@@ -316,7 +327,7 @@ API: Final = (
     Row(
         "A54",
         "a recorded result that is none fails a CHECK of a chain",
-        later(UNREADABLE, f"{ROWS}::test_a_check_does_not_send_a_recorded_result_that_is_none"),
+        proof(f"{ROWS}::test_a_check_does_not_send_a_recorded_result_that_is_none"),
     ),
     Row(
         "A55",
@@ -354,10 +365,10 @@ API: Final = (
     ),
     Row("A61 A62", "a chain is validated: all capabilities, every error", VALIDATE),
     Row("A63", "GC: not where it is disabled, stale attachments first, then the verb", GC),
-    Row("A64 A65", "STATUS of a chain: halts at the plugin that is not ready", STATUS),
+    Row("A64 A65", "STATUS of a chain: halts at the plugin that is not ready", ASKED),
     Row(
         "A66-A74",
-        "a plugin that sleeps is out of time: ADD, DEL, CHECK; VERSION and validate come later",
+        "a plugin that sleeps is out of time: ADD, DEL, CHECK; VERSION too",
         proof(
             f"{ROWS}::test_a_plugin_that_sleeps_is_out_of_time",
             f"{DELETE}::test_a_delete_out_of_time_is_owed",
@@ -605,7 +616,7 @@ INVOKE: Final = (
         "I21-I23",
         "a result without a version has the configuration's, or 0.1.0",
         proof(
-            f"{RESULT}::test_the_selected_version_is_stamped_where_the_shape_is_the_same",
+            f"{RESULT}::test_the_selected_version_is_stamped_where_both_versions_have_ips",
             f"{ROWS}::test_a_plugin_that_prints_a_result_on_del_succeeds",
         ),
     ),

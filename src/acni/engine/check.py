@@ -13,18 +13,22 @@ from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import raise_unreadable
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
+from acni.engine.targets import with_namespace_of
 from acni.errors import AttachmentNotFound, NetnsChanged
-from acni.spec.attachment import AttachmentId
+from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.plan import Command, plan
-from acni.store.record import Record
+from acni.store.record import Record, recorded_result
 
 
-async def check(engine: Engine, attachment: AttachmentId, *, network: str | None = None) -> None:
+async def check(
+    engine: Engine, attachment: Attachment | AttachmentId, *, network: str | None = None
+) -> None:
     """Ask every plugin of an attachment whether it is still as it was made.
 
     Args:
         engine: The runtime's engine.
-        attachment: Its identity.
+        attachment: Its identity; the namespace counts for a record of another writer that has
+            none.
         network: The network it is expected on; by default any.
 
     Raises:
@@ -35,10 +39,11 @@ async def check(engine: Engine, attachment: AttachmentId, *, network: str | None
         CheckFailed: a plugin found a difference.
         PluginError: a plugin did not answer.
     """
-    operation = Operation(engine=engine, verb="check", network=network or "", id=attachment)
+    identity = attachment.id if isinstance(attachment, Attachment) else attachment
+    operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
-        async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
-            found = await engine.in_thread(engine.store.records.find, attachment)
+        async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+            found = await engine.in_thread(engine.store.records.find, identity)
             records = [r for r in found.records if network in (None, r.network.name)]
             if not records and (found.aside or found.unreadable):
                 raise_unreadable(found)
@@ -47,7 +52,10 @@ async def check(engine: Engine, attachment: AttachmentId, *, network: str | None
                     "no record knows it", expected="an attachment that was added"
                 )
             for record in records:
-                await _check(evolve(operation, network=record.network.name), record)
+                await _check(
+                    evolve(operation, network=record.network.name),
+                    with_namespace_of(record, attachment),
+                )
 
 
 async def _check(operation: Operation, record: Record) -> None:
@@ -68,5 +76,6 @@ async def _check(operation: Operation, record: Record) -> None:
         )
     deadline = anyio.current_time() + operation.engine.timeouts.check
     chain = chain_of_record(operation, record, netns=netns, deadline=deadline)
+    previous = recorded_result(record)
     for step in steps:
-        await chain.run(step, record.result)
+        await chain.run(step, previous)

@@ -174,9 +174,8 @@ class Runtime:
             PluginError: a plugin did not answer.
             RuntimeClosed: the runtime was left.
         """
-        identity = attachment.id if isinstance(attachment, Attachment) else attachment
         async with self._operation() as engine:
-            await check(engine.traced(trace), identity, network=network)
+            await check(engine.traced(trace), attachment, network=network)
 
     async def status(
         self, network: NetworkConfig, *, trace: Mapping[str, str] | None = None

@@ -74,10 +74,9 @@ def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -
         raise ConfigError("text", place="inherit", expected="a sequence of names")
     inherited = {name: os.environ[name] for name in (*inherit, *TRACE) if name in os.environ}
     for name, value in environment.items():
-        is_text = isinstance(name, str) and isinstance(value, str)
-        if not (is_text and name) or "=" in name or name.startswith("CNI_"):
+        if not name or not _can_be_passed(name) or not _can_be_passed(value):
             raise _bad_variable(name)
-        if not _can_be_passed(name + value):
+        if "=" in name or name.startswith("CNI_"):
             raise _bad_variable(name)
     merged = {**inherited, **environment}
     return merged if merged.get("PATH") else {**merged, "PATH": DEFAULT_PATH}
@@ -107,8 +106,8 @@ def trace_environment(trace: Mapping[str, str]) -> Mapping[str, str]:
     return {name.upper(): value for name, value in trace.items()}
 
 
-def _can_be_passed(text: str) -> bool:
+def _can_be_passed(text: object) -> bool:
     try:
-        return b"\0" not in os.fsencode(text)
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
     except UnicodeEncodeError:
         return False

@@ -30,7 +30,7 @@ from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
 from acni.host.host import Host
 from acni.spec.plan import Command, plan
-from acni.store.record import Origin, Owed, Record
+from acni.store.record import Origin, Owed, Record, recorded_result
 
 # A debt is one durable write of 2 KiB; a disk that takes longer than this is not going to take it.
 STORE_SECONDS: Final = 30.0
@@ -73,8 +73,7 @@ class TakeDown:
             self.operation.notify(DebtSettled, debt=self.record.debt)
 
     async def _run_chain(self, deadline: float) -> None:
-        host = self.operation.engine.host
-        previous = self.record.result if is_of_this_boot(self.record, host) else None
+        previous = self._previous()
         steps = plan(Command.DEL, self.record.network)
         owed = steps[0]
         try:
@@ -86,6 +85,15 @@ class TakeDown:
             with anyio.move_on_after(STORE_SECONDS, shield=True):
                 await self._owe(owed.index, error)
             raise
+
+    def _previous(self) -> str | None:
+        """Return the final result of the ADD; a recorded one that is none stops nothing."""
+        if not is_of_this_boot(self.record, self.operation.engine.host):
+            return None
+        try:
+            return recorded_result(self.record)
+        except StoreError:
+            return None
 
     def _retire(self) -> None:
         store = self.operation.engine.store

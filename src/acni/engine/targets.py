@@ -121,7 +121,10 @@ def to_delete(
     for record in found.records:
         require_this_host(record, engine.host)
     records = sorted(found.records, key=_sequence, reverse=True)
-    recorded = [Target(record=_adopted(engine, record), origin="delete") for record in records]
+    recorded = [
+        Target(record=_adopted(engine, with_namespace_of(record, attachment)), origin="delete")
+        for record in records
+    ]
     known = _aside(found) + recorded
     named = tuple(target for target in known if name in ("", target.record.network.name))
     if named:
@@ -153,6 +156,16 @@ def _is_bad(found: Found, network: NetworkConfig, identity: AttachmentId) -> boo
 
 def _sequence(record: Record) -> int:
     return record.provenance.sequence if record.provenance else 0
+
+
+def with_namespace_of(record: Record, attachment: Attachment | AttachmentId) -> Record:
+    """Give a record of another writer that has no namespace the one of the caller: libcni 1.1
+    records none, and its callers name it with every verb.
+    """
+    is_without = record.provenance is None and not record.netns
+    if is_without and isinstance(attachment, Attachment):
+        return evolve(record, netns=attachment.netns)
+    return record
 
 
 def _adopted(engine: Engine, record: Record) -> Record:

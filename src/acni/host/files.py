@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from pathlib import PurePath
 
 from acni.errors import ConfigError
 
@@ -57,7 +58,7 @@ def parse_path(value: object, place: str) -> str:
     Raises:
         ConfigError: it is none.
     """
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    path = str(value) if isinstance(value, PurePath) else value
     try:
         if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
             return path

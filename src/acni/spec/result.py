@@ -19,6 +19,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from acni.spec.conversion import reshape
 from acni.spec.jsontext import (
     JsonError,
     Member,
@@ -195,9 +196,15 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     printed = _typed(members, "cniVersion", str, "$") or cni_version
     if printed not in SUPPORTED_VERSIONS:
         raise ResultError(f"unknown version {ascii(printed)[:40]} at $.cniVersion")
-    if not have_same_shape(printed, cni_version):
-        raise ResultError(f"a result of version {printed}, where {cni_version} was asked for")
     is_oldest = cni_version in RESULT_SHAPES[0]
+    if is_oldest != (printed in RESULT_SHAPES[0]):
+        raise ResultError(f"a result of version {printed}, where {cni_version} was asked for")
+    if not have_same_shape(printed, cni_version):
+        try:
+            text = reshape(members, cni_version)
+            members = object_members(text)
+        except JsonError as error:
+            raise ResultError(str(error)) from None
     interfaces = () if is_oldest else _interfaces(members)
     return Result(
         raw=_stamp(text, members, cni_version),

@@ -51,6 +51,7 @@ from acni.spec.names import (
     record_name,
 )
 from acni.spec.plugin import Plugin
+from acni.spec.result import ResultError, parse_result
 
 KIND: Final = "cniCacheV1"
 FORMAT: Final = 1
@@ -164,6 +165,21 @@ class Record:
             plugin=self.network.plugins[self.owed.next].type,
             cause=self.owed.cause,
         )
+
+
+def recorded_result(record: Record) -> str | None:
+    """Return the recorded result in the version of the recorded configuration: libcni records what
+    the last plugin printed, and converts it when it is used (R42).
+
+    Raises:
+        StoreError: what is recorded is no result.
+    """
+    if record.result is None:
+        return None
+    try:
+        return parse_result(record.result, record.network.cni_version).raw
+    except ResultError as error:
+        raise _bad(record.name, f"its result is none: {error}") from None
 
 
 def write_record(record: Record) -> bytes:
