@@ -30,8 +30,8 @@ class Runner(Protocol):
         """Run a plugin once.
 
         It never raises for what a plugin does: the response says exited, signalled, out of time or
-        over its cap. It returns, or raises cancellation, only when nothing of a failed run lives but daemons that took
-        a session of their own.
+        over its cap. It returns, or raises cancellation, only when nothing of a failed run lives
+        but daemons that took a session of their own.
 
         Args:
             plugin: What ``find`` returned.
