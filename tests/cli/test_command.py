@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -25,45 +24,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 SECRET = "c2VjcmV0"  # noqa: S105 (made up)
-
-
-@pytest.fixture
-def box() -> Iterator[netns.Namespace]:
-    with netns.anonymous() as namespace:
-        yield namespace
-
-
-@pytest.fixture
-def environment(tmp_path: Path, plugins: RecordingPlugins) -> dict[str, str]:
-    conf_dir = tmp_path / "net.d"
-    conf_dir.mkdir()
-    (conf_dir / "10-net.conflist").write_text(
-        '{"cniVersion":"1.0.0","name":"net","x":1e2,"plugins":['
-        f'{{"type":"first","n":123456789012345678901234567890,"password":"{SECRET}"}},'
-        '{"type":"second","capabilities":{"portMappings":true}}]}'
-    )
-    (conf_dir / "20-broken.conflist").write_text('{"name":"broken","plugins":[7]}')
-    return {
-        "PATH": os.environ["PATH"],
-        "NETCONFPATH": str(conf_dir),
-        "CNI_PATH": plugins.directory,
-        "ACNI_STATE_DIR": str(tmp_path / "state"),
-    }
-
-
-@pytest.fixture
-def acni(environment: dict[str, str]) -> Run:
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "acni", *arguments],
-            env=environment | variables,
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-
-    return run
 
 
 def test_an_attachment_from_add_to_del(
@@ -282,6 +242,24 @@ def test_inspect_shows_the_record_and_hides_secrets(acni: Run, box: netns.Namesp
     assert json.loads(open_)[0]["cniArgs"] == [["TOKEN", "hidden"]]
 
 
+def test_inspect_hides_arguments_and_keeps_to_one_line(
+    acni: Run, box: netns.Namespace, conf_dir: Path
+) -> None:
+    (conf_dir / "30-args.conflist").write_text(
+        '{"cniVersion":"1.0.0","name":"args","plugins":[{"type":"first",\n"args":{"cni":"in-args"},'
+        '\n"x":{\n},"capabilities":{"a":true}}]}'
+    )
+    words = ("args", box.path, "--container-id", "c1", "--cap", 'a="in-cap"')
+    assert acni("add", *words).returncode == 0
+    hidden = acni("inspect", "c1").stdout
+    assert "in-args" not in hidden
+    assert "in-cap" not in hidden
+    shown = acni("inspect", "c1", "--show-secrets", "-o", "jsonl").stdout
+    assert "in-args" in shown
+    assert "in-cap" in shown
+    assert len(shown.splitlines()) == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_undoes_and_then_ends(
     number: signal.Signals,
@@ -328,6 +306,65 @@ def test_a_reader_that_goes_away_gives_no_traceback(environment: dict[str, str])
         ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("ls", "-o", "json"), id="ls"),
+        pytest.param(("networks",), id="networks"),
+        pytest.param(("plan", "add", "net", "/run/x", "-o", "json"), id="plan"),
+        pytest.param(("man",), id="man"),
+    ],
+)
+def test_an_output_that_is_full_is_an_error_without_a_traceback(
+    words: tuple[str, ...], environment: dict[str, str]
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "acni", *words],
+            env=environment,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.parametrize("odd", [b"\xff", b"\xc3\xa9", b"a\nb", b"--", b"", b"\x1b[2J"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("inspect",),
+        ("status",),
+        ("validate",),
+        ("version",),
+        ("plan", "add", "net"),
+        ("plan", "del", "net", "/run/x", "--container-id"),
+        ("plan", "add", "net", "/run/x", "--shell", "--show-secrets", "--plugin-dir"),
+        ("debt", "retry", "--container-id"),
+        ("networks", "--conf-dir"),
+        ("ls", "--state-dir"),
+        ("completion",),
+    ],
+    ids=" ".join,
+)
+def test_no_argument_gives_a_traceback(
+    words: tuple[str, ...], odd: bytes, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "acni", *words, odd],
+        env=environment | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode in (0, 2, 3)
+    assert b"Traceback" not in done.stderr
+    assert b"\x1b" not in done.stdout + done.stderr
 
 
 def modules_of(*arguments: str) -> set[str]:

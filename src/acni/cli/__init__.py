@@ -6,6 +6,7 @@ it is called: ``acni --help`` loads neither anyio nor attrs.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -24,12 +25,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         and SIGTERM, after the undo.
     """
     arguments = build_parser().parse_args(argv)
+    _write_utf8()
     try:
         status: int = arguments.verb(arguments)
         sys.stdout.flush()
-    except (
-        BrokenPipeError
-    ):  # the reader of our output has gone; Python would complain again at exit
+    except KeyboardInterrupt:  # in a verb that runs nothing, so that there is nothing to undo
+        return 130
+    except OSError as error:
+        # The output cannot be written; Python would try, and complain, again at exit.
         sys.stdout = None
-        return 141
+        if isinstance(error, BrokenPipeError):
+            return 141
+        print(f"acni: {error}", file=sys.stderr)
+        return 1
     return status
+
+
+def _write_utf8() -> None:
+    """Make data UTF-8 whatever the locale; bytes that the environment held go out as they came."""
+    stdout: object = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(encoding="utf-8", errors="surrogateescape")

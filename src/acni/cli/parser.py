@@ -27,14 +27,35 @@ if TYPE_CHECKING:
         ) -> argparse.ArgumentParser: ...
 
 
-_DESCRIPTION = """\
-Attach containers to CNI networks, and know afterwards what is attached.
+_DESCRIPTION = "Attach containers to CNI networks, and know afterwards what is attached."
 
-  do        add, del, check      one attachment, in cnitool's language
-            netns                network namespaces
-            demo                 two pods on a private host, step by step
-  look      ls, inspect          what is attached, what is owed, one record
-"""
+# Every verb by the question it answers, and what it does.
+GROUPS = {
+    "do": {
+        "add": "attach a container to a network and print the result",
+        "check": "check an attachment, with what its record holds",
+        "del": "detach a container; a debt resumes where it halted",
+        "netns": "create, delete, or run a program in a network namespace",
+        "demo": "two pods on a private host: attach, ping, look, detach, nothing is left",
+    },
+    "look": {
+        "ls": "list what is attached, owed, foreign or unreadable",
+        "inspect": "print the record of one attachment, its configuration decoded",
+        "networks": "list the networks: which file is used for each, and why others are not",
+        "status": "ask the plugins of a network, or of all, whether they are ready",
+        "version": "ask plugins which versions of the specification they support",
+        "validate": "look whether every plugin of a network is there and supports its version",
+        "plan": "print what a verb would run, and run nothing",
+    },
+    "mend": {
+        "debt": "list, retry or forget the deletes that are still owed",
+    },
+    "set up": {
+        "completion": "print a shell's completions for this command",
+        "man": "print the manual page",
+    },
+}
+_HELP = {name: text for group in GROUPS.values() for name, text in group.items()}
 
 _EPILOG = """\
 exit status: 0 done, 1 failed (undone), 2 refused before anything ran, 3 not found, 4 out of time, 5
@@ -56,76 +77,172 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser; ``verb`` of what it returns is the function to call with the arguments."""
     parser = argparse.ArgumentParser(
         prog="acni",
-        description=_DESCRIPTION,
+        usage="acni VERB [ARGUMENT ...]",
+        description=f"{_DESCRIPTION}\n\n{_grouped()}",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
-    verbs = parser.add_subparsers(metavar="VERB", required=True, title="verbs")
-    _add_attach_verbs(verbs)
-    _add_look_verbs(verbs)
-    _add_netns_verbs(verbs)
-    demo = _verb(
-        verbs,
-        "demo",
-        "two pods on a private host: attach, ping, look, detach, prove that nothing is left",
+    # The description lists them, in groups.
+    verbs = parser.add_subparsers(
+        metavar="VERB", required=True, prog="acni", help=argparse.SUPPRESS
     )
-    _plugin_dirs(demo)
-    demo.set_defaults(verb=_lazily("acni.cli.demo", "demo"))
+    _add_attach_verbs(verbs)
+    _add_netns_verbs(verbs)
+    _add_demo(verbs)
+    _add_record_verbs(verbs)
+    _add_network_verbs(verbs)
+    _add_plan(verbs)
+    _add_debt_verbs(verbs)
+    _add_set_up_verbs(verbs)
     return parser
 
 
+def _grouped() -> str:
+    width = max(map(len, _HELP))
+    return "\n\n".join(
+        "\n".join([f"{group}:", *(f"  {name:{width}}  {text}" for name, text in verbs.items())])
+        for group, verbs in GROUPS.items()
+    )
+
+
 def _add_attach_verbs(verbs: _Verbs) -> None:
-    for name, function, aliases, text in (
-        ("add", "add", (), "attach a container to a network and print the result"),
-        ("check", "check", (), "check an attachment, with what its record holds"),
-        ("del", "delete", ("delete",), "detach a container; a debt resumes where it halted"),
+    for name, function, aliases in (
+        ("add", "add", ()),
+        ("check", "check", ()),
+        ("del", "delete", ("delete",)),
     ):
-        verb = _verb(verbs, name, text, aliases)
+        verb = _verb(verbs, name, aliases=aliases)
         optional = None if name == "add" else "?"
         verb.add_argument("network", metavar="NET", nargs=optional, help="the network's name")
-        verb.add_argument(
-            "netns", metavar="NETNS", nargs=optional, help="the path of the network namespace"
-        )
+        _netns(verb, nargs=optional)
         _identity(verb)
         if name != "check":
-            _configuration(verb)
+            _conf_dir(verb)
+            _arguments(verb)
         _plugin_dirs(verb)
         _state_dir(verb)
+        _timeout(verb)
         _output(verb)
-        verb.add_argument(
-            "--timeout", type=_seconds, metavar="SECONDS", help="bound all plugins together"
-        )
         verb.set_defaults(verb=_lazily("acni.cli.attach", function))
 
 
-def _add_look_verbs(verbs: _Verbs) -> None:
-    listing = _verb(verbs, "ls", "list what is attached, owed, foreign or unreadable")
+def _add_demo(verbs: _Verbs) -> None:
+    demo = _verb(verbs, "demo")
+    _plugin_dirs(demo)
+    demo.set_defaults(verb=_lazily("acni.cli.demo", "demo"))
+
+
+def _add_record_verbs(verbs: _Verbs) -> None:
+    listing = _verb(verbs, "ls")
     _state_dir(listing)
     _output(listing)
     listing.set_defaults(verb=_lazily("acni.cli.look", "list_attachments"))
-    inspect = _verb(
-        verbs, "inspect", "print the record of one attachment, its configuration decoded"
-    )
+    inspect = _verb(verbs, "inspect")
     inspect.add_argument("container_id", metavar="ID", help="the container's ID")
     inspect.add_argument(
         "-i", "--ifname", metavar="NAME", help="one interface; by default all of the container's"
     )
-    inspect.add_argument(
-        "--show-secrets", action="store_true", help="print values whose key looks like a secret's"
-    )
+    _show_secrets(inspect)
     _state_dir(inspect)
     _output(inspect)
     inspect.set_defaults(verb=_lazily("acni.cli.look", "inspect"))
 
 
+def _add_network_verbs(verbs: _Verbs) -> None:
+    networks = _verb(verbs, "networks")
+    _conf_dir(networks)
+    _output(networks)
+    networks.set_defaults(verb=_lazily("acni.cli.networks", "list_networks"))
+    for name in ("status", "version", "validate"):
+        verb = _verb(verbs, name)
+        if name == "version":
+            verb.add_argument("plugins", metavar="PLUGIN", nargs="+", help="a plugin's type")
+        else:
+            optional = "?" if name == "status" else None
+            text = "the network's name" + ("; by default all" if optional else "")
+            verb.add_argument("network", metavar="NET", nargs=optional, help=text)
+            _conf_dir(verb)
+        _plugin_dirs(verb)
+        each = "network's plugins together" if name == "status" else "plugin's answer"
+        _timeout(verb, f"bound each {each}")
+        _output(verb)
+        verb.set_defaults(verb=_lazily("acni.cli.health", name))
+
+
+def _add_plan(verbs: _Verbs) -> None:
+    plan = _verb(verbs, "plan")
+    plan.add_argument(
+        "rehearsed",
+        metavar="VERB",
+        choices=("add", "check", "del", "status"),
+        help="the verb: add, check, del or status",
+    )
+    plan.add_argument("network", metavar="NET", help="the network's name")
+    _netns(plan, nargs="?")
+    _identity(plan)
+    plan.add_argument(
+        "--shell",
+        action="store_true",
+        help="print lines for a POSIX shell that run the plugins, with --show-secrets only",
+    )
+    _show_secrets(plan)
+    _conf_dir(plan)
+    _arguments(plan)
+    _plugin_dirs(plan)
+    _state_dir(plan)
+    _output(plan)
+    plan.set_defaults(verb=_lazily("acni.cli.plan", "plan"))
+
+
+def _add_debt_verbs(verbs: _Verbs) -> None:
+    actions = _verb(verbs, "debt").add_subparsers(metavar="ACTION", required=True)
+    for name, function, text in (
+        ("list", "list_owed", "list the deletes that are owed, and why"),
+        ("retry", "retry", "delete what is owed, beginning where it halted"),
+        ("forget", "forget", "give up what is owed: no plugin runs, what they hold stays held"),
+    ):
+        action = _verb(actions, name, text)
+        if name != "list":
+            action.add_argument(
+                "--container-id",
+                metavar="ID",
+                required=name == "forget",
+                help="the container's ID" + ("" if name == "forget" else "; by default all"),
+            )
+            action.add_argument(
+                "-i",
+                "--ifname",
+                metavar="NAME",
+                help="one interface; by default all of the container's",
+            )
+        if name == "forget":
+            action.add_argument(
+                "--reason", metavar="TEXT", required=True, help="why; observers are told"
+            )
+        if name == "retry":
+            _plugin_dirs(action)
+            _timeout(action, "bound each debt's plugins together")
+        _state_dir(action)
+        _output(action)
+        action.set_defaults(verb=_lazily("acni.cli.debts", function))
+
+
+def _add_set_up_verbs(verbs: _Verbs) -> None:
+    completion = _verb(verbs, "completion")
+    completion.add_argument(
+        "shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish"
+    )
+    completion.set_defaults(verb=_lazily("acni.cli.completion", "completion"))
+    _verb(verbs, "man").set_defaults(verb=_lazily("acni.cli.manual", "manual"))
+
+
 def _add_netns_verbs(verbs: _Verbs) -> None:
-    netns = _verb(verbs, "netns", "create, delete, or run a program in a network namespace")
-    actions = netns.add_subparsers(metavar="ACTION", required=True)
+    actions = _verb(verbs, "netns").add_subparsers(metavar="ACTION", required=True)
     for name, text in (("create", "make /run/netns/NAME"), ("delete", "remove /run/netns/NAME")):
         action = _verb(actions, name, text)
-        action.add_argument("name", metavar="NAME")
+        action.add_argument("name", metavar="NAME", help="the namespace's name")
         action.set_defaults(verb=_lazily("acni.cli.namespaces", name))
     run = _verb(actions, "run", "become a program inside a namespace")
     run.add_argument("name", metavar="NAME", help="a name below /run/netns, or a path")
@@ -136,9 +253,16 @@ def _add_netns_verbs(verbs: _Verbs) -> None:
 
 
 def _verb(
-    verbs: _Verbs, name: str, text: str, aliases: tuple[str, ...] = ()
+    verbs: _Verbs, name: str, text: str = "", *, aliases: tuple[str, ...] = ()
 ) -> argparse.ArgumentParser:
+    text = text or _HELP[name]
     return verbs.add_parser(name, help=text, description=text, aliases=aliases, allow_abbrev=False)
+
+
+def _netns(verb: argparse.ArgumentParser, *, nargs: str | None) -> None:
+    verb.add_argument(
+        "netns", metavar="NETNS", nargs=nargs, help="the path of the network namespace"
+    )
 
 
 def _identity(verb: argparse.ArgumentParser) -> None:
@@ -156,13 +280,16 @@ def _identity(verb: argparse.ArgumentParser) -> None:
     )
 
 
-def _configuration(verb: argparse.ArgumentParser) -> None:
+def _conf_dir(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--conf-dir",
         metavar="DIR",
         default=os.environ.get("NETCONFPATH") or "/etc/cni/net.d",
         help="the network configurations [NETCONFPATH] (default: /etc/cni/net.d)",
     )
+
+
+def _arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--arg",
         metavar="K=V",
@@ -200,13 +327,26 @@ def _state_dir(verb: argparse.ArgumentParser) -> None:
     )
 
 
+def _timeout(verb: argparse.ArgumentParser, text: str = "bound all plugins together") -> None:
+    verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=text)
+
+
+def _show_secrets(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--show-secrets",
+        action="store_true",
+        help="print arguments, and values whose key looks like a secret's",
+    )
+
+
 def _output(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "-o",
         "--output",
+        metavar="FORM",
         choices=("human", "json", "jsonl"),
         default="human",
-        help="the form of data and of errors",
+        help="the form of data and of errors: human, json or jsonl",
     )
     noise = verb.add_mutually_exclusive_group()
     noise.add_argument("-q", "--quiet", action="store_true", help="print no advice")

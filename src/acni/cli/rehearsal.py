@@ -1,0 +1,221 @@
+"""What the engine would run for a verb, found without running anything: the same records, the same
+plan, the same requests.
+
+What it would refuse is an obstacle: told beside the plan, which is made all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from attrs import Factory, define, frozen
+
+from acni.engine.chain import Chain, chain_of_record
+from acni.engine.engine import Engine, Operation
+from acni.engine.guards import look_at_ground, raise_unreadable
+from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
+from acni.engine.targets import owed_first, to_delete
+from acni.errors import AcniError, AttachmentNotFound, NetnsChanged, PluginNotFound
+from acni.host import netns
+from acni.spec.attachment import Attachment, AttachmentId
+from acni.spec.configuration import NetworkConfig
+from acni.spec.jsontext import dump
+from acni.spec.names import record_name
+from acni.spec.plan import Command, Step, plan
+from acni.spec.plugin import Request
+from acni.spec.request import build_request, network_parameters
+from acni.store.record import Record
+
+_NO_RESULT: Final = "none"
+
+
+@frozen(kw_only=True)
+class Run:
+    """One plugin run that would be.
+
+    Attributes:
+        step: The step of the plan.
+        network: The network whose chain it is of.
+        binary: The executable; None where it is missing.
+        request: What the plugin would be given.
+        previous: Where ``prevResult`` comes from, in words.
+        placeholder: The JSON text that stands for the predecessor's output in the request, or None.
+    """
+
+    step: Step
+    network: NetworkConfig
+    binary: str | None
+    request: Request
+    previous: str
+    placeholder: str | None = None
+
+
+@define(eq=False)
+class Rehearsal:
+    """A verb that is gone through without running a plugin.
+
+    Attributes:
+        engine: An engine to look with.
+        verb: "add", "check", "delete" or "status".
+        runs: The plugin runs, in order.
+        obstacles: What the engine would refuse, or halt at, as things stand.
+    """
+
+    engine: Engine
+    verb: str
+    runs: list[Run] = Factory(list[Run])
+    obstacles: list[AcniError] = Factory(list[AcniError])
+
+    def add(self, network: NetworkConfig, attachment: Attachment) -> None:
+        """Go through an ADD; what is owed for the attachment is deleted first."""
+        operation = self._operation(network.name, attachment.id)
+        with self._obstacle(operation):
+            record_name(network.name, attachment.container_id, attachment.ifname)
+        with self._obstacle(operation):
+            for target in owed_first(self.engine, network, attachment):
+                self._take_down(operation, target.record)
+        with self._obstacle(operation), netns.open(attachment.netns) as namespace:
+            look_at_ground(self.engine, attachment, namespace)
+        record = Record(
+            container_id=attachment.container_id,
+            ifname=attachment.ifname,
+            network=network,
+            netns=attachment.netns,
+            cni_args=attachment.cni_args,
+            capability_texts=attachment.capability_texts,
+            result=None,
+            provenance=self.engine.provenance(None, ()),
+        )
+        chain = _chain(operation, record, record.netns)
+        before: Step | None = None
+        for step in plan(Command.ADD, network):
+            origin = f"the output of {before.plugin.type}" if before else _NO_RESULT
+            self._append(chain, step, None, origin, dump(f"({origin})") if before else None)
+            before = step
+
+    def delete(
+        self, target: Attachment | AttachmentId, network: NetworkConfig | str | None
+    ) -> None:
+        """Go through a delete, from the record where there is one.
+
+        Raises:
+            AttachmentNotFound, AttachmentExists, HostChanged, StoreError: it would be refused.
+        """
+        identity = target.id if isinstance(target, Attachment) else target
+        name = network.name if isinstance(network, NetworkConfig) else network or ""
+        operation = self._operation(name, identity)
+        with operation.reported():
+            for found in to_delete(self.engine, target, network):
+                self._take_down(operation, found.record)
+
+    def check(self, identity: AttachmentId, network: str | None) -> None:
+        """Go through a check of what is recorded.
+
+        Raises:
+            AttachmentNotFound, NetnsChanged, VersionUnsupported, HostChanged, StoreError: it would
+                be refused.
+        """
+        operation = self._operation(network or "", identity)
+        with operation.reported():
+            found = self.engine.store.records.find(identity)
+            records = [r for r in found.records if network in (None, r.network.name)]
+            if not records and (found.aside or found.unreadable):
+                raise_unreadable(found)
+            if not records:
+                raise AttachmentNotFound(
+                    "no record knows it", expected="an attachment that was added"
+                )
+            for record in records:
+                self._check(operation, record)
+
+    def status(self, network: NetworkConfig) -> None:
+        """Go through a STATUS."""
+        operation = self._operation(network.name, None)
+        chain = Chain(
+            operation=operation,
+            network=network,
+            parameters=network_parameters(self.engine.plugin_dirs, self.engine.environment),
+            deadline=0.0,
+        )
+        for step in plan(Command.STATUS, network):
+            self._append(chain, step, None, _NO_RESULT)
+
+    def _check(self, operation: Operation, record: Record) -> None:
+        steps = plan(Command.CHECK, record.network)
+        if not steps:  # disableCheck
+            return
+        require_this_host(record, self.engine.host)
+        if record.owed is not None or not is_of_this_boot(record, self.engine.host):
+            raise AttachmentNotFound(
+                "it is not attached: a delete of it is owed",
+                expected="an attachment that was added",
+            )
+        standing = standing_netns(record, self.engine.host)
+        if not standing:
+            raise NetnsChanged(
+                f"the namespace it was added to no longer stands behind {record.netns}",
+                expected="the same network namespace",
+            )
+        chain = _chain(operation, record, standing)
+        for step in steps:
+            self._append_recorded(chain, step, record.result)
+
+    def _take_down(self, operation: Operation, record: Record) -> None:
+        host = self.engine.host
+        previous = record.result if is_of_this_boot(record, host) else None
+        chain = _chain(operation, record, standing_netns(record, host))
+        for step in plan(Command.DEL, record.network):
+            self._append_recorded(chain, step, previous)
+
+    def _append_recorded(self, chain: Chain, step: Step, previous: str | None) -> None:
+        is_sent = previous is not None and step.takes_previous
+        origin = "the result in the record" if is_sent else _NO_RESULT
+        self._append(chain, step, previous, origin)
+
+    def _append(
+        self,
+        chain: Chain,
+        step: Step,
+        previous: str | None,
+        origin: str,
+        placeholder: str | None = None,
+    ) -> None:
+        request = build_request(
+            step, chain.network, chain.parameters, previous=placeholder or previous
+        )
+        self.runs.append(
+            Run(
+                step=step,
+                network=chain.network,
+                binary=self._find(chain, step),
+                request=request,
+                previous=origin,
+                placeholder=placeholder,
+            )
+        )
+
+    def _find(self, chain: Chain, step: Step) -> str | None:
+        directories = chain.parameters.plugin_dirs
+        try:
+            return self.engine.runner.find(step.plugin.type, directories).path
+        except PluginNotFound as error:
+            error.learn(verb=self.verb, network=chain.network.name, index=step.index)
+            self.obstacles.append(error)
+            return None
+
+    @contextmanager
+    def _obstacle(self, operation: Operation) -> Generator[None]:
+        try:
+            with operation.reported():
+                yield
+        except AcniError as error:
+            self.obstacles.append(error)
+
+    def _operation(self, network: str, identity: AttachmentId | None) -> Operation:
+        return Operation(engine=self.engine, verb=self.verb, network=network, id=identity)
+
+
+def _chain(operation: Operation, record: Record, standing: str) -> Chain:
+    return chain_of_record(operation, record, netns=standing, deadline=0.0)
