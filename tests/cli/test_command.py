@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
@@ -329,7 +330,7 @@ def test_an_output_that_is_full_is_an_error_without_a_traceback(
             text=True,
             check=False,
         )
-    assert done.returncode == 1
+    assert done.returncode == 74
     assert "No space left" in done.stderr
     assert "Traceback" not in done.stderr
     assert "Exception" not in done.stderr
@@ -387,3 +388,69 @@ def test_help_loads_neither_a_loop_nor_attrs() -> None:
 
 def test_the_version_is_the_package_s(acni: Run) -> None:
     assert acni("--version").stdout == f"acni {version('acni')}\n"
+
+
+def test_a_signal_that_leaves_something_owed_says_so(
+    environment: dict[str, str], box: netns.Namespace, plugins: RecordingPlugins
+) -> None:
+    """5 comes before 143: cleanup is owed, whatever else happened."""
+    plugins.tell("second", "ADD", Behaviour(seconds=30))
+    plugins.tell("first", "DEL", Behaviour.failing(7, "no"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acni", "add", "net", box.path],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    give_up = time.monotonic() + 20
+    while len(plugins.notes()) < 2 and time.monotonic() < give_up:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    stdout, stderr = process.communicate(timeout=20)
+    assert process.returncode == 5
+    assert stdout == ""
+    assert "ended by SIGTERM" in stderr
+    assert "undone    second" in stderr
+    assert "the delete of first" in stderr
+
+
+def test_what_an_undo_could_not_record_is_owed_all_the_same(
+    acni: Run, box: netns.Namespace, plugins: RecordingPlugins, tmp_path: Path
+) -> None:
+    """The state directory is gone when the debt is to be written."""
+    state = tmp_path / "state"
+    acni("ls")
+    plugins.tell("second", "ADD", Behaviour(seconds=1, status=1, stdout='{"code":7,"msg":"no"}'))
+    plugins.tell("first", "DEL", Behaviour.failing(8, "neither"))
+    environment = {"ACNI_STATE_DIR": str(state)}
+    with ThreadPoolExecutor(1) as thread:
+        adding = thread.submit(acni, "add", "net", box.path, **environment)
+        give_up = time.monotonic() + 20
+        while not plugins.held and time.monotonic() < give_up:
+            time.sleep(0.01)
+        (state / "acni" / "spare" / "000").rmdir()
+        failed = adding.result()
+    assert failed.returncode == 5
+    assert "neither" in failed.stderr
+    assert "could not be recorded" in failed.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"), [(">&-", 0), (">/dev/full", 74), ("2>&-", 0), (">&- 2>&-", 0)]
+)
+def test_a_place_that_takes_no_output_gives_no_traceback(
+    redirection: str, status: int, environment: dict[str, str], box: netns.Namespace
+) -> None:
+    command = f"{sys.executable} -m acni add net {box.path} {redirection}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == status
+    assert "Traceback" not in done.stderr
+    assert "undone" not in done.stderr

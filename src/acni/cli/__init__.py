@@ -7,10 +7,14 @@ it is called: ``acni --help`` loads neither anyio nor attrs.
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 
 from acni.cli.parser import build_parser
+
+# EX_IOERR of sysexits.h.
+_UNWRITTEN = 74
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,24 +25,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         0 done; 1 failed, nothing owed; 2 refused before anything ran; 3 not found; 4 out of time; 5
-        cleanup is owed; 6 check found a difference; 75 try again later; 130 and 143 ended by SIGINT
-        and SIGTERM, after the undo.
+        cleanup is owed; 6 check found a difference; 74 done, but the output could not be written;
+        75 try again later; 130 and 143 ended by SIGINT and SIGTERM, after the undo.
     """
     arguments = build_parser().parse_args(argv)
+    _open_closed()
     _write_utf8()
     try:
         status: int = arguments.verb(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:  # in a verb that runs nothing, so that there is nothing to undo
         return 130
+    except BrokenPipeError:
+        return _give_up_output(141)
     except OSError as error:
-        # The output cannot be written; Python would try, and complain, again at exit.
-        sys.stdout = None
-        if isinstance(error, BrokenPipeError):
-            return 141
-        print(f"acni: {error}", file=sys.stderr)
-        return 1
+        if error.filename is not None:  # not the output, which has no name here
+            raise
+        print(f"acni: done, but the output cannot be written: {error}", file=sys.stderr)
+        return _give_up_output(_UNWRITTEN)
     return status
+
+
+def _give_up_output(status: int) -> int:
+    """Forget what was not written; Python would try, and complain, again at exit."""
+    sys.stdout = None
+    return status
+
+
+def _open_closed() -> None:
+    """Give streams that the caller closed a place to go: no verb fails on its words."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _write_utf8() -> None:

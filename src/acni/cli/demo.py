@@ -62,7 +62,8 @@ def demo(arguments: argparse.Namespace) -> int:
         return report_error(error, output="human", quiet=False, verbose=False)
     say("a private host, namespaces of its own: the machine's network is not touched")
     with tempfile.TemporaryDirectory(prefix="acni-demo-") as state_dir:
-        return run_cancellable(lambda: _show(state_dir, directories))
+        status, number = run_cancellable(lambda: _show(state_dir, directories))
+    return status if number is None else 128 + number
 
 
 def say(text: str) -> None:

@@ -59,7 +59,8 @@ _HELP = {name: text for group in GROUPS.values() for name, text in group.items()
 
 _EPILOG = """\
 exit status: 0 done, 1 failed (undone), 2 refused before anything ran, 3 not found, 4 out of time, 5
-cleanup is owed, 6 check found a difference, 75 try again later, 130/143 interrupted (undone)
+cleanup is owed, 6 check found a difference, 74 done but not printed, 75 try again later, 130/143
+interrupted (undone)
 """
 
 

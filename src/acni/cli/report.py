@@ -86,7 +86,8 @@ _ADVICE: Final[Mapping[type[AcniError], str]] = {
 
 def exit_status(error: AcniError) -> int:
     """Tell a failure's exit status: what is owed comes before everything else."""
-    return OWED if error.debt is not None else error.exit_status
+    is_held = error.rollback is not None and error.rollback.error is not None
+    return OWED if error.debt is not None or is_held else error.exit_status
 
 
 def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -> int:
@@ -141,6 +142,7 @@ def _human_lines(error: AcniError, *, quiet: bool, verbose: bool) -> list[str]:
         lines.append(f"  expected  {error.expected}")
     if error.rollback is not None:
         lines.append(f"  undone    {', '.join(error.rollback.deleted) or 'nothing'}")
+        lines += [f"  halted    {error.rollback.error}"] if error.rollback.error else []
         lines.append(f"  owed      {_owed(error)}")
     elif error.debt is not None:
         lines.append(f"  owed      {_owed(error)}")
@@ -161,7 +163,7 @@ def _owed(error: AcniError) -> str:
         return (
             "nothing"
             if error.rollback is None or error.rollback.error is None
-            else "not recorded; see above"
+            else "the rest, which could not be recorded"
         )
     return f"the delete of {debt.plugin} and of what stands before it in the chain ({debt.cause})"
 

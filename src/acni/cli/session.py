@@ -6,20 +6,21 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 
-from acni.cli.report import report_error, step_printer
+from acni.cli.report import OWED, report_error, step_printer
 from acni.cli.signals import run_cancellable
-from acni.engine.engine import Engine, Observer
+from acni.engine.engine import Ending, Engine, Observer
 from acni.engine.runtime import PLUGIN_DIRS, Runtime, open_runtime
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.errors import AcniError
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
-from acni.store.state import Records, Store
+from acni.store.state import Records, store_for_looking
 
 
 def report(error: AcniError, arguments: argparse.Namespace) -> int:
@@ -31,6 +32,7 @@ def report(error: AcniError, arguments: argparse.Namespace) -> int:
 
 def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) -> int:
     """Run a verb that runs plugins, with signals as cancellation, and return the exit status."""
+    arguments.ending = Ending()
 
     async def reported() -> int:
         try:
@@ -38,7 +40,19 @@ def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) 
         except AcniError as error:
             return report(error, arguments)
 
-    return run_cancellable(reported)
+    status, number = run_cancellable(reported)
+    return status if number is None else _interrupted(number, arguments)
+
+
+def _interrupted(number: int, arguments: argparse.Namespace) -> int:
+    """Say what a signal left, and return the exit status: what is owed comes before the signal."""
+    ending: Ending = arguments.ending
+    name = signal.Signals(number).name
+    error = AcniError(f"ended by {name}", rollback=ending.rollback, debt=ending.debt)
+    if ending.rollback is None and ending.debt is None:
+        return 128 + number
+    status = report(error, arguments)
+    return status if status == OWED else 128 + number
 
 
 def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Runtime]:
@@ -47,7 +61,7 @@ def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[R
         state_dir=arguments.state_dir,
         plugin_dirs=_plugin_dirs(arguments),
         timeouts=_timeouts(arguments),
-        observers=_observers(arguments),
+        observers=(*_observers(arguments), arguments.ending),
     )
 
 
@@ -67,7 +81,7 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
     """
     timeouts = _timeouts(arguments)
     return Engine(
-        store=Store(records or Records(None, None), -1, -1, -1, -1),
+        store=store_for_looking(records or Records(None, None)),
         runner=Executables(grace_seconds=timeouts.grace),
         plugin_dirs=parse_plugin_dirs(_plugin_dirs(arguments)),
         environment=plugin_environment(INHERITED, {}),

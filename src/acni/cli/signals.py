@@ -12,22 +12,31 @@ import anyio
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run_cancellable(verb: Callable[[], Awaitable[int]]) -> int:
-    """Run a verb on asyncio; on a signal cancel it, wait for its undo, and return 128 plus the
-    signal's number.
+def run_cancellable(verb: Callable[[], Awaitable[int]]) -> tuple[int, int | None]:
+    """Run a verb on asyncio; on a signal cancel it and wait for its undo.
+
+    Returns:
+        The verb's exit status and None; or, where a signal ended it before it was done, 0 and the
+        signal's number.
     """
     return anyio.run(_run, verb)
 
 
-async def _run(verb: Callable[[], Awaitable[int]]) -> int:
+async def _run(verb: Callable[[], Awaitable[int]]) -> tuple[int, int | None]:
     received: list[signal.Signals] = []
-    status = 0
+    finished: list[int] = []
+    failed: list[Exception] = []
     with anyio.open_signal_receiver(*SIGNALS) as signals:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cancel_on_signal, signals, tasks.cancel_scope, received)
-            status = await verb()
+            try:
+                finished.append(await verb())
+            except Exception as error:  # noqa: BLE001 (raised below: a task group would wrap it)
+                failed.append(error)
             tasks.cancel_scope.cancel()
-    return 128 + received[0] if received else status
+    if failed:
+        raise failed[0]
+    return (finished[0], None) if finished else (0, received[0])
 
 
 async def _cancel_on_signal(

@@ -18,7 +18,14 @@ from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
 from acni.errors import AcniError, AttachmentExists, NetnsInUse
-from acni.events import Event, OperationFinished, OperationStarted
+from acni.events import (
+    Debt,
+    DebtRecorded,
+    Event,
+    OperationFinished,
+    OperationStarted,
+    RollbackFinished,
+)
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
@@ -36,6 +43,29 @@ EventKind = TypeVar("EventKind", bound=Event)
 _THREADS: Final = 32
 
 _LOG: Final = logging.getLogger("acni.engine")
+
+
+@define(eq=False)
+class Ending:
+    """An observer of one operation: what its undo did and what it left owed.
+
+    Attributes:
+        rollback: What the undo did, or None.
+        debt: What is owed, or None.
+    """
+
+    rollback: RollbackFinished | None = None
+    debt: Debt | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        match event:
+            case RollbackFinished():
+                self.rollback = event
+            case DebtRecorded():
+                self.debt = event.debt
+            case _:
+                pass
 
 
 @define(eq=False)

@@ -15,14 +15,14 @@ from acni.engine.attached import Box
 from acni.engine.check import check
 from acni.engine.debts import forget, list_debts, settle
 from acni.engine.delete import delete
-from acni.engine.engine import Engine, Observer
+from acni.engine.engine import Ending, Engine, Observer
 from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.status import status
 from acni.engine.validate import Validation, validate, version
 from acni.errors import AttachmentNotFound, RuntimeClosed
-from acni.events import Debt, DebtRecorded, Event, RollbackFinished
+from acni.events import Debt
 from acni.host import netns
 from acni.host.configurations import load_network
 from acni.host.files import parse_path
@@ -40,23 +40,6 @@ PLUGIN_DIRS: Final = ("/opt/cni/bin", "/usr/lib/cni")
 
 # How long leaving a runtime waits for the undo of what was under way, beyond the undo's own budget.
 _CLOSE_MARGIN: Final = 60.0
-
-
-@define(eq=False)
-class _Ending:
-    """An observer of one operation: what its undo did and what it left owed."""
-
-    rollback: RollbackFinished | None = None
-    debt: Debt | None = None
-
-    def __call__(self, event: Event) -> None:
-        match event:
-            case RollbackFinished():
-                self.rollback = event
-            case DebtRecorded():
-                self.debt = event.debt
-            case _:
-                pass
 
 
 @define(eq=False)
@@ -336,7 +319,7 @@ class Runtime:
             raise RuntimeClosed(
                 "the runtime was left, or this is a forked child", expected="an open runtime"
             )
-        ending = _Ending()
+        ending = Ending()
         scope = anyio.CancelScope()
         self._under_way.add(scope)
         try:

@@ -273,6 +273,13 @@ class Store:
                 self._writing.notify_all()
 
 
+def store_for_looking(records: Records) -> Store:
+    """Make a store that only has records: whatever would write through it is refused by the kernel,
+    since it has no directory to write to.
+    """
+    return Store(records, -1, -1, -1, -1)
+
+
 @contextmanager
 def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
     """Open a state directory, making it where it is missing.
