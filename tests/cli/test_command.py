@@ -415,6 +415,18 @@ def test_a_signal_that_leaves_something_owed_says_so(
     assert "the delete of first" in stderr
 
 
+def test_a_file_that_is_no_record_hides_no_other(
+    acni: Run, box: netns.Namespace, tmp_path: Path
+) -> None:
+    acni("add", "net", box.path, "--container-id", "c1")
+    (tmp_path / "state" / "results" / "zz-x-c1-eth0").write_text("rubbish")
+    shown = acni("inspect", "c1")
+    assert shown.returncode == 0
+    assert json.loads(shown.stdout)["containerId"] == "c1"
+    assert "zz-x-c1-eth0" in shown.stderr
+    assert acni("del", "--container-id", "c1").returncode == 0
+
+
 def test_what_an_undo_could_not_record_is_owed_all_the_same(
     acni: Run, box: netns.Namespace, plugins: RecordingPlugins, tmp_path: Path
 ) -> None:

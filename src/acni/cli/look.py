@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
 from typing import Final
 
+from acni.cli.report import printable
 from acni.cli.secrets import SHOWN, without_secrets
 from acni.cli.session import open_records, report
 from acni.cli.tables import print_documents, print_table, print_texts
 from acni.engine.listing import AttachmentRecord, list_records
-from acni.errors import AcniError, AttachmentNotFound
+from acni.errors import AcniError, AttachmentNotFound, StoreError
 from acni.host.host import this_host
 from acni.spec.jsontext import join, object_members
 from acni.spec.names import parse_container_id, parse_ifname
 from acni.store.record import Record, write_record
+from acni.store.state import Records
 
 _HEADING: Final = (
     "STATE",
@@ -49,9 +53,11 @@ def inspect(arguments: argparse.Namespace) -> int:
         container_id = parse_container_id(arguments.container_id)
         ifname = parse_ifname(arguments.ifname) if arguments.ifname else None
         with open_records(arguments) as records:
-            names = [name for name in records.names() if f"-{container_id}-" in name]
-            read = [record for record in map(records.read, names) if record is not None]
-        found = [r for r in read if r.container_id == container_id and ifname in (None, r.ifname)]
+            found = [
+                record
+                for record in _readable(records, container_id)
+                if record.container_id == container_id and ifname in (None, record.ifname)
+            ]
         if not found:
             raise AttachmentNotFound("no record knows it", container_id=container_id, ifname=ifname)
     except AcniError as error:
@@ -59,6 +65,18 @@ def inspect(arguments: argparse.Namespace) -> int:
     texts = map(_document, found)
     print_texts(texts if arguments.show_secrets else map(without_secrets, texts), arguments.output)
     return 0
+
+
+def _readable(records: Records, container_id: str) -> Iterator[Record]:
+    """Read what may be the container's records; a file that is none is named and hides no other."""
+    for name in records.names():
+        if f"-{container_id}-" in name:
+            try:
+                record = records.read(name)
+            except StoreError as error:
+                print(f"acni: {printable(str(error))}", file=sys.stderr)
+            else:
+                yield from () if record is None else (record,)
 
 
 def _document(record: Record) -> str:
