@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import pickle
+from pathlib import Path
 
 import pytest
 
@@ -70,3 +72,21 @@ def test_an_error_says_whom_it_is_about() -> None:
     )
     assert str(error) == "add, c1/eth0, network net, plugin first: no"
     assert str(errors.ConfigError("no", place="f: $.x")) == "f: $.x: no"
+
+
+# Kinds that are only ever raised as one of their kinds.
+ABSTRACT = {"AcniError", "PluginError"}
+
+
+def test_each_error_is_expected_by_a_test_that_goes_through_the_public_surface() -> None:
+    """An error of the tree that nothing raises is not part of the surface."""
+    rooms = ("engine", "cli", "netns", "host", "store", "spec")
+    files = [file for room in rooms for file in (Path(__file__).parent / room).glob("test_*.py")]
+    assert files
+    used = {
+        node.id
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))  # an import is no Name
+        if isinstance(node, ast.Name)
+    }
+    assert {kind.__name__ for kind in CLASSES} - ABSTRACT - used == set()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from acni import NotPermitted
 from acni import netns as facade
 from acni.errors import InvalidName
 from acni.host import netns
@@ -418,3 +419,25 @@ def _no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+UNPRIVILEGED = """
+import os, sys
+from acni import AcniError, netns
+with netns.anonymous() as made:
+    os.setgid(65534)
+    os.setuid(65534)
+    for action in (netns.anonymous, lambda: made.has_interface("lo")):
+        try:
+            action()
+        except AcniError as error:
+            print(type(error).__name__, error.exit_status, error.expected)
+"""
+
+
+def test_a_process_that_may_not_is_told_what_it_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, timeout=20, check=True
+    )
+    told = f"{NotPermitted.__name__} 2 root, or the capabilities that namespaces need"
+    assert done.stdout.splitlines() == [told, told]

@@ -51,6 +51,38 @@ def test_the_marker_is_known_with_and_without_the_option(tmp_path: Path) -> None
     assert "1 passed" in _pytest(tmp_path, _TESTS.format(allowed=False), "--strict-markers")
 
 
+FIXTURES = """
+import anyio
+import pytest
+import acni
+
+@pytest.mark.netns
+def test_a_program_that_attaches(acni_netns, acni_scripted, acni_plugins, tmp_path):
+    acni_plugins.install("probe")
+    network = acni.parse_network(
+        b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"probe"}]}'
+    )
+    attachment = acni.Attachment(container_id="c1", netns=acni_netns.path)
+
+    async def main():
+        for number, runner in enumerate((acni_scripted, acni.Executables())):
+            async with acni.open_runtime(
+                state_dir=tmp_path / str(number),
+                plugin_dirs=[acni_plugins.directory],
+                runner=runner,
+            ) as runtime:
+                await runtime.add(network, attachment)
+
+    anyio.run(main)
+    assert acni_scripted.held == acni_plugins.held == {"probe/c1/eth0"}
+"""
+
+
+@pytest.mark.netns
+def test_the_fixtures_are_what_a_test_of_a_program_needs(tmp_path: Path) -> None:
+    assert "1 passed" in _pytest(tmp_path, FIXTURES, "--private-host")
+
+
 def _pytest(folder: Path, tests: str, *options: str) -> str:
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_these.py").write_text(tests)

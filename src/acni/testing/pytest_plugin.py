@@ -4,13 +4,22 @@ Load it with ``-p acni.testing.pytest_plugin``. With ``--private-host`` the whol
 into a private host before anything else is imported, so that no test can touch the machine's
 network. Where that is impossible, tests marked ``netns`` are skipped with a reason that begins
 with ``cannot run here:``; they are counted and named at the end.
+
+Fixtures: ``acni_netns``, a network namespace of the test's own; ``acni_scripted``, a runner double;
+``acni_plugins``, an empty directory of plugin executables that do as they are told.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from acni.host import netns
 from acni.host.private_host import PrivateHostError, enter_private_host
+from acni.testing.recording import RecordingPlugins
+from acni.testing.scripted import ScriptedRunner
 
 CANNOT_RUN = "cannot run here:"
 
@@ -44,3 +53,22 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     obstacle = item.config.stash[_OBSTACLE]
     if obstacle and item.get_closest_marker("netns"):
         pytest.skip(f"{CANNOT_RUN} {obstacle}")
+
+
+@pytest.fixture
+def acni_netns() -> Iterator[netns.Namespace]:
+    """A network namespace of the test's own; mark the test ``netns``."""
+    with netns.anonymous() as namespace:
+        yield namespace
+
+
+@pytest.fixture
+def acni_scripted() -> ScriptedRunner:
+    """A runner without processes."""
+    return ScriptedRunner()
+
+
+@pytest.fixture
+def acni_plugins(tmp_path: Path) -> RecordingPlugins:
+    """A directory of plugin executables, empty until ``install`` is called."""
+    return RecordingPlugins(tmp_path / "acni-plugins")
