@@ -153,8 +153,17 @@ class Engine:
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
     async def in_thread(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
-        """Call a function that blocks in one of the runtime's threads."""
-        return await anyio.to_thread.run_sync(function, *args, limiter=self.threads)
+        """Call a function that blocks in one of the runtime's threads.
+
+        A native cancellation of asyncio leaves the thread behind; leaving the state directory waits
+        for it.
+        """
+
+        def busily() -> T:
+            with self.store.busy():
+                return function(*args)
+
+        return await anyio.to_thread.run_sync(busily, limiter=self.threads)
 
     def traced(self, trace: Mapping[str, str] | None) -> Engine:
         """Return this engine with other trace variables for the plugins; without any, itself.

@@ -42,8 +42,8 @@ from acni.store.record import FORMAT, Record, read_record, write_record
 # 1 MiB.
 MAX_RECORD_BYTES: Final = 16 << 20
 
-# How long leaving a state directory waits for a write that a cancelled operation left behind.
-_LAST_WRITES_SECONDS: Final = 30.0
+# How long leaving a state directory waits for a thread that a cancelled operation left behind.
+_LAST_THREADS_SECONDS: Final = 30.0
 
 _ROOMS: Final = (
     "results",
@@ -195,6 +195,7 @@ class Store:
     _quarantine: int
     _writing: threading.Condition = Factory(threading.Condition)
     _latest: dict[tuple[int, str], object] = Factory(dict[tuple[int, str], object])
+    _running: int = 0
 
     def write(self, record: Record) -> None:
         """Write a record, atomically and durably: when this returns it survives a power cut.
@@ -247,10 +248,22 @@ class Store:
             self._latest.pop((self._debts, _aside_name(record)), None)
             _remove(_aside_name(record), self._debts, "acni/debts")
 
-    def wait_for_writes(self) -> bool:
-        """Wait for writes that somebody left behind, for a while; tell whether none is left."""
+    @contextmanager
+    def busy(self) -> Generator[None]:
+        """Say that a thread works with the state directory: leaving it waits for that."""
         with self._writing:
-            return self._writing.wait_for(lambda: not self._latest, _LAST_WRITES_SECONDS)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._writing:
+                self._running -= 1
+                self._writing.notify_all()
+
+    def wait_until_idle(self) -> bool:
+        """Wait for threads that somebody left behind, for a while; tell whether none is left."""
+        with self._writing:
+            return self._writing.wait_for(lambda: self._running == 0, _LAST_THREADS_SECONDS)
 
     def _write(self, target: int, name: str, record: Record) -> None:
         key, ticket = (target, name), object()
@@ -264,13 +277,14 @@ class Store:
                     raise StoreError("was superseded", place=name, expected="to be the last write")
                 yield
 
-        try:
-            _write_durably(self._spare, target, name, write_record(record), unless_superseded)
-        finally:
-            with self._writing:
-                if self._latest.get(key) is ticket:
-                    del self._latest[key]
-                self._writing.notify_all()
+        with self.busy():
+            data = write_record(record)
+            try:
+                _write_durably(self._spare, target, name, data, unless_superseded)
+            finally:
+                with self._writing:
+                    if self._latest.get(key) is ticket:
+                        del self._latest[key]
 
 
 def store_for_looking(records: Records) -> Store:
@@ -305,7 +319,7 @@ def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
         spare, quarantine = rooms["acni/spare/000"], rooms["acni/quarantine"]
         store = Store(Records(results, debts), results, spare, debts, quarantine)
         yield store
-        if not store.wait_for_writes():
+        if not store.wait_until_idle():
             opened.clear()  # a thread still works with them: leaked rather than reused under it
     finally:
         for fd in opened:
