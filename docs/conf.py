@@ -1,8 +1,13 @@
 """Sphinx configuration; `nox -s docs` builds what it describes."""
 
 import re
+import sys
 from importlib import import_module
 from importlib.metadata import version as installed_version
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tables import differences
 
 project = "acni"
 release = version = installed_version("acni")
@@ -16,6 +21,9 @@ extensions = [
     "sphinxcontrib_trio",
 ]
 exclude_patterns = ["_build"]
+myst_enable_extensions = ["deflist", "substitution"]
+# The tables of concepts/differences.md.
+myst_substitutions = differences()
 html_theme = "furo"
 html_title = f"acni {release}"
 html_show_copyright = False

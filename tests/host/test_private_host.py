@@ -13,6 +13,7 @@ import pytest
 
 from acni.host import netns
 from acni.host.private_host import COVERED
+from acni.store.state import open_store
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
@@ -131,3 +132,8 @@ def _run(script: str) -> Any:
     )
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
+
+
+def test_its_state_directory_is_one_that_a_runtime_takes() -> None:
+    with open_store("/var/lib/cni"):
+        pass

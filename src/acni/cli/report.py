@@ -20,6 +20,7 @@ from acni.errors import (
     NetnsChanged,
     NetnsInUse,
     NetworkNotFound,
+    NotPermitted,
     PluginFailed,
     PluginKilled,
     PluginLost,
@@ -66,10 +67,12 @@ _CODES: Final[Mapping[type[AcniError], int]] = {
     StoreError: 117,
     Busy: 118,
     RuntimeClosed: 119,
+    NotPermitted: 120,
 }
 
 _ADVICE: Final[Mapping[type[AcniError], str]] = {
     PluginNotFound: "install the plugin, or name its directory with --plugin-dir or CNI_PATH",
+    NotPermitted: "run it as root, or with the capabilities that are named",
     NetworkNotFound: "name another network, or its directory with --conf-dir or NETCONFPATH",
     AttachmentExists: "acni inspect shows its record; acni del detaches it",
     AttachmentNotFound: "acni ls shows what is attached",

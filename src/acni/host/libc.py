@@ -32,12 +32,12 @@ def setns(fd: int, kind: int) -> None:
     _checked(_LIBC.setns(fd, kind), "setns")
 
 
-def mount(source: str, target: str, filesystem: str = "", flags: int = 0) -> None:
+def mount(
+    source: str, target: str, filesystem: str = "", flags: int = 0, options: str = ""
+) -> None:
     """Mount a file system, or bind a path (mount(2))."""
-    _checked(
-        _LIBC.mount(source.encode(), target.encode(), filesystem.encode() or None, flags, None),
-        target,
-    )
+    texts = (source.encode(), target.encode(), filesystem.encode() or None)
+    _checked(_LIBC.mount(*texts, flags, options.encode() or None), target)
 
 
 def unmount(target: str, flags: int = 0) -> None:

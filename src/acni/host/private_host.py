@@ -64,4 +64,4 @@ def _cover_mounts() -> None:
     mount(str(aside), "/sys/fs/cgroup", flags=MS_BIND | MS_REC)
     for path in COVERED:
         os.makedirs(path, exist_ok=True)
-        mount("tmpfs", path, "tmpfs")
+        mount("tmpfs", path, "tmpfs", options="mode=0755")  # a state directory others may not write
