@@ -11,7 +11,7 @@ import pytest
 from acni import Attachment, AttachmentId, CleanupIncomplete, NetworkConfig, netns
 from acni.engine.listing import list_records
 from acni.host.host import this_host
-from acni.store.state import Records
+from acni.store.records import Records
 from acni.testing import Behaviour, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]

@@ -24,7 +24,7 @@ from acni import (
 )
 from acni.engine.listing import list_records
 from acni.host.host import this_host
-from acni.store.state import Records
+from acni.store.records import Records
 from acni.testing import Behaviour, RecordingPlugins
 from tests.libcni.conftest import Judge, JudgeError
 from tests.netns.conftest import PLUGINS

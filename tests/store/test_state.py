@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +17,8 @@ from attrs import evolve
 from acni import AttachmentId, StoreError, parse_network
 from acni.spec.names import ContainerId, IfName
 from acni.store.record import Record
-from acni.store.state import Records, open_store
+from acni.store.records import Records
+from acni.store.state import Store, open_store
 
 NETWORK = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]}')
 
@@ -171,7 +173,7 @@ PROGRAM = """
 import sys
 from acni.spec.configuration import parse_network
 from acni.store.record import Record
-from acni.store.state import open_store
+from acni.store.state import Store, open_store
 
 network = parse_network(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"type":"first"}]}')
 with open_store(sys.argv[1]) as store:
@@ -243,6 +245,25 @@ def test_of_two_writes_of_a_name_one_stays_and_the_other_is_told(state_dir: Path
             stays = {w.netns for w, failure in zip(writes, failures, strict=True) if not failure}
             assert read is not None
             assert read.netns in stays
+
+
+def test_a_directory_that_is_left_by_an_error_waits_for_its_threads_too(state_dir: Path) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        begun, may_end = threading.Event(), threading.Event()
+
+        def work(store: Store) -> list[str]:
+            with store.busy():
+                begun.set()
+                may_end.wait(10)
+                return store.records.names()
+
+        with pytest.raises(ValueError, match="the body's"), open_store(state_dir) as store:
+            store.write(record())
+            working = thread.submit(work, store)
+            begun.wait(10)
+            threading.Timer(0.1, may_end.set).start()
+            raise ValueError("the body's")
+        assert working.result() == ["net-c1-eth0"]
 
 
 def test_directories_above_it_are_made_for_their_owner_only(tmp_path: Path) -> None:

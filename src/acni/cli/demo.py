@@ -33,7 +33,7 @@ from acni.spec.attachment import Attachment
 from acni.spec.configuration import NetworkConfig, parse_network
 from acni.spec.names import PluginType
 from acni.spec.result import Result
-from acni.store.state import Records
+from acni.store.records import Records
 
 _CONFIGURATION: Final = b"""{
   "cniVersion": "1.0.0",

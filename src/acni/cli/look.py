@@ -17,7 +17,7 @@ from acni.host.host import this_host
 from acni.spec.jsontext import join, object_members
 from acni.spec.names import parse_container_id, parse_ifname
 from acni.store.record import Record, write_record
-from acni.store.state import Records
+from acni.store.records import Records
 
 _HEADING: Final = (
     "STATE",

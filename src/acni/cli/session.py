@@ -20,7 +20,8 @@ from acni.errors import AcniError
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
-from acni.store.state import Records, store_for_looking
+from acni.store.records import Records
+from acni.store.state import store_for_looking
 
 
 def report(error: AcniError, arguments: argparse.Namespace) -> int:

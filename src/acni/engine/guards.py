@@ -22,7 +22,7 @@ from acni.host.netns import Namespace, NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
 from acni.store.record import Record
-from acni.store.state import Found
+from acni.store.records import Found
 
 
 @frozen(kw_only=True)

@@ -11,7 +11,7 @@ from acni.errors import StoreError
 from acni.host.host import Host
 from acni.spec.result import ResultError, parse_result
 from acni.store.record import Record
-from acni.store.state import Records
+from acni.store.records import Records
 
 
 @frozen(kw_only=True)
@@ -28,6 +28,12 @@ class AttachmentRecord:
             where unknown.
         since: When it was added (RFC 3339); empty where unknown.
         reason: Why it is owed or unreadable.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> (record,) = call("attachments")
+        >>> record.state, record.network, record.container_id, record.netns
+        ('attached', 'dbnet', 'web', 'ok')
     """
 
     state: str

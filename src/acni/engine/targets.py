@@ -24,7 +24,7 @@ from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import record_name
 from acni.store.record import Origin, Record
-from acni.store.state import Found
+from acni.store.records import Found
 
 
 @frozen(kw_only=True)

@@ -19,28 +19,21 @@ Blocking calls: reading a record is left to the caller's thread (a page-cache re
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import secrets
 import stat
 import threading
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final, Self
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from typing import Final
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
-from acni.spec.attachment import AttachmentId
-from acni.spec.names import IfName
-from acni.spec.result import ResultError, parse_result
-from acni.store.record import FORMAT, Record, read_record, write_record
-
-# A record holds a configuration in base64 and a result: some KiB; both readers of its parts stop at
-# 1 MiB.
-MAX_RECORD_BYTES: Final = 16 << 20
+from acni.store.directory import DIRECTORY_FLAGS, names_in, remove_from, store_failure
+from acni.store.durable import make_directory, write_durably
+from acni.store.record import FORMAT, Record, write_record
+from acni.store.records import Records, aside_name
 
 # How long leaving a state directory waits for a thread that a cancelled operation left behind.
 _LAST_THREADS_SECONDS: Final = 30.0
@@ -53,127 +46,6 @@ _ROOMS: Final = (
     "acni/debts",
     "acni/quarantine",
 )
-_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-@frozen
-class Found:
-    """What a state directory holds of one attachment.
-
-    Attributes:
-        records: Its records; more than one only where another writer put it on two networks.
-        aside: Its debts whose names are taken by files that are no records.
-        unreadable: The names of files that may have been its records.
-    """
-
-    records: tuple[Record, ...]
-    aside: tuple[Record, ...]
-    unreadable: tuple[str, ...]
-
-
-@define(eq=False)
-class Records:
-    """The records of a state directory, to be looked at."""
-
-    _results: int | None
-    _debts: int | None
-
-    @classmethod
-    def look(cls, state_dir: str) -> Self:
-        """Open the records for looking; a state directory that does not exist has none.
-
-        Raises:
-            StoreError: it cannot be opened.
-        """
-        results = _look_into(f"{state_dir}/results")
-        try:
-            return cls(results, _look_into(f"{state_dir}/acni/debts"))
-        except BaseException:
-            if results is not None:
-                os.close(results)
-            raise
-
-    def names(self) -> list[str]:
-        """List the names of all records, sorted."""
-        return _names_in(self._results, "results")
-
-    def read(self, name: str) -> Record | None:
-        """Read the record of that name; None where there is none.
-
-        Raises:
-            StoreError: the file cannot be read or is no record of that name. It is left where it
-                is.
-        """
-        raw = _read(name, self._results, f"results/{name}")
-        return None if raw is None else read_record(name, raw)
-
-    def debts_aside(self) -> Iterator[Record]:
-        """Iterate over the debts whose names are taken by files that are no records.
-
-        Raises:
-            StoreError: one of them cannot be read.
-        """
-        for name in _names_in(self._debts, "acni/debts"):
-            raw = _read(name, self._debts, f"acni/debts/{name}")
-            if raw is not None:
-                yield read_record(None, raw)
-
-    def find(self, attachment: AttachmentId) -> Found:
-        """Find what there is of an attachment."""
-        ending = f"-{attachment.container_id}-{attachment.ifname}"
-        records: list[Record] = []
-        unreadable: list[str] = []
-        for name in self.names():
-            if name.endswith(ending):
-                try:
-                    record = self.read(name)
-                except StoreError:
-                    unreadable.append(name)
-                else:
-                    records += [record] if record is not None and record.id == attachment else []
-        aside = tuple(record for record in self.debts_aside() if record.id == attachment)
-        return Found(tuple(records), aside, tuple(unreadable))
-
-    def bare_result(self, name: str, cni_version: str) -> str | None:
-        """Read a file of that name as libcni's format before records: a result and nothing else.
-
-        Returns:
-            The result's text, or None where the file is no result of that version's shape.
-        """
-        try:
-            raw = _read(name, self._results, f"results/{name}")
-            result = parse_result(raw, cni_version) if raw else None
-        except (StoreError, ResultError):
-            return None
-        return result.raw if result and (result.ips or result.interfaces) else None
-
-    def readable(self) -> Iterator[Record]:
-        """Iterate over the records in ``results/``, sorted by name; what is none is passed over."""
-        for name in self.names():
-            with contextlib.suppress(StoreError):
-                record = self.read(name)
-                if record is not None:
-                    yield record
-
-    def of_interface(self, ifname: IfName) -> Iterator[Record]:
-        """Iterate over the records of all interfaces of that name; unreadable ones claim
-        nothing.
-        """
-        for name in self.names():
-            if name.endswith(f"-{ifname}"):
-                try:
-                    record = self.read(name)
-                except StoreError:
-                    continue
-                if record is not None and record.ifname == ifname:
-                    yield record
-
-    def close(self) -> None:
-        """Close the directories."""
-        for fd in (self._results, self._debts):
-            if fd is not None:
-                os.close(fd)
-        self._results = self._debts = None
 
 
 @define(eq=False)
@@ -216,7 +88,7 @@ class Store:
         """
         with self._writing:
             self._latest.pop((self._results, record.name), None)
-            _remove(record.name, self._results, f"results/{record.name}")
+            remove_from(record.name, self._results, f"results/{record.name}")
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
@@ -224,7 +96,7 @@ class Store:
         Raises:
             StoreError: it could not be written, or was superseded.
         """
-        self._write(self._debts, _aside_name(record), record)
+        self._write(self._debts, aside_name(record), record)
 
     def retire_aside(self, record: Record) -> None:
         """Move the file that stood in a record's place into quarantine, and drop the debt aside.
@@ -232,7 +104,7 @@ class Store:
         Raises:
             StoreError: it could not be moved.
         """
-        taken = len(_names_in(self._quarantine, "acni/quarantine"))
+        taken = len(names_in(self._quarantine, "acni/quarantine"))
         try:
             os.rename(
                 record.name,
@@ -243,10 +115,10 @@ class Store:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise _failed(f"results/{record.name}", "cannot be moved", error) from error
+            raise store_failure(f"results/{record.name}", "cannot be moved", error) from error
         with self._writing:
-            self._latest.pop((self._debts, _aside_name(record)), None)
-            _remove(_aside_name(record), self._debts, "acni/debts")
+            self._latest.pop((self._debts, aside_name(record)), None)
+            remove_from(aside_name(record), self._debts, "acni/debts")
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -280,7 +152,7 @@ class Store:
         with self.busy():
             data = write_record(record)
             try:
-                _write_durably(self._spare, target, name, data, unless_superseded)
+                write_durably(self._spare, target, name, data, unless_superseded)
             finally:
                 with self._writing:
                     if self._latest.get(key) is ticket:
@@ -305,98 +177,29 @@ def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
     opened: list[int] = []
     try:
         try:
-            _make_directory(state_dir)
+            make_directory(state_dir)
             _require_private(state_dir)
             for room in _ROOMS:
-                _make_directory(f"{state_dir}/{room}")
-            flags = _DIRECTORY_FLAGS | os.O_NOFOLLOW
+                make_directory(f"{state_dir}/{room}")
+            flags = DIRECTORY_FLAGS | os.O_NOFOLLOW
             opened += (os.open(f"{state_dir}/{room}", flags) for room in _ROOMS)
             rooms = dict(zip(_ROOMS, opened, strict=True))
             _require_format(rooms["acni"], rooms["acni/spare/000"])
         except OSError as error:
-            raise _failed(state_dir, "cannot be opened as a state directory", error) from error
+            raise store_failure(
+                state_dir, "cannot be opened as a state directory", error
+            ) from error
         results, debts = rooms["results"], rooms["acni/debts"]
         spare, quarantine = rooms["acni/spare/000"], rooms["acni/quarantine"]
         store = Store(Records(results, debts), results, spare, debts, quarantine)
-        yield store
-        if not store.wait_until_idle():
-            opened.clear()  # a thread still works with them: leaked rather than reused under it
+        try:
+            yield store
+        finally:
+            if not store.wait_until_idle():
+                opened.clear()  # a thread works with them: leaked rather than reused under it
     finally:
         for fd in opened:
             os.close(fd)
-
-
-def _look_into(path: str) -> int | None:
-    try:
-        return os.open(path, _DIRECTORY_FLAGS)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _failed(path, "cannot be opened", error) from error
-
-
-def _names_in(directory: int | None, place: str) -> list[str]:
-    if directory is None:
-        return []
-    try:
-        # Opened anew: threads that list one open directory share its position, and miss names.
-        listed = os.open(".", _DIRECTORY_FLAGS, dir_fd=directory)
-        try:
-            return sorted(os.listdir(listed))
-        finally:
-            os.close(listed)
-    except OSError as error:
-        raise _failed(place, "cannot be listed", error) from error
-
-
-def _read(name: str, directory: int | None, place: str) -> bytes | None:
-    if directory is None:
-        return None
-    try:
-        return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _failed(place, "cannot be read", error) from error
-
-
-def _remove(name: str, directory: int, place: str) -> None:
-    try:
-        os.unlink(name, dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        # On a read-only file system that is the answer for a name that never was, too.
-        if _exists(name, directory):
-            raise _failed(place, "cannot be removed", error) from error
-
-
-def _exists(name: str, directory: int) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _aside_name(record: Record) -> str:
-    return hashlib.sha256(record.name.encode()).hexdigest()
-
-
-def _make_directory(path: str) -> None:
-    """Make a directory and those above it, each for its owner only, and each durable."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    _make_directory(parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path, mode=0o700)
-    # A directory is durable when its parent is (fsync(2)).
-    fd = os.open(parent, _DIRECTORY_FLAGS)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _require_private(state_dir: str) -> None:
@@ -413,7 +216,7 @@ def _require_format(ours: int, spare: int) -> None:
     try:
         text = read_regular("FORMAT", max_bytes=64, dir_fd=ours).decode("ascii", "replace").strip()
     except FileNotFoundError:
-        _write_durably(spare, ours, "FORMAT", f"{FORMAT}\n".encode(), nullcontext)
+        write_durably(spare, ours, "FORMAT", f"{FORMAT}\n".encode(), nullcontext)
         return
     if text != str(FORMAT):
         raise StoreError(
@@ -421,52 +224,3 @@ def _require_format(ours: int, spare: int) -> None:
             place="acni/FORMAT",
             expected=f"{FORMAT}",
         )
-
-
-def _write_durably(
-    spare: int,
-    target: int,
-    name: str,
-    data: bytes,
-    guard: Callable[[], AbstractContextManager[None]],
-) -> None:
-    """Write a file so that at any instant the old or the new one is there, whole, and afterwards
-    the new one for good.
-
-    The name is given under a guard, which may refuse. The file is synced before its name is: ext4
-    may otherwise keep a name without its data (LWN 322823). The directory is synced too: without it
-    2 of 13 crash states lose a write that was acknowledged.
-    """
-    temporary = secrets.token_hex(16)
-    try:
-        fd = os.open(
-            temporary,
-            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-            0o600,
-            dir_fd=spare,
-        )
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-            with guard():
-                os.rename(temporary, name, src_dir_fd=spare, dst_dir_fd=target)
-        except BaseException:
-            os.unlink(temporary, dir_fd=spare)
-            raise
-        finally:
-            os.close(fd)
-        os.fsync(target)
-    except OSError as error:
-        raise _failed(name, "cannot be written", error) from error
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _failed(place: str, what: str, error: OSError) -> StoreError:
-    return StoreError(
-        f"{what}: {error.strerror}", place=place, expected="a local, writable file system with room"
-    )

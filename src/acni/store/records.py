@@ -1,0 +1,147 @@
+"""The records of a state directory, to be looked at.
+
+Blocking calls: reading one record is left to the caller's thread (a page-cache read of 2 KiB, some
+10 µs); what lists them belongs into a worker thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Iterator
+from typing import Self
+
+from attrs import define, frozen
+
+from acni.errors import StoreError
+from acni.spec.attachment import AttachmentId
+from acni.spec.names import IfName
+from acni.spec.result import ResultError, parse_result
+from acni.store.directory import look_into, names_in, read_in
+from acni.store.record import Record, read_record
+
+
+@frozen
+class Found:
+    """What a state directory holds of one attachment.
+
+    Attributes:
+        records: Its records; more than one only where another writer put it on two networks.
+        aside: Its debts whose names are taken by files that are no records.
+        unreadable: The names of files that may have been its records.
+    """
+
+    records: tuple[Record, ...]
+    aside: tuple[Record, ...]
+    unreadable: tuple[str, ...]
+
+
+@define(eq=False)
+class Records:
+    """The records of a state directory, to be looked at."""
+
+    _results: int | None
+    _debts: int | None
+
+    @classmethod
+    def look(cls, state_dir: str) -> Self:
+        """Open the records for looking; a state directory that does not exist has none.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        results = look_into(f"{state_dir}/results")
+        try:
+            return cls(results, look_into(f"{state_dir}/acni/debts"))
+        except BaseException:
+            if results is not None:
+                os.close(results)
+            raise
+
+    def names(self) -> list[str]:
+        """List the names of all records, sorted."""
+        return names_in(self._results, "results")
+
+    def read(self, name: str) -> Record | None:
+        """Read the record of that name; None where there is none.
+
+        Raises:
+            StoreError: the file cannot be read or is no record of that name. It is left where it
+                is.
+        """
+        raw = read_in(name, self._results, f"results/{name}")
+        return None if raw is None else read_record(name, raw)
+
+    def debts_aside(self) -> Iterator[Record]:
+        """Iterate over the debts whose names are taken by files that are no records.
+
+        Raises:
+            StoreError: one of them cannot be read.
+        """
+        for name in names_in(self._debts, "acni/debts"):
+            raw = read_in(name, self._debts, f"acni/debts/{name}")
+            if raw is not None:
+                yield read_record(None, raw)
+
+    def find(self, attachment: AttachmentId) -> Found:
+        """Find what there is of an attachment."""
+        ending = f"-{attachment.container_id}-{attachment.ifname}"
+        records: list[Record] = []
+        unreadable: list[str] = []
+        for name in self.names():
+            if name.endswith(ending):
+                try:
+                    record = self.read(name)
+                except StoreError:
+                    unreadable.append(name)
+                else:
+                    records += [record] if record is not None and record.id == attachment else []
+        aside = tuple(record for record in self.debts_aside() if record.id == attachment)
+        return Found(tuple(records), aside, tuple(unreadable))
+
+    def bare_result(self, name: str, cni_version: str) -> str | None:
+        """Read a file of that name as libcni's format before records: a result and nothing else.
+
+        Returns:
+            The result's text, or None where the file is no result of that version's shape.
+        """
+        try:
+            raw = read_in(name, self._results, f"results/{name}")
+            result = parse_result(raw, cni_version) if raw else None
+        except (StoreError, ResultError):
+            return None
+        return result.raw if result and (result.ips or result.interfaces) else None
+
+    def readable(self) -> Iterator[Record]:
+        """Iterate over the records in ``results/``, sorted by name; what is none is passed over."""
+        for name in self.names():
+            with contextlib.suppress(StoreError):
+                record = self.read(name)
+                if record is not None:
+                    yield record
+
+    def of_interface(self, ifname: IfName) -> Iterator[Record]:
+        """Iterate over the records of all interfaces of that name; unreadable ones claim
+        nothing.
+        """
+        for name in self.names():
+            if name.endswith(f"-{ifname}"):
+                try:
+                    record = self.read(name)
+                except StoreError:
+                    continue
+                if record is not None and record.ifname == ifname:
+                    yield record
+
+    def close(self) -> None:
+        """Close the directories."""
+        for fd in (self._results, self._debts):
+            if fd is not None:
+                os.close(fd)
+        self._results = self._debts = None
+
+
+def aside_name(record: Record) -> str:
+    """Name the file that keeps a debt whose place a bad file takes."""
+    return hashlib.sha256(record.name.encode()).hexdigest()
