@@ -29,6 +29,8 @@ html_title = f"acni {release}"
 html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 
+# The examples of docstrings need what tests/docs/test_docstrings.py prepares: pytest runs them.
+doctest_test_doctest_blocks = ""
 autodoc_member_order = "bysource"
 myst_heading_anchors = 3
 

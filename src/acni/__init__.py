@@ -1,7 +1,18 @@
 """acni: attach containers to CNI networks from Python, on asyncio and trio.
 
 The public names are loaded when they are first asked for: ``import acni`` and ``acni --help`` stay
-    cheap.
+cheap.
+
+Example:
+    >>> async def main():
+    ...     async with acni.open_runtime(
+    ...         state_dir=state_dir, conf_dir=conf_dir, plugin_dirs=[plugins.directory]
+    ...     ) as runtime:
+    ...         result = await runtime.add(await runtime.network("dbnet"), attachment)
+    ...         await runtime.delete(attachment.id)
+    ...         return result.ipv4
+    >>> anyio.run(main)
+    IPv4Address('192.0.2.7')
 """
 
 from __future__ import annotations

@@ -33,6 +33,13 @@
 The number is the exit status of the command. An ADD that fails was undone before its error is
 raised; ``error.rollback`` says what was deleted, and ``error.debt`` what could not be. An undo's
 failure never replaces the first error.
+
+Example:
+    >>> try:
+    ...     acni.parse_network(b'{"name": "dbnet"}')
+    ... except acni.AcniError as error:
+    ...     print(type(error).__name__, error.place, error.exit_status)
+    ConfigError $.plugins 2
 """
 
 from __future__ import annotations
@@ -118,6 +125,14 @@ class AcniError(Exception):
         expected: What was expected there.
         rollback: What the undo of a failed ADD did.
         debt: The delete that is still owed.
+
+    Example:
+        >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing(msg="no chain"))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.AcniError as error:
+        ...     print(error)
+        add, web/eth0, network dbnet, plugin portmap: ADD failed with code 999: no chain
     """
 
     exit_status: ClassVar[int] = 1
@@ -148,7 +163,13 @@ class AcniError(Exception):
         self.learn(**facts)
 
     def learn(self, **facts: Unpack[Facts]) -> Self:
-        """Take in facts that were unknown where the error was raised; what is known stays."""
+        """Take in facts that were unknown where the error was raised; what is known stays.
+
+        Example:
+            >>> error = acni.ConfigError("no subnet", place="subnets")
+            >>> str(error.learn(network="dbnet", place="here"))
+            'network dbnet, subnets: no subnet'
+        """
         for name, value in facts.items():
             if getattr(self, name) is None:
                 setattr(self, name, value)
@@ -170,6 +191,13 @@ class AcniError(Exception):
 class InvalidName(AcniError):
     """A container ID, network, interface or plugin name, CNI_ARGS or a namespace path is not
     allowed. Nothing ran.
+
+    Example:
+        >>> try:
+        ...     acni.AttachmentId("../web")
+        ... except acni.InvalidName as error:
+        ...     print(error.place)
+        container ID
     """
 
     exit_status = 2
@@ -178,13 +206,28 @@ class InvalidName(AcniError):
 class ConfigError(AcniError):
     """A configuration cannot be understood; ``place`` and ``expected`` say where and why. Nothing
     ran.
+
+    Example:
+        >>> try:
+        ...     acni.parse_network(b"{}")
+        ... except acni.ConfigError as error:
+        ...     print(error.place, "-", error.expected)
+        $.name - a name
     """
 
     exit_status = 2
 
 
 class VersionUnsupported(AcniError):
-    """No version of the specification in common, or the version lacks the verb. Nothing ran."""
+    """No version of the specification in common, or the version lacks the verb. Nothing ran.
+
+    Example:
+        >>> try:
+        ...     acni.networks.from_plugins("loop", {"type": "loopback"}, version="9.0.0")
+        ... except acni.VersionUnsupported as error:
+        ...     print(error.expected)
+        one of 0.1.0, ..., 1.1.0
+    """
 
     exit_status = 2
 
@@ -192,127 +235,353 @@ class VersionUnsupported(AcniError):
 class PluginNotFound(AcniError):
     """No executable of that type in the plugin directories. On ADD nothing ran; a delete halts
     there.
+
+    Example:
+        >>> scripted.remove("portmap")
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginNotFound as error:
+        ...     print(error.plugin, scripted.calls)
+        portmap []
     """
 
     exit_status = 2
 
 
 class AttachmentExists(AcniError):
-    """The attachment, or another one with the same record name, is there already. Nothing ran."""
+    """The attachment, or another one with the same record name, is there already. Nothing ran.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.AttachmentExists as error:
+        ...     print(error.container_id, error.network)
+        web dbnet
+    """
 
     exit_status = 2
 
 
 class NetnsInUse(AcniError):
-    """The interface name is taken in that namespace. Nothing ran."""
+    """The interface name is taken in that namespace. Nothing ran.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> try:
+        ...     call("add", network, acni.Attachment(container_id="db", netns=attachment.netns))
+        ... except acni.NetnsInUse as error:
+        ...     print(error.message)
+        container web holds eth0 in /proc/...
+    """
 
     exit_status = 2
 
 
 class HostChanged(AcniError):
-    """The record was made from another host network namespace of this boot. Nothing ran."""
+    """The record was made from another host network namespace of this boot. Nothing ran.
+
+    Example:
+        >>> with netns.anonymous() as other_host:
+        ...     result = other_host.call(lambda: call("add", network, attachment))
+        >>> try:
+        ...     call("delete", attachment.id)
+        ... except acni.HostChanged as error:
+        ...     print(error.container_id, scripted.held == {"bridge/web/eth0", "portmap/web/eth0"})
+        web True
+    """
 
     exit_status = 2
 
 
 class AttachmentNotFound(AcniError):
-    """No record knows the attachment. Nothing ran."""
+    """No record knows the attachment. Nothing ran.
+
+    Example:
+        >>> try:
+        ...     call("delete", acni.AttachmentId("nobody"))
+        ... except acni.AttachmentNotFound as error:
+        ...     print(error.container_id, error.exit_status)
+        nobody 3
+    """
 
     exit_status = 3
 
 
 class NetworkNotFound(AcniError):
-    """No configuration has that network name. Nothing ran."""
+    """No configuration has that network name. Nothing ran.
+
+    Example:
+        >>> try:
+        ...     acni.load_network(conf_dir, "blue")
+        ... except acni.NetworkNotFound as error:
+        ...     print(error.message)
+        no configuration of that name in ...; there are: dbnet
+    """
 
     exit_status = 3
 
 
 class NetnsChanged(AcniError):
-    """Another network namespace, or none, stands behind the recorded path. Nothing ran."""
+    """Another network namespace, or none, stands behind the recorded path. Nothing ran.
+
+    Example:
+        >>> with netns.anonymous() as box:
+        ...     result = call("add", network, acni.Attachment(container_id="db", netns=box))
+        >>> try:
+        ...     call("check", acni.AttachmentId("db"))
+        ... except acni.NetnsChanged as error:
+        ...     print(error.container_id, error.exit_status)
+        db 6
+    """
 
     exit_status = 6
 
 
 class PluginError(AcniError):
-    """Something a plugin did. A failed ADD was undone; see ``rollback`` and ``debt``."""
+    """Something a plugin did. A failed ADD was undone; see ``rollback`` and ``debt``.
+
+    Example:
+        >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing(msg="no chain"))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginError as error:
+        ...     print(error.plugin, error.index, error.rollback.deleted, error.debt)
+        portmap 1 ('portmap', 'bridge') None
+    """
 
 
 class PluginFailed(PluginError):
-    """The plugin exited non-zero; ``code``, ``msg`` and ``details`` are what it said."""
+    """The plugin exited non-zero; ``code``, ``msg`` and ``details`` are what it said.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour.failing(code=7, msg="bad ipam"))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginFailed as error:
+        ...     print(error.code, error.msg)
+        7 bad ipam
+    """
 
 
 class CheckFailed(PluginFailed):
-    """A plugin's CHECK found a difference (specification, section 2, "CHECK")."""
+    """A plugin's CHECK found a difference (specification, section 2, "CHECK").
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("bridge", "CHECK", testing.Behaviour.failing(msg="eth0 is gone"))
+        >>> try:
+        ...     call("check", attachment.id)
+        ... except acni.CheckFailed as error:
+        ...     print(error.plugin, error.msg)
+        bridge eth0 is gone
+    """
 
     exit_status = 6
 
 
 class NotReady(PluginFailed):
-    """A plugin's STATUS said that it cannot serve ADD (specification, section 2, "STATUS")."""
+    """A plugin's STATUS said that it cannot serve ADD (specification, section 2, "STATUS").
+
+    Example:
+        >>> scripted.tell("bridge", "STATUS", testing.Behaviour.failing(code=50, msg="no daemon"))
+        >>> try:
+        ...     call("status", network)
+        ... except acni.NotReady as error:
+        ...     print(error.code, error.msg)
+        50 no daemon
+    """
 
 
 class TryAgain(PluginFailed):
-    """The plugin answered code 11, "Try again later" (specification, section 5, "Error")."""
+    """The plugin answered code 11, "Try again later" (specification, section 5, "Error").
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour.failing(code=11, msg="locked"))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.AcniError as error:
+        ...     print(type(error).__name__, error.retryable)
+        TryAgain True
+    """
 
     exit_status = 75
     retryable = True
 
 
 class PluginProtocolError(PluginError):
-    """What the plugin printed is no valid response."""
+    """What the plugin printed is no valid response.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour(stdout="done"))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginProtocolError as error:
+        ...     print(error.message)
+        ADD printed no valid result: ... (it printed 'done')
+    """
 
 
 class PluginNotStarted(PluginError):
-    """The kernel refused to start the executable."""
+    """The kernel refused to start the executable.
+
+    Example:
+        >>> size = (conf_dir / "bridge").write_text("no program")
+        >>> (conf_dir / "bridge").chmod(0o755)
+        >>> async def main():
+        ...     runner = acni.Executables()
+        ...     async with runtime_over(runner, plugin_dirs=[conf_dir]) as runtime:
+        ...         await runtime.add(network.up_to(0), attachment)
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.PluginNotStarted as error:
+        ...     print(error.message)
+        could not be started: Exec format error (ENOEXEC)
+    """
 
 
 class PluginTimeout(PluginError):
-    """The plugin ran out of time; its process group is gone."""
+    """The plugin ran out of time; its process group is gone.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour(seconds=60))
+        >>> async def main():
+        ...     async with runtime_over(scripted, timeouts=acni.Timeouts(add=0.01)) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.PluginTimeout as error:
+        ...     print(error.plugin, error.elapsed < 60)
+        bridge True
+    """
 
     exit_status = 4
 
 
 class PluginKilled(PluginError):
-    """A signal that acni did not send ended the plugin; its process group is gone."""
+    """A signal that acni did not send ended the plugin; its process group is gone.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour(signal=9))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginKilled as error:
+        ...     print(error.message)
+        ADD was ended by SIGKILL
+    """
 
 
 class PluginOverflow(PluginError):
-    """The plugin printed more than is taken; its process group is gone."""
+    """The plugin printed more than is taken; its process group is gone.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour(stdout="." * 2**21))
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginOverflow as error:
+        ...     print(error.message)
+        ADD printed more than is taken
+    """
 
 
 class PluginLost(PluginError):
     """Somebody else reaped the plugin: its exit status is unknown, which is never taken for
     success.
+
+    Example:
+        >>> step = spec.plan(spec.Command.ADD, network)[0]
+        >>> try:
+        ...     spec.read_response(step, spec.Response(ending=spec.Ending.LOST), "1.1.0")
+        ... except acni.PluginLost as error:
+        ...     print(error.plugin)
+        bridge
     """
 
 
 class CleanupIncomplete(AcniError):
-    """A delete did not finish; ``debt`` is recorded and the next delete or add resumes it."""
+    """A delete did not finish; ``debt`` is recorded and the next delete or add resumes it.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("portmap", "DEL", testing.Behaviour.failing(msg="in use"))
+        >>> try:
+        ...     call("delete", attachment.id)
+        ... except acni.CleanupIncomplete as error:
+        ...     print(error.debt.plugin, call("debts") == (error.debt,))
+        portmap True
+    """
 
     exit_status = 5
 
 
 class StoreError(AcniError):
-    """The state directory or a file in it cannot be read or written."""
+    """The state directory or a file in it cannot be read or written. An ADD was undone; a
+    delete can be repeated.
+
+    Example:
+        >>> state_dir.mkdir()
+        >>> state_dir.chmod(0o777)
+        >>> try:
+        ...     call("attachments")
+        ... except acni.StoreError as error:
+        ...     print(error.message, "-", error.expected)
+        others may write to it - a directory of root's or our own, writable by its owner only
+    """
 
 
 class NotPermitted(AcniError):
     """This process lacks a right, or the machine a feature, that the operation needs. Nothing
     ran.
+
+    Example:
+        >>> try:
+        ...     with netns.anonymous() as box:
+        ...         print("made")
+        ... except acni.NotPermitted as error:
+        ...     print(error.expected)
+        made
     """
 
     exit_status = 2
 
 
 class Busy(AcniError):
-    """A wait for another operation reached its bound, or no descriptor is left. Nothing ran."""
+    """A wait for another operation reached its bound, or no descriptor is left. Nothing ran.
+
+    Example:
+        >>> scripted.tell("bridge", "ADD", testing.Behaviour(seconds=60))
+        >>> async def main():
+        ...     async with runtime_over(scripted, timeouts=acni.Timeouts(wait=0.01)) as runtime:
+        ...         async with anyio.create_task_group() as tasks:
+        ...             tasks.start_soon(runtime.add, network, attachment)
+        ...             await anyio.wait_all_tasks_blocked()
+        ...             try:
+        ...                 await runtime.delete(attachment.id)
+        ...             except acni.Busy as error:
+        ...                 print(error.retryable)
+        ...             tasks.cancel_scope.cancel()
+        >>> anyio.run(main)
+        True
+    """
 
     exit_status = 75
     retryable = True
 
 
 class RuntimeClosed(AcniError):
-    """The runtime was left: an operation under way was undone or is owed, a new one is refused."""
+    """The runtime was left: an operation under way was undone or is owed, a new one is refused.
+
+    Example:
+        >>> async def main():
+        ...     async with runtime_over(scripted) as runtime:
+        ...         pass
+        ...     await runtime.add(network, attachment)
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.RuntimeClosed as error:
+        ...     print(error.expected)
+        an open runtime
+    """
 
 
 def machine_error(error: OSError, place: str) -> AcniError:

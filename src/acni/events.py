@@ -3,6 +3,15 @@
 An event names the operation (verb, network, container ID, interface name) and carries ``at``, a
 monotonic time in seconds. No event holds CNI_ARGS, ``args``, capability arguments or what a plugin
 wrote on standard error.
+
+Example:
+    >>> events = []
+    >>> async def main():
+    ...     async with runtime_over(scripted, observers=[events.append]) as runtime:
+    ...         await runtime.add(network, attachment)
+    >>> anyio.run(main)
+    >>> [type(event).__name__ for event in events][:3]
+    ['OperationStarted', 'PluginStarted', 'PluginFinished']
 """
 
 from __future__ import annotations
@@ -35,6 +44,15 @@ class Debt:
         ifname: The attachment's interface name.
         plugin: The plugin whose DEL is owed next; those before it in the chain follow.
         cause: Why it is owed, in one line.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("portmap", "DEL", testing.Behaviour.failing(msg="in use"))
+        >>> try:
+        ...     call("delete", attachment.id)
+        ... except acni.CleanupIncomplete as error:
+        ...     print(error.debt.plugin, "-", error.debt.cause)
+        portmap - ...
     """
 
     network: str
@@ -54,6 +72,17 @@ class Event:
         network: The network's name; empty where only the record will tell it.
         container_id: The attachment's container ID; empty where there is none.
         ifname: The attachment's interface name; empty where there is none.
+
+    Example:
+        >>> def log(event: acni.events.Event) -> None:
+        ...     print(event.verb, event.network, event.container_id, type(event).__name__)
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[log]) as runtime:
+        ...         await runtime.status(network)
+        >>> anyio.run(main)
+        status dbnet OperationStarted
+        ...
+        status dbnet OperationFinished
     """
 
     at: float
@@ -65,7 +94,15 @@ class Event:
 
 @frozen(kw_only=True)
 class OperationStarted(Event):
-    """An operation was asked for; it may still wait for others on its container."""
+    """An operation was asked for; it may still wait for others on its container.
+
+    Example:
+        >>> started = acni.events.OperationStarted(
+        ...     at=7.5, verb="add", network="dbnet", container_id="web", ifname="eth0"
+        ... )
+        >>> f"{started.verb} {started.container_id}/{started.ifname}"
+        'add web/eth0'
+    """
 
 
 @frozen(kw_only=True)
@@ -74,6 +111,16 @@ class OperationFinished(Event):
 
     Attributes:
         error: The name of the error's class, or None.
+
+    Example:
+        >>> def count_failures(event):
+        ...     if isinstance(event, acni.events.OperationFinished) and event.error:
+        ...         print(event.verb, event.error)
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[count_failures]) as runtime:
+        ...         await runtime.delete(acni.AttachmentId("nobody"), missing_ok=True)
+        >>> anyio.run(main)
+        delete AttachmentNotFound
     """
 
     error: str | None
@@ -87,6 +134,17 @@ class PluginStarted(Event):
         command: "ADD", "DEL", "CHECK" or "STATUS".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
+
+    Example:
+        >>> def show(event):
+        ...     if isinstance(event, acni.events.PluginStarted):
+        ...         print(event.index, event.command, event.plugin)
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[show]) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> anyio.run(main)
+        0 ADD bridge
+        1 ADD portmap
     """
 
     command: str
@@ -104,6 +162,17 @@ class PluginFinished(Event):
         index: Its place in the chain, from 0.
         seconds: How long the run took.
         error: The name of the error's class, or None.
+
+    Example:
+        >>> def measure(event):
+        ...     if isinstance(event, acni.events.PluginFinished):
+        ...         print(event.plugin, event.seconds < 60, event.error)
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[measure]) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> anyio.run(main)
+        bridge True None
+        portmap True None
     """
 
     command: str
@@ -115,7 +184,23 @@ class PluginFinished(Event):
 
 @frozen(kw_only=True)
 class RollbackStarted(Event):
-    """A failed or cancelled ADD is being undone."""
+    """A failed or cancelled ADD is being undone.
+
+    Example:
+        >>> def warn(event):
+        ...     if isinstance(event, acni.events.RollbackStarted):
+        ...         print("undoing", event.container_id)
+        >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing())
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[warn]) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.PluginFailed as error:
+        ...     print(error.plugin)
+        undoing web
+        portmap
+    """
 
 
 @frozen(kw_only=True)
@@ -126,6 +211,14 @@ class RollbackFinished(Event):
         deleted: The plugins whose DEL succeeded, in the order they ran.
         debt: What could not be deleted and is now recorded as owed, or None.
         error: Why the undo stopped, in one line, or None.
+
+    Example:
+        >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing())
+        >>> try:
+        ...     call("add", network, attachment)
+        ... except acni.PluginFailed as error:
+        ...     print(error.rollback.deleted, error.rollback.debt)
+        ('portmap', 'bridge') None
     """
 
     deleted: tuple[str, ...]
@@ -139,6 +232,22 @@ class DebtRecorded(Event):
 
     Attributes:
         debt: What is owed.
+
+    Example:
+        >>> def alert(event):
+        ...     if isinstance(event, acni.events.DebtRecorded):
+        ...         print("owed:", event.debt.plugin)
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("bridge", "DEL", testing.Behaviour.failing())
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[alert]) as runtime:
+        ...         await runtime.delete(attachment.id)
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.CleanupIncomplete as error:
+        ...     print(error.debt.container_id)
+        owed: bridge
+        web
     """
 
     debt: Debt
@@ -150,6 +259,16 @@ class DebtSettled(Event):
 
     Attributes:
         debt: What was owed.
+
+    Example:
+        >>> debt = acni.events.Debt(
+        ...     network="dbnet", container_id="web", ifname="eth0", plugin="portmap", cause="in use"
+        ... )
+        >>> settled = acni.events.DebtSettled(
+        ...     at=7.5, verb="settle", network="dbnet", container_id="web", ifname="eth0", debt=debt
+        ... )
+        >>> settled.debt == debt
+        True
     """
 
     debt: Debt
@@ -162,6 +281,21 @@ class DebtForgotten(Event):
     Attributes:
         debt: What was owed.
         reason: What the person said.
+
+    Example:
+        >>> def audit(event):
+        ...     if isinstance(event, acni.events.DebtForgotten):
+        ...         print(event.debt.container_id, "-", event.reason)
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("bridge", "DEL", testing.Behaviour.failing())
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[audit]) as runtime:
+        ...         try:
+        ...             await runtime.delete(attachment.id)
+        ...         except acni.CleanupIncomplete as error:
+        ...             await runtime.forget(error.debt, reason="the node is new")
+        >>> anyio.run(main)
+        web - the node is new
     """
 
     debt: Debt
@@ -174,6 +308,19 @@ class RecordQuarantined(Event):
 
     Attributes:
         name: Its name in ``results/``.
+
+    Example:
+        >>> def keep(event):
+        ...     if isinstance(event, acni.events.RecordQuarantined):
+        ...         print(event.name)
+        >>> result = call("add", network, attachment)
+        >>> (state_dir / "results" / "dbnet-web-eth0").write_text("torn")
+        4
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[keep]) as runtime:
+        ...         await runtime.delete(attachment, network=network)
+        >>> anyio.run(main)
+        dbnet-web-eth0
     """
 
     name: str

@@ -1,12 +1,12 @@
 """Network namespaces for callers: ``create``, ``anonymous``, ``open``, ``from_pid``, ``identity``,
 ``delete``, ``run``.
 
-Plain functions; a :class:`Namespace` is a context manager::
+Plain functions; a :class:`Namespace` is a context manager.
 
-    from acni import netns
-
-    with netns.create("box") as box:
-        netns.run(box, ["true"], timeout=5)
+Example:
+    >>> with netns.create("box") as box:
+    ...     netns.run(box, ["true"], timeout=5).returncode
+    0
 """
 
 from acni.host.netns import (

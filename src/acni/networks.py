@@ -1,10 +1,11 @@
 """Network configurations without writing JSON: ``bridge``, ``routed``, ``from_plugins``.
 
-Plain functions; what they return is what :func:`acni.parse_network` makes of the same JSON::
+Plain functions; what they return is what :func:`acni.parse_network` makes of the same JSON.
 
-    from acni import networks
-
-    network = networks.bridge("dbnet", "10.88.0.0/16", "fd00:88::/64", masquerade=True)
+Example:
+    >>> network = acni.networks.bridge("dbnet", "10.88.0.0/16", "fd00:88::/64", masquerade=True)
+    >>> [plugin.type for plugin in network.plugins]
+    ['bridge', 'portmap', 'firewall']
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ def bridge(
             (/126) or overlaps another; ``place`` is ``subnets[i]``.
 
     Example:
-        ``acni.networks.bridge("dbnet", "10.88.0.0/16", masquerade=True)``
+        >>> network = acni.networks.bridge("dbnet", "10.88.0.0/16", masquerade=True)
+        >>> network.name, network.cni_version, network.plugins[0].type
+        ('dbnet', '1.0.0', 'bridge')
     """
     # Without hairpin a container does not reach itself through a port of the host.
     options = {"bridge": _device(parse_network_name(name)), "isGateway": True, "hairpinMode": True}
@@ -75,7 +78,9 @@ def routed(
         ConfigError: as in :func:`bridge`.
 
     Example:
-        ``acni.networks.routed("jobs", "10.89.0.0/16", "fd00:89::/64")``
+        >>> network = acni.networks.routed("jobs", "10.89.0.0/16", "fd00:89::/64")
+        >>> [plugin.type for plugin in network.plugins]
+        ['ptp', 'portmap', 'firewall']
     """
     return _addressed(parse_network_name(name), {"type": "ptp"}, subnets, masquerade)
 
@@ -95,7 +100,9 @@ def from_plugins(name: str, *plugins: Mapping[str, Any], version: str = _VERSION
         VersionUnsupported: acni does not know the version.
 
     Example:
-        ``acni.networks.from_plugins("loop", {"type": "loopback"}, version="1.1.0")``
+        >>> network = acni.networks.from_plugins("loop", {"type": "loopback"}, version="1.1.0")
+        >>> network.plugins[0].text
+        '{"type":"loopback"}'
     """
     if not isinstance(cast("object", version), str):
         raise ConfigError("no text", place="version", expected="a version such as 1.0.0")
@@ -112,8 +119,11 @@ def _plugin_text(plugin: object, place: str) -> str:
     expected = "a mapping: one plugin configuration"
     if not isinstance(plugin, Mapping):
         raise ConfigError(f"no mapping but {type(plugin).__name__}", place=place, expected=expected)
+    members = dict(cast("Mapping[object, object]", plugin))
+    if not all(isinstance(key, str) for key in members):
+        raise ConfigError("a name that is no text", place=place, expected=expected)
     try:
-        return dump(dict(cast("Mapping[object, object]", plugin)))
+        return dump(members)
     except JsonError as error:
         raise ConfigError(str(error), place=place, expected=expected) from None
 

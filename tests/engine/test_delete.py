@@ -15,6 +15,7 @@ from acni import (
     AttachmentId,
     AttachmentNotFound,
     CleanupIncomplete,
+    NetnsInUse,
     NetworkConfig,
     PluginFailed,
     PluginNotFound,
@@ -299,6 +300,99 @@ async def test_a_debt_whose_place_a_bad_file_takes_is_kept_aside_and_resumed(
     assert said(scripted) == ["DEL second", "DEL first"]
     assert not path.exists()
     assert list((state_dir / "acni" / "debts").iterdir()) == []
+
+
+def make(name: str) -> NetworkConfig:
+    document = {"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "first"}]}
+    return parse_network(json.dumps(document).encode())
+
+
+async def test_debts_of_two_attachments_with_one_file_name_are_kept_apart(
+    opened: Any, scripted: ScriptedRunner, state_dir: Path
+) -> None:
+    scripted.tell("first", "DEL", Behaviour.failing())
+    one, other = AttachmentId("a-b"), AttachmentId("b")
+    async with opened() as runtime:
+        (state_dir / "results" / "n-a-b-eth0").write_bytes(b"")
+        for identity, network in ((one, make("n")), (other, make("n-a"))):
+            with pytest.raises(CleanupIncomplete):
+                await runtime.delete(identity, network=network)
+        assert {debt.container_id for debt in await runtime.debts()} == {"a-b", "b"}
+        scripted.tell("first", "DEL", Behaviour())
+        await runtime.delete(other)
+        assert {debt.container_id for debt in await runtime.debts()} == {"a-b"}
+
+
+async def test_a_record_that_took_a_bad_file_s_place_is_left_where_it_is(
+    opened: Any, scripted: ScriptedRunner, attachment: Attachment, state_dir: Path
+) -> None:
+    scripted.tell("first", "DEL", Behaviour.failing())
+    path = state_dir / "results" / "n-a-b-eth0"
+    async with opened() as runtime:
+        path.write_bytes(b"")
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(AttachmentId("a-b"), network=make("n"))
+        path.unlink()
+        await runtime.add(make("n-a"), Attachment(container_id="b", netns=attachment.netns))
+        scripted.tell("first", "DEL", Behaviour())
+        await runtime.delete(AttachmentId("a-b"))
+        assert path.exists()
+        await runtime.delete(AttachmentId("b"))
+    assert scripted.held == set()
+
+
+async def test_a_debt_aside_holds_its_interface(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    scripted.tell("third", "DEL", Behaviour.failing())
+    async with opened() as runtime:
+        (state_dir / "results" / "net-c1-eth0").write_bytes(b"")
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment, network=network)
+        (state_dir / "acni" / "debts" / "rubbish").write_bytes(b"")
+        with pytest.raises(NetnsInUse, match="c1"):
+            await runtime.add(network, Attachment(container_id="c2", netns=attachment.netns))
+        assert len(await runtime.debts()) == 1
+
+
+async def test_a_record_of_libcnis_without_a_namespace_gets_the_callers_only_if_it_is_free(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        record = json.loads((state_dir / "results" / "net-c1-eth0").read_text())
+        del record["acni"]
+        record |= {"containerId": "c2", "netns": ""}
+        (state_dir / "results" / "net-c2-eth0").write_text(json.dumps(record))
+        scripted.calls.clear()
+        await runtime.delete(Attachment(container_id="c2", netns=attachment.netns))
+    assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {""}
+
+
+async def test_an_add_over_a_debt_of_another_network_keeps_a_bad_file_too(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
+    scripted.tell("first", "DEL", Behaviour.failing())
+    async with opened() as runtime:
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(attachment, network=make("other"))
+        (state_dir / "results" / "net-c1-eth0").write_bytes(b"rubbish")
+        scripted.tell("first", "DEL", Behaviour())
+        await runtime.add(network, attachment)
+    (kept,) = (state_dir / "acni" / "quarantine").iterdir()
+    assert kept.read_bytes() == b"rubbish"
 
 
 async def test_an_add_over_a_file_that_is_no_record_deletes_first(

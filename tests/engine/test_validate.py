@@ -12,6 +12,7 @@ from acni import (
     NetworkConfig,
     PluginNotFound,
     PluginProtocolError,
+    PluginTimeout,
     VersionUnsupported,
     parse_network,
 )
@@ -65,7 +66,6 @@ async def test_an_answer_is_read_as_the_plugin_gives_it(
         pytest.param(Behaviour(stdout="{}"), id="an empty object"),
         pytest.param(Behaviour(stdout='{"supportedVersions":[1]}'), id="numbers"),
         pytest.param(Behaviour(status=1, stdout="boom"), id="fails"),
-        pytest.param(Behaviour(seconds=60), id="hangs"),
         pytest.param(Behaviour(stdout="x" * (1 << 21)), id="floods"),
     ],
 )
@@ -79,6 +79,13 @@ async def test_no_answer_is_a_typed_error(
         with pytest.raises(InvalidName):
             await runtime.version("../first")
     assert caught.value.plugin == "first"
+
+
+async def test_a_plugin_that_hangs_is_out_of_time(opened: Any, scripted: ScriptedRunner) -> None:
+    scripted.tell("first", "VERSION", Behaviour(seconds=60))
+    async with opened(version=0.1) as runtime:
+        with pytest.raises(PluginTimeout):
+            await runtime.version("first")
 
 
 async def test_a_good_network_has_no_failures(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 
 from acni.cli.session import open_session, run_verb
-from acni.cli.subject import named_attachment, named_identity, named_network, network_to_delete
+from acni.cli.subject import (
+    named_attachment,
+    named_identity,
+    named_network,
+    named_target,
+    network_to_delete,
+)
 from acni.errors import AttachmentNotFound
 from acni.spec.names import parse_network_name
 
@@ -29,10 +35,10 @@ def check(arguments: argparse.Namespace) -> int:
     """Check an attachment."""
 
     async def verb() -> int:
-        identity = named_identity(arguments)
+        target = named_target(arguments)
         name = parse_network_name(arguments.network) if arguments.network else None
         async with open_session(arguments) as runtime:
-            await runtime.check(identity, network=name)
+            await runtime.check(target, network=name)
         return 0
 
     return run_verb(arguments, verb)

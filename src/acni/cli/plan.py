@@ -12,7 +12,13 @@ from acni.cli.report import error_document, exit_status, printable
 from acni.cli.secrets import hidden_environment, without_secrets
 from acni.cli.session import looking_engine, open_records, report
 from acni.cli.shell import shell_lines
-from acni.cli.subject import named_attachment, named_identity, named_network, network_to_delete
+from acni.cli.subject import (
+    named_attachment,
+    named_identity,
+    named_network,
+    named_target,
+    network_to_delete,
+)
 from acni.cli.tables import one_line, print_texts
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, InvalidName
 from acni.spec.jsontext import dump, join
@@ -52,7 +58,7 @@ def _add(rehearsal: Rehearsal, arguments: argparse.Namespace) -> None:
 
 
 def _check(rehearsal: Rehearsal, arguments: argparse.Namespace) -> None:
-    rehearsal.check(named_identity(arguments), parse_network_name(arguments.network))
+    rehearsal.check(named_target(arguments), parse_network_name(arguments.network))
 
 
 def _delete(rehearsal: Rehearsal, arguments: argparse.Namespace) -> None:

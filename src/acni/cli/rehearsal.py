@@ -15,8 +15,18 @@ from attrs import Factory, define, frozen
 from acni.engine.chain import Chain, chain_of_record
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import look_at_ground, raise_unreadable
-from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
-from acni.engine.targets import owed_first, to_delete
+from acni.engine.takedown import (
+    is_of_this_boot,
+    previous_result,
+    require_this_host,
+    standing_netns,
+)
+from acni.engine.targets import (
+    owed_first,
+    record_to_delete,
+    to_delete,
+    with_namespace_of,
+)
 from acni.errors import AcniError, AttachmentNotFound, NetnsChanged, PluginNotFound
 from acni.host import netns
 from acni.spec.attachment import Attachment, AttachmentId
@@ -26,7 +36,7 @@ from acni.spec.names import record_name
 from acni.spec.plan import Command, Step, plan
 from acni.spec.plugin import Request
 from acni.spec.request import build_request, network_parameters
-from acni.store.record import Record
+from acni.store.record import Record, recorded_result
 
 _NO_RESULT: Final = "none"
 
@@ -108,15 +118,16 @@ class Rehearsal:
         operation = self._operation(name, identity)
         with operation.reported():
             for found in to_delete(self.engine, target, network):
-                self._take_down(operation, found.record)
+                self._take_down(operation, record_to_delete(self.engine, found))
 
-    def check(self, identity: AttachmentId, network: str | None) -> None:
+    def check(self, target: Attachment | AttachmentId, network: str | None) -> None:
         """Go through a check of what is recorded.
 
         Raises:
             AttachmentNotFound, NetnsChanged, VersionUnsupported, HostChanged, StoreError: it would
                 be refused.
         """
+        identity = target.id if isinstance(target, Attachment) else target
         operation = self._operation(network or "", identity)
         with operation.reported():
             found = self.engine.store.records.find(identity)
@@ -128,7 +139,7 @@ class Rehearsal:
                     "no record knows it", expected="an attachment that was added"
                 )
             for record in records:
-                self._check(operation, record)
+                self._check(operation, with_namespace_of(record, target))
 
     def status(self, network: NetworkConfig) -> None:
         """Go through a STATUS."""
@@ -159,12 +170,13 @@ class Rehearsal:
                 expected="the same network namespace",
             )
         chain = _chain(operation, record, standing)
+        previous = recorded_result(record)
         for step in steps:
-            self._append_recorded(chain, step, record.result)
+            self._append_recorded(chain, step, previous)
 
     def _take_down(self, operation: Operation, record: Record) -> None:
         host = self.engine.host
-        previous = record.result if is_of_this_boot(record, host) else None
+        previous = previous_result(record, host)
         chain = _chain(operation, record, standing_netns(record, host))
         for step in plan(Command.DEL, record.network):
             self._append_recorded(chain, step, previous)

@@ -21,11 +21,12 @@ SHOWN: Final = DOCUMENT._replace(
 )
 
 _SECRET: Final = re.compile(
-    r"pass(word|wd|phrase)?$|secret|token|credential|(api|private|access)_?key|^auth", re.IGNORECASE
+    r"pass(word|wd|phrase)?\d*$|secret|token|credential|(api|private|access|shared)[_-]?key|psk|^auth",
+    re.IGNORECASE,
 )
 # Objects whose names are shown and whose values are not: capability arguments, in a request and in
 # a record.
-_ARGUMENTS: Final = frozenset({"runtimeConfig", "capabilityArgs"})
+_ARGUMENTS: Final = frozenset({"runtimeconfig", "capabilityargs"})
 
 
 def without_secrets(text: str) -> str:
@@ -50,11 +51,11 @@ def _member(key: str, text: str) -> str:
 
 
 def _hide(key: str, value: Any) -> Any:
-    if key == "args" or _SECRET.search(key):
+    if key.casefold() == "args" or _SECRET.search(key):
         return HIDDEN
-    if key == "cniArgs" and is_array(value):
+    if key.casefold() == "cniargs" and is_array(value):
         return [_hide_pair(pair) for pair in value]
-    if key in _ARGUMENTS and is_object(value):
+    if key.casefold() in _ARGUMENTS and is_object(value):
         return dict.fromkeys(value, HIDDEN)
     if is_object(value):
         return {inner: _hide(inner, below) for inner, below in value.items()}

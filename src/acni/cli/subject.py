@@ -35,6 +35,18 @@ def named_attachment(arguments: argparse.Namespace) -> Attachment:
     )
 
 
+def named_target(arguments: argparse.Namespace) -> Attachment | AttachmentId:
+    """Make what the arguments name: the identity, with the namespace where one is given."""
+    identity = named_identity(arguments)
+    if not arguments.netns:
+        return identity
+    return Attachment(
+        container_id=identity.container_id,
+        netns=parse_netns_path(os.path.abspath(arguments.netns)),
+        ifname=identity.ifname,
+    )
+
+
 def named_identity(arguments: argparse.Namespace) -> AttachmentId:
     """Make the identity of the attachment that the arguments name."""
     return AttachmentId(_container_id(arguments), arguments.ifname)

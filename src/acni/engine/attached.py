@@ -31,6 +31,14 @@ class Box:
     Attributes:
         netns: The namespace.
         result: What the ADD yielded.
+
+    Example:
+        >>> async def main():
+        ...     async with runtime_over(scripted) as runtime:
+        ...         async with runtime.attached(network, "job-1") as box:
+        ...             return box.result.ipv4, box.netns.has_interface("lo")
+        >>> anyio.run(main)
+        (IPv4Address('192.0.2.7'), True)
     """
 
     netns: netns.Namespace
@@ -48,6 +56,14 @@ class Box:
 
         Raises:
             TimeoutError: it was killed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         async with runtime.attached(network, "job-1") as box:
+            ...             return await box.run(["ip", "-brief", "link"], timeout=10)
+            >>> anyio.run(main).stdout.split()[0]
+            b'lo'
         """
         command = [sys.executable, "-IS", "-c", _ENTER, self.netns.path, *argv]
         with anyio.fail_after(timeout):

@@ -30,7 +30,8 @@ async def delete(
         AttachmentExists: no record knows it, and its record's file name is another attachment's.
         AttachmentNotFound: no record knows it and no network was given, or it is attached to
             another network.
-        HostChanged, Busy, StoreError: nothing ran.
+        HostChanged, Busy: nothing ran.
+        StoreError: nothing ran, or all plugins succeeded and the record cannot be removed.
         CleanupIncomplete: a plugin failed; what is left is a debt.
     """
     identity = attachment.id if isinstance(attachment, Attachment) else attachment

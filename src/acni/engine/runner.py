@@ -14,13 +14,35 @@ from acni.spec.plugin import Caps, Plugin, Request, Response
 
 
 class Runner(Protocol):
-    """Finds and runs plugins."""
+    """Finds and runs plugins.
+
+    Example:
+        >>> class Announcing(acni.Executables):
+        ...     async def run(self, plugin, request, **bounds):
+        ...         print(request.environment["CNI_COMMAND"], plugin.type)
+        ...         return await super().run(plugin, request, **bounds)
+        >>> async def main():
+        ...     async with runtime_over(Announcing()) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> anyio.run(main)
+        ADD bridge
+        ADD portmap
+    """
 
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
         """Find a plugin in directories, the first match.
 
+        Args:
+            plugin_type: The plugin's type.
+            directories: Where to look: absolute paths.
+
         Raises:
             PluginNotFound: there is none.
+
+        Example:
+            >>> runner: acni.Runner = acni.Executables()
+            >>> runner.find("bridge", [plugins.directory]).type
+            'bridge'
         """
         ...
 
@@ -38,5 +60,15 @@ class Runner(Protocol):
             request: Environment and standard input.
             deadline: When it is out of time, on the event loop's clock.
             caps: How much output is taken.
+
+        Example:
+            >>> async def main(runner: acni.Runner):
+            ...     plugin = runner.find("bridge", [plugins.directory])
+            ...     given = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
+            ...     request = spec.Request(environment=given, stdin=b'{"cniVersion": "1.0.0"}')
+            ...     deadline = anyio.current_time() + 10
+            ...     return await runner.run(plugin, request, deadline=deadline, caps=spec.Caps())
+            >>> anyio.run(main, acni.Executables()).ending, anyio.run(main, scripted).ending
+            (<Ending.EXITED: 'exited'>, <Ending.EXITED: 'exited'>)
         """
         ...

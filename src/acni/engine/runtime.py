@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.to_thread
 from attrs import Factory, define, field
 
 from acni.engine.add import add
@@ -21,7 +22,7 @@ from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.status import status
 from acni.engine.validate import Validation, validate, version
-from acni.errors import AttachmentNotFound, RuntimeClosed
+from acni.errors import AcniError, AttachmentNotFound, RuntimeClosed
 from acni.events import Debt
 from acni.host import netns
 from acni.host.configurations import load_network
@@ -49,6 +50,16 @@ class Runtime:
     Any number of tasks may call it at once: operations on one container wait for each other in
     order of arrival, others run in parallel. Cancelling a caller cancels its operation; when the
     call returns, what it did is undone or owed.
+
+    Example:
+        >>> async def main():
+        ...     async with runtime_over(scripted) as runtime:
+        ...         network = await runtime.network("dbnet")
+        ...         result = await runtime.add(network, attachment)
+        ...         await runtime.delete(attachment.id)
+        ...         return result.ipv4
+        >>> anyio.run(main)
+        IPv4Address('192.0.2.7')
     """
 
     _engine: Engine
@@ -61,9 +72,19 @@ class Runtime:
     async def network(self, name: str) -> NetworkConfig:
         """Load the network of that name from the runtime's configuration directory.
 
+        Args:
+            name: The network's name.
+
         Raises:
             NetworkNotFound: no file has that name.
             ConfigError, InvalidName, VersionUnsupported: the file that has it is broken.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         return await runtime.network("dbnet")
+            >>> anyio.run(main).name
+            'dbnet'
         """
         return await self._engine.in_thread(load_network, self._conf_dir, name)
 
@@ -93,6 +114,15 @@ class Runtime:
             PluginError, StoreError: undone; the error's ``rollback`` says what was deleted,
                 ``debt`` what could not be.
             RuntimeClosed: the runtime was left; undone or owed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         return await runtime.add(network, attachment)
+            >>> anyio.run(main).ipv4
+            IPv4Address('192.0.2.7')
+            >>> [str(asked) for asked in scripted.calls]
+            ['ADD bridge', 'ADD portmap']
         """
         async with self._operation() as engine:
             return await add(engine.traced(trace), network, attachment)
@@ -120,10 +150,22 @@ class Runtime:
             AttachmentExists: no record knows it, and its record's file name is another one's.
             AttachmentNotFound: no record knows it, and no configuration was given; or it is
                 attached to another network.
-            HostChanged, Busy, StoreError: nothing ran.
+            HostChanged, Busy: nothing ran.
+            StoreError: nothing ran; or all of it was deleted but the record, and the next delete
+                runs the plugins again.
             CleanupIncomplete: a plugin failed; what is left is a debt, which the next delete or add
                 resumes.
             RuntimeClosed: the runtime was left; what was not deleted is owed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.add(network, attachment)
+            ...         await runtime.delete(acni.AttachmentId("web"))
+            ...         await runtime.delete(acni.AttachmentId("web"), missing_ok=True)
+            >>> anyio.run(main)
+            >>> [str(asked) for asked in scripted.calls[2:]]
+            ['DEL portmap', 'DEL bridge']
         """
         async with self._operation() as engine:
             try:
@@ -156,6 +198,15 @@ class Runtime:
             CheckFailed: a plugin found a difference.
             PluginError: a plugin did not answer.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.add(network, attachment)
+            ...         await runtime.check(attachment.id, network="dbnet")
+            >>> anyio.run(main)
+            >>> [str(asked) for asked in scripted.calls[2:]]
+            ['CHECK bridge', 'CHECK portmap']
         """
         async with self._operation() as engine:
             await check(engine.traced(trace), attachment, network=network)
@@ -177,6 +228,14 @@ class Runtime:
             NotReady: a plugin answered code 50 or 51.
             PluginError: a plugin failed otherwise.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.status(network)
+            >>> anyio.run(main)
+            >>> [str(asked) for asked in scripted.calls]
+            ['STATUS bridge', 'STATUS portmap']
         """
         async with self._operation() as engine:
             await status(engine.traced(trace), network)
@@ -195,6 +254,13 @@ class Runtime:
             PluginNotFound: its executable is missing.
             PluginProtocolError: it was ended, or its answer is none.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         return await runtime.version("bridge")
+            >>> anyio.run(main)
+            ('0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0')
         """
         async with self._operation() as engine:
             return await version(engine, parse_plugin_type(plugin_type))
@@ -210,6 +276,14 @@ class Runtime:
 
         Raises:
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> scripted.remove("portmap")
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         return await runtime.validate(network)
+            >>> [(error.plugin, type(error).__name__) for error in anyio.run(main).failures]
+            [('portmap', 'PluginNotFound')]
         """
         async with self._operation() as engine:
             return await validate(engine, network)
@@ -226,6 +300,14 @@ class Runtime:
         Raises:
             StoreError: the state directory cannot be listed.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.add(network, attachment)
+            ...         return await runtime.attachments(network="dbnet")
+            >>> [(found.container_id, found.state, found.addresses) for found in anyio.run(main)]
+            [('web', 'attached', ('192.0.2.7/24',))]
         """
         async with self._operation() as engine:
             listed = await engine.in_thread(list_records, engine.store.records, engine.host)
@@ -241,6 +323,15 @@ class Runtime:
         Raises:
             StoreError: the state directory cannot be listed.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         for debt in await runtime.debts():
+            ...             await runtime.settle(debt)
+            ...         return await runtime.debts()
+            >>> anyio.run(main)
+            ()
         """
         async with self._operation() as engine:
             return await engine.in_thread(list_debts, engine)
@@ -253,8 +344,23 @@ class Runtime:
 
         Raises:
             CleanupIncomplete: a plugin failed again; the rest is still owed.
-            HostChanged, Busy, StoreError: nothing ran.
+            HostChanged, Busy: nothing ran.
+            StoreError: it is still owed; nothing ran, or all of it was deleted but the record.
             RuntimeClosed: the runtime was left; what was not deleted is owed.
+
+        Example:
+            >>> result = call("add", network, attachment)
+            >>> scripted.tell("bridge", "DEL", testing.Behaviour.failing(msg="in use"))
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         try:
+            ...             await runtime.delete(attachment.id)
+            ...         except acni.CleanupIncomplete as error:
+            ...             scripted.tell("bridge", "DEL", testing.Behaviour())
+            ...             await runtime.settle(error.debt)
+            >>> anyio.run(main)
+            >>> scripted.held
+            set()
         """
         async with self._operation() as engine:
             await settle(engine, debt)
@@ -270,6 +376,19 @@ class Runtime:
             AttachmentNotFound: it is not owed.
             HostChanged, Busy, StoreError: it is still owed.
             RuntimeClosed: the runtime was left.
+
+        Example:
+            >>> result = call("add", network, attachment)
+            >>> scripted.tell("bridge", "DEL", testing.Behaviour.failing(msg="in use"))
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         try:
+            ...             await runtime.delete(attachment.id)
+            ...         except acni.CleanupIncomplete as error:
+            ...             await runtime.forget(error.debt, reason="removed by hand")
+            ...         return await runtime.debts()
+            >>> anyio.run(main), scripted.held
+            ((), {'bridge/web/eth0'})
         """
         async with self._operation() as engine:
             await forget(engine, debt, reason)
@@ -296,6 +415,16 @@ class Runtime:
             InvalidName, PluginNotFound, AttachmentExists, Busy: nothing ran.
             PluginError, StoreError: undone, as by :meth:`add`.
             CleanupIncomplete: the delete at the end did not finish; it is owed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         async with runtime.attached(network, "job-1") as box:
+            ...             print(box.result.ipv4, sorted(scripted.held))
+            >>> anyio.run(main)
+            192.0.2.7 ['bridge/job-1/eth0', 'portmap/job-1/eth0']
+            >>> scripted.held
+            set()
         """
         with await self._engine.in_thread(netns.anonymous) as namespace:
             await self._engine.in_thread(netns.set_up, namespace, "lo")
@@ -305,12 +434,25 @@ class Runtime:
                 capability_args=capability_args or {},
             )
             result = await self.add(network, attachment)
+            failure: BaseException | None = None
             try:
                 yield Box(namespace, result)
+            except BaseException as error:
+                failure = error
+                raise
             finally:
                 bounds = self._engine.timeouts
                 with anyio.move_on_after(bounds.wait + bounds.delete + _CLOSE_MARGIN, shield=True):
-                    await self.delete(attachment.id)
+                    await self._detach(attachment.id, failure)
+
+    async def _detach(self, identity: AttachmentId, failure: BaseException | None) -> None:
+        """Detach at the end of a block; the block's own failure is never replaced."""
+        try:
+            await self.delete(identity, missing_ok=True)
+        except AcniError as error:
+            if failure is None:
+                raise
+            failure.add_note(f"the delete at the end did not finish: {error}")
 
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[Engine]:
@@ -340,6 +482,17 @@ class Runtime:
     async def close(self) -> None:
         """Cancel what is under way and wait until it is undone or owed; :func:`open_runtime` does
         this at its end.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.close()
+            ...         await runtime.debts()
+            >>> try:
+            ...     anyio.run(main)
+            ... except acni.RuntimeClosed as error:
+            ...     print(error.expected)
+            an open runtime
         """
         self._is_closed = True
         for scope in self._under_way:
@@ -382,6 +535,15 @@ async def open_runtime(
         StoreError: the state directory cannot be made or opened, others may write to it, or a newer
             acni wrote it.
         ConfigError: a plugin directory or a variable is not allowed.
+
+    Example:
+        >>> async def main():
+        ...     async with acni.open_runtime(
+        ...         state_dir=state_dir, conf_dir=conf_dir, plugin_dirs=[plugins.directory]
+        ...     ) as runtime:
+        ...         return await runtime.add(await runtime.network("dbnet"), attachment)
+        >>> str(anyio.run(main).ipv4), [str(asked) for asked in plugins.calls]
+        ('192.0.2.7', ['ADD bridge', 'ADD portmap'])
     """
     bounds = timeouts or Timeouts()
     directories = parse_plugin_dirs(plugin_dirs)
@@ -404,3 +566,5 @@ async def open_runtime(
         finally:
             with anyio.move_on_after(bounds.undo + bounds.grace + _CLOSE_MARGIN, shield=True):
                 await runtime.close()
+                # In a thread: a disk that hangs must not stop the loop of other runtimes.
+                await anyio.to_thread.run_sync(store.wait_until_idle)

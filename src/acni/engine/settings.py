@@ -48,6 +48,14 @@ class Timeouts:
         version: A plugin's answer to VERSION.
         undo: All plugins of a failed ADD's undo.
         grace: Between SIGTERM and SIGKILL for a plugin that is out of time.
+
+    Example:
+        >>> bounds = acni.Timeouts(add=20, wait=5)
+        >>> async def main():
+        ...     async with runtime_over(scripted, timeouts=bounds) as runtime:
+        ...         return await runtime.add(network, attachment)
+        >>> anyio.run(main).ipv4
+        IPv4Address('192.0.2.7')
     """
 
     wait: float = _seconds(60.0)

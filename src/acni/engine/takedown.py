@@ -73,7 +73,7 @@ class TakeDown:
             self.operation.notify(DebtSettled, debt=self.record.debt)
 
     async def _run_chain(self, deadline: float) -> None:
-        previous = self._previous()
+        previous = previous_result(self.record, self.operation.engine.host)
         steps = plan(Command.DEL, self.record.network)
         owed = steps[0]
         try:
@@ -85,15 +85,6 @@ class TakeDown:
             with anyio.move_on_after(STORE_SECONDS, shield=True):
                 await self._owe(owed.index, error)
             raise
-
-    def _previous(self) -> str | None:
-        """Return the final result of the ADD; a recorded one that is none stops nothing."""
-        if not is_of_this_boot(self.record, self.operation.engine.host):
-            return None
-        try:
-            return recorded_result(self.record)
-        except StoreError:
-            return None
 
     def _retire(self) -> None:
         store = self.operation.engine.store
@@ -114,7 +105,15 @@ class TakeDown:
         engine = self.operation.engine
         write = engine.store.write_aside if self.is_aside else engine.store.write
         try:
-            await engine.in_thread(write, debt)
+            try:
+                await engine.in_thread(write, debt)
+            except StoreError:
+                raise
+            except BaseException:
+                # A native cancellation, maybe before the thread began: written here, then, for the
+                # debt matters more than the loop.
+                write(debt)
+                raise
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
             return
@@ -133,6 +132,18 @@ class TakeDown:
             stderr=error.stderr,
             debt=self.debt,
         )
+
+
+def previous_result(record: Record, host: Host) -> str | None:
+    """Return what a DEL gets as prevResult: the final result of an ADD of this boot. A recorded one
+    that is none stops nothing.
+    """
+    if not is_of_this_boot(record, host):
+        return None
+    try:
+        return recorded_result(record)
+    except StoreError:
+        return None
 
 
 def indebted(record: Record, index: int, error: BaseException, origin: Origin) -> Record:

@@ -8,11 +8,11 @@ forgets what was owed.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 
 import anyio
-from attrs import evolve, frozen
+from attrs import astuple, evolve, frozen
 
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import holds_interface, raise_unreadable, require_own_name
@@ -35,11 +35,13 @@ class Target:
         record: What it is.
         origin: What a debt of it is put down to.
         is_aside: A file that is no record stands in the record's place.
+        is_by_word: No record of ours knows its namespace; a caller names it.
     """
 
     record: Record
     origin: Origin
     is_aside: bool = False
+    is_by_word: bool = False
 
 
 async def delete_target(operation: Operation, target: Target) -> None:
@@ -52,26 +54,27 @@ async def delete_target(operation: Operation, target: Target) -> None:
     """
     deadline = anyio.current_time() + operation.engine.timeouts.delete
     own = evolve(operation, network=target.record.network.name)
-    with _claimed(operation.engine, target) as record:
+    async with _claimed(operation.engine, target) as record:
         await TakeDown(own, record, target.origin, target.is_aside).run(deadline)
 
 
-@contextmanager
-def _claimed(engine: Engine, target: Target) -> Generator[Record]:
-    """Claim what a delete by the caller's word is about, as an ADD would; its record knows no
-    better. An interface that an ADD is just making is not its: the plugins get no namespace.
+@asynccontextmanager
+async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
+    """Claim what a delete by somebody's word is about, as an ADD would, and only then look who
+    holds the interface: between a look and a claim an ADD may begin and end. Where it is not this
+    attachment's, the plugins get no namespace.
     """
     record = target.record
-    identity = record.provenance.netns if record.provenance else None
-    if target.origin != "caller":
+    if not target.is_by_word:
         yield record
         return
+    identity = record.provenance.netns if record.provenance else None
     with engine.claims.record(record.name):
         if identity is None or engine.claims.has_interface(identity, record.ifname):
             yield evolve(record, netns="")
             return
         with engine.claims.interface(identity, record.ifname):
-            yield record
+            yield await engine.in_thread(record_to_delete, engine, target)
 
 
 def owed_first(
@@ -85,7 +88,7 @@ def owed_first(
         HostChanged: its record belongs to another host.
     """
     found = engine.store.records.find(attachment.id)
-    targets = _aside(found)
+    targets = _aside(engine, found)
     for record in found.records:
         require_this_host(record, engine.host)
         if record.owed is None and is_of_this_boot(record, engine.host):
@@ -94,11 +97,13 @@ def owed_first(
                 expected="a delete before it is added again",
             )
         targets.append(Target(record=record, origin="add"))
-    if not _is_bad(found, network, attachment.id):
+    name = record_name(network.name, attachment.container_id, attachment.ifname)
+    if name not in found.unreadable:
         require_own_name(engine, network.name, attachment.id)
-    elif not targets:
+    elif not any(target.is_aside and target.record.name == name for target in targets):
         target = _from_caller(engine, attachment, network, is_bad=True)
-        targets.append(evolve(target, origin="add"))
+        # The ADD holds the claims itself, and looks at the interface before it runs anything.
+        targets.append(evolve(target, origin="add", is_by_word=False))
     return tuple(targets)
 
 
@@ -121,11 +126,8 @@ def to_delete(
     for record in found.records:
         require_this_host(record, engine.host)
     records = sorted(found.records, key=_sequence, reverse=True)
-    recorded = [
-        Target(record=_adopted(engine, with_namespace_of(record, attachment)), origin="delete")
-        for record in records
-    ]
-    known = _aside(found) + recorded
+    recorded = [_recorded(engine, record, attachment) for record in records]
+    known = _aside(engine, found) + recorded
     named = tuple(target for target in known if name in ("", target.record.network.name))
     if named:
         return named
@@ -140,18 +142,30 @@ def to_delete(
         raise AttachmentNotFound(
             "no record knows it", expected="an attachment, or a configuration to delete it with"
         )
-    is_bad = _is_bad(found, network, identity)
+    is_bad = record_name(network.name, *astuple(identity)) in found.unreadable
     if not is_bad:
         require_own_name(engine, network.name, identity)
     return (_from_caller(engine, attachment, network, is_bad=is_bad),)
 
 
-def _aside(found: Found) -> list[Target]:
+def _aside(engine: Engine, found: Found) -> list[Target]:
+    for record in found.aside:
+        require_this_host(record, engine.host)
     return [Target(record=record, origin="delete", is_aside=True) for record in found.aside]
 
 
-def _is_bad(found: Found, network: NetworkConfig, identity: AttachmentId) -> bool:
-    return record_name(network.name, identity.container_id, identity.ifname) in found.unreadable
+def _recorded(engine: Engine, record: Record, attachment: Attachment | AttachmentId) -> Target:
+    """Make a target of a record; one of another writer is taken over first, so that what a failed
+    delete leaves can be owed.
+    """
+    if record.provenance is not None:
+        return Target(record=record, origin="delete")
+    named = with_namespace_of(record, attachment)
+    provenance = engine.provenance(_identity_of(engine, named.netns), ())
+    is_by_word = named.netns != record.netns
+    return Target(
+        record=evolve(named, provenance=provenance), origin="delete", is_by_word=is_by_word
+    )
 
 
 def _sequence(record: Record) -> int:
@@ -168,15 +182,6 @@ def with_namespace_of(record: Record, attachment: Attachment | AttachmentId) -> 
     return record
 
 
-def _adopted(engine: Engine, record: Record) -> Record:
-    """Give the record of another writer a provenance, so that what a failed delete leaves can be
-    owed.
-    """
-    if record.provenance is not None:
-        return record
-    return evolve(record, provenance=engine.provenance(_identity_of(engine, record.netns), ()))
-
-
 def _from_caller(
     engine: Engine,
     attachment: Attachment | AttachmentId,
@@ -186,26 +191,30 @@ def _from_caller(
 ) -> Target:
     """Make a target of what the caller says, for an attachment that no record knows.
 
-    Its namespace is passed only if it is one, and no other container holds that interface in it. A
-    bare result in the record's place, as libcni wrote before it had records, is the result.
+    Its namespace is passed only if it is one, and no other container holds that interface in it.
+    A bare result in the record's place, as libcni wrote before it had records, is the result.
     """
     path = attachment.netns if isinstance(attachment, Attachment) else ""
     identity = _identity_of(engine, path)
-    is_ours = identity is not None and not _is_held(engine, attachment, identity)
     record = Record(
         container_id=attachment.container_id,
         ifname=attachment.ifname,
         network=network,
-        netns=path if is_ours else "",
+        netns=path if identity else "",
         cni_args=attachment.cni_args if isinstance(attachment, Attachment) else {},
         capability_texts=attachment.capability_texts if isinstance(attachment, Attachment) else {},
         result=None,
-        provenance=engine.provenance(identity if is_ours else None, ()),
+        provenance=engine.provenance(identity, ()),
     )
     if not is_bad:
-        return Target(record=record, origin="caller")
+        return Target(record=record, origin="caller", is_by_word=True)
     result = engine.store.records.bare_result(record.name, network.cni_version)
-    return Target(record=evolve(record, result=result), origin="caller", is_aside=result is None)
+    return Target(
+        record=evolve(record, result=result),
+        origin="caller",
+        is_aside=result is None,
+        is_by_word=True,
+    )
 
 
 def _identity_of(engine: Engine, path: str) -> NetnsIdentity | None:
@@ -218,11 +227,16 @@ def _identity_of(engine: Engine, path: str) -> NetnsIdentity | None:
     return None if identity == engine.host.netns else identity
 
 
-def _is_held(
-    engine: Engine, attachment: Attachment | AttachmentId, identity: NetnsIdentity
-) -> bool:
-    return any(
-        record.container_id != attachment.container_id
-        and holds_interface(record, identity, engine.host)
-        for record in engine.store.records.of_interface(attachment.ifname)
+def record_to_delete(engine: Engine, target: Target) -> Record:
+    """Return a target's record, without its namespace where another container holds the interface
+    in it.
+    """
+    record = target.record
+    identity = record.provenance.netns if record.provenance else None
+    if not target.is_by_word or identity is None:
+        return record
+    is_held = any(
+        other.container_id != record.container_id and holds_interface(other, identity, engine.host)
+        for other in engine.store.records.of_interface(record.ifname)
     )
+    return evolve(record, netns="") if is_held else record

@@ -26,6 +26,12 @@ class Validation:
             the selected version, in the order of the chain.
         dropped: Reserved keys in the configuration that never reach a plugin: the plugin's type
             and the key.
+
+    Example:
+        >>> network = acni.networks.from_plugins("n", {"type": "bridge", "runtimeConfig": {}})
+        >>> validation = call("validate", network)
+        >>> validation.failures, validation.dropped
+        ((), (('bridge', 'runtimeConfig'),))
     """
 
     network: str
@@ -37,6 +43,14 @@ class Validation:
 
         Raises:
             AcniError: the first of ``failures``.
+
+        Example:
+            >>> scripted.remove("portmap")
+            >>> try:
+            ...     call("validate", network).raise_for_failures()
+            ... except acni.PluginNotFound as error:
+            ...     print(error.plugin)
+            portmap
         """
         if self.failures:
             raise self.failures[0]

@@ -88,11 +88,25 @@ def load_configurations(directory: str | os.PathLike[str]) -> Configurations:
 
 
 def load_network(directory: str | os.PathLike[str], name: str) -> NetworkConfig:
-    """Load the network of that name from a configuration directory.
+    """Load the network of that name from a configuration directory (specification, section 1,
+    "Network configuration format").
+
+    Args:
+        directory: The directory; the first file that holds the name wins, ``*.conflist`` first.
+        name: The network's name.
+
+    Returns:
+        The network, its drop-ins from ``<directory>/<name>/*.conf`` included.
 
     Raises:
         ConfigError: the directory cannot be listed, or the file that holds the network is broken.
+        InvalidName, VersionUnsupported: the file that holds the network is broken.
         NetworkNotFound: no file holds it.
+
+    Example:
+        >>> network = acni.load_network(conf_dir, "dbnet")
+        >>> network.source == f"{conf_dir}/dbnet.conflist"
+        True
     """
     return load_configurations(directory).network(name)
 

@@ -33,6 +33,10 @@ class Leftovers:
         namespaces: The named network namespaces.
         rules: The lines of iptables-save and ip6tables-save, without counters.
         leases: host-local's files, as ``<network>/<address>``, its bookkeeping left out.
+
+    Example:
+        >>> testing.look_for_leftovers().links
+        frozenset({...'lo'...})
     """
 
     links: frozenset[str]
@@ -43,6 +47,17 @@ class Leftovers:
     def beyond(self, earlier: Leftovers) -> list[str]:
         """Describe what is here now and was not, or was and is not, in lines; empty when both are
         equal.
+
+        Args:
+            earlier: What was found then.
+
+        Example:
+            >>> before = testing.look_for_leftovers()
+            >>> with netns.create("box"):
+            ...     testing.look_for_leftovers().beyond(before)
+            ['new namespace: box']
+            >>> testing.look_for_leftovers().beyond(before)
+            []
         """
         return [
             *_differences("link", self.links, earlier.links),
@@ -53,7 +68,14 @@ class Leftovers:
 
 
 def look_for_leftovers() -> Leftovers:
-    """Look at this host. Rules are left out where the programs that list them are not installed."""
+    """Look at this host. Rules are left out where the programs that list them are not installed.
+
+    Example:
+        >>> before = testing.look_for_leftovers()
+        >>> result = call("add", network, attachment)
+        >>> testing.look_for_leftovers().beyond(before)  # a double makes nothing
+        []
+    """
     return Leftovers(
         links=frozenset(name for _, name in socket.if_nameindex()),
         namespaces=frozenset(os.listdir(NAMED)) if os.path.isdir(NAMED) else frozenset(),

@@ -64,6 +64,11 @@ class NetnsIdentity:
     Attributes:
         kind: Where the number comes from: "id", "cookie" or "inode".
         id: The number; for "inode" device and inode.
+
+    Example:
+        >>> with netns.anonymous() as one, netns.anonymous() as other:
+        ...     one.identity() == other.identity()
+        False
     """
 
     kind: str
@@ -78,6 +83,11 @@ class Namespace:
     Attributes:
         path: Where others, plugins for instance, can open it as long as it is open here.
         fd: Our descriptor; it keeps the namespace alive.
+
+    Example:
+        >>> with netns.create("box") as box:
+        ...     print(box.path)
+        /run/netns/box
     """
 
     path: str
@@ -85,7 +95,19 @@ class Namespace:
     _name: str | None = None
 
     def identity(self) -> NetnsIdentity:
-        """Ask the kernel for its identity."""
+        """Ask the kernel for its identity.
+
+        Returns:
+            What tells it from every other of this boot.
+
+        Raises:
+            NotPermitted: this process may not enter namespaces, which kernels before 6.18 ask for.
+
+        Example:
+            >>> with netns.anonymous() as box, netns.open(box.path) as again:
+            ...     box.identity() == again.identity()
+            True
+        """
         try:
             number = struct.unpack("Q", fcntl.ioctl(self.fd, _NS_GET_ID, bytes(8)))[0]
         except OSError:
@@ -93,15 +115,39 @@ class Namespace:
         return NetnsIdentity("id", str(number))
 
     def has_interface(self, ifname: str) -> bool:
-        """Tell whether an interface of that name exists in it."""
+        """Tell whether an interface of that name exists in it.
+
+        Args:
+            ifname: The interface's name.
+
+        Raises:
+            NotPermitted: this process may not enter namespaces.
+
+        Example:
+            >>> with netns.anonymous() as box:
+            ...     box.has_interface("lo"), box.has_interface("eth0")
+            (True, False)
+        """
         return self.call(lambda: _interface_exists(ifname))
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function inside the namespace, in a thread that ends with the call, and wait for
         it.
 
+        Args:
+            function: What is called, without arguments.
+
+        Returns:
+            What the function returned; what it raises is raised here.
+
         Raises:
-            NotPermitted: this process may not enter namespaces.
+            NotPermitted: this process may not enter namespaces; the function was not called.
+
+        Example:
+            >>> import socket
+            >>> with netns.anonymous() as box:
+            ...     box.call(socket.if_nameindex)
+            [(1, 'lo')]
         """
 
         def inside() -> T:
@@ -116,7 +162,16 @@ class Namespace:
         return _in_thread(inside)
 
     def close(self) -> None:
-        """Close the descriptor; a namespace without a name or a process then ends."""
+        """Close the descriptor; a namespace without a name or a process then ends. A second
+        call does nothing.
+
+        Example:
+            >>> box = netns.anonymous()
+            >>> box.close()
+            >>> box.close()
+            >>> box.fd
+            -1
+        """
         if self.fd >= 0:
             fd, self.fd = self.fd, -1
             os.close(fd)
@@ -146,9 +201,20 @@ class Namespace:
 def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netns.open)
     """Open a network namespace by path.
 
+    Args:
+        path: An absolute path, such as "/run/netns/box".
+
+    Returns:
+        The namespace; closing it is the caller's.
+
     Raises:
         InvalidName: the path is missing or leads to something that is no network namespace.
         Busy: this process, or the machine, has no descriptor left.
+
+    Example:
+        >>> with netns.open(attachment.netns) as box:
+        ...     box.has_interface("lo")
+        True
     """
     parsed = parse_netns_path(path)
     try:
@@ -173,6 +239,22 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
 def from_pid(pid: int) -> Namespace:
     """Open the network namespace of a process. Its path leads there as long as the process
     lives.
+
+    Args:
+        pid: The ID of the process.
+
+    Returns:
+        The namespace; closing it is the caller's.
+
+    Raises:
+        InvalidName: there is no such process.
+        Busy: this process, or the machine, has no descriptor left.
+
+    Example:
+        >>> import os
+        >>> with netns.from_pid(os.getpid()) as own:
+        ...     print(own.path)
+        /proc/.../ns/net
     """
     return open(f"/proc/{pid}/ns/net")
 
@@ -183,7 +265,21 @@ def own() -> Namespace:
 
 
 def anonymous() -> Namespace:
-    """Make a network namespace without a name; it ends when it is closed and nothing runs in it."""
+    """Make a network namespace without a name; it ends when it is closed and nothing runs in it.
+
+    Returns:
+        The namespace, in which even the loopback is down; closing it is the caller's.
+
+    Raises:
+        NotPermitted: this process may not make namespaces.
+        Busy: this process, or the machine, has no room for one more.
+
+    Example:
+        >>> with netns.anonymous() as box:
+        ...     result = call("add", network, acni.Attachment(container_id="c1", netns=box))
+        >>> str(result.ipv4)
+        '192.0.2.7'
+    """
     fd = _in_thread(_fresh)
     return Namespace(f"/proc/{os.getpid()}/fd/{fd}", fd)
 
@@ -191,8 +287,24 @@ def anonymous() -> Namespace:
 def create(name: str) -> Namespace:
     """Make a network namespace at ``/run/netns/<name>``, where ``ip netns`` sees it too.
 
+    Args:
+        name: One path component that is free.
+
+    Returns:
+        The namespace; as a context manager it is closed and deleted at the end of the block,
+        :meth:`Namespace.close` alone leaves the name.
+
     Raises:
         InvalidName: the name is no path component, or is taken.
+        NotPermitted, Busy: as by :func:`anonymous`; the name is free again.
+        OSError: this process may not write or mount in ``/run/netns``.
+
+    Example:
+        >>> box = netns.create("box")
+        >>> box.path
+        '/run/netns/box'
+        >>> box.close()  # the namespace stays, by its name
+        >>> netns.delete("box")
     """
     path = _named_path(name)
     os.makedirs(NAMED, mode=0o755, exist_ok=True)
@@ -214,8 +326,20 @@ def create(name: str) -> Namespace:
 def delete(name: str) -> None:
     """Remove the name of a network namespace; it ends when nothing runs in it.
 
+    Args:
+        name: The name that :func:`create` or ``ip netns add`` gave it.
+
     Raises:
         InvalidName: there is none of that name.
+
+    Example:
+        >>> netns.create("box").close()
+        >>> netns.delete("box")
+        >>> try:
+        ...     netns.delete("box")
+        ... except acni.InvalidName as error:
+        ...     print(error.message)
+        /run/netns/box does not exist
     """
     path = _named_path(name)
     try:
@@ -235,7 +359,19 @@ def delete(name: str) -> None:
 
 
 def identity(namespace: Namespace | str | os.PathLike[str]) -> NetnsIdentity:
-    """Ask for the identity of a namespace, given open or by path."""
+    """Ask for the identity of a namespace, given open or by path.
+
+    Args:
+        namespace: The namespace, open or by path.
+
+    Raises:
+        InvalidName: the path is missing or leads to something that is no network namespace.
+        NotPermitted: as by :meth:`Namespace.identity`.
+
+    Example:
+        >>> netns.identity(attachment.netns) == netns.identity("/proc/self/ns/net")
+        False
+    """
     if isinstance(namespace, Namespace):
         return namespace.identity()
     with open(namespace) as opened:
@@ -257,6 +393,14 @@ def run(
 
     Raises:
         subprocess.TimeoutExpired: it was killed.
+        InvalidName: the path is missing or leads to something that is no network namespace.
+        NotPermitted: this process may not enter namespaces; nothing ran.
+        OSError: the program is missing or cannot be run.
+
+    Example:
+        >>> done = netns.run(attachment.netns, ["ip", "-brief", "link"], timeout=5)
+        >>> done.returncode, done.stdout.split()[:2]
+        (0, [b'lo', b'DOWN'])
     """
     if not isinstance(namespace, Namespace):
         with open(namespace) as opened:

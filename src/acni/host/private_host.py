@@ -22,7 +22,21 @@ COVERED: Final = ("/var/lib/cni", "/run/netns", "/run/cni")
 
 
 class PrivateHostError(AcniError):
-    """A private host cannot be made here; nothing was changed that the machine would notice."""
+    """A private host cannot be made here; nothing was changed that the machine would notice.
+
+    Example:
+        >>> import threading
+        >>> proceed = threading.Event()
+        >>> thread = threading.Thread(target=proceed.wait)
+        >>> thread.start()
+        >>> try:
+        ...     testing.enter_private_host()
+        ... except testing.PrivateHostError as error:
+        ...     print(error.expected)
+        a single thread
+        >>> proceed.set()
+        >>> thread.join()
+    """
 
 
 def enter_private_host() -> None:
@@ -31,6 +45,17 @@ def enter_private_host() -> None:
     Raises:
         PrivateHostError: the process has other threads (they would stay outside), or may not make
             namespaces.
+
+    Example:
+        >>> import subprocess, sys
+        >>> program = '''if True:
+        ...     from acni import testing
+        ...     testing.enter_private_host()
+        ...     print(*testing.look_for_leftovers().links)
+        ... '''
+        >>> done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+        >>> done.stdout.split()
+        [b'lo']
     """
     if threading.active_count() > 1:
         raise PrivateHostError(

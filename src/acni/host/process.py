@@ -55,6 +55,17 @@ class Executables:
 
     Attributes:
         grace_seconds: Between SIGTERM and SIGKILL for a plugin that is out of time or cancelled.
+
+    Example:
+        >>> async def main():
+        ...     async with acni.open_runtime(
+        ...         state_dir=state_dir,
+        ...         plugin_dirs=[plugins.directory],
+        ...         runner=acni.Executables(grace_seconds=0.5),
+        ...     ) as runtime:
+        ...         return await runtime.add(network, attachment)
+        >>> anyio.run(main).ipv4
+        IPv4Address('192.0.2.7')
     """
 
     grace_seconds: float = 2.0
@@ -64,8 +75,17 @@ class Executables:
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
         """Find the executable of a plugin.
 
+        Args:
+            plugin_type: The plugin's type: the file's name.
+            directories: Where to look: absolute paths, the first match wins.
+
         Raises:
-            PluginNotFound: there is none.
+            PluginNotFound: there is none, or everybody may write to it.
+
+        Example:
+            >>> plugin = acni.Executables().find("bridge", [plugins.directory])
+            >>> plugin.path == f"{plugins.directory}/bridge"
+            True
         """
         return find_executable(plugin_type, directories)
 
@@ -83,6 +103,17 @@ class Executables:
         Returns:
             The response, whatever the plugin did. When this returns, or raises cancellation,
             nothing of a run that failed is left but daemons that took a session of their own.
+
+        Example:
+            >>> async def main():
+            ...     runner = acni.Executables()
+            ...     plugin = runner.find("bridge", [plugins.directory])
+            ...     request = spec.Request(environment={"CNI_COMMAND": "VERSION"}, stdin=b"{}")
+            ...     deadline = anyio.current_time() + 10
+            ...     return await runner.run(plugin, request, deadline=deadline, caps=spec.Caps())
+            >>> response = anyio.run(main)
+            >>> response.ending, response.status
+            (<Ending.EXITED: 'exited'>, 0)
         """
         await self._wait_for_turn()
         started = anyio.current_time()

@@ -1,6 +1,13 @@
 """The specification as pure functions and frozen values: no I/O, no clock, no event loop.
 
 One module a section of SPEC.md. Importing this package loads neither anyio nor asyncio.
+
+Example:
+    >>> network = spec.parse_network(
+    ...     b'{"cniVersion": "1.0.0", "name": "dbnet", "plugins": [{"type": "bridge"}]}'
+    ... )
+    >>> [f"{step.command} {step.plugin.type}" for step in spec.plan(spec.Command.DEL, network)]
+    ['DEL bridge']
 """
 
 from acni.spec.attachment import Attachment, AttachmentId

@@ -36,6 +36,11 @@ class AttachmentId:
 
     Raises:
         InvalidName: one of them is not allowed.
+
+    Example:
+        >>> identity = acni.AttachmentId("web")
+        >>> str(identity), identity == acni.AttachmentId("web", "eth0")
+        ('web/eth0', True)
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
@@ -103,6 +108,15 @@ class Attachment:
     Raises:
         InvalidName: a name, the path or CNI_ARGS is not allowed.
         ConfigError: ``args`` or capability arguments are no mapping of text, or have no JSON form.
+
+    Example:
+        >>> attachment = acni.Attachment(
+        ...     container_id="web",
+        ...     netns="/run/netns/web",
+        ...     capability_args={"portMappings": [acni.PortMapping(host=8080, container=80)]},
+        ... )
+        >>> attachment.ifname
+        'eth0'
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
@@ -123,5 +137,10 @@ class Attachment:
 
     @property
     def id(self) -> AttachmentId:
-        """Its identity."""
+        """The attachment's identity, over all networks (specification, section 3).
+
+        Example:
+            >>> acni.Attachment(container_id="web", netns="/run/netns/web").id
+            AttachmentId(container_id='web', ifname='eth0')
+        """
         return AttachmentId(self.container_id, self.ifname)

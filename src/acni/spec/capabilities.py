@@ -57,7 +57,13 @@ class PortMapping:
         ConfigError: one of them is not allowed; ``place`` says which.
 
     Example:
-        ``capability_args={"portMappings": [acni.PortMapping(host=8080, container=80)]}``
+        >>> ports = [acni.PortMapping(host=8080, container=80)]
+        >>> attachment = acni.Attachment(
+        ...     container_id="db", netns=attachment.netns, capability_args={"portMappings": ports}
+        ... )
+        >>> result = call("add", network, attachment)
+        >>> scripted.calls[-1].config["runtimeConfig"]
+        {'portMappings': [{'hostPort': 8080, 'containerPort': 80, 'protocol': 'tcp'}]}
     """
 
     host: int = field(validator=_require_port)
@@ -87,7 +93,12 @@ class Bandwidth:
         ConfigError: one of them is not positive; ``place`` says which.
 
     Example:
-        ``capability_args={"bandwidth": acni.Bandwidth(egress_rate=2**20, egress_burst=2**16)}``
+        >>> limits = acni.Bandwidth(egress_rate=1_000_000, egress_burst=500_000)
+        >>> attachment = acni.Attachment(
+        ...     container_id="web", netns="/run/netns/web", capability_args={"bandwidth": limits}
+        ... )
+        >>> attachment.capability_args["bandwidth"].egress_rate
+        1000000
     """
 
     ingress_rate: int | None = field(default=None, validator=_require_positive)

@@ -67,6 +67,11 @@ class PluginConfig:
         request: The members of a request that come from it, as written: ``"key":value`` joined by
             commas.
         source: The file it came from, or None.
+
+    Example:
+        >>> plugin = network.plugins[1]
+        >>> plugin.type, sorted(plugin.capabilities)
+        ('portmap', ['portMappings'])
     """
 
     type: PluginType
@@ -89,6 +94,11 @@ class NetworkConfig:
         plugins: The chain, in the order of ADD.
         members: The other top-level members, key to text, as written.
         source: The file it came from, or None.
+
+    Example:
+        >>> network = acni.load_network(conf_dir, "dbnet")
+        >>> network.name, network.cni_version, [plugin.type for plugin in network.plugins]
+        ('dbnet', '1.1.0', ['bridge', 'portmap'])
     """
 
     name: NetworkName
@@ -99,7 +109,16 @@ class NetworkConfig:
     source: str | None = None
 
     def effective(self) -> str:
-        """Write the configuration that is complete by itself, as records keep it."""
+        """Write the configuration that is complete by itself, as records keep it.
+
+        Returns:
+            JSON text in which the drop-ins are inlined and one version is left;
+            :func:`acni.parse_network` reads it.
+
+        Example:
+            >>> acni.networks.from_plugins("loop", {"type": "loopback"}).effective()
+            '{"cniVersion":"1.0.0","name":"loop","loadOnlyInlinedPlugins":true,"plugins":[{"type":"loopback"}]}'
+        """
         return join(
             {
                 "cniVersion": dump(self.cni_version),
@@ -111,7 +130,15 @@ class NetworkConfig:
         )
 
     def up_to(self, index: int) -> NetworkConfig:
-        """Return the network without the plugins after ``index``: what a debt resumes with."""
+        """Return the network without the plugins after ``index``: what a debt resumes with.
+
+        Args:
+            index: The place of the last plugin that stays, from 0.
+
+        Example:
+            >>> [plugin.type for plugin in network.up_to(0).plugins]
+            ['bridge']
+        """
         return evolve(self, plugins=self.plugins[: index + 1])
 
     def with_args(self, args: Mapping[str, Any]) -> NetworkConfig:
@@ -126,6 +153,11 @@ class NetworkConfig:
 
         Raises:
             ConfigError: it is no JSON object, or makes the network too large for a record.
+
+        Example:
+            >>> labelled = network.with_args({"cni": {"labels": [{"key": "app", "value": "web"}]}})
+            >>> labelled.plugins[0].text
+            '{"type":"bridge","args":{"cni":{"labels":[{"key":"app","value":"web"}]}}}'
         """
         parsed = parse_args(args)
         if not parsed:
@@ -143,7 +175,8 @@ class NetworkConfig:
 def parse_network(
     raw: bytes, *, source: str | None = None, drop_ins: Iterable[tuple[str, bytes]] = ()
 ) -> NetworkConfig:
-    """Parse a network configuration list.
+    """Parse a network configuration list (specification, section 1, "Network configuration
+    format").
 
     Args:
         raw: The file's bytes.
@@ -155,6 +188,13 @@ def parse_network(
         ConfigError: it cannot be understood; ``place`` is a JSON path.
         InvalidName: the name or a type is not allowed.
         VersionUnsupported: none of the versions it offers is supported.
+
+    Example:
+        >>> network = acni.parse_network(
+        ...     b'{"cniVersion": "1.0.0", "name": "dbnet", "plugins": [{"type": "bridge"}]}'
+        ... )
+        >>> network.name, network.cni_version
+        ('dbnet', '1.0.0')
     """
     document = _Object.parse(raw, source)
     name = document.name("name", parse_network_name)
@@ -189,7 +229,22 @@ def _require_readable(network: NetworkConfig, document: _Object) -> None:
 
 
 def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
-    """Parse a configuration of one plugin (``.conf``, ``.json``: the format before lists)."""
+    """Parse a configuration of one plugin (``.conf``, ``.json``: the format before lists).
+
+    Args:
+        raw: The file's bytes.
+        source: Where it came from, for errors and for ``NetworkConfig.source``.
+
+    Raises:
+        ConfigError: it cannot be understood; ``place`` is a JSON path.
+        InvalidName: the name or the type is not allowed.
+        VersionUnsupported: acni does not know its version.
+
+    Example:
+        >>> network = spec.parse_single(b'{"cniVersion": "0.4.0", "name": "n", "type": "loopback"}')
+        >>> network.name, network.plugins[0].type
+        ('n', 'loopback')
+    """
     document = _Object.parse(raw, source)
     return NetworkConfig(
         name=document.name("name", parse_network_name),
@@ -202,7 +257,22 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
 
 
 def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
-    """Parse one plugin configuration, such as a drop-in."""
+    """Parse one plugin configuration, such as a drop-in (specification, section 1, "Plugin
+    configuration objects").
+
+    Args:
+        raw: The bytes of one JSON object.
+        source: Where it came from, for errors and for ``PluginConfig.source``.
+
+    Raises:
+        ConfigError: it cannot be understood; ``place`` is a JSON path.
+        InvalidName: the type is not allowed.
+
+    Example:
+        >>> plugin = spec.parse_plugin(b'{"type": "tuning", "capabilities": {"mac": true}}')
+        >>> plugin.type, plugin.capabilities
+        ('tuning', frozenset({'mac'}))
+    """
     return _plugin(_Object.parse(raw, source))
 
 

@@ -19,10 +19,45 @@ from typing import Final, NewType, cast
 from acni.errors import InvalidName
 
 ContainerId = NewType("ContainerId", str)
+"""A parsed container ID (specification, section 2, "CNI_CONTAINERID").
+
+Example:
+    >>> identity: spec.ContainerId = acni.AttachmentId("web").container_id
+    >>> identity
+    'web'
+"""
 NetworkName = NewType("NetworkName", str)
+"""A parsed network name (specification, section 1, "name").
+
+Example:
+    >>> name: spec.NetworkName = network.name
+    >>> name
+    'dbnet'
+"""
 IfName = NewType("IfName", str)
+"""A parsed interface name, at most 15 bytes (specification, section 2, "CNI_IFNAME").
+
+Example:
+    >>> ifname: spec.IfName = acni.AttachmentId("web").ifname
+    >>> ifname
+    'eth0'
+"""
 PluginType = NewType("PluginType", str)
+"""A parsed plugin type, which is one path component (specification, section 1, "type").
+
+Example:
+    >>> kind: spec.PluginType = network.plugins[0].type
+    >>> kind
+    'bridge'
+"""
 NetnsPath = NewType("NetnsPath", str)
+"""The absolute path of a network namespace (specification, section 2, "CNI_NETNS").
+
+Example:
+    >>> path: spec.NetnsPath = acni.Attachment(container_id="web", netns=4711).netns
+    >>> path
+    '/proc/4711/ns/net'
+"""
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 _NAME_EXPECTED: Final = "a letter or digit, then letters, digits, '_', '.', '-' (ASCII)"

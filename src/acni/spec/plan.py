@@ -21,7 +21,12 @@ from acni.spec.versions import is_at_least
 
 
 class Command(StrEnum):
-    """CNI_COMMAND."""
+    """CNI_COMMAND: what a plugin is asked to do (specification, section 2, "CNI operations").
+
+    Example:
+        >>> [str(command) for command in spec.Command]
+        ['ADD', 'DEL', 'CHECK', 'STATUS']
+    """
 
     ADD = "ADD"
     DEL = "DEL"
@@ -86,6 +91,11 @@ class Step:
         index: The plugin's place in the network's ``plugins``, from 0.
         plugin: Its configuration.
         takes_previous: It gets a ``prevResult`` where there is one.
+
+    Example:
+        >>> first, second = spec.plan(spec.Command.ADD, network)
+        >>> second.index, second.plugin.type, second.takes_previous
+        (1, 'portmap', True)
     """
 
     command: Command
@@ -97,8 +107,23 @@ class Step:
 def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
     """Plan a verb: the steps, in the order in which they run. The chain halts at the first error.
 
+    (specification, section 3, "Adding an attachment", "Deleting an attachment", "Checking an
+    attachment")
+
+    Args:
+        command: The verb.
+        network: The network.
+
+    Returns:
+        The steps; none for CHECK where the network disables it, and for STATUS below 1.1.0.
+
     Raises:
         VersionUnsupported: the network's version lacks the verb.
+
+    Example:
+        >>> steps = spec.plan(spec.Command.DEL, network)
+        >>> [f"{step.command} {step.plugin.type}" for step in steps]
+        ['DEL portmap', 'DEL bridge']
     """
     rule = RULES[command]
     if command is Command.CHECK and network.disable_check:

@@ -23,6 +23,11 @@ class Plugin:
         path: Its executable.
         identity: Changes whenever the executable does (device, inode, modification time, size).
         runner: Which kind of runner found it; a record keeps it, so that the same kind deletes.
+
+    Example:
+        >>> plugin = scripted.find("bridge", ["/opt/cni/bin"])
+        >>> plugin.path, plugin.runner
+        ('/opt/cni/bin/bridge', 'scripted')
     """
 
     type: PluginType
@@ -38,6 +43,13 @@ class Request:
     Attributes:
         environment: The complete environment, CNI_COMMAND and the other parameters included.
         stdin: The request configuration.
+
+    Example:
+        >>> request = spec.Request(
+        ...     environment={"CNI_COMMAND": "VERSION"}, stdin=b'{"cniVersion":"1.0.0"}'
+        ... )
+        >>> request  # neither is shown: they may hold secrets
+        Request()
     """
 
     environment: Mapping[str, str] = field(repr=False)
@@ -53,6 +65,11 @@ class Caps:
         stderr_bytes: Of standard error, the last so many bytes are kept.
         ends_at_cap: Standard output over its cap ends the run at once; otherwise the rest is
             dropped.
+
+    Example:
+        >>> caps = spec.Caps(stdout_bytes=4096)
+        >>> caps.stdout_bytes, caps.stderr_bytes
+        (4096, 65536)
     """
 
     stdout_bytes: int = 1 << 20
@@ -61,7 +78,12 @@ class Caps:
 
 
 class Ending(Enum):
-    """How a run ended."""
+    """How a run ended.
+
+    Example:
+        >>> [ending.value for ending in spec.Ending]
+        ['exited', 'signalled', 'out of time', 'over its cap', 'not started', 'exit status lost']
+    """
 
     EXITED = "exited"
     SIGNALLED = "signalled"
@@ -82,6 +104,12 @@ class Response:
         stdout: What was printed, up to the cap.
         stderr: The last of what was written there.
         seconds: How long the run took.
+
+    Example:
+        >>> step = spec.plan(spec.Command.DEL, network)[0]
+        >>> succeeded = spec.Response(ending=spec.Ending.EXITED)
+        >>> spec.read_response(step, succeeded, network.cni_version) is None
+        True
     """
 
     ending: Ending

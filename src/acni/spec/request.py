@@ -33,6 +33,19 @@ class Parameters:
         capability_texts: Capability arguments: name to JSON text.
         plugin_dirs: CNI_PATH.
         inherited: What else of the environment a plugin sees.
+
+    Example:
+        >>> parameters = spec.Parameters(
+        ...     container_id=attachment.container_id,
+        ...     netns=attachment.netns,
+        ...     ifname=attachment.ifname,
+        ...     cni_args={"K8S_POD_NAME": "web-0"},
+        ...     capability_texts=attachment.capability_texts,
+        ...     plugin_dirs=["/opt/cni/bin"],
+        ...     inherited={"PATH": "/usr/sbin:/usr/bin"},
+        ... )
+        >>> parameters.container_id, parameters.ifname
+        ('web', 'eth0')
     """
 
     container_id: ContainerId
@@ -47,7 +60,8 @@ class Parameters:
 def build_request(
     step: Step, network: NetworkConfig, parameters: Parameters, *, previous: str | None = None
 ) -> Request:
-    """Build the request of one step.
+    """Build the request of one step (specification, section 3, "Deriving request configuration from
+    plugin configuration").
 
     ``capabilities`` is taken out for the verbs on an attachment only (specification, section 3:
     "must not be set" in "Deriving runtimeConfig"); STATUS gets it like any other field.
@@ -57,6 +71,18 @@ def build_request(
         network: The network it was planned for.
         parameters: What the whole chain is given.
         previous: The text of the previous result; sent where the plan says so.
+
+    Example:
+        >>> parameters = spec.Parameters(
+        ...     container_id="web", netns="/run/netns/web", ifname="eth0", cni_args={"A": "1"},
+        ...     capability_texts={}, plugin_dirs=["/opt/cni/bin"], inherited={},
+        ... )
+        >>> step = spec.plan(spec.Command.ADD, network)[0]
+        >>> request = spec.build_request(step, network, parameters)
+        >>> request.stdin
+        b'{"cniVersion":"1.1.0","name":"dbnet","type":"bridge"}'
+        >>> request.environment["CNI_ARGS"]
+        'A=1'
     """
     members = {"cniVersion": dump(network.cni_version), "name": dump(network.name)}
     runtime_config = {

@@ -48,10 +48,23 @@ _CODE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 def read_response(step: Step, response: Response, cni_version: str) -> Result | None:
-    """Read a response: the result of an ADD, nothing for the other verbs.
+    """Read a response: the result of an ADD, nothing for the other verbs (specification, section 5,
+    "Success", "Error").
+
+    Args:
+        step: The step that was run.
+        response: What the run yielded.
+        cni_version: The network's selected version.
 
     Raises:
         PluginError: the plugin failed, was ended or broke the protocol; which, is its class.
+
+    Example:
+        >>> step = spec.plan(spec.Command.ADD, network)[0]
+        >>> printed = b'{"cniVersion": "1.1.0", "ips": [{"address": "10.88.0.2/16"}]}'
+        >>> response = spec.Response(ending=spec.Ending.EXITED, stdout=printed)
+        >>> spec.read_response(step, response, network.cni_version).ipv4
+        IPv4Address('10.88.0.2')
     """
     facts: Facts = {
         "plugin": step.plugin.type,

@@ -36,6 +36,13 @@ from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shap
 class ResultError(ValueError):
     """A text is no result; the border that reads it turns this into an error with a plugin or a
     file.
+
+    Example:
+        >>> try:
+        ...     spec.parse_result('{"ips": [{"address": "10.88.0.2"}]}', "1.0.0")
+        ... except spec.ResultError as error:
+        ...     print(error)
+        expected an address with a prefix length at $.ips[0].address
     """
 
 
@@ -47,6 +54,12 @@ class Interface:
         name: Its name.
         mac: Its hardware address as text, or None.
         sandbox: The namespace it is in; None for one on the host.
+
+    Example:
+        >>> raw = '{"interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": "/run/netns/c1"}]}'
+        >>> on_host, in_container = spec.parse_result(raw, "1.0.0").interfaces
+        >>> on_host.sandbox, in_container.name
+        (None, 'eth0')
     """
 
     name: str
@@ -62,6 +75,11 @@ class IpConfig:
         address: The address with its prefix length, as written.
         gateway: The gateway as written, or None.
         interface: The place of its interface in ``Result.interfaces``, or None.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> result.ips
+        (IpConfig(address='192.0.2.7/24', gateway='192.0.2.1', interface=None),)
     """
 
     address: str
@@ -70,7 +88,13 @@ class IpConfig:
 
     @property
     def ip(self) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
-        """The address as an object."""
+        """The address as an object.
+
+        Example:
+            >>> address = spec.IpConfig(address="192.0.2.7/24", gateway=None, interface=None)
+            >>> address.ip.network
+            IPv4Network('192.0.2.0/24')
+        """
         return ipaddress.ip_interface(self.address)
 
 
@@ -86,6 +110,12 @@ class Route:
         priority: The metric, lower is preferred, or None.
         table: The number of the routing table, or None.
         scope: The scope, as the kernel numbers it, or None.
+
+    Example:
+        >>> raw = '{"routes": [{"dst": "0.0.0.0/0", "gw": "10.88.0.1"}]}'
+        >>> (route,) = spec.parse_result(raw, "1.0.0").routes
+        >>> route.dst, route.gw, route.mtu
+        ('0.0.0.0/0', '10.88.0.1', None)
     """
 
     dst: str
@@ -106,6 +136,11 @@ class Dns:
         domain: The local domain, or None.
         search: The domains to search, in order of priority.
         options: The options of the resolver.
+
+    Example:
+        >>> raw = '{"dns": {"nameservers": ["10.88.0.1"], "search": ["example.org"]}}'
+        >>> spec.parse_result(raw, "1.0.0").dns
+        Dns(nameservers=('10.88.0.1',), domain=None, search=('example.org',), options=())
     """
 
     nameservers: tuple[str, ...]
@@ -126,6 +161,11 @@ class Result:
         ips: The addresses, in the plugin's order.
         routes: The routes, in the plugin's order; in 0.1.0 and 0.2.0 those of IPv4 come first.
         dns: The DNS settings; empty where there are none.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> str(result.ipv4), str(result.gateway), [ip.address for ip in result.ips]
+        ('192.0.2.7', '192.0.2.1', ['192.0.2.7/24'])
     """
 
     raw: str = field(repr=False)
@@ -135,21 +175,37 @@ class Result:
 
     @property
     def ipv4(self) -> ipaddress.IPv4Address | None:
-        """The first IPv4 address, without its prefix length."""
+        """The first IPv4 address, without its prefix length, or None.
+
+        Example:
+            >>> spec.parse_result('{"ips": [{"address": "10.88.0.2/16"}]}', "1.0.0").ipv4
+            IPv4Address('10.88.0.2')
+        """
         return next(
             (ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv4Interface)), None
         )
 
     @property
     def ipv6(self) -> ipaddress.IPv6Address | None:
-        """The first IPv6 address, without its prefix length."""
+        """The first IPv6 address, without its prefix length, or None.
+
+        Example:
+            >>> spec.parse_result('{"ips": [{"address": "fd00:88::2/64"}]}', "1.0.0").ipv6
+            IPv6Address('fd00:88::2')
+        """
         return next(
             (ip.ip.ip for ip in self.ips if isinstance(ip.ip, ipaddress.IPv6Interface)), None
         )
 
     @property
     def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        """The gateway of the first address that has one, else that of a default route."""
+        """The gateway of the first address that has one, else that of a default route, or None.
+
+        Example:
+            >>> raw = '{"ips": [{"address": "10.88.0.2/16", "gateway": "10.88.0.1"}]}'
+            >>> spec.parse_result(raw, "1.0.0").gateway
+            IPv4Address('10.88.0.1')
+        """
         gateway = next((ip.gateway for ip in self.ips if ip.gateway), None) or next(
             (route.gw for route in self.routes if route.gw and route.dst.endswith("/0")), None
         )
@@ -157,7 +213,13 @@ class Result:
 
     @property
     def mac(self) -> str | None:
-        """The hardware address, as written, of the last interface that is in a sandbox."""
+        """The hardware address, as written, of the last interface that is in a sandbox, or None.
+
+        Example:
+            >>> inside = '{"name": "eth0", "mac": "02:00:00:00:00:01", "sandbox": "/n"}'
+            >>> spec.parse_result(f'{{"interfaces": [{inside}]}}', "1.0.0").mac
+            '02:00:00:00:00:01'
+        """
         inside = (interface for interface in reversed(self.interfaces) if interface.sandbox)
         return next((interface.mac for interface in inside), None)
 
@@ -176,7 +238,7 @@ class Result:
 
 
 def parse_result(raw: bytes | str, cni_version: str) -> Result:
-    """Parse a result and stamp the selected version into it.
+    """Parse a result and stamp the selected version into it (specification, section 5, "Success").
 
     Args:
         raw: What a plugin printed, or what a record holds.
@@ -185,6 +247,11 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     Raises:
         ResultError: it is no result, or one of a version whose shape differs from the selected
             one's.
+
+    Example:
+        >>> result = spec.parse_result(b'{"ips": [{"address": "10.88.0.2/16"}]}', "1.0.0")
+        >>> result.raw
+        '{"cniVersion":"1.0.0","ips": [{"address": "10.88.0.2/16"}]}'
     """
     try:
         text = strip(decode(raw) if isinstance(raw, bytes) else raw)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from acni.errors import Facts, PluginProtocolError
+from acni.errors import Facts, PluginProtocolError, PluginTimeout
 from acni.spec.jsontext import JsonError, decode, dump, is_array, join, object_members
 from acni.spec.names import PluginType
 from acni.spec.plugin import Ending, Request, Response
@@ -41,9 +41,12 @@ def read_versions(plugin_type: PluginType, response: Response) -> tuple[str, ...
     0.1.0 and 0.2.0 (R60).
 
     Raises:
-        PluginProtocolError: it was ended, or its answer is none.
+        PluginTimeout: it ran out of time.
+        PluginProtocolError: it was ended otherwise, or its answer is none.
     """
     facts: Facts = {"verb": "version", "plugin": plugin_type, "elapsed": response.seconds}
+    if response.ending is Ending.OUT_OF_TIME:
+        raise PluginTimeout(f"VERSION ran out of time after {response.seconds:.1f} s", **facts)
     if response.ending is not Ending.EXITED:
         raise PluginProtocolError(f"VERSION ended: {response.ending.value}", **facts)
     if response.status != 0:

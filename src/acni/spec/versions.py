@@ -16,6 +16,12 @@ from typing import Final
 from acni.errors import ConfigError, VersionUnsupported
 
 SUPPORTED_VERSIONS: Final = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+"""The versions of the specification that acni speaks, the oldest first.
+
+Example:
+    >>> network.cni_version in spec.SUPPORTED_VERSIONS, spec.SUPPORTED_VERSIONS[-1]
+    (True, '1.1.0')
+"""
 
 # Versions whose results have the same shape: between these, writing another number is the whole
 # conversion.

@@ -74,15 +74,14 @@ class Records:
         return None if raw is None else read_record(name, raw)
 
     def debts_aside(self) -> Iterator[Record]:
-        """Iterate over the debts whose names are taken by files that are no records.
-
-        Raises:
-            StoreError: one of them cannot be read.
+        """Iterate over the debts whose names are taken by files that are no records; what is no
+        debt is passed over.
         """
         for name in names_in(self._debts, "acni/debts"):
-            raw = read_in(name, self._debts, f"acni/debts/{name}")
-            if raw is not None:
-                yield read_record(None, raw)
+            with contextlib.suppress(StoreError):
+                raw = read_in(name, self._debts, f"acni/debts/{name}")
+                if raw is not None:
+                    yield read_record(None, raw)
 
     def find(self, attachment: AttachmentId) -> Found:
         """Find what there is of an attachment."""
@@ -127,12 +126,11 @@ class Records:
         """
         for name in self.names():
             if name.endswith(f"-{ifname}"):
-                try:
+                with contextlib.suppress(StoreError):
                     record = self.read(name)
-                except StoreError:
-                    continue
-                if record is not None and record.ifname == ifname:
-                    yield record
+                    if record is not None and record.ifname == ifname:
+                        yield record
+        yield from (debt for debt in self.debts_aside() if debt.ifname == ifname)
 
     def close(self) -> None:
         """Close the directories."""
@@ -144,4 +142,6 @@ class Records:
 
 def aside_name(record: Record) -> str:
     """Name the file that keeps a debt whose place a bad file takes."""
-    return hashlib.sha256(record.name.encode()).hexdigest()
+    # Not of the record's name, which another attachment can share.
+    identity = f"{record.network.name}/{record.container_id}/{record.ifname}"
+    return hashlib.sha256(identity.encode()).hexdigest()

@@ -20,6 +20,7 @@ Blocking calls: reading a record is left to the caller's thread (a page-cache re
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import threading
 from collections.abc import Generator
@@ -30,7 +31,7 @@ from attrs import Factory, define
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
-from acni.store.directory import DIRECTORY_FLAGS, names_in, remove_from, store_failure
+from acni.store.directory import DIRECTORY_FLAGS, remove_from, store_failure
 from acni.store.durable import make_directory, write_durably
 from acni.store.record import FORMAT, Record, write_record
 from acni.store.records import Records, aside_name
@@ -104,21 +105,26 @@ class Store:
         Raises:
             StoreError: it could not be moved.
         """
-        taken = len(names_in(self._quarantine, "acni/quarantine"))
-        try:
-            os.rename(
-                record.name,
-                f"{record.name[:240]}.{taken}",
-                src_dir_fd=self._results,
-                dst_dir_fd=self._quarantine,
-            )
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            raise store_failure(f"results/{record.name}", "cannot be moved", error) from error
+        if self._is_bad(record.name):
+            self._quarantine_file(record.name)
         with self._writing:
             self._latest.pop((self._debts, aside_name(record)), None)
             remove_from(aside_name(record), self._debts, "acni/debts")
+
+    def _is_bad(self, name: str) -> bool:
+        """Tell whether it is still no record: another writer may have put one there meanwhile."""
+        try:
+            self.records.read(name)
+        except StoreError:
+            return True
+        return False
+
+    def _quarantine_file(self, name: str) -> None:
+        kept = f"{name[:230]}.{secrets.token_hex(8)}"
+        try:
+            os.rename(name, kept, src_dir_fd=self._results, dst_dir_fd=self._quarantine)
+        except OSError as error:
+            raise store_failure(f"results/{name}", "cannot be moved", error) from error
 
     @contextmanager
     def busy(self) -> Generator[None]:

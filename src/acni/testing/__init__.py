@@ -5,6 +5,14 @@ are real executables that do as they are told; both record what they were asked 
 from ADD to DEL. ``RunnerContract`` holds the tests that every runner must pass.
 ``acni.testing.pytest_plugin`` (the only module that imports pytest) moves the test process into a
 private host.
+
+Example:
+    >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing())
+    >>> try:
+    ...     call("add", network, attachment)
+    ... except acni.PluginFailed:
+    ...     print(scripted.held, [str(asked) for asked in scripted.calls])
+    set() ['ADD bridge', 'ADD portmap', 'DEL portmap', 'DEL bridge']
 """
 
 from acni.host.leftovers import Leftovers, look_for_leftovers

@@ -23,6 +23,12 @@ class Behaviour:
             address for the first of a chain; on VERSION all versions; nothing otherwise.
         stderr: What it writes there.
         holds: A successful ADD takes its resource, and a successful DEL lets it go.
+
+    Example:
+        >>> told = testing.Behaviour(stdout='{"ips": []}', stderr="a warning")
+        >>> scripted.tell("bridge", "ADD", told)
+        >>> call("add", network.up_to(0), attachment).ips
+        ()
     """
 
     seconds: float = 0.0
@@ -34,7 +40,19 @@ class Behaviour:
 
     @classmethod
     def failing(cls, code: int = 999, msg: str = "told to fail", details: str = "") -> Behaviour:
-        """Fail as a plugin does: an error object on standard output, and exit status 1."""
+        """Fail as a plugin does: an error object on standard output, and exit status 1
+        (specification, section 5, "Error").
+
+        Args:
+            code: The error's code.
+            msg: The error's message.
+            details: More about it.
+
+        Example:
+            >>> plugins.tell("bridge", "DEL", testing.Behaviour.failing(code=11, msg="try later"))
+            >>> testing.Behaviour.failing(code=11, msg="try later").stdout
+            '{"code": 11, "msg": "try later", "details": ""}'
+        """
         return cls(status=1, stdout=json.dumps({"code": code, "msg": msg, "details": details}))
 
 
@@ -46,6 +64,12 @@ class Call:
         plugin: The plugin's type.
         environment: All of its environment.
         stdin: What it read.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> asked = scripted.calls[0]
+        >>> str(asked), asked.environment["CNI_CONTAINERID"]
+        ('ADD bridge', 'web')
     """
 
     plugin: str
@@ -54,12 +78,25 @@ class Call:
 
     @property
     def command(self) -> str:
-        """CNI_COMMAND."""
+        """CNI_COMMAND (specification, section 2, "Parameters").
+
+        Example:
+            >>> result = call("add", network, attachment)
+            >>> scripted.calls[0].command == "ADD"
+            True
+        """
         return self.environment["CNI_COMMAND"]
 
     @property
     def config(self) -> dict[str, Any]:
-        """The request configuration."""
+        """What the plugin was to do: its request configuration (specification, section 3, "Deriving
+        request configuration from plugin configuration").
+
+        Example:
+            >>> result = call("add", network, attachment)
+            >>> scripted.calls[0].config
+            {'cniVersion': '1.1.0', 'name': 'dbnet', 'type': 'bridge'}
+        """
         config: dict[str, Any] = json.loads(self.stdin)
         return config
 

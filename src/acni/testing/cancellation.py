@@ -21,6 +21,14 @@ async def cancelled_at(point: int, coroutine: Coroutine[Any, Any, object]) -> tu
 
     Returns:
         How often it suspended, and whether the cancellation ended it.
+
+    Example:
+        >>> async def add(point):
+        ...     async with runtime_over(scripted) as runtime:
+        ...         return await testing.cancelled_at(point, runtime.add(network, attachment))
+        >>> suspensions, was_cancelled = anyio.run(add, 1)
+        >>> was_cancelled, scripted.held
+        (True, set())
     """
     scope = anyio.CancelScope()
     suspensions = _Suspensions(coroutine, point, scope)

@@ -72,17 +72,41 @@ class RecordingPlugins:
 
     Attributes:
         home: The directory in which they and their notes lie.
+
+    Example:
+        >>> async def main():
+        ...     async with acni.open_runtime(
+        ...         state_dir=state_dir, plugin_dirs=[plugins.directory]
+        ...     ) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> anyio.run(main)
+        >>> sorted(plugins.held), [str(asked) for asked in plugins.calls]
+        (['bridge/web/eth0', 'portmap/web/eth0'], ['ADD bridge', 'ADD portmap'])
     """
 
     home: Path
 
     @property
     def directory(self) -> str:
-        """The plugin directory."""
+        """The plugin directory: an absolute path where ``home`` is one.
+
+        Example:
+            >>> acni.Executables().find("bridge", [plugins.directory]).type
+            'bridge'
+        """
         return str(self.home / "bin")
 
     def install(self, *plugin_types: str) -> None:
-        """Make executables of these names."""
+        """Make executables of these names; what they were told before stays.
+
+        Args:
+            plugin_types: The types of the plugins.
+
+        Example:
+            >>> plugins.install("tuning", "firewall")
+            >>> acni.Executables().find("tuning", [plugins.directory]).type
+            'tuning'
+        """
         for folder in ("bin", "told", "held"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         for plugin_type in plugin_types:
@@ -95,17 +119,56 @@ class RecordingPlugins:
         return _PROGRAM.format(python=sys.executable, home=str(self.home), versions=versions)
 
     def remove(self, plugin_type: str) -> None:
-        """Remove an executable."""
+        """Remove an executable.
+
+        Args:
+            plugin_type: The plugin's type.
+
+        Example:
+            >>> plugins.remove("portmap")
+            >>> try:
+            ...     acni.Executables().find("portmap", [plugins.directory])
+            ... except acni.PluginNotFound as error:
+            ...     print(error.plugin)
+            portmap
+        """
         (self.home / "bin" / plugin_type).unlink()
 
     def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:
-        """Tell a plugin how to behave on a verb from now on; untold ones succeed at once."""
+        """Tell a plugin how to behave on a verb from now on; untold ones succeed at once.
+
+        Args:
+            plugin_type: The plugin's type, which was installed.
+            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            behaviour: What it does.
+
+        Example:
+            >>> plugins.tell("portmap", "ADD", testing.Behaviour.failing(msg="no chain"))
+            >>> async def main():
+            ...     async with runtime_over(acni.Executables()) as runtime:
+            ...         await runtime.add(network, attachment)
+            >>> try:
+            ...     anyio.run(main)
+            ... except acni.PluginFailed as error:
+            ...     print(error.msg, plugins.held)
+            no chain set()
+        """
         told = self.home / "told" / f"{plugin_type}.{command}"
         told.write_text(json.dumps(attrs.asdict(behaviour)))
 
     @property
     def calls(self) -> list[Call]:
-        """What they were asked, in order."""
+        """What they were asked, in order.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(acni.Executables()) as runtime:
+            ...         await runtime.add(network, attachment)
+            >>> anyio.run(main)
+            >>> second = plugins.calls[1]
+            >>> str(second), second.environment["CNI_CONTAINERID"], "prevResult" in second.config
+            ('ADD portmap', 'web', True)
+        """
         return [
             Call(
                 plugin=call["plugin"],
@@ -118,6 +181,14 @@ class RecordingPlugins:
     def notes(self) -> list[dict[str, Any]]:
         """Return all that they noted: the calls, with what each saw of its own process under
         ``inside``: descriptors, directory, signals, session, pid.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(acni.Executables()) as runtime:
+            ...         await runtime.version("bridge")
+            >>> anyio.run(main)
+            >>> plugins.notes()[0]["inside"]["directory"]
+            '/'
         """
         path = self.home / "calls"
         lines = path.read_text().splitlines() if path.exists() else []
@@ -125,5 +196,16 @@ class RecordingPlugins:
 
     @property
     def held(self) -> set[str]:
-        """The resources held: ``<type>/<container>/<ifname>``."""
+        """The resources held: ``<type>/<container>/<ifname>``.
+
+        Example:
+            >>> plugins.held
+            set()
+            >>> async def main():
+            ...     async with runtime_over(acni.Executables()) as runtime:
+            ...         await runtime.add(network, attachment)
+            >>> anyio.run(main)
+            >>> sorted(plugins.held)
+            ['bridge/web/eth0', 'portmap/web/eth0']
+        """
         return {path.name.replace("+", "/") for path in (self.home / "held").glob("*")}

@@ -58,7 +58,23 @@ async def _run(
 
 
 class RunnerContract:
-    """What :class:`acni.engine.runner.Runner` promises."""
+    """What :class:`acni.engine.runner.Runner` promises.
+
+    Example:
+        >>> import pytest
+        >>> class World:
+        ...     def __init__(self):
+        ...         self.runner = testing.ScriptedRunner()
+        ...         self.runner.remove("absent")
+        ...         self.directories, self.calls = ("/opt/cni/bin",), self.runner.calls
+        ...         self.tell = self.runner.tell
+        >>> @pytest.mark.anyio
+        ... class TestMyRunner(testing.RunnerContract):
+        ...     @pytest.fixture
+        ...     def world(self):
+        ...         return World()
+        >>> anyio.run(TestMyRunner().test_success_brings_standard_output, World())
+    """
 
     async def test_finding_names_type_and_runner(self, world: World) -> None:
         plugin = world.runner.find(_PROBE, world.directories)

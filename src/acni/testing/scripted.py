@@ -22,6 +22,15 @@ class ScriptedRunner:
     Attributes:
         calls: What was asked, in order.
         held: The resources held: ``<type>/<container>/<ifname>``.
+
+    Example:
+        >>> runner = testing.ScriptedRunner()
+        >>> async def main():
+        ...     async with acni.open_runtime(state_dir=state_dir, runner=runner) as runtime:
+        ...         await runtime.add(network, attachment)
+        >>> anyio.run(main)
+        >>> [str(asked) for asked in runner.calls], sorted(runner.held)
+        (['ADD bridge', 'ADD portmap'], ['bridge/web/eth0', 'portmap/web/eth0'])
     """
 
     _behaviours: dict[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
@@ -30,18 +39,52 @@ class ScriptedRunner:
     held: set[str] = Factory(set[str])
 
     def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:
-        """Tell a plugin how to behave on a verb from now on; untold ones succeed at once."""
+        """Tell a plugin how to behave on a verb from now on; untold ones succeed at once.
+
+        Args:
+            plugin_type: The plugin's type.
+            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            behaviour: What it does.
+
+        Example:
+            >>> scripted.tell("portmap", "ADD", testing.Behaviour.failing(code=11, msg="locked"))
+            >>> try:
+            ...     call("add", network, attachment)
+            ... except acni.TryAgain as error:
+            ...     print(error.msg, scripted.held)
+            locked set()
+        """
         self._behaviours[plugin_type, command] = behaviour
 
     def remove(self, plugin_type: str) -> None:
-        """Let a plugin be missing from now on."""
+        """Let a plugin be missing from now on.
+
+        Args:
+            plugin_type: The plugin's type.
+
+        Example:
+            >>> scripted.remove("portmap")
+            >>> try:
+            ...     call("add", network, attachment)
+            ... except acni.PluginNotFound as error:
+            ...     print(error.plugin)
+            portmap
+        """
         self._missing.add(plugin_type)
 
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
         """Find any plugin that was not removed, in the first directory.
 
+        Args:
+            plugin_type: The plugin's type.
+            directories: Where it is said to be; at least one.
+
         Raises:
             PluginNotFound: it was removed.
+
+        Example:
+            >>> scripted.find("bridge", ["/opt/cni/bin", "/usr/lib/cni"]).path
+            '/opt/cni/bin/bridge'
         """
         if plugin_type in self._missing:
             raise PluginNotFound(
@@ -53,7 +96,24 @@ class ScriptedRunner:
     async def run(
         self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
     ) -> Response:
-        """Answer as told; every run takes at least one turn of the loop."""
+        """Answer as told; every run takes at least one turn of the loop.
+
+        Args:
+            plugin: What :meth:`find` returned.
+            request: Its environment and standard input.
+            deadline: When it is out of time, on the event loop's clock (``anyio.current_time``).
+            caps: How much output is taken.
+
+        Example:
+            >>> async def main():
+            ...     plugin = scripted.find("bridge", ["/opt/cni/bin"])
+            ...     given = {"CNI_COMMAND": "ADD", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
+            ...     request = spec.Request(environment=given, stdin=b'{"cniVersion": "0.2.0"}')
+            ...     deadline = anyio.current_time() + 10
+            ...     return await scripted.run(plugin, request, deadline=deadline, caps=spec.Caps())
+            >>> anyio.run(main).stdout
+            b'{"cniVersion": "0.2.0", "ip4": {"ip": "192.0.2.7/24"}}'
+        """
         call = Call(plugin=plugin.type, environment=request.environment, stdin=request.stdin)
         self.calls.append(call)
         behaviour = self._behaviours.get((plugin.type, call.command), Behaviour())
