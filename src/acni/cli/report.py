@@ -21,7 +21,7 @@ from acni.errors import (
     NetnsInUse,
     NetworkNotFound,
     NotPermitted,
-    PluginFailed,
+    PluginError,
     PluginKilled,
     PluginLost,
     PluginNotFound,
@@ -81,8 +81,7 @@ _ADVICE: Final[Mapping[type[AcniError], str]] = {
     TryAgain: "run the same command again later",
     Busy: "run the same command again later",
     PluginTimeout: "allow more with --timeout, or run again with -v to see what the plugin wrote",
-    PluginProtocolError: "run again with -v to see what the plugin wrote",
-    PluginFailed: "run again with -v to see what the plugin wrote",
+    PluginError: "run again with -v to see what the plugin wrote",
     StoreError: "look at the state directory's file system: room, rights, errors",
 }
 
