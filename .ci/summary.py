@@ -59,7 +59,8 @@ def describe(session: dict[str, str], counts: Counter[str]) -> str:
 
 def main(reports: Path) -> None:
     """Print the closing lines for what is in a directory of reports."""
-    sessions = json.loads((reports / "nox.json").read_text())["sessions"]
+    runs = [json.loads(report.read_text()) for report in sorted(reports.glob("nox*.json"))]
+    sessions = [session for run in runs for session in run["sessions"]]
     every_test: dict[str, tuple[str, str]] = {}
     lines = []
     failed_sessions = 0
