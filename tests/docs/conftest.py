@@ -65,6 +65,10 @@ def blocks_of(text: str) -> list[Block]:
     return blocks
 
 
+# What a page says pytest prints has no word about another project's deprecations.
+_OF_A_PAGE_S_OWN_TESTS = {"PYTEST_ADDOPTS": "-p no:warnings"}
+
+
 @define(eq=False)
 class Reader:
     """Does what a page says, in a directory; counts what it ran."""
@@ -137,7 +141,7 @@ class Reader:
         (self.home / ".environment").touch()
         return subprocess.run(
             argv,
-            env=dict(self.variables),
+            env={**self.variables, **_OF_A_PAGE_S_OWN_TESTS},
             cwd=self.home,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -90,8 +90,8 @@ def test_a_bad_file_is_found_and_kept_aside_when_it_is_retired(state_dir: Path) 
             store.retire_aside(record())
             found = store.records.find(AttachmentId("c1"))
             assert (found.records, found.aside, found.unreadable) == ((), (), ())
-    kept = sorted((state_dir / "acni" / "quarantine").iterdir())
-    assert [path.read_text() for path in kept] == ["bad 0", "bad 1"]
+    kept = (state_dir / "acni" / "quarantine").iterdir()
+    assert sorted(path.read_text() for path in kept) == ["bad 0", "bad 1"]
 
 
 def test_a_directory_that_others_may_write_to_is_refused(state_dir: Path) -> None:
