@@ -65,10 +65,6 @@ def proof(*tests: str) -> Proof:
     return Proof(tests)
 
 
-def later(what: str, *tests: str) -> Later:
-    return Later(what, tests)
-
-
 def differs(reason: str, *tests: str) -> Differs:
     return Differs(reason, tests)
 

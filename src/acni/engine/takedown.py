@@ -102,23 +102,26 @@ class TakeDown:
     async def _owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
         debt = indebted(self.record, index, error, self.origin)
-        engine = self.operation.engine
-        write = engine.store.write_aside if self.is_aside else engine.store.write
         try:
-            try:
-                await engine.in_thread(write, debt)
-            except StoreError:
-                raise
-            except BaseException:
-                # A native cancellation, maybe before the thread began: written here, then, for the
-                # debt matters more than the loop.
-                write(debt)
-                raise
+            await self._write(debt)
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
             return
         self.debt = debt.debt
         self.operation.notify(DebtRecorded, debt=self.debt)
+
+    async def _write(self, debt: Record) -> None:
+        engine = self.operation.engine
+        write = engine.store.write_aside if self.is_aside else engine.store.write
+        try:
+            await engine.in_thread(write, debt)
+        except StoreError:
+            raise
+        except BaseException:
+            # A native cancellation, maybe before the thread began: written here, then, for the debt
+            # matters more than the loop.
+            write(debt)
+            raise
 
     def _incomplete(self, error: AcniError) -> CleanupIncomplete:
         owed = "recorded as owed" if self.debt else "NOT recorded"
