@@ -291,7 +291,6 @@ async def test_an_interface_that_another_container_holds_is_refused(
 async def test_of_two_containers_that_claim_an_interface_at_once_one_is_refused(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
-    scripted.tell("first", "ADD", Behaviour(seconds=0.2))
     refused: list[str] = []
 
     async def add(container_id: str) -> None:
@@ -303,9 +302,11 @@ async def test_of_two_containers_that_claim_an_interface_at_once_one_is_refused(
             refused.append(container_id)
 
     async with opened() as runtime, anyio.create_task_group() as tasks:
-        tasks.start_soon(add, "c1")
-        tasks.start_soon(add, "c2")
-    assert len(refused) == 1
+        with scripted.paused("first", "ADD") as reached:
+            tasks.start_soon(add, "c1")
+            await reached.wait()
+            await add("c2")
+    assert refused == ["c2"]
     assert [call.command for call in scripted.calls] == ["ADD"] * 3
 
 
@@ -314,16 +315,19 @@ async def test_of_two_attachments_that_claim_a_file_name_at_once_one_is_refused(
 ) -> None:
     one = parse_network(b'{"cniVersion":"1.0.0","name":"a-b","plugins":[{"type":"first"}]}')
     other = parse_network(b'{"cniVersion":"1.0.0","name":"a","plugins":[{"type":"first"}]}')
-    scripted.tell("first", "ADD", Behaviour(seconds=0.1))
     with netns.anonymous() as another:
-        async with opened() as runtime, anyio.create_task_group() as tasks:
-            tasks.start_soon(runtime.add, one, Attachment(container_id="c", netns=box.path))
-            await anyio.wait_all_tasks_blocked()
-            colliding = Attachment(container_id="b-c", netns=another.path)
-            with pytest.raises(AttachmentExists, match="just being given"):
-                await runtime.add(other, colliding)
-            with pytest.raises(AttachmentExists, match="just being given"):
-                await runtime.delete(colliding, network=other)
+        async with (
+            opened() as runtime,
+            anyio.create_task_group() as tasks,
+        ):
+            with scripted.paused("first", "ADD") as reached:
+                tasks.start_soon(runtime.add, one, Attachment(container_id="c", netns=box.path))
+                await reached.wait()
+                colliding = Attachment(container_id="b-c", netns=another.path)
+                with pytest.raises(AttachmentExists, match="just being given"):
+                    await runtime.add(other, colliding)
+                with pytest.raises(AttachmentExists, match="just being given"):
+                    await runtime.delete(colliding, network=other)
     assert scripted.held == {"first/c/eth0"}
     assert [path.name for path in (state_dir / "results").iterdir()] == ["a-b-c-eth0"]
 
@@ -331,13 +335,12 @@ async def test_of_two_attachments_that_claim_a_file_name_at_once_one_is_refused(
 async def test_a_delete_by_the_callers_word_leaves_an_interface_that_is_being_made(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
-    scripted.tell("first", "ADD", Behaviour(seconds=0.2))
+    stranger = Attachment(container_id="c2", netns=attachment.netns)
     async with opened() as runtime, anyio.create_task_group() as tasks:
-        tasks.start_soon(runtime.add, network, attachment)
-        await anyio.sleep(0.05)
-        assert len(scripted.calls) == 1
-        stranger = Attachment(container_id="c2", netns=attachment.netns)
-        await runtime.delete(stranger, network=make_network("other"))
+        with scripted.paused("first", "ADD") as reached:
+            tasks.start_soon(runtime.add, network, attachment)
+            await reached.wait()
+            await runtime.delete(stranger, network=make_network("other"))
     deletes = [call for call in scripted.calls if call.command == "DEL"]
     assert {call.environment["CNI_NETNS"] for call in deletes} == {""}
 
@@ -472,7 +475,6 @@ async def test_operations_on_one_container_take_turns_in_order_of_arrival(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
 ) -> None:
     """R26, R47: over all of the container's networks and interfaces."""
-    scripted.tell("first", "ADD", Behaviour(seconds=0.02))
     order: list[str] = []
 
     async def add(ifname: str) -> None:
@@ -481,9 +483,11 @@ async def test_operations_on_one_container_take_turns_in_order_of_arrival(
 
     names = [f"eth{number}" for number in range(5)]
     async with opened() as runtime, anyio.create_task_group() as tasks:
-        for name in names:
-            tasks.start_soon(add, name)
-            await anyio.wait_all_tasks_blocked()
+        with scripted.paused("first", "ADD") as reached:
+            for name in names:
+                tasks.start_soon(add, name)
+                await reached.wait()
+                await anyio.wait_all_tasks_blocked()
     assert order == names
     assert said(scripted) == ["ADD first", "ADD second", "ADD third"] * 5
 
@@ -494,7 +498,7 @@ async def test_a_container_that_stays_busy_is_a_typed_error(
     scripted.tell("first", "ADD", Behaviour(seconds=30))
     async with opened(wait=0.1) as runtime, anyio.create_task_group() as tasks:
         tasks.start_soon(runtime.add, network, attachment)
-        await anyio.wait_all_tasks_blocked()
+        await anyio.wait_all_tasks_blocked()  # its turn is taken before anything else
         with pytest.raises(Busy) as caught:
             await runtime.delete(attachment.id)
         assert caught.value.retryable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 import anyio
 from attrs import Factory, define
@@ -13,6 +14,12 @@ from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing.behaviour import Behaviour, Call, default_output
 
 SCRIPTED = "scripted"
+
+
+@define(eq=False)
+class _Pause:
+    reached: anyio.Event = Factory(anyio.Event)
+    over: anyio.Event = Factory(anyio.Event)
 
 
 @define(eq=False)
@@ -35,6 +42,7 @@ class ScriptedRunner:
 
     _behaviours: dict[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
     _missing: set[str] = Factory(set[str])
+    _pauses: dict[tuple[str, str], _Pause] = Factory(dict[tuple[str, str], _Pause])
     calls: list[Call] = Factory(list[Call])
     held: set[str] = Factory(set[str])
 
@@ -55,6 +63,37 @@ class ScriptedRunner:
             locked set()
         """
         self._behaviours[plugin_type, command] = behaviour
+
+    @contextmanager
+    def paused(self, plugin_type: str, command: str) -> Generator[anyio.Event]:
+        """Let every run of a plugin on a verb stand still until the block is left: what happens
+        meanwhile needs no clock. Deadlines and cancellation count as ever.
+
+        The block is given an event, which is set once a run stands there.
+
+        Args:
+            plugin_type: The plugin's type.
+            command: The verb.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         async with anyio.create_task_group() as tasks:
+            ...             with scripted.paused("portmap", "ADD") as reached:
+            ...                 tasks.start_soon(runtime.add, network, attachment)
+            ...                 await reached.wait()
+            ...                 print(sorted(scripted.held))
+            ...     print(sorted(scripted.held))
+            >>> anyio.run(main)
+            ['bridge/web/eth0']
+            ['bridge/web/eth0', 'portmap/web/eth0']
+        """
+        pause = self._pauses[plugin_type, command] = _Pause()
+        try:
+            yield pause.reached
+        finally:
+            del self._pauses[plugin_type, command]
+            pause.over.set()
 
     def remove(self, plugin_type: str) -> None:
         """Let a plugin be missing from now on.
@@ -119,6 +158,9 @@ class ScriptedRunner:
         behaviour = self._behaviours.get((plugin.type, call.command), Behaviour())
         started = anyio.current_time()
         with anyio.CancelScope(deadline=deadline) as scope:
+            if pause := self._pauses.get((plugin.type, call.command)):
+                pause.reached.set()
+                await pause.over.wait()
             await anyio.sleep(behaviour.seconds)
         seconds = anyio.current_time() - started
         if scope.cancelled_caught:
