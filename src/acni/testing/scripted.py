@@ -51,7 +51,7 @@ class ScriptedRunner:
 
         Args:
             plugin_type: The plugin's type.
-            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            command: The verb: "ADD", "DEL", "CHECK", "STATUS", "GC" or "VERSION".
             behaviour: What it does.
 
         Example:
