@@ -73,7 +73,6 @@ class Added:
 
 
 ADDED: Final[Mapping[str, Added]] = {
-    # --- the reference plugins ---------------------------------------------------------------
     # 1.1.1 prints an empty dns in every version.
     "bridge 1.1.1 in 1.0.0, with host-local": Added(
         version="1.0.0",
@@ -335,7 +334,6 @@ ADDED: Final[Mapping[str, Added]] = {
     "portmap 1.1.1 in 0.4.0, an empty chained result": Added(
         version="0.4.0", printed={"cniVersion": "0.4.0", "dns": {}}
     ),
-    # --- networks of clusters ----------------------------------------------------------------
     # The one interface has the name of the host's end, but the MAC address and the namespace of the
     # container's; gateways are removed, no index is set.
     "calico in 1.0.0, the host's name for the container's interface": Added(
@@ -697,7 +695,6 @@ ADDED: Final[Mapping[str, Added]] = {
         places=(0,),
         gateway="10.42.3.253",
     ),
-    # --- libraries and scripts ---------------------------------------------------------------
     # Release 0.5 of the Go library had no way to leave the index out.
     "plugins of the Go library's release 0.5, the index -1": Added(
         version="0.3.0",
@@ -844,7 +841,6 @@ _FULL: Final = (
 )
 
 FAILED: Final[Mapping[str, Failed]] = {
-    # --- the reference plugins and their skeleton ---------------------------------------------
     # A plugin that is written with the skeleton prints its result before the skeleton finds that
     # it ran in the container's namespace.
     "the skeleton, a result and then an error": Failed(
@@ -920,7 +916,6 @@ FAILED: Final[Mapping[str, Failed]] = {
         code=999,
         msg="failed to get IP addresses for bwp0001: interrupted system call",
     ),
-    # --- networks of clusters ------------------------------------------------------------------
     # A deferred function prints the result, whatever became of the ADD; then comes the error.
     "azure-vnet of 2018, a result and then an error": Failed(
         stdout=(
@@ -1073,7 +1068,6 @@ FAILED: Final[Mapping[str, Failed]] = {
         ),
         kind=PluginProtocolError,
     ),
-    # --- scripts -------------------------------------------------------------------------------
     # A bridge to Docker of the Kubernetes project.
     "to_docker, the code as text": Failed(
         stdout=('{"cniVersion": "0.1.0", "code": "15", "msg": "docker network connect failed"}',),
