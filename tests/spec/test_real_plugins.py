@@ -801,7 +801,6 @@ def test_the_notes_of_aws_cni_do_not_hide_its_address() -> None:
     assert result.interfaces[ip.interface].sandbox == NETNS
 
 
-@pytest.mark.xfail(reason="any text counts as a hardware address")
 def test_the_notes_of_aws_cni_are_no_hardware_address() -> None:
     assert parse_result(json.dumps(AWS_NOTES), "1.0.0").mac is None
 
