@@ -290,7 +290,7 @@ def test_a_bad_network_name_is_refused_at_its_place(name: object) -> None:
 
 def test_a_list_that_its_drop_ins_make_too_large_to_read_back_is_refused() -> None:
     half = json.dumps({"type": "tuning", "x": [0] * 40_000}).encode()
-    with pytest.raises(ConfigError, match="with its drop-ins"):
+    with pytest.raises(ConfigError, match="as a record"):
         parse_network(_network(), drop_ins=[("a.conf", half), ("b.conf", half)])
 
 

@@ -43,6 +43,7 @@ _KEYS: Final[Mapping[str, str]] = {
         *("nameservers", "domain", "search", "options"),
     )
 }
+_SPELLED: Final = frozenset(_KEYS.values())
 _INTERFACE_SINCE_1_0_0: Final = frozenset({"mtu", "socketPath", "pciID"})
 _ROUTE_SINCE_0_3_0: Final = frozenset({"mtu", "advmss", "priority", "table", "scope"})
 _FAMILIES: Final[Mapping[str, str]] = {"ip4": "4", "ip6": "6"}
@@ -55,6 +56,8 @@ def fold_keys(members: Mapping[str, Kind]) -> dict[str, Kind]:
     """Spell the keys of a result's object as the specification does; of two spellings the last
     counts, as in Go.
     """
+    if _SPELLED.issuperset(members):
+        return dict(members)
     return {_KEYS.get(fold_key(key), key): member for key, member in members.items()}
 
 
