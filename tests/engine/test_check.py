@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 C1 = AttachmentId("c1")
 
 
+@pytest.mark.rule("R19", "R20", "R35")
 async def test_every_plugin_is_asked_in_order_with_the_final_result(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -49,6 +50,7 @@ async def test_every_plugin_is_asked_in_order_with_the_final_result(
         assert call.environment["CNI_NETNS"] == attachment.netns
 
 
+@pytest.mark.rule("R21", "R35")
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
@@ -77,10 +79,10 @@ async def test_a_check_halts_at_the_first_error_and_changes_nothing(
     assert (state_dir / "results" / "net-c1-eth0").read_bytes() == before
 
 
+@pytest.mark.rule("R18")
 async def test_what_was_never_added_or_was_deleted_cannot_be_checked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
-    """R18."""
     async with opened() as runtime:
         with pytest.raises(AttachmentNotFound):
             await runtime.check(C1)
@@ -93,6 +95,7 @@ async def test_what_was_never_added_or_was_deleted_cannot_be_checked(
     assert all(call.command != "CHECK" for call in scripted.calls)
 
 
+@pytest.mark.rule("R18")
 async def test_a_debt_cannot_be_checked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -105,6 +108,7 @@ async def test_a_debt_cannot_be_checked(
             await runtime.check(C1)
 
 
+@pytest.mark.rule("R2")
 async def test_disabled_checks_succeed_and_run_nothing(
     opened: Any, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
@@ -118,6 +122,7 @@ async def test_disabled_checks_succeed_and_run_nothing(
     assert [call.command for call in scripted.calls] == ["ADD"]
 
 
+@pytest.mark.rule("R57")
 async def test_a_version_without_check_is_refused(
     opened: Any, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
@@ -129,6 +134,7 @@ async def test_a_version_without_check_is_refused(
     assert [call.command for call in scripted.calls] == ["ADD"]
 
 
+@pytest.mark.rule("R20")
 async def test_another_namespace_behind_the_path_is_a_typed_error(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, clean_host: None
 ) -> None:

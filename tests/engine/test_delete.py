@@ -36,6 +36,7 @@ def said(runner: ScriptedRunner) -> list[str]:
     return [str(call) for call in runner.calls]
 
 
+@pytest.mark.rule("R17", "R29", "R48")
 async def test_a_delete_uses_what_the_record_holds_not_what_is_configured_now(
     opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
 ) -> None:
@@ -63,6 +64,7 @@ async def test_a_delete_uses_what_the_record_holds_not_what_is_configured_now(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R17", "R29", "R34", "R48")
 async def test_a_delete_halts_at_the_plugin_that_fails_and_resumes_there(
     opened: Any,
     scripted: ScriptedRunner,
@@ -94,6 +96,7 @@ async def test_a_delete_halts_at_the_plugin_that_fails_and_resumes_there(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R34")
 async def test_a_delete_halts_at_a_plugin_that_is_missing(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:

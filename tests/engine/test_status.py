@@ -18,6 +18,7 @@ NETWORK = parse_network(
 )
 
 
+@pytest.mark.rule("R16")
 async def test_every_plugin_is_asked_with_all_variables_and_no_attachment(
     opened: Any, scripted: ScriptedRunner
 ) -> None:
@@ -52,6 +53,7 @@ async def test_the_first_that_is_not_ready_ends_it(
     assert len(scripted.calls) == 1
 
 
+@pytest.mark.rule("R57")
 async def test_an_older_version_is_ready_and_not_asked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig
 ) -> None:

@@ -20,13 +20,14 @@ NEWER = (
 )
 
 
+@pytest.mark.rule("R42")
 def test_an_older_result_becomes_a_newer_one_and_everything_else_stays_as_written() -> None:
-    """R42."""
     result = parse_result(OLDER, "1.1.0")
     assert result.raw == NEWER
     assert [ip.address for ip in result.ips] == ["192.0.2.7/24", "2001:db8::7/64"]
 
 
+@pytest.mark.rule("R42")
 def test_a_newer_result_becomes_an_older_one_and_back() -> None:
     """R42: the family is looked up in the address."""
     assert parse_result(NEWER, "0.4.0").raw == OLDER
