@@ -132,12 +132,13 @@ async def test_every_executable_is_looked_for_before_anything_runs(
     assert list((state_dir / "results").iterdir()) == []
 
 
-@pytest.mark.rule("R28", "R32", "R46")
+@pytest.mark.rule("R28", "R32", "R44", "R46")
 @pytest.mark.parametrize("failing", ["first", "second", "third"])
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
         pytest.param(Behaviour.failing(7, "no"), PluginFailed, id="fails"),
+        pytest.param(Behaviour.failing(3, "who?"), PluginFailed, id="R44 knows no container"),
         pytest.param(Behaviour.failing(11, "later"), TryAgain, id="says later"),
         pytest.param(Behaviour(stdout="rubbish"), PluginProtocolError, id="prints rubbish"),
         pytest.param(Behaviour(stdout=""), PluginProtocolError, id="prints nothing"),
@@ -156,7 +157,7 @@ async def test_a_failure_undoes_the_whole_chain_in_reverse(
     attachment: Attachment,
     state_dir: Path,
 ) -> None:
-    """R46: plugins that never ran are deleted too."""
+    """R44, R46: plugins that never ran are deleted too, whatever the code says of one of them."""
     scripted.tell(failing, "ADD", behaviour)
     async with opened(add=0.2) as runtime:
         with pytest.raises(expected) as caught:
@@ -527,6 +528,23 @@ async def test_args_reach_every_plugin_and_the_record(
         await runtime.delete(AttachmentId("c1"))
     assert all(call.config["args"] == labels for call in scripted.calls)
     assert all(plugin["args"] == labels for plugin in config["plugins"])
+
+
+@pytest.mark.rule("R63")
+async def test_args_and_cni_args_can_be_given_together(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
+) -> None:
+    attachment = Attachment(
+        container_id="c1", netns=box.path, cni_args={"A": "1"}, args={"cni": {"ips": ["x"]}}
+    )
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        await runtime.check(attachment.id)
+        await runtime.delete(attachment.id)
+    assert len(scripted.calls) == 9
+    for call in scripted.calls:
+        assert call.environment["CNI_ARGS"] == "A=1"
+        assert call.config["args"] == {"cni": {"ips": ["x"]}}
 
 
 async def test_no_event_tells_what_a_plugin_printed_besides_its_error_object(
