@@ -33,8 +33,9 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let one rule's tests be run."""
-    parser.addoption("--rule", help="only the tests of this rule of docs/rules.toml, such as R34")
+    """Let the tests of a rule be run alone."""
+    help_text = "only the tests of this rule of docs/rules.toml, such as R34; may be repeated"
+    parser.addoption("--rule", action="append", help=help_text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,14 +50,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("anyio") and item.get_closest_marker("trio"):
             raise pytest.UsageError(f"{item.nodeid} is marked both anyio and trio")
-    rule = config.getoption("--rule")
-    if rule is not None:
-        config.hook.pytest_deselected(items=[item for item in items if not _proves(item, rule)])
-        items[:] = [item for item in items if _proves(item, rule)]
+    rules = config.getoption("--rule")
+    if rules:
+        config.hook.pytest_deselected(items=[item for item in items if not _proves(item, rules)])
+        items[:] = [item for item in items if _proves(item, rules)]
 
 
-def _proves(item: pytest.Item, rule: str) -> bool:
-    return any(rule in marker.args for marker in item.iter_markers("rule"))
+def _proves(item: pytest.Item, rules: list[str]) -> bool:
+    return any(rule in marker.args for marker in item.iter_markers("rule") for rule in rules)
 
 
 @pytest.fixture(autouse=True)
