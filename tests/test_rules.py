@@ -12,11 +12,11 @@ import acni
 from tests.mutation import (
     Rule,
     Sabotage,
+    all_tests,
     files_of_rules,
     read_rules,
     read_sabotages,
     rules_of,
-    all_tests,
 )
 
 RULES = {rule.id: rule for rule in read_rules()}
@@ -60,7 +60,10 @@ def test_a_test_that_speaks_of_a_rule_is_marked_with_it() -> None:
     for path, function in all_tests():
         nodes = (node for each in function.decorator_list for node in ast.walk(each))
         parameters = (node for node in nodes if isinstance(node, ast.keyword) and node.arg == "id")
-        said = [ast.get_docstring(function) or "", *(ast.unparse(each.value) for each in parameters)]
+        said = [
+            ast.get_docstring(function) or "",
+            *(ast.unparse(each.value) for each in parameters),
+        ]
         named = {rule for text in said for rule in _ID.findall(text)}
         assert named <= set(rules_of(function)), f"{path}: {function.name}"
 

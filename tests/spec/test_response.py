@@ -97,7 +97,9 @@ def test_a_delete_or_check_that_exits_with_0_is_never_read(
         pytest.param(_ERROR, "an error object, where a result was expected", id="R13 error object"),
         pytest.param("log\n" + _RESULT, "(it printed 'log\\n{", id="R13 a log before"),
         pytest.param(_RESULT + _RESULT, "text after the JSON object", id="R13 two results"),
-        pytest.param('{"cniVersion":"0.2.0"}', "of version 0.2.0", id="R42 another shape"),
+        pytest.param(
+            '{"cniVersion":"1.0.0","ips":[7]}', "expected an object at $.ips[0]", id="R42 no object"
+        ),
         pytest.param('{"cniVersion":"9.0.0"}', "unknown version '9.0.0'", id="R42 unknown version"),
         pytest.param(b"\xff\xfe\x1b[31m", "not UTF-8 at byte 0", id="R13 no UTF-8"),
     ],

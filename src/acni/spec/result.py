@@ -19,7 +19,7 @@ from typing import Any
 
 from attrs import field, frozen
 
-from acni.spec.conversion import reshape
+from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
     JsonError,
     Member,
@@ -54,6 +54,9 @@ class Interface:
         name: Its name.
         mac: Its hardware address as text, or None.
         sandbox: The namespace it is in; None for one on the host.
+        mtu: Its MTU in bytes, or None (from 1.1.0 on).
+        socket_path: The absolute path of a socket that belongs to it, or None (from 1.1.0 on).
+        pci_id: The ID of its PCI device, or None (from 1.1.0 on).
 
     Example:
         >>> raw = '{"interfaces": [{"name": "cni0"}, {"name": "eth0", "sandbox": "/run/netns/c1"}]}'
@@ -65,6 +68,9 @@ class Interface:
     name: str
     mac: str | None
     sandbox: str | None
+    mtu: int | None = None
+    socket_path: str | None = None
+    pci_id: str | None = None
 
 
 @frozen(kw_only=True)
@@ -226,7 +232,7 @@ class Result:
     @cached_property
     def routes(self) -> tuple[Route, ...]:
         """The routes, in the plugin's order; in 0.1.0 and 0.2.0 those of IPv4 come first."""
-        result = json.loads(self.raw)
+        result = fold_keys(json.loads(self.raw))
         is_oldest = self.cni_version in RESULT_SHAPES[0]
         homes = [result.get("ip4"), result.get("ip6")] if is_oldest else [result]
         return tuple(route for home in homes for route in _routes(home))
@@ -234,7 +240,7 @@ class Result:
     @cached_property
     def dns(self) -> Dns:
         """The DNS settings; empty where there are none."""
-        return _dns(json.loads(self.raw).get("dns"))
+        return _dns(fold_keys(json.loads(self.raw)).get("dns"))
 
 
 def parse_result(raw: bytes | str, cni_version: str) -> Result:
@@ -255,26 +261,25 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     """
     try:
         text = strip(decode(raw) if isinstance(raw, bytes) else raw)
-        members = object_members(text)
+        spelled = object_members(text)
     except JsonError as error:
         raise ResultError(str(error)) from None
+    members = fold_keys(spelled)
     if "code" in members and not _RESULT_KEYS & members.keys():
         raise ResultError("an error object, where a result was expected")
     printed = _typed(members, "cniVersion", str, "$") or cni_version
     if printed not in SUPPORTED_VERSIONS:
         raise ResultError(f"unknown version {ascii(printed)[:40]} at $.cniVersion")
-    is_oldest = cni_version in RESULT_SHAPES[0]
-    if is_oldest != (printed in RESULT_SHAPES[0]):
-        raise ResultError(f"a result of version {printed}, where {cni_version} was asked for")
     if not have_same_shape(printed, cni_version):
         try:
-            text = reshape(members, cni_version)
-            members = object_members(text)
+            text = reshape(members, printed, cni_version)
         except JsonError as error:
-            raise ResultError(str(error)) from None
+            raise ResultError(f"{printed} as {cni_version}: {error}") from None
+        members = spelled = object_members(text)
+    is_oldest = cni_version in RESULT_SHAPES[0]
     interfaces = () if is_oldest else _interfaces(members)
     return Result(
-        raw=_stamp(text, members, cni_version),
+        raw=_stamp(text, spelled, cni_version),
         cni_version=cni_version,
         interfaces=interfaces,
         ips=_oldest_ips(members) if is_oldest else _ips(members, len(interfaces)),
@@ -289,11 +294,16 @@ def _stamp(text: str, members: Mapping[str, Member], cni_version: str) -> str:
     changed at its front only.
     """
     stamped = f'"{cni_version}"'  # a supported version: nothing in it to escape
-    if "cniVersion" not in members:
+    spellings = [key for key in members if key.casefold() == "cniversion"]
+    if not spellings:
         return f'{{"cniVersion":{stamped}{"," if members else ""}{text[1:]}'
-    if members["cniVersion"].value == cni_version and text.count('"cniVersion"') == 1:
+    if (
+        spellings == ["cniVersion"]
+        and members["cniVersion"].value == cni_version
+        and text.count('"cniVersion"') == 1
+    ):
         return text
-    texts = {key: member.text for key, member in members.items()}
+    texts = {key: member.text for key, member in fold_keys(members).items()}
     return join(texts | {"cniVersion": stamped})
 
 
@@ -305,12 +315,14 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
         name = fields.get("name")
         if not isinstance(name, str):
             raise ResultError(f"expected text at {place}.name")
-        mac, sandbox = fields.get("mac"), fields.get("sandbox")
         found.append(
             Interface(
                 name=name,
-                mac=mac if isinstance(mac, str) and mac else None,
-                sandbox=sandbox if isinstance(sandbox, str) and sandbox else None,
+                mac=_text(fields.get("mac")),
+                sandbox=_text(fields.get("sandbox")),
+                mtu=_number(fields.get("mtu")),
+                socket_path=_text(fields.get("socketPath")),
+                pci_id=_text(fields.get("pciID")),
             )
         )
     return tuple(found)
@@ -337,8 +349,9 @@ def _oldest_ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
     """Read ``ip4`` and ``ip6`` of 0.1.0 and 0.2.0."""
     found: list[IpConfig] = []
     for key in ("ip4", "ip6"):
-        fields = _typed(members, key, dict, "$")
-        if fields is not None:
+        value = _typed(members, key, dict, "$")
+        if value is not None:
+            fields = fold_keys(value)
             found.append(
                 IpConfig(
                     address=_address(fields.get("ip"), f"$.{key}.ip"),
@@ -351,9 +364,10 @@ def _oldest_ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
 
 def _routes(home: object) -> Iterator[Route]:
     """Read the routes of the object that has them; what is no route is left out."""
-    entries = home.get("routes") if is_object(home) else None
-    for entry in entries if is_array(entries) else ():
-        if is_object(entry) and (dst := _readable(_address, entry.get("dst"))):
+    entries = fold_keys(home).get("routes") if is_object(home) else None
+    for route in entries if is_array(entries) else ():
+        entry = fold_keys(route) if is_object(route) else {}
+        if dst := _readable(_address, entry.get("dst")):
             yield Route(
                 dst=dst,
                 gw=_readable(_gateway, entry.get("gw")),
@@ -366,11 +380,10 @@ def _routes(home: object) -> Iterator[Route]:
 
 
 def _dns(value: object) -> Dns:
-    fields = value if is_object(value) else {}
-    domain = fields.get("domain")
+    fields = fold_keys(value) if is_object(value) else {}
     return Dns(
         nameservers=_texts(fields.get("nameservers")),
-        domain=domain if isinstance(domain, str) and domain else None,
+        domain=_text(fields.get("domain")),
         search=_texts(fields.get("search")),
         options=_texts(fields.get("options")),
     )
@@ -381,6 +394,10 @@ def _readable(read: Callable[[object, str], str | None], value: object) -> str |
         return read(value, "")
     except ResultError:
         return None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _number(value: object) -> int | None:
@@ -434,4 +451,4 @@ def _typed(members: Mapping[str, Member], key: str, kind: type, place: str) -> A
 def _object(value: object, place: str) -> Mapping[str, Any]:
     if not is_object(value):
         raise ResultError(f"expected an object at {place}")
-    return value
+    return fold_keys(value)
