@@ -1,6 +1,4 @@
-"""Markdown tables made from data: the table of libcni's tests, for the page on differences, and the
-rules, for theirs.
-"""
+"""Markdown tables made from data: libcni's tests, and the rules of the specification."""
 
 from __future__ import annotations
 

@@ -34,6 +34,11 @@ _AT_ONCE: Final = 2
 # The tests of one rule that pass take some seconds; each has a bound of its own.
 _SECONDS: Final = 300.0
 
+_VERDICTS: Final[Mapping[int | None, str]] = {
+    pytest.ExitCode.OK: "SURVIVED",
+    pytest.ExitCode.TESTS_FAILED: "killed",
+}
+
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -167,14 +172,10 @@ def _try(sabotage: Sabotage) -> str:
         shutil.copytree(CHECKOUT / "src", sources)
         sabotage.apply(sources)
         status, output = _run_tests([sabotage.rule], sources, seconds=_SECONDS)
-    match status:
-        case pytest.ExitCode.TESTS_FAILED:
-            verdict, output = "killed", ""
-        case pytest.ExitCode.OK:
-            verdict = "SURVIVED"
-        case _:
-            verdict = "NO PROOF"
-    print(f"{verdict} {sabotage} {time.monotonic() - started:.1f} s", output, sep="\n", end="")
+    verdict = _VERDICTS.get(status, "NO PROOF")
+    failed = [line for line in output.splitlines() if line.startswith("FAILED ")]
+    why = failed[0] if verdict == "killed" and failed else output
+    print(f"{verdict} {sabotage} in {time.monotonic() - started:.1f} s\n    {why}", flush=True)
     return verdict
 
 
