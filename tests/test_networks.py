@@ -36,7 +36,7 @@ def _device(name: str) -> str:
 
 def test_a_bridge_is_a_chain_of_the_reference_plugins() -> None:
     network = networks.bridge("dbnet", "10.88.0.0/16")
-    assert (network.name, network.cni_version) == ("dbnet", "1.0.0")
+    assert (network.name, network.versions) == ("dbnet", ("1.0.0", "1.1.0"))
     assert (network.source, network.members, network.disable_check) == (None, {}, False)
     assert _plugins(network) == [
         {
@@ -70,7 +70,7 @@ def test_a_routed_network_is_a_chain_that_begins_with_ptp() -> None:
         },
     }
     assert [plugin["type"] for plugin in others] == ["portmap", "firewall"]
-    assert network.cni_version == "1.0.0"
+    assert network.versions == ("1.0.0", "1.1.0")
 
 
 @_both
@@ -245,7 +245,7 @@ def test_what_cannot_be_a_plugin_configuration_is_refused(plugins: list[Any], pl
 
 
 @pytest.mark.parametrize(
-    ("version", "place"), [(None, "version"), (1.0, "version"), ("one", "$.cniVersion")]
+    ("version", "place"), [(1.0, "version"), ([], "version"), ("one", "$.cniVersion")]
 )
 def test_what_is_no_version_is_refused(version: Any, place: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -166,7 +166,27 @@ def test_disable_check_is_nothing_else(written: object) -> None:
 def test_a_version_is_selected(members: dict[str, object], selected: str) -> None:
     network = parse_network(_network(**members))
     assert network.cni_version == selected
-    assert json.loads(network.effective())["cniVersion"] == selected
+    assert parse_network(network.effective().encode()).versions == network.versions
+    only = json.loads(network.at_version(selected).effective())
+    assert only["cniVersion"] == selected
+    assert "cniVersions" not in only
+
+
+def test_a_network_takes_only_a_version_that_it_offers() -> None:
+    network = parse_network(_network(cniVersions=["0.4.0"]))
+    assert network.at_version("0.4.0").versions == ("0.4.0",)
+    with pytest.raises(
+        VersionUnsupported, match=r"it offers 0\.4\.0, 1\.0\.0, not '1\.1\.0'"
+    ) as caught:
+        network.at_version("1.1.0")
+    assert caught.value.network == "net"
+
+
+@pytest.mark.rule("R3")
+@pytest.mark.parametrize("written", [True, "TRUE"])
+def test_gc_can_be_disabled(written: object) -> None:
+    assert parse_network(_network(disableGC=written)).disable_gc is True
+    assert parse_network(_network()).disable_gc is False
 
 
 @pytest.mark.rule("R9")
@@ -432,7 +452,8 @@ def test_the_effective_configuration_is_complete_by_itself() -> None:
     )
     document = json.loads(network.effective())
     assert document == {
-        "cniVersion": "1.1.0",
+        "cniVersion": "1.0.0",
+        "cniVersions": ["1.0.0", "1.1.0"],
         "name": "net",
         "disableCheck": "true",
         "note": "x",

@@ -68,7 +68,7 @@ def test_a_plan_is_the_whole_chain_or_nothing(
         with pytest.raises(VersionUnsupported):
             plan(command, network)
         return
-    if command is Command.STATUS and not is_at_least(version, "1.1.0"):
+    if command in (Command.STATUS, Command.GC) and not is_at_least(version, "1.1.0"):
         assert plan(command, network) == ()
         return
     steps = plan(command, network)
@@ -77,7 +77,7 @@ def test_a_plan_is_the_whole_chain_or_nothing(
     assert [step.plugin.type for step in forward] == types
     if command is Command.ADD:
         assert [step.takes_previous for step in forward] == [False] + [True] * (len(types) - 1)
-    elif command is Command.STATUS:
+    elif command in (Command.STATUS, Command.GC):
         assert not any(step.takes_previous for step in forward)
     else:
         assert {step.takes_previous for step in forward} == {is_at_least(version, "0.4.0")}
@@ -114,7 +114,32 @@ def test_disable_check_concerns_check_only(command: Command) -> None:
 def test_every_verb_has_a_rule() -> None:
     assert set(RULES) == set(Command)
     assert [command for command, rule in RULES.items() if rule.is_reversed] == [Command.DEL]
+    assert [command for command, rule in RULES.items() if not rule.halts] == [Command.GC]
+    assert [command for command, rule in RULES.items() if rule.has_result] == [Command.ADD]
     assert RULES[Command.ADD].previous is Previous.PREDECESSOR
+
+
+@pytest.mark.rule("R3")
+@pytest.mark.parametrize("version", SUPPORTED_VERSIONS)
+@pytest.mark.parametrize("written", [True, "true"])
+def test_disable_gc_concerns_gc_only(version: str, written: object) -> None:
+    network = parse_network(
+        json.dumps(
+            {"cniVersion": version, "name": "n", "disableGC": written, "plugins": [{"type": "a"}]}
+        ).encode()
+    )
+    assert plan(Command.GC, network) == ()
+    assert len(plan(Command.DEL, network)) == 1
+
+
+@pytest.mark.rule("R36")
+def test_gc_goes_forward_without_a_previous_result() -> None:
+    steps = plan(Command.GC, _network("1.1.0"))
+    assert [(step.index, step.takes_previous) for step in steps] == [
+        (0, False),
+        (1, False),
+        (2, False),
+    ]
 
 
 @pytest.mark.rule("R34")

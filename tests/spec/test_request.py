@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from acni.spec import (
     Attachment,
+    AttachmentId,
     Command,
     NetworkConfig,
     Parameters,
@@ -23,6 +24,7 @@ from acni.spec import (
 )
 from acni.spec.jsontext import Member, object_members
 from acni.spec.names import ContainerId, IfName, NetnsPath
+from acni.spec.request import network_parameters
 
 # STATUS, which is about no attachment, has tests of its own.
 ON_ATTACHMENTS = [Command.ADD, Command.DEL, Command.CHECK]
@@ -351,3 +353,53 @@ def test_a_request_is_one_json_object_of_known_parts(
     assert members["prevResult"].text == '{"x":1}'
     assert set(request.environment) == _SIX
     assert all(isinstance(value, str) for value in request.environment.values())
+
+
+def _gc(*valid: AttachmentId, plugin: str = '{"type":"a"}') -> Request:
+    network = _network(plugin, version="1.1.0")
+    (step,) = plan(Command.GC, network)
+    parameters = network_parameters(["/opt/cni/bin"], {"PATH": "/bin"})
+    return build_request(step, network, parameters, valid=valid)
+
+
+@pytest.mark.rule("R24")
+def test_gc_says_which_attachments_are_valid_under_both_names() -> None:
+    request = _gc(AttachmentId("c1", "eth0"), AttachmentId("c2", "net1"))
+    said = [{"containerID": "c1", "ifname": "eth0"}, {"containerID": "c2", "ifname": "net1"}]
+    document = json.loads(request.stdin)
+    assert document["cni.dev/valid-attachments"] == document["cni.dev/attachments"] == said
+    assert request.environment == {
+        "PATH": "/bin",
+        "CNI_COMMAND": "GC",
+        "CNI_CONTAINERID": "",
+        "CNI_NETNS": "",
+        "CNI_IFNAME": "",
+        "CNI_ARGS": "",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+
+
+@pytest.mark.rule("R24")
+def test_gc_says_an_empty_list_where_nothing_is_valid() -> None:
+    """R24: libcni says null, which plugins take for "not told"."""
+    assert b'"cni.dev/valid-attachments":[]' in _gc().stdin
+
+
+@pytest.mark.rule("R8", "R40")
+def test_what_the_configuration_says_of_valid_attachments_is_never_sent() -> None:
+    """R8, R40: capabilities pass, for GC is about no attachment."""
+    plugin = '{"type":"a","cni.dev/valid-attachments":7,"cni.dev/x":1,"capabilities":{"mac":true}}'
+    document = json.loads(_gc(plugin=plugin).stdin)
+    assert document["cni.dev/valid-attachments"] == []
+    assert "cni.dev/x" not in document
+    assert document["capabilities"] == {"mac": True}
+    assert "runtimeConfig" not in document
+
+
+@pytest.mark.parametrize("command", Command)
+def test_the_valid_attachments_go_with_gc_and_only_with_gc(command: Command) -> None:
+    network = _network('{"type":"a"}', version="1.1.0")
+    (step,) = plan(command, network)
+    wrong = None if command is Command.GC else [AttachmentId("c1")]
+    with pytest.raises(ValueError, match="only with GC"):
+        build_request(step, network, _parameters(), valid=wrong)

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from acni.errors import ConfigError, InvalidName
+from acni.errors import ConfigError, InvalidName, VersionUnsupported
 from acni.spec.jsontext import (
     JsonError,
     Member,
@@ -31,7 +31,7 @@ from acni.spec.jsontext import (
     strip,
 )
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
-from acni.spec.versions import select_version
+from acni.spec.versions import offered_versions
 
 # What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37
 # to R40).
@@ -89,8 +89,10 @@ class NetworkConfig:
 
     Attributes:
         name: The network's name.
-        cni_version: The selected version.
+        versions: The versions that it offers and that acni speaks, the oldest first.
         disable_check: CHECK must not be run.
+        disable_gc: GC must not be run, and nothing is deleted for being unknown to the caller of gc
+            where another runtime recorded it.
         plugins: The chain, in the order of ADD.
         members: The other top-level members, key to text, as written.
         source: The file it came from, or None.
@@ -102,26 +104,64 @@ class NetworkConfig:
     """
 
     name: NetworkName
-    cni_version: str
+    versions: tuple[str, ...]
     disable_check: bool
+    disable_gc: bool
     plugins: tuple[PluginConfig, ...]
     members: Mapping[str, str]
     source: str | None = None
+
+    @property
+    def cni_version(self) -> str:
+        """The selected version: the highest of ``versions``.
+
+        Example:
+            >>> offering = acni.networks.from_plugins("loop", {"type": "loopback"})
+            >>> offering.cni_version, offering.at_version("1.0.0").cni_version
+            ('1.1.0', '1.0.0')
+        """
+        return self.versions[-1]
+
+    def at_version(self, cni_version: str) -> NetworkConfig:
+        """Return the network with that version as the only one it offers (specification, section 1,
+        "Version considerations").
+
+        Args:
+            cni_version: One of ``versions``.
+
+        Raises:
+            VersionUnsupported: it does not offer that version.
+
+        Example:
+            >>> network.at_version("1.1.0").versions
+            ('1.1.0',)
+        """
+        if cni_version not in self.versions:
+            raise VersionUnsupported(
+                f"it offers {', '.join(self.versions)}, not {ascii(cni_version)[:40]}",
+                network=self.name,
+                expected="one of these",
+            )
+        return evolve(self, versions=(cni_version,))
 
     def effective(self) -> str:
         """Write the configuration that is complete by itself, as records keep it.
 
         Returns:
-            JSON text in which the drop-ins are inlined and one version is left;
-            :func:`acni.parse_network` reads it.
+            JSON text in which the drop-ins are inlined; :func:`acni.parse_network` reads it.
 
         Example:
-            >>> acni.networks.from_plugins("loop", {"type": "loopback"}).effective()
+            >>> loop = acni.networks.from_plugins("loop", {"type": "loopback"}, version="1.0.0")
+            >>> loop.effective()
             '{"cniVersion":"1.0.0","name":"loop","loadOnlyInlinedPlugins":true,"plugins":[{"type":"loopback"}]}'
         """
+        # Readers that know nothing of cniVersions take cniVersion.
+        offer = {"cniVersion": dump(self.versions[0])}
+        if len(self.versions) > 1:
+            offer["cniVersions"] = dump(self.versions)
         return join(
             {
-                "cniVersion": dump(self.cni_version),
+                **offer,
                 "name": dump(self.name),
                 **self.members,
                 "loadOnlyInlinedPlugins": "true",
@@ -210,8 +250,9 @@ def parse_network(
     members = document.members.items()
     network = NetworkConfig(
         name=name,
-        cni_version=_select(document),
+        versions=_offered(document),
         disable_check=document.flag("disableCheck"),
+        disable_gc=document.flag("disableGC"),
         plugins=inlined + others,
         members={key: member.text for key, member in members if key not in _LIST_KEYS},
         source=source,
@@ -248,8 +289,9 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
     document = _Object.parse(raw, source)
     return NetworkConfig(
         name=document.name("name", parse_network_name),
-        cni_version=_select(document),
+        versions=_offered(document),
         disable_check=False,
+        disable_gc=False,
         plugins=(_plugin(document),),
         members={},
         source=source,
@@ -339,12 +381,12 @@ def _is_generated(key: str) -> bool:
     return key.casefold() in _GENERATED or key.startswith(_RESERVED_PREFIX)
 
 
-def _select(document: _Object) -> str:
+def _offered(document: _Object) -> tuple[str, ...]:
     offered = [document.typed("cniVersion", str, ""), *document.typed("cniVersions", list, [])]
     for version in offered:
         if not isinstance(version, str):
             raise document.mismatch(version, "cniVersions", "a list of text")
-    return select_version(offered, document.at("cniVersion"))
+    return offered_versions(offered, document.at("cniVersion"))
 
 
 @frozen

@@ -33,7 +33,7 @@ from acni.errors import (
     TryAgain,
 )
 from acni.spec.jsontext import objects_in
-from acni.spec.plan import Command, Step
+from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Ending, Response
 from acni.spec.reasons import reason_of
 from acni.spec.result import Result, ResultError, parse_result
@@ -76,7 +76,7 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         raise _ended(step, response, facts)
     if response.status != 0:
         raise _failed(step, response, facts)
-    if step.command is not Command.ADD:
+    if not RULES[step.command].has_result:
         return None
     try:
         return parse_result(response.stdout, cni_version)

@@ -51,7 +51,7 @@ class ScriptedRunner:
 
         Args:
             plugin_type: The plugin's type.
-            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            command: The verb: "ADD", "DEL", "CHECK", "STATUS", "GC" or "VERSION".
             behaviour: What it does.
 
         Example:
@@ -130,7 +130,9 @@ class ScriptedRunner:
                 f"no executable in {', '.join(directories)}", plugin=plugin_type, expected="one"
             )
         path = f"{directories[0]}/{plugin_type}"
-        return Plugin(type=plugin_type, path=path, identity="0", runner=SCRIPTED)
+        # Another answer to VERSION is another executable.
+        behaviour = self._behaviours.get((plugin_type, "VERSION"))
+        return Plugin(type=plugin_type, path=path, identity=repr(behaviour), runner=SCRIPTED)
 
     async def run(
         self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
