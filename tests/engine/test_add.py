@@ -202,6 +202,7 @@ async def test_a_record_that_cannot_be_written_is_a_failed_add(
     assert scripted.held == set()
 
 
+@pytest.mark.rule("R28")
 async def test_what_the_undo_cannot_delete_is_owed_and_the_first_error_stays(
     opened: Any,
     scripted: ScriptedRunner,
