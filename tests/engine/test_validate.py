@@ -46,6 +46,16 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
         ),
         pytest.param(Behaviour(stdout='{"cniVersion":"0.2.0"}'), ("0.1.0", "0.2.0"), id="no list"),
         pytest.param(
+            Behaviour(stdout='{"cniVersion":"0.2.0","supportedVersions":[]}'),
+            ("0.1.0", "0.2.0"),
+            id="an empty list",
+        ),
+        pytest.param(
+            Behaviour(stdout='{"CNIVersion":"0.4.0","SupportedVersions":["0.4.0"]}'),
+            ("0.4.0",),
+            id="Go's keys",
+        ),
+        pytest.param(
             Behaviour(stdout='{"cniVersion":"1.0.0","supportedVersions":["0.4.0","9.9.9"]}'),
             ("0.4.0", "9.9.9"),
             id="as it lists them",
@@ -66,6 +76,9 @@ async def test_an_answer_is_read_as_the_plugin_gives_it(
         pytest.param(Behaviour(stdout=""), id="nothing"),
         pytest.param(Behaviour(stdout="[]"), id="a list"),
         pytest.param(Behaviour(stdout="{}"), id="an empty object"),
+        pytest.param(
+            Behaviour(stdout='{"cniVersion":"1.0.0","supportedVersions":[]}'), id="an empty list"
+        ),
         pytest.param(Behaviour(stdout='{"supportedVersions":[1]}'), id="numbers"),
         pytest.param(Behaviour(status=1, stdout="boom"), id="fails"),
         pytest.param(Behaviour(stdout="x" * (1 << 21)), id="floods"),

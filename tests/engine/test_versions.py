@@ -158,15 +158,19 @@ async def test_status_runs_only_in_a_version_that_has_it(
     assert said(scripted) == ["VERSION second 1.1.0"]
 
 
-async def test_an_answer_that_is_none_runs_nothing(
+async def test_an_answer_that_is_none_decides_nothing_and_fails_the_validation(
     opened: Any, scripted: ScriptedRunner, offering: NetworkConfig, attachment: Attachment
 ) -> None:
-    scripted.tell("second", "VERSION", Behaviour(stdout="1.0.0"))
+    scripted.tell("first", "VERSION", supporting("0.4.0", "1.0.0"))
+    scripted.tell("second", "VERSION", Behaviour(status=1, stdout="usage: second ADD|DEL"))
     async with opened() as runtime:
-        with pytest.raises(PluginProtocolError) as caught:
-            await runtime.add(offering, attachment)
-    assert caught.value.plugin == "second"
-    assert {call.command for call in scripted.calls} == {"VERSION"}
+        assert (await runtime.add(offering, attachment)).cni_version == "1.0.0"
+        await runtime.delete(attachment.id)
+        await runtime.add(offering, attachment)
+        assert [call.command for call in scripted.calls].count("VERSION") == 2
+        (failure,) = (await runtime.validate(offering)).failures
+    assert isinstance(failure, PluginProtocolError)
+    assert failure.plugin == "second"
 
 
 async def test_waiting_for_an_answer_has_a_bound(

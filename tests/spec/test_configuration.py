@@ -226,7 +226,6 @@ def test_the_capabilities_declared_true_are_known() -> None:
         pytest.param([], "$.capabilities", id="list"),
         pytest.param("all", "$.capabilities", id="text"),
         pytest.param({"mac": 1}, "$.capabilities.mac", id="number"),
-        pytest.param({"mac": None}, "$.capabilities.mac", id="null"),
     ],
 )
 def test_bad_capabilities_are_refused(capabilities: object, place: str) -> None:
@@ -662,3 +661,10 @@ def test_what_the_runtime_generates_is_dropped_in_any_case_of_its_letters(key: s
     """R8, R37 to R40: encoding/json in Go, which the plugins use, takes `NAME` for `name`."""
     network = parse_network(_chain({"type": "bridge", key: {}}))
     assert network.plugins[0].request == '"type":"bridge"'
+
+
+@pytest.mark.rule("R38")
+def test_a_capability_that_is_null_is_not_declared() -> None:
+    """R38: Go reads it as false."""
+    plugin = parse_plugin(b'{"type":"a","capabilities":{"mac":null,"ips":true}}')
+    assert plugin.capabilities == {"ips"}

@@ -132,6 +132,11 @@ def test_an_add_that_exits_with_0_and_no_result_broke_the_protocol(
         pytest.param(_RESULT, "a log\n" + _ERROR, id="R13 a result, the error on stderr"),
         pytest.param(_ERROR, '{"code":1,"msg":"other"}', id="R13 stdout before stderr"),
         pytest.param(b"\xff\xfe" + _ERROR.encode(), "", id="R13 not UTF-8 before"),
+        pytest.param(_ERROR + '{"level":"info","msg":"bye"}', "", id="R13 a JSON log after"),
+        pytest.param('{"level":"info","msg":"bye"}', _ERROR, id="R13 a log, the error on stderr"),
+        pytest.param(
+            '{"Code":7,"MSG":"no address","Details":"the range is full"}', "", id="R13 Go's keys"
+        ),
         pytest.param('{"a":' + _ERROR, "", id="R13 in an unclosed object"),
     ],
 )
@@ -164,7 +169,7 @@ def test_what_a_failed_plugin_said_is_found(stdout: str | bytes, stderr: str, st
         pytest.param({"code": 7, "msg": 5}, 7, "5", "code 7: 5", id="R13 number as msg"),
         pytest.param({"code": 7, "msg": {"a": 1}}, 7, None, "code 7: no message", id="R13 object"),
         pytest.param({"code": "\u0667", "msg": "x"}, None, "x", "code \u0667: x", id="R13 Arabic"),
-        pytest.param({"code": "11\n", "msg": "x"}, None, "x", "code 11\n: x", id="R13 newline"),
+        pytest.param({"code": "11\n", "msg": "x"}, None, "x", "code 11\\n: x", id="R13 newline"),
     ],
 )
 def test_an_error_object_is_read_loosely(
@@ -381,3 +386,19 @@ def test_any_response_is_a_result_nothing_or_a_plugin_error(
         result = _read(response, command)
         assert (ending, status) == (Ending.EXITED, 0)
         assert (result is not None) == (command is Command.ADD)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("\x1b[2Jgone", "\\x1b[2Jgone", id="terminal control"),
+        pytest.param("two\nlines", "two\\nlines", id="a log line of its own"),
+        pytest.param("\ud800", "\\ud800", id="a lone surrogate, which UTF-8 cannot write"),
+        pytest.param("café", "café", id="what prints stays"),
+    ],
+)
+def test_a_message_shows_what_does_not_print_as_an_escape(said: str, shown: str) -> None:
+    error = _error(_exited(1, json.dumps({"code": 7, "msg": said})))
+    assert error.msg == said
+    assert error.message == f"ADD failed with code 7: {shown}"
+    assert str(error).encode()

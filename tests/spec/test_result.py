@@ -6,6 +6,7 @@ import ipaddress
 import json
 import pickle
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -175,7 +176,9 @@ def test_a_result_without_interfaces_and_addresses_is_taken(document: str, versi
     ("written", "mac"),
     [
         ("00:11:22:33:44:55", "00:11:22:33:44:55"),
-        ("not a mac", "not a mac"),
+        ("0c:42:a1:00:00:00:00:00:0c:42", "0c:42:a1:00:00:00:00:00:0c:42"),
+        ("not a mac", None),
+        ("0", None),
         ("", None),
         (None, None),
         (5, None),
@@ -184,10 +187,21 @@ def test_a_result_without_interfaces_and_addresses_is_taken(document: str, versi
         (False, None),
     ],
 )
-def test_an_odd_mac_or_sandbox_is_none(written: object, mac: str | None) -> None:
-    interface = {"name": "eth0", "mac": written, "sandbox": written}
+def test_an_odd_mac_is_none(written: object, mac: str | None) -> None:
+    interface = {"name": "eth0", "mac": written, "sandbox": "/n"}
     result = parse_result(json.dumps({"interfaces": [interface]}), "1.0.0")
-    assert result.interfaces == (Interface(name="eth0", mac=mac, sandbox=mac),)
+    assert result.interfaces == (Interface(name="eth0", mac=mac, sandbox="/n"),)
+    assert result.mac == mac
+
+
+@pytest.mark.parametrize(
+    ("written", "sandbox"), [("/n", "/n"), ("0a1b", "0a1b"), ("", None), (None, None), (5, None)]
+)
+def test_an_odd_sandbox_is_none(written: object, sandbox: str | None) -> None:
+    result = parse_result(
+        json.dumps({"interfaces": [{"name": "eth0", "sandbox": written}]}), "1.0.0"
+    )
+    assert result.interfaces == (Interface(name="eth0", mac=None, sandbox=sandbox),)
 
 
 @pytest.mark.rule("R61")
@@ -591,3 +605,30 @@ def _follow(result: Result) -> None:
     assert all(isinstance(server, str) for server in result.dns.nameservers)
     assert result.gateway is None or result.gateway.version in {4, 6}
     assert result.mac is None or result.interfaces
+
+
+UNSPECIFIED = "0.0.0.0"  # noqa: S104 (a gateway that is none)
+
+
+@pytest.mark.parametrize(
+    ("written", "gateway"),
+    [
+        pytest.param({"routes": [{"dst": "0.0.0.0/0", "gw": UNSPECIFIED}]}, None, id="of a link"),
+        pytest.param({"ips": [{"address": "fd00::2/64", "gateway": "::"}]}, None, id="IPv6"),
+        pytest.param(
+            {"routes": [{"dst": "0.0.0.0/0", "gw": UNSPECIFIED}, {"dst": "::/0", "gw": "fd00::1"}]},
+            "fd00::1",
+            id="the next one counts",
+        ),
+    ],
+)
+def test_an_unspecified_gateway_is_none(written: dict[str, Any], gateway: str | None) -> None:
+    """dhcp prints it for routes of the link."""
+    found = parse_result(json.dumps(written), "1.0.0").gateway
+    assert (str(found) if found else None) == gateway
+
+
+def test_keys_fold_as_in_go_and_no_further() -> None:
+    """Python's casefold takes two letters for a sharp s."""
+    printed = '{"ips":[{"addre\u00df":"10.0.0.2/24","addre\u017fs":"10.0.0.3/24"}]}'
+    assert str(parse_result(printed, "1.0.0").ipv4) == "10.0.0.3"

@@ -20,7 +20,7 @@ class VersionAnswers:
     _turns: dict[str, anyio.Lock] = Factory(dict[str, anyio.Lock])
 
     def of(self, plugin: Plugin) -> tuple[str, ...] | None:
-        """Return what exactly this executable answered, or None."""
+        """Return what exactly this executable answered, empty where it gave none; or None."""
         answered, listed = self._known.get(plugin.path, (None, None))
         return listed if answered == plugin else None
 

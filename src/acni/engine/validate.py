@@ -8,7 +8,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from acni.engine.engine import Engine
-from acni.engine.versions import nothing_in_common, supported
+from acni.engine.versions import nothing_in_common, version
 from acni.errors import AcniError
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
@@ -64,8 +64,7 @@ async def validate(engine: Engine, network: NetworkConfig) -> Validation:
     answers: dict[PluginType, tuple[str, ...]] = {}
     for plugin in network.plugins:
         try:
-            found = engine.runner.find(plugin.type, engine.plugin_dirs)
-            listed = await supported(engine, found)
+            listed = await version(engine, plugin.type)
             if common_version(network.versions, [listed]) is None:
                 raise nothing_in_common(network, {plugin.type: listed}, plugin=plugin.type)
             answers[plugin.type] = listed

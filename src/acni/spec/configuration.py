@@ -24,6 +24,7 @@ from acni.spec.jsontext import (
     array_elements,
     decode,
     dump,
+    fold_key,
     is_object,
     join,
     object_members,
@@ -357,7 +358,11 @@ def _plugin(document: _Object) -> PluginConfig:
     if ipam.typed("type", str, ""):  # empty: no address management, as bridge and macvlan read it
         ipam.name("type", parse_plugin_type)
     capabilities = document.inner("capabilities")
-    declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
+    declared = frozenset(
+        name
+        for name, member in capabilities.members.items()
+        if member.value is not None and capabilities.flag(name)
+    )
     members = document.members
     return PluginConfig(
         type=document.name("type", parse_plugin_type),
@@ -366,7 +371,7 @@ def _plugin(document: _Object) -> PluginConfig:
         request=_request({key: member.text for key, member in members.items()}),
         declared=members["capabilities"].text if "capabilities" in members else None,
         dropped=tuple(
-            key for key in members if _is_generated(key) and key.casefold() not in _EXPECTED
+            key for key in members if _is_generated(key) and fold_key(key) not in _EXPECTED
         ),
         source=document.source,
     )
@@ -378,7 +383,7 @@ def _request(texts: Mapping[str, str]) -> str:
 
 def _is_generated(key: str) -> bool:
     """Tell whether the runtime generates a key; in any case of its letters, which Go folds."""
-    return key.casefold() in _GENERATED or key.startswith(_RESERVED_PREFIX)
+    return fold_key(key) in _GENERATED or key.startswith(_RESERVED_PREFIX)
 
 
 def _offered(document: _Object) -> tuple[str, ...]:

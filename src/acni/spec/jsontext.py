@@ -127,6 +127,11 @@ def array_elements(text: str) -> list[Member]:
         at = _skip(text, _expect(text, at, ","))
 
 
+def fold_key(key: str) -> str:
+    """Fold a key as Go's encoding/json does: ASCII letters, and the two others that fold to one."""
+    return key.lower().replace("\N{LATIN SMALL LETTER LONG S}", "s")
+
+
 def objects_in(text: str) -> Iterator[dict[str, Any]]:
     """Iterate over the JSON objects in mixed text, such as logs with an error at their end."""
     at, false_starts = 0, 0

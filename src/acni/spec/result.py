@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from attrs import field, frozen
 
@@ -24,6 +26,7 @@ from acni.spec.jsontext import (
     JsonError,
     Member,
     decode,
+    fold_key,
     is_array,
     is_object,
     join,
@@ -31,6 +34,8 @@ from acni.spec.jsontext import (
     strip,
 )
 from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shape
+
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2})+")
 
 
 class ResultError(ValueError):
@@ -52,7 +57,7 @@ class Interface:
 
     Attributes:
         name: Its name.
-        mac: Its hardware address as text, or None.
+        mac: Its hardware address as written, or None.
         sandbox: The namespace it is in; None for one on the host.
         mtu: Its MTU in bytes, or None (from 1.1.0 on).
         socket_path: The absolute path of a socket that belongs to it, or None (from 1.1.0 on).
@@ -207,15 +212,17 @@ class Result:
     def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The gateway of the first address that has one, else that of a default route, or None.
 
+        0.0.0.0 and :: are none: dhcp prints them for routes of the link.
+
         Example:
             >>> raw = '{"ips": [{"address": "10.88.0.2/16", "gateway": "10.88.0.1"}]}'
             >>> spec.parse_result(raw, "1.0.0").gateway
             IPv4Address('10.88.0.1')
         """
-        gateway = next((ip.gateway for ip in self.ips if ip.gateway), None) or next(
-            (route.gw for route in self.routes if route.gw and route.dst.endswith("/0")), None
-        )
-        return None if gateway is None else _ip(gateway)
+        of_addresses = (ip.gateway for ip in self.ips)
+        of_defaults = (route.gw for route in self.routes if route.dst.endswith("/0"))
+        gateways = (_ip(written) for written in chain(of_addresses, of_defaults) if written)
+        return next((gateway for gateway in gateways if not gateway.is_unspecified), None)
 
     @property
     def mac(self) -> str | None:
@@ -294,7 +301,7 @@ def _stamp(text: str, members: Mapping[str, Member], cni_version: str) -> str:
     changed at its front only.
     """
     stamped = f'"{cni_version}"'  # a supported version: nothing in it to escape
-    spellings = [key for key in members if key.casefold() == "cniversion"]
+    spellings = [key for key in members if fold_key(key) == "cniversion"]
     if not spellings:
         return f'{{"cniVersion":{stamped}{"," if members else ""}{text[1:]}'
     if (
@@ -318,7 +325,7 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
         found.append(
             Interface(
                 name=name,
-                mac=_text(fields.get("mac")),
+                mac=_hardware_address(fields.get("mac")),
                 sandbox=_text(fields.get("sandbox")),
                 mtu=_number(fields.get("mtu")),
                 socket_path=_text(fields.get("socketPath")),
@@ -394,6 +401,11 @@ def _readable(read: Callable[[object, str], str | None], value: object) -> str |
         return read(value, "")
     except ResultError:
         return None
+
+
+def _hardware_address(value: object) -> str | None:
+    """Read a hardware address of any length; AWS's plugin keeps a VLAN's number in its place."""
+    return value if isinstance(value, str) and _MAC.fullmatch(value) else None
 
 
 def _text(value: object) -> str | None:
