@@ -167,6 +167,7 @@ def test_the_error_of_host_bits_says_what_was_meant() -> None:
     assert caught.value.expected == "10.88.0.0/16"
 
 
+@pytest.mark.rule("R1")
 @pytest.mark.parametrize("name", ["", "-a", "a/b", "a\n", None, 5], ids=ascii)
 @pytest.mark.parametrize(
     "make",
@@ -178,7 +179,6 @@ def test_the_error_of_host_bits_says_what_was_meant() -> None:
     ids=["bridge", "routed", "from_plugins"],
 )
 def test_a_bad_name_is_refused(make: Make, name: object) -> None:
-    """R1."""
     with pytest.raises(InvalidName) as caught:
         make(name)
     assert caught.value.place == "network name"
@@ -253,8 +253,8 @@ def test_what_is_no_version_is_refused(version: Any, place: str) -> None:
     assert caught.value.place == place
 
 
+@pytest.mark.rule("R9")
 def test_a_version_that_is_not_known_is_refused() -> None:
-    """R9."""
     with pytest.raises(VersionUnsupported):
         networks.from_plugins("net", {"type": "ptp"}, version="9.0.0")
 

@@ -22,6 +22,7 @@ from acni.testing import Behaviour, ScriptedRunner
 pytestmark = [pytest.mark.anyio]
 
 
+@pytest.mark.rule("R60")
 async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
     opened: Any, scripted: ScriptedRunner
 ) -> None:
@@ -34,6 +35,7 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
     assert call.environment["CNI_NETNS"] == "dummy"
 
 
+@pytest.mark.rule("R60")
 @pytest.mark.parametrize(
     ("behaviour", "versions"),
     [

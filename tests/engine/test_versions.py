@@ -45,6 +45,7 @@ def offering() -> NetworkConfig:
     return parse_network(OFFERING)
 
 
+@pytest.mark.rule("R9")
 async def test_the_highest_version_that_all_plugins_support_is_used_and_recorded(
     opened: Any,
     scripted: ScriptedRunner,
@@ -70,6 +71,7 @@ async def test_the_highest_version_that_all_plugins_support_is_used_and_recorded
     ]
 
 
+@pytest.mark.rule("R9")
 async def test_a_plugin_is_asked_once_for_as_long_as_it_is_the_same(
     opened: Any, scripted: ScriptedRunner, offering: NetworkConfig, box: netns.Namespace
 ) -> None:
@@ -111,6 +113,7 @@ async def test_a_single_version_asks_nobody(
     assert [call.command for call in scripted.calls] == ["ADD"] * 3
 
 
+@pytest.mark.rule("R9")
 async def test_no_version_in_common_runs_nothing_and_says_who_supports_what(
     opened: Any, scripted: ScriptedRunner, offering: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -133,6 +136,7 @@ async def test_no_version_in_common_runs_nothing_and_says_who_supports_what(
     assert {call.command for call in scripted.calls} == {"VERSION"}
 
 
+@pytest.mark.rule("R9")
 async def test_validate_tells_which_version_an_add_would_run_in(
     opened: Any, scripted: ScriptedRunner, offering: NetworkConfig
 ) -> None:
@@ -141,10 +145,10 @@ async def test_validate_tells_which_version_an_add_would_run_in(
         assert (await runtime.validate(offering)).cni_version == "0.4.0"
 
 
+@pytest.mark.rule("R57")
 async def test_status_runs_only_in_a_version_that_has_it(
     opened: Any, scripted: ScriptedRunner, offering: NetworkConfig
 ) -> None:
-    """R57."""
     async with opened() as runtime:
         await runtime.status(offering)
         assert "STATUS first 1.1.0" in said(scripted)

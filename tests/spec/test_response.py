@@ -63,14 +63,15 @@ def _error(response: Response, command: Command = Command.ADD) -> PluginError:
     return caught.value
 
 
+@pytest.mark.rule("R13")
 def test_an_add_that_succeeds_yields_its_result() -> None:
-    """R13."""
     result = _read(_exited(0, _RESULT + "\n", stderr="a log"))
     assert result is not None
     assert result.raw == _RESULT
     assert str(result.ipv4) == "10.0.0.2"
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize("command", [Command.DEL, Command.CHECK])
 @pytest.mark.parametrize(
     "stdout",
@@ -88,6 +89,7 @@ def test_a_delete_or_check_that_exits_with_0_is_never_read(
     assert _read(_exited(0, stdout), command) is None
 
 
+@pytest.mark.rule("R13", "R42")
 @pytest.mark.parametrize(
     ("stdout", "message"),
     [
@@ -114,6 +116,7 @@ def test_an_add_that_exits_with_0_and_no_result_broke_the_protocol(
     assert error.stderr == "why"
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize(
     ("stdout", "stderr"),
     [
@@ -147,6 +150,7 @@ def test_what_a_failed_plugin_said_is_found(stdout: str | bytes, stderr: str, st
     assert (error.plugin, error.index, error.elapsed) == ("second", 1, 1.25)
 
 
+@pytest.mark.rule("R13", "R43")
 @pytest.mark.parametrize(
     ("said", "code", "msg", "message"),
     [
@@ -177,6 +181,7 @@ def test_an_error_object_is_read_loosely(
     assert error.message == f"ADD failed with {message}"
 
 
+@pytest.mark.rule("R45")
 @pytest.mark.parametrize("code", [11, "11"], ids=["number", "text"])
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_code_11_is_try_again_for_every_verb(command: Command, code: object) -> None:
@@ -188,9 +193,9 @@ def test_code_11_is_try_again_for_every_verb(command: Command, code: object) -> 
     assert error.code == 11
 
 
+@pytest.mark.rule("R21", "R43")
 @pytest.mark.parametrize("code", [1, 3, 7, 50, 51, 100, None])
 def test_a_check_that_fails_found_a_difference(code: int | None) -> None:
-    """R21, R43."""
     error = _error(_exited(1, json.dumps({"code": code, "msg": "no route"})), Command.CHECK)
     assert type(error) is CheckFailed
     assert error.exit_status == 6
@@ -198,13 +203,14 @@ def test_a_check_that_fails_found_a_difference(code: int | None) -> None:
     assert error.code == code
 
 
+@pytest.mark.rule("R43", "R44")
 @pytest.mark.parametrize("code", [3, 50, 51, 100])
 @pytest.mark.parametrize("command", [Command.ADD, Command.DEL])
 def test_no_other_code_is_special(command: Command, code: int) -> None:
-    """R43, R44."""
     assert type(_error(_exited(1, json.dumps({"code": code})), command)) is PluginFailed
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize(
     ("stdout", "stderr", "head"),
     [
@@ -285,6 +291,7 @@ def test_a_run_that_did_not_exit_says_how_it_ended(
     assert (error.plugin, error.index, error.code) == ("second", 1, None)
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize("ending", [ending for ending in Ending if ending is not Ending.EXITED])
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_a_run_that_did_not_exit_is_no_success_whatever_it_printed(

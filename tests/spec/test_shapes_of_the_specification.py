@@ -173,6 +173,9 @@ def _shop_floor() -> NetworkConfig:
     return parse_network(json.dumps(LIST).encode())
 
 
+@pytest.mark.rule(
+    "R6", "R8", "R9", "R17", "R19", "R32", "R34", "R35", "R37", "R38", "R39", "R40", "R49"
+)
 @pytest.mark.parametrize(
     "network",
     [
@@ -213,6 +216,7 @@ def test_an_attachment_walks_through_add_check_and_delete(network: NetworkConfig
             assert read_response(step, silent, network.cni_version) is None
 
 
+@pytest.mark.rule("R46")
 def test_an_undo_before_any_result_runs_the_whole_chain_without_one() -> None:
     """R46: the first plugin failed, so that there is no previous result."""
     network = _shop_floor()
@@ -235,6 +239,7 @@ def test_the_result_of_a_delegated_plugin_is_a_result_without_interfaces() -> No
     assert str(result.gateway) == "10.77.255.254"
 
 
+@pytest.mark.rule("R16")
 def test_a_status_asks_each_plugin_with_its_configuration_and_about_no_attachment() -> None:
     """R16: ``capabilities`` is left out for the verbs on an attachment only."""
     network = _shop_floor()
@@ -312,6 +317,7 @@ def _runtime_config(
     return json.loads(request.stdin).get("runtimeConfig")
 
 
+@pytest.mark.rule("R38", "R51")
 @pytest.mark.parametrize("name", [pytest.param(name, id=f"R51 {name}") for name in CAPABILITIES])
 @pytest.mark.parametrize("command", [Command.ADD, Command.CHECK, Command.DEL])
 def test_a_well_known_capability_reaches_the_plugin_that_declares_it(
@@ -322,12 +328,13 @@ def test_a_well_known_capability_reaches_the_plugin_that_declares_it(
     assert sent == {name: CAPABILITIES[name]}
 
 
+@pytest.mark.rule("R38", "R51")
 def test_all_well_known_capabilities_travel_together() -> None:
-    """R38, R51."""
     declared = dict.fromkeys(CAPABILITIES, True)
     assert _runtime_config(Command.ADD, declared, CAPABILITIES) == CAPABILITIES
 
 
+@pytest.mark.rule("R51")
 @pytest.mark.parametrize(
     ("name", "typed"),
     [
@@ -357,6 +364,7 @@ def test_a_typed_capability_argument_has_the_shape_of_the_conventions(
     assert _runtime_config(Command.ADD, {name: True}, {name: typed}) == {name: CAPABILITIES[name]}
 
 
+@pytest.mark.rule("R38")
 def test_a_plugin_configuration_alone_may_declare_a_capability() -> None:
     """R38: as the specification and the conventions show one, without version and list."""
     plugin = parse_plugin(b'{"name": "p", "type": "forwarder", "capabilities": {"mac": true}}')
@@ -382,6 +390,7 @@ META: Final = {
 }
 
 
+@pytest.mark.rule("R52", "R63")
 @pytest.mark.parametrize("command", [Command.ADD, Command.DEL])
 def test_labels_and_addresses_in_args_reach_the_plugin_as_written(command: Command) -> None:
     """R52, R63: in a configuration of one plugin, of 0.2.0, with CNI_ARGS beside them."""
@@ -403,6 +412,7 @@ def test_labels_and_addresses_in_args_reach_the_plugin_as_written(command: Comma
     assert request.environment["CNI_ARGS"] == "IP=10.77.0.30/24"
 
 
+@pytest.mark.rule("R52")
 def test_a_callers_labels_and_addresses_reach_every_plugin_of_the_list() -> None:
     """R52: beside what a plugin's own configuration says in args."""
     network = _shop_floor().with_args({"cni": {"ips": META["cni"]["ips"]}})
@@ -415,6 +425,7 @@ def test_a_callers_labels_and_addresses_reach_every_plugin_of_the_list() -> None
     assert sent == [{"cni": labels | ips}, {"cni": ips}, {"cni": ips}]
 
 
+@pytest.mark.rule("R42")
 def test_every_field_of_a_result_is_read() -> None:
     """R42: all that 1.1.0 has a word for."""
     everything = {
@@ -498,6 +509,7 @@ CODES: Final[Mapping[int, tuple[str, str]]] = {
 }
 
 
+@pytest.mark.rule("R13", "R43", "R44", "R45")
 @pytest.mark.parametrize("code", [pytest.param(code, id=f"R43 {code}") for code in CODES])
 @pytest.mark.parametrize("command", [Command.ADD, Command.DEL, Command.CHECK, Command.STATUS])
 def test_each_code_of_the_table_is_read_with_its_message(command: Command, code: int) -> None:
@@ -521,8 +533,8 @@ def _kind(command: Command, code: int) -> type[PluginFailed]:
     return CheckFailed if command is Command.CHECK else PluginFailed
 
 
+@pytest.mark.rule("R9", "R16")
 def test_a_plugin_is_asked_for_its_versions_and_its_answer_is_read() -> None:
-    """R9, R16."""
     request = version_request({"PATH": "/usr/bin"})
     asked = json.loads(request.stdin)
     assert asked == {"cniVersion": "1.1.0"}

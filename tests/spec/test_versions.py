@@ -18,6 +18,7 @@ from acni.spec.versions import (
 )
 
 
+@pytest.mark.rule("R9")
 @pytest.mark.parametrize(
     ("offered", "selected"),
     [
@@ -40,6 +41,7 @@ def test_the_highest_supported_version_is_selected(offered: list[str], selected:
     assert offered_versions(offered, "$.cniVersion")[-1] == selected
 
 
+@pytest.mark.rule("R9")
 @pytest.mark.parametrize(
     "version",
     [
@@ -70,22 +72,22 @@ def test_what_is_no_version_is_an_error(version: str, others: list[str]) -> None
     assert str(caught.value).isascii()
 
 
+@pytest.mark.rule("R9")
 def test_nothing_supported_is_an_error_that_names_what_was_offered() -> None:
-    """R9."""
     with pytest.raises(VersionUnsupported, match=r"1\.2\.0, 2\.0\.0-beta") as caught:
         offered_versions(["1.2.0", "", "2.0.0-beta"], "$.cniVersion")
     assert caught.value.place == "$.cniVersion"
     assert caught.value.expected == "one of " + ", ".join(SUPPORTED_VERSIONS)
 
 
+@pytest.mark.rule("R9")
 def test_exactly_the_released_versions_are_supported() -> None:
-    """R9."""
     assert SUPPORTED_VERSIONS == ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
+@pytest.mark.rule("R9")
 @given(st.lists(st.sampled_from(SUPPORTED_VERSIONS), min_size=1))
 def test_the_order_of_the_offer_does_not_matter(offered: list[str]) -> None:
-    """R9."""
     selected = offered_versions(offered, "")[-1]
     assert all(is_at_least(selected, version) for version in offered)
     assert offered_versions(reversed(offered), "")[-1] == selected
@@ -98,6 +100,7 @@ def test_versions_are_ordered_as_they_were_released() -> None:
     assert all(is_at_least(version, version) for version in SUPPORTED_VERSIONS)
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -111,16 +114,16 @@ def test_versions_are_ordered_as_they_were_released() -> None:
     ],
 )
 def test_results_have_three_shapes(one: str, other: str, same: bool) -> None:
-    """R42."""
     assert have_same_shape(one, other) is same
     assert have_same_shape(other, one) is same
 
 
+@pytest.mark.rule("R42")
 def test_every_version_has_a_shape() -> None:
-    """R42."""
     assert all(have_same_shape(version, version) for version in SUPPORTED_VERSIONS)
 
 
+@pytest.mark.rule("R9")
 @pytest.mark.parametrize(
     ("offered", "answers", "common"),
     [

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import anyio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from acni.errors import PluginNotFound
 from acni.spec.names import PluginType
@@ -42,7 +42,9 @@ class ScriptedRunner:
 
     _behaviours: dict[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
     _missing: set[str] = Factory(set[str])
-    _pauses: dict[tuple[str, str], _Pause] = Factory(dict[tuple[str, str], _Pause])
+    _pauses: dict[tuple[str, str], _Pause] = field(
+        factory=dict[tuple[str, str], _Pause], init=False
+    )
     calls: list[Call] = Factory(list[Call])
     held: set[str] = Factory(set[str])
 
