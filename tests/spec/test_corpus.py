@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import pickle
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +26,6 @@ from acni.spec import (
     Command,
     Ending,
     NetworkConfig,
-    Parameters,
     PluginConfig,
     Response,
     Result,
@@ -45,18 +43,10 @@ from acni.spec.names import ContainerId, IfName, PluginType
 from acni.spec.versionreply import read_versions
 from acni.store.record import Record, read_record, recorded_result, write_record
 from tests.spec.corpus import CORPUS, NAMED, Text
+from tests.spec.outcome import PARAMETERS, Reader, outcome_of, require_sound
 
 _INLINED = b'{"cniVersion":"1.1.0","name":"net","plugins":[{"type":"first"},{"type":"second"}]}'
 _NETWORK = parse_network(_INLINED)
-_PARAMETERS = Parameters(
-    container_id=ContainerId("c1"),
-    netns="/run/netns/c1",
-    ifname=IfName("eth0"),
-    cni_args={},
-    capability_texts={},
-    plugin_dirs=["/plugins"],
-    inherited={},
-)
 _RECORD = Record(
     container_id=ContainerId("c1"),
     ifname=IfName("eth0"),
@@ -67,8 +57,6 @@ _RECORD = Record(
     result='{"cniVersion":"1.1.0","ips":[]}',
     provenance=None,
 )
-
-Reader = Callable[[bytes], object]
 
 
 def _exited(status: int, stdout: bytes, stderr: bytes = b"") -> Response:
@@ -86,63 +74,6 @@ def _versions(status: int, stdout: bytes, stderr: bytes = b"") -> tuple[str, ...
 
 def _record(raw: bytes) -> Record:
     return read_record(_RECORD.name, raw)
-
-
-def _require_sound(error: Exception) -> None:
-    """An error can be shown, logged as UTF-8 and sent to another process, whatever is in it."""
-    str(error).encode()
-    repr(error).encode()
-    copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
-    assert (type(copy), str(copy), copy.args) == (type(error), str(error), error.args)
-    assert vars(copy) == vars(error)
-
-
-def _look_at(value: object) -> None:
-    """Touch everything that a caller can: each attribute and each property."""
-    repr(value)
-    match value:
-        case Result():
-            for name in ("ipv4", "ipv6", "gateway", "mac", "routes", "dns", "interfaces", "ips"):
-                repr(getattr(value, name))
-            for ip in value.ips:
-                assert ip.interface is None or value.interfaces[ip.interface] is not None
-                assert ip.ip.network.prefixlen == int(ip.address.partition("/")[2])
-            assert json.loads(value.raw)["cniVersion"] == value.cni_version
-            assert parse_result(value.raw.encode(), value.cni_version).raw == value.raw
-        case NetworkConfig():
-            assert parse_network(value.effective().encode()).effective() == value.effective()
-            for command in Command:
-                _look_at_requests(command, value)
-        case Record():
-            assert read_record(value.name, write_record(value)).id == value.id
-            _outcome(lambda _: recorded_result(value), b"", StoreError)
-        case _:
-            pass
-
-
-def _look_at_requests(command: Command, network: NetworkConfig) -> None:
-    try:
-        steps = plan(command, network)
-    except VersionUnsupported as error:
-        _require_sound(error)
-        return
-    for step in steps:
-        request = build_request(step, network, _PARAMETERS, previous='{"ips":[]}')
-        document = json.loads(request.stdin)
-        assert document["cniVersion"] == network.cni_version
-        assert document["name"] == network.name
-        assert document["type"] == step.plugin.type
-
-
-def _outcome(read: Reader, raw: bytes, *errors: type[Exception]) -> object:
-    """Read a text; what comes is a value that bears looking at, or one of these errors, sound."""
-    try:
-        value = read(raw)
-    except errors as error:
-        _require_sound(error)
-        return error
-    _look_at(value)
-    return value
 
 
 def _failures(production: str, judge: Callable[[Text], None]) -> dict[str, str]:
@@ -226,7 +157,7 @@ def test_any_text_as_the_whole_document_is_a_value_or_that_readers_error(
     read, errors = READERS[reader]
 
     def judge(text: Text) -> None:
-        outcome = _outcome(read, text.raw, *errors)
+        outcome = outcome_of(read, text.raw, *errors)
         if reader.endswith("failing"):
             assert isinstance(outcome, PluginError)
         if not text.is_taken or not text.core.startswith(b"{"):
@@ -264,7 +195,7 @@ _RESULT = b'{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.2/24"}],"x":%b}'
 def _requests_of(network: NetworkConfig) -> Iterator[bytes]:
     for command in Command:
         for step in plan(command, network):
-            yield build_request(step, network, _PARAMETERS).stdin
+            yield build_request(step, network, PARAMETERS).stdin
 
 
 def _single_texts(raw: bytes) -> Iterator[bytes]:
@@ -304,7 +235,7 @@ def _result_texts(raw: bytes) -> Iterator[bytes]:
     assert result is not None
     yield result.raw.encode()
     step = next(step for step in plan(Command.ADD, _NETWORK) if step.takes_previous)
-    yield build_request(step, _NETWORK, _PARAMETERS, previous=result.raw).stdin
+    yield build_request(step, _NETWORK, PARAMETERS, previous=result.raw).stdin
 
 
 def _recorded_texts(raw: bytes) -> Iterator[bytes]:
@@ -354,7 +285,7 @@ def test_the_value_of_an_unknown_field_travels_as_it_was_written_or_is_refused(
         if not text.is_taken:
             with pytest.raises(errors) as caught:
                 list(texts_of(raw))
-            _require_sound(caught.value)
+            require_sound(caught.value)
             return
         for written in texts_of(raw):
             assert b'"x":' + text.core in written.replace(b'"x":' + text.raw, b'"x":' + text.core)
@@ -391,13 +322,13 @@ _DOCUMENTS: dict[str, tuple[bytes, Reader, tuple[type[Exception], ...]]] = {
         b'"gateway":"10.0.0.1","interface":0},{"address":"fd00::2/64"}],"routes":[{"dst":"::/0",'
         b'"gw":"fd00::1","mtu":1,"advmss":2,"priority":3,"table":4,"scope":5}],"dns":{'
         b'"nameservers":["10.0.0.1"],"domain":"d","search":["s"],"options":["o"]}}',
-        lambda raw: [_outcome(read, raw, ResultError) for read in _OF_EACH_SHAPE],
+        lambda raw: [outcome_of(read, raw, ResultError) for read in _OF_EACH_SHAPE],
         (),
     ),
     "a result of the oldest": (
         b'{"cniVersion":"0.2.0","ip4":{"ip":"10.0.0.2/24","gateway":"10.0.0.1","routes":[{"dst":'
         b'"0.0.0.0/0","gw":"10.0.0.1"}]},"ip6":{"ip":"fd00::2/64"},"dns":{"nameservers":[]}}',
-        lambda raw: [_outcome(read, raw, ResultError) for read in _OF_EACH_SHAPE],
+        lambda raw: [outcome_of(read, raw, ResultError) for read in _OF_EACH_SHAPE],
         (),
     ),
     "a record": (
@@ -455,7 +386,7 @@ def test_any_text_in_the_place_of_a_known_value_is_a_value_or_a_typed_error(
             document = template % text
             is_json = text in _TAKEN or not text.strip()  # a list may be empty
             try:
-                outcome = _outcome(read, document, *errors)
+                outcome = outcome_of(read, document, *errors)
                 assert is_json or isinstance(outcome, (Exception, list)), "it was taken"
             except Exception as error:  # noqa: BLE001 - any exception is the finding
                 failures[ascii(document)[:400]] = f"{type(error).__name__}: {error!a}"[:300]
@@ -531,7 +462,7 @@ def test_any_text_as_an_address_is_one_or_a_typed_error(address: str, home: str)
     """R42: in every version, whatever is asked of the result afterwards."""
     raw, read, _ = _DOCUMENTS[home]
     for template in _templates(raw):
-        _outcome(read, template % json.dumps(address).encode())
+        outcome_of(read, template % json.dumps(address).encode())
 
 
 # --- in a plugin's error ------------------------------------------------------
@@ -546,7 +477,7 @@ def test_any_text_beside_a_plugins_code_leaves_the_code_or_breaks_the_whole_erro
 
     def judge(text: Text) -> None:
         raw = b'{"cniVersion":"1.1.0","code":7,"msg":"no","x":%b}' % text.raw
-        outcome = _outcome(lambda raw: _respond(command, 1, raw), raw, PluginError)
+        outcome = outcome_of(lambda raw: _respond(command, 1, raw), raw, PluginError)
         assert isinstance(outcome, PluginError)
         # Errors are read loosely: bytes that are no UTF-8 are replaced, depth has no fixed bound.
         if text.is_taken:
@@ -566,7 +497,7 @@ def test_any_text_in_a_plugins_error_makes_an_error_that_can_be_shown(
 
     def judge(text: Text) -> None:
         raw = b'{"code":7,"msg":"no","%b":%b}' % (key.encode(), text.raw)
-        outcome = _outcome(lambda raw: _respond(Command.DEL, 1, raw), raw, PluginError)
+        outcome = outcome_of(lambda raw: _respond(Command.DEL, 1, raw), raw, PluginError)
         assert isinstance(outcome, PluginError)
 
     assert _failures(production, judge) == {}
@@ -582,12 +513,12 @@ def test_with_exit_status_0_add_and_version_read_what_was_printed_and_nothing_el
     """R13."""
     printed = NAMED[name]
     started = time.thread_time()
-    add = _outcome(
+    add = outcome_of(
         lambda raw: _respond(Command.ADD, 0, raw, printed.stderr),
         printed.stdout,
         PluginProtocolError,
     )
-    version = _outcome(
+    version = outcome_of(
         lambda raw: _versions(0, raw, printed.stderr), printed.stdout, PluginProtocolError
     )
     for command in (Command.DEL, Command.CHECK, Command.STATUS):
@@ -610,7 +541,7 @@ def test_with_another_exit_status_the_last_error_object_is_what_the_plugin_said(
     """R13, R43."""
     printed = NAMED[name]
     started = time.thread_time()
-    error = _outcome(
+    error = outcome_of(
         lambda raw: _respond(command, 1, raw, printed.stderr), printed.stdout, PluginError
     )
     assert time.thread_time() - started < 1
@@ -625,7 +556,7 @@ def test_with_another_exit_status_the_last_error_object_is_what_the_plugin_said(
 def test_version_that_fails_is_a_broken_response(name: str) -> None:
     """R60: only a plugin that says it does not know VERSION is an old one."""
     printed = NAMED[name]
-    outcome = _outcome(
+    outcome = outcome_of(
         lambda raw: _versions(1, raw, printed.stderr), printed.stdout, PluginProtocolError
     )
     assert isinstance(outcome, PluginProtocolError)
@@ -637,7 +568,7 @@ def test_version_that_fails_is_a_broken_response(name: str) -> None:
 def test_what_a_plugin_printed_is_no_record_and_no_configuration(name: str) -> None:
     raw = NAMED[name].stdout
     for read, errors in READERS.values():
-        outcome = _outcome(read, raw, *errors, PluginFailed)
+        outcome = outcome_of(read, raw, *errors, PluginFailed)
         assert not isinstance(outcome, (Record, NetworkConfig, PluginConfig))
 
 
