@@ -82,6 +82,8 @@ def _space() -> Iterator[Text]:
     forbidden += ["\u200b", "\ufeff", "//c\n", "/**/", "#c\n", "<!---->", "\\n", "\\u0020"]
     yield from _invalid(*(f"[1,{space}2]" for space in forbidden))
     yield from _invalid(*(f"1{space}" for space in forbidden))
+    yield from _invalid(*(f"{{}}{space}" for space in forbidden))
+    yield from _invalid(*(f"{space}{{}}" for space in forbidden if space != "\ufeff"))
 
 
 def _literals() -> Iterator[Text]:

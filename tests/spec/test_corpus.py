@@ -404,13 +404,18 @@ def test_the_holes_are_where_the_values_were() -> None:
     assert all(list(_templates(raw)) for raw, _, _ in _DOCUMENTS.values())
 
 
-# Addresses as they are not: each in every place of a result.
+# What Go's ParseCIDR takes, and what it does not.
 _ADDRESSES = [
     "10.0.0.2/24",
     "fd00::2/64",
     "::ffff:10.0.0.2/120",
     "0.0.0.0/0",
     "::/0",
+    "10.0.0.2/024",
+    "10.0.0.2/" + "0" * 3000 + "8",
+    "fd00::10.0.0.2/96",
+]
+_NO_ADDRESSES = [
     "",
     "/",
     "/24",
@@ -420,13 +425,11 @@ _ADDRESSES = [
     "10.0.0.2/-1",
     "10.0.0.2/+1",
     "10.0.0.2/ 24",
-    "10.0.0.2/024",
     "10.0.0.2/24/24",
     "10.0.0.2/255.255.255.0",
     "10.0.0.2/0.0.0.255",
     "10.0.0.2/\u0662",
     "10.0.0.2/\xb2",
-    "10.0.0.2/" + "0" * 3000 + "8",
     "10.0.0.2/" + "9" * 5000,
     "010.0.0.2/24",
     "10.0.2/24",
@@ -449,20 +452,41 @@ _ADDRESSES = [
     "[fd00::2]/64",
     "1:2:3:4:5:6:7:8:9/64",
     "g::/64",
-    "fd00::10.0.0.2/96",
     "fd00::10.0.0.256/96",
     "167772162/24",
     ":" * 5000 + "/64",
 ]
+each_address = pytest.mark.parametrize(
+    "address", _ADDRESSES + _NO_ADDRESSES, ids=lambda address: ascii(address)[:40]
+)
 
 
 @pytest.mark.parametrize("home", ["a result", "a result of the oldest"])
-@pytest.mark.parametrize("address", _ADDRESSES, ids=lambda address: ascii(address)[:40])
+@each_address
 def test_any_text_as_an_address_is_one_or_a_typed_error(address: str, home: str) -> None:
     """R42: in every version, whatever is asked of the result afterwards."""
     raw, read, _ = _DOCUMENTS[home]
     for template in _templates(raw):
         outcome_of(read, template % json.dumps(address).encode())
+
+
+@each_address
+def test_an_address_is_taken_as_written_or_refused_as_a_plugin_in_go_would(address: str) -> None:
+    """R42: in ``ips`` and ``ip4``; a route without one is left out."""
+    text = json.dumps(address)
+    results = {
+        "1.1.0": f'{{"ips":[{{"address":{text}}}]}}',
+        "0.4.0": f'{{"ips":[{{"version":"4","address":{text}}}]}}',
+        "0.1.0": f'{{"ip4":{{"ip":{text}}}}}',
+    }
+    for version, raw in results.items():
+        if address in _ADDRESSES:
+            assert [ip.address for ip in parse_result(raw, version).ips] == [address]
+        else:
+            with pytest.raises(ResultError):
+                parse_result(raw, version)
+    routes = parse_result(f'{{"routes":[{{"dst":{text}}}]}}', "1.1.0").routes
+    assert [route.dst for route in routes] == [address] * (address in _ADDRESSES)
 
 
 # --- in a plugin's error ------------------------------------------------------
