@@ -1,4 +1,4 @@
-"""The checks of acni, one session each; `.ci/run` runs them all."""
+"""The checks of acni, one session each; `.ci/run` runs them all but `mutation`."""
 
 import shutil
 import tempfile
@@ -14,6 +14,8 @@ DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
+# Not mutation: it takes minutes, and is for whoever changes a rule or its tests.
+nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
 
@@ -54,6 +56,13 @@ def tests(session: nox.Session) -> None:
     pytest = ("pytest", junit_report(session), *session.posargs)
     session.run("coverage", "run", "-m", *pytest, env=env)
     session.run("coverage", "report", env=env)
+
+
+@nox.session
+def mutation(session: nox.Session) -> None:
+    """Every rule of the specification broken once: its tests must notice. `-- R34` takes one."""
+    session.install("-e.[trio]", "--group", "test")
+    session.run("python", "-m", "tests.mutation", *session.posargs)
 
 
 @nox.session(python=DOCS_PYTHON)

@@ -1,13 +1,15 @@
-"""Markdown tables made from the table of libcni's tests, for the page on differences."""
+"""Markdown tables made from data: libcni's tests, and the rules of the specification."""
 
 from __future__ import annotations
 
 import runpy
+import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _TABLE = Path(__file__).parents[1] / "tests" / "libcni" / "table.py"
+_RULES = Path(__file__).parent / "rules.toml"
 
 
 def differences() -> dict[str, str]:
@@ -30,6 +32,23 @@ def differences() -> dict[str, str]:
             ("cases", "what libcni's tests fix", "tests of acni"),
             ((row.cases, row.words, _tests(row.ours.tests)) for row in proof),
         ),
+    }
+
+
+def rules() -> dict[str, str]:
+    """Make the tables: what binds a runtime, what binds a plugin."""
+    listed = tomllib.loads(_RULES.read_text())["rule"]
+    columns = ("id", "text", "section", "decision", "since")
+    return {
+        f"{binds}_rules": _table(
+            ("number", "rule", "section", "acni", "since"),
+            (
+                tuple(rule[column] for column in columns)
+                for rule in listed
+                if rule["binds"] == binds
+            ),
+        )
+        for binds in ("runtime", "plugin")
     }
 
 

@@ -32,11 +32,32 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
     return backend
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a test with both marks: it would run twice, both times on trio."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests of a rule be run alone."""
+    help_text = "only the tests of this rule of docs/rules.toml, such as R34; may be repeated"
+    parser.addoption("--rule", action="append", help=help_text)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of a rule's tests."""
+    config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse a test with both marks: it would run twice, both times on trio. Leave out what does
+    not prove the rule that was asked for.
+    """
     for item in items:
         if item.get_closest_marker("anyio") and item.get_closest_marker("trio"):
             raise pytest.UsageError(f"{item.nodeid} is marked both anyio and trio")
+    rules = config.getoption("--rule")
+    if rules:
+        config.hook.pytest_deselected(items=[item for item in items if not _proves(item, rules)])
+        items[:] = [item for item in items if _proves(item, rules)]
+
+
+def _proves(item: pytest.Item, rules: list[str]) -> bool:
+    return any(rule in marker.args for marker in item.iter_markers("rule") for rule in rules)
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def _device(name: str) -> str:
 
 def test_a_bridge_is_a_chain_of_the_reference_plugins() -> None:
     network = networks.bridge("dbnet", "10.88.0.0/16")
-    assert (network.name, network.cni_version) == ("dbnet", "1.0.0")
+    assert (network.name, network.versions) == ("dbnet", ("1.0.0", "1.1.0"))
     assert (network.source, network.members, network.disable_check) == (None, {}, False)
     assert _plugins(network) == [
         {
@@ -70,7 +70,7 @@ def test_a_routed_network_is_a_chain_that_begins_with_ptp() -> None:
         },
     }
     assert [plugin["type"] for plugin in others] == ["portmap", "firewall"]
-    assert network.cni_version == "1.0.0"
+    assert network.versions == ("1.0.0", "1.1.0")
 
 
 @_both
@@ -167,6 +167,7 @@ def test_the_error_of_host_bits_says_what_was_meant() -> None:
     assert caught.value.expected == "10.88.0.0/16"
 
 
+@pytest.mark.rule("R1")
 @pytest.mark.parametrize("name", ["", "-a", "a/b", "a\n", None, 5], ids=ascii)
 @pytest.mark.parametrize(
     "make",
@@ -178,7 +179,6 @@ def test_the_error_of_host_bits_says_what_was_meant() -> None:
     ids=["bridge", "routed", "from_plugins"],
 )
 def test_a_bad_name_is_refused(make: Make, name: object) -> None:
-    """R1."""
     with pytest.raises(InvalidName) as caught:
         make(name)
     assert caught.value.place == "network name"
@@ -245,7 +245,7 @@ def test_what_cannot_be_a_plugin_configuration_is_refused(plugins: list[Any], pl
 
 
 @pytest.mark.parametrize(
-    ("version", "place"), [(None, "version"), (1.0, "version"), ("one", "$.cniVersion")]
+    ("version", "place"), [(1.0, "version"), ([], "version"), ("one", "$.cniVersion")]
 )
 def test_what_is_no_version_is_refused(version: Any, place: str) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -253,8 +253,8 @@ def test_what_is_no_version_is_refused(version: Any, place: str) -> None:
     assert caught.value.place == place
 
 
+@pytest.mark.rule("R9")
 def test_a_version_that_is_not_known_is_refused() -> None:
-    """R9."""
     with pytest.raises(VersionUnsupported):
         networks.from_plugins("net", {"type": "ptp"}, version="9.0.0")
 

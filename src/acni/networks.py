@@ -23,8 +23,9 @@ from acni.spec.names import MAX_IFNAME_BYTES, NetworkName, parse_network_name
 
 __all__ = ["bridge", "from_plugins", "routed"]
 
-# The reference plugins of Debian 13 stop there (R9).
-_VERSION: Final = "1.0.0"
+# The first for the plugins of Debian 13, calico and azure, which stop there; each plugin is asked
+# (R9).
+_VERSIONS: Final = ("1.0.0", "1.1.0")
 _DEFAULT_ROUTES: Final = {4: "0.0.0.0/0", 6: "::/0"}
 # The network's own address and a gateway take two; host-local refuses what is smaller.
 _HOST_BITS: Final = 2
@@ -35,9 +36,9 @@ def bridge(
 ) -> NetworkConfig:
     """Return a network whose containers share a bridge of the host and reach each other on it.
 
-    The chain is bridge with host-local, portmap (capability ``portMappings``) and firewall, in
-    version 1.0.0. The bridge is the containers' gateway; its name is ``acni-`` and the network's,
-    or ``acni_`` and a hash of it where that is longer than 15 bytes.
+    The chain is bridge with host-local, portmap (capability ``portMappings``) and firewall, offered
+    in the versions 1.0.0 and 1.1.0. The bridge is the containers' gateway; its name is ``acni-``
+    and the network's, or ``acni_`` and a hash of it where that is longer than 15 bytes.
 
     Args:
         name: The network's name.
@@ -52,8 +53,8 @@ def bridge(
 
     Example:
         >>> network = acni.networks.bridge("dbnet", "10.88.0.0/16", masquerade=True)
-        >>> network.name, network.cni_version, network.plugins[0].type
-        ('dbnet', '1.0.0', 'bridge')
+        >>> network.name, network.versions, network.plugins[0].type
+        ('dbnet', ('1.0.0', '1.1.0'), 'bridge')
     """
     # Without hairpin a container does not reach itself through a port of the host.
     options = {"bridge": _device(parse_network_name(name)), "isGateway": True, "hairpinMode": True}
@@ -65,8 +66,9 @@ def routed(
 ) -> NetworkConfig:
     """Return a network in which a routed link of its own leads from each container to the host.
 
-    The chain is ptp with host-local, portmap (capability ``portMappings``) and firewall, in version
-    1.0.0. No bridge limits the number of containers, and none of them sees the others' broadcasts.
+    The chain is ptp with host-local, portmap (capability ``portMappings``) and firewall, offered in
+    the versions 1.0.0 and 1.1.0. No bridge limits the number of containers, and none of them sees
+    the others' broadcasts.
 
     Args:
         name: The network's name.
@@ -85,13 +87,16 @@ def routed(
     return _addressed(parse_network_name(name), {"type": "ptp"}, subnets, masquerade)
 
 
-def from_plugins(name: str, *plugins: Mapping[str, Any], version: str = _VERSION) -> NetworkConfig:
+def from_plugins(
+    name: str, *plugins: Mapping[str, Any], version: str | None = None
+) -> NetworkConfig:
     """Return a network of any plugins.
 
     Args:
         name: The network's name.
         plugins: The plugin configurations in the order of ADD: mappings of what JSON can hold.
-        version: The version of the specification.
+        version: The version of the specification. By default 1.0.0 and 1.1.0 are offered, and the
+            highest that all plugins support is used.
 
     Raises:
         InvalidName: the name or a plugin's ``type`` is not allowed.
@@ -104,11 +109,13 @@ def from_plugins(name: str, *plugins: Mapping[str, Any], version: str = _VERSION
         >>> network.plugins[0].text
         '{"type":"loopback"}'
     """
-    if not isinstance(cast("object", version), str):
+    if not isinstance(cast("object", version), str | None):
         raise ConfigError("no text", place="version", expected="a version such as 1.0.0")
     texts = (_plugin_text(plugin, f"plugins[{index}]") for index, plugin in enumerate(plugins))
+    offered = _VERSIONS if version is None else (version,)
     members = {
-        "cniVersion": dump(version),
+        "cniVersion": dump(offered[0]),
+        "cniVersions": dump(offered),
         "name": dump(parse_network_name(name)),
         "plugins": "[" + ",".join(texts) + "]",
     }

@@ -10,6 +10,7 @@ import pytest
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
+@pytest.mark.rule("R54")
 def test_every_file_is_used_lost_or_broken_and_says_why(acni: Run, conf_dir: Path) -> None:
     late = '{"cniVersion":"0.4.0","name":"net","type":"third"}'
     (conf_dir / "05-early.conf").write_text(late)  # lists come first, whatever their names

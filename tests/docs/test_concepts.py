@@ -8,6 +8,7 @@ import runpy
 from acni import errors
 from tests.docs.conftest import DOCS
 from tests.libcni.table import TABLE
+from tests.mutation import read_rules
 
 ERRORS = (DOCS / "concepts" / "errors.md").read_text()
 DEBUG = (DOCS / "how-to" / "debug-a-chain.md").read_text()
@@ -56,3 +57,14 @@ def test_the_tables_of_differences_have_every_row() -> None:
     lines = "\n".join(tables.values()).splitlines()
     assert len(lines) == len(TABLE) + 2 * len(tables)
     assert all(line.count(" | ") == 2 for line in lines)
+
+
+def test_the_tables_of_rules_have_every_rule() -> None:
+    tables = runpy.run_path(str(DOCS / "tables.py"))["rules"]()
+    page = (DOCS / "concepts" / "rules.md").read_text()
+    assert all(f"\n{{{{ {name} }}}}\n" in page for name in tables)
+    lines = "\n".join(tables.values()).splitlines()
+    assert [line.split(" | ")[0] for line in lines if line.startswith(("| R", "| P"))] == [
+        f"| {rule.id}" for rule in sorted(read_rules(), key=lambda rule: rule.binds != "runtime")
+    ]
+    assert all(line.count(" | ") == 4 for line in lines)

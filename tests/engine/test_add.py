@@ -62,6 +62,7 @@ def said(runner: ScriptedRunner) -> list[str]:
 DELETES = ["DEL third", "DEL second", "DEL first"]
 
 
+@pytest.mark.rule("R32", "R39")
 async def test_a_chain_runs_in_order_and_each_gets_its_predecessors_result(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -76,6 +77,7 @@ async def test_a_chain_runs_in_order_and_each_gets_its_predecessors_result(
     assert result.cni_version == "1.0.0"
 
 
+@pytest.mark.rule("R33")
 async def test_the_record_is_libcnis_with_one_key_more(
     opened: Any, network: NetworkConfig, box: netns.Namespace, read: Read, state_dir: Path
 ) -> None:
@@ -112,6 +114,7 @@ async def test_the_record_is_libcnis_with_one_key_more(
     assert (state_dir / "results" / "net-c1-eth0").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.rule("R32")
 async def test_every_executable_is_looked_for_before_anything_runs(
     opened: Any,
     scripted: ScriptedRunner,
@@ -129,11 +132,13 @@ async def test_every_executable_is_looked_for_before_anything_runs(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R28", "R32", "R44", "R46")
 @pytest.mark.parametrize("failing", ["first", "second", "third"])
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
         pytest.param(Behaviour.failing(7, "no"), PluginFailed, id="fails"),
+        pytest.param(Behaviour.failing(3, "who?"), PluginFailed, id="R44 knows no container"),
         pytest.param(Behaviour.failing(11, "later"), TryAgain, id="says later"),
         pytest.param(Behaviour(stdout="rubbish"), PluginProtocolError, id="prints rubbish"),
         pytest.param(Behaviour(stdout=""), PluginProtocolError, id="prints nothing"),
@@ -152,7 +157,7 @@ async def test_a_failure_undoes_the_whole_chain_in_reverse(
     attachment: Attachment,
     state_dir: Path,
 ) -> None:
-    """R46: plugins that never ran are deleted too."""
+    """R44, R46: plugins that never ran are deleted too, whatever the code says of one of them."""
     scripted.tell(failing, "ADD", behaviour)
     async with opened(add=0.2) as runtime:
         with pytest.raises(expected) as caught:
@@ -166,6 +171,7 @@ async def test_a_failure_undoes_the_whole_chain_in_reverse(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R28", "R46")
 async def test_the_undo_gets_the_last_good_result(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -179,6 +185,7 @@ async def test_the_undo_gets_the_last_good_result(
     assert {call.environment["CNI_NETNS"] for call in deletes} == {attachment.netns}
 
 
+@pytest.mark.rule("R28", "R33")
 async def test_a_record_that_cannot_be_written_is_a_failed_add(
     opened: Any,
     scripted: ScriptedRunner,
@@ -195,6 +202,7 @@ async def test_a_record_that_cannot_be_written_is_a_failed_add(
     assert scripted.held == set()
 
 
+@pytest.mark.rule("R28")
 async def test_what_the_undo_cannot_delete_is_owed_and_the_first_error_stays(
     opened: Any,
     scripted: ScriptedRunner,
@@ -220,6 +228,7 @@ async def test_what_the_undo_cannot_delete_is_owed_and_the_first_error_stays(
     assert scripted.held == {"first/c1/eth0", "second/c1/eth0"}
 
 
+@pytest.mark.rule("R15", "R28")
 async def test_an_add_over_a_debt_resumes_it_first(
     opened: Any,
     scripted: ScriptedRunner,
@@ -245,6 +254,7 @@ async def test_an_add_over_a_debt_resumes_it_first(
     assert any(isinstance(event, DebtSettled) for event in events)
 
 
+@pytest.mark.rule("R15")
 async def test_a_second_add_is_refused_and_runs_nothing(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -405,6 +415,7 @@ async def test_an_undo_keeps_plugins_from_an_interface_that_was_there(
     assert read(f"net-c1-{ifname}")["netns"] == ""
 
 
+@pytest.mark.rule("R25")
 async def test_a_namespace_that_is_none_is_refused_before_anything_runs(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, tmp_path: Path
 ) -> None:
@@ -471,6 +482,7 @@ async def test_what_an_earlier_boot_left_is_deleted_first_without_namespace_and_
         assert "prevResult" not in call.config
 
 
+@pytest.mark.rule("R26", "R47")
 async def test_operations_on_one_container_take_turns_in_order_of_arrival(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
 ) -> None:
@@ -492,6 +504,7 @@ async def test_operations_on_one_container_take_turns_in_order_of_arrival(
     assert said(scripted) == ["ADD first", "ADD second", "ADD third"] * 5
 
 
+@pytest.mark.rule("R26")
 async def test_a_container_that_stays_busy_is_a_typed_error(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -505,6 +518,7 @@ async def test_a_container_that_stays_busy_is_a_typed_error(
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.rule("R52")
 async def test_args_reach_every_plugin_and_the_record(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace, read: Read
 ) -> None:
@@ -515,6 +529,23 @@ async def test_args_reach_every_plugin_and_the_record(
         await runtime.delete(AttachmentId("c1"))
     assert all(call.config["args"] == labels for call in scripted.calls)
     assert all(plugin["args"] == labels for plugin in config["plugins"])
+
+
+@pytest.mark.rule("R63")
+async def test_args_and_cni_args_can_be_given_together(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, box: netns.Namespace
+) -> None:
+    attachment = Attachment(
+        container_id="c1", netns=box.path, cni_args={"A": "1"}, args={"cni": {"ips": ["x"]}}
+    )
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        await runtime.check(attachment.id)
+        await runtime.delete(attachment.id)
+    assert len(scripted.calls) == 9
+    for call in scripted.calls:
+        assert call.environment["CNI_ARGS"] == "A=1"
+        assert call.config["args"] == {"cni": {"ips": ["x"]}}
 
 
 async def test_no_event_tells_what_a_plugin_printed_besides_its_error_object(
@@ -563,10 +594,10 @@ async def test_events_tell_the_story(
     assert all((event.verb, event.container_id) == ("add", "c1") for event in events)
 
 
+@pytest.mark.rule("R57")
 async def test_of_an_older_version_no_result_is_sent_with_the_undo(
     opened: Any, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
-    """R57."""
     network = parse_network(
         b'{"cniVersion":"0.3.1","name":"net","plugins":[{"type":"first"},{"type":"second"}]}'
     )

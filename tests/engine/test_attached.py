@@ -14,6 +14,7 @@ from acni.testing import Behaviour, ScriptedRunner
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 
+@pytest.mark.rule("R30")
 async def test_the_block_has_a_result_and_runs_programs_inside(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
 ) -> None:

@@ -73,6 +73,7 @@ def _call(
     return runtime.delete(attachment.id)
 
 
+@pytest.mark.rule("R28")
 @pytest.mark.parametrize("operation", ["add", "delete"])
 async def test_with_the_double(
     operation: str, scripted: ScriptedRunner, tmp_path: Path, network: NetworkConfig

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from acni import (
@@ -22,13 +23,14 @@ from acni import (
     netns,
     parse_network,
 )
-from acni.testing import Behaviour, ScriptedRunner
+from acni.testing import Behaviour, Call, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 C1 = AttachmentId("c1")
 
 
+@pytest.mark.rule("R19", "R20", "R35")
 async def test_every_plugin_is_asked_in_order_with_the_final_result(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -49,6 +51,64 @@ async def test_every_plugin_is_asked_in_order_with_the_final_result(
         assert call.environment["CNI_NETNS"] == attachment.netns
 
 
+@pytest.mark.rule("R20")
+async def test_its_parameters_are_those_of_the_add_whatever_the_caller_says(
+    opened: Any, scripted: ScriptedRunner, box: netns.Namespace
+) -> None:
+    network = parse_network(
+        b'{"cniVersion":"1.0.0","name":"net","plugins":['
+        b'{"type":"first","capabilities":{"mac":true}},{"type":"second"}]}'
+    )
+    attachment = Attachment(
+        container_id="c1",
+        netns=box.path,
+        cni_args={"K": "V"},
+        args={"cni": {"ips": ["x"]}},
+        capability_args={"mac": "y"},
+    )
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        await runtime.check(Attachment(container_id="c1", netns="/x", cni_args={"K": "other"}))
+        await runtime.delete(Attachment(container_id="c1", netns="/x", cni_args={"K": "other"}))
+    added, checked, deleted = (
+        [_asked(call) for call in scripted.calls[at : at + 2]] for at in (0, 2, 4)
+    )
+    assert added == checked == deleted[::-1]
+
+
+def _asked(call: Call) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return what a plugin was asked, but for the verb and the result."""
+    config = {key: value for key, value in call.config.items() if key != "prevResult"}
+    return {**call.environment, "CNI_COMMAND": ""}, config
+
+
+@pytest.mark.rule("R58")
+async def test_a_check_waits_for_its_turn_as_every_operation_does(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    other = Attachment(container_id="c1", netns=attachment.netns, ifname="eth1")
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        scripted.calls.clear()
+        async with anyio.create_task_group() as tasks:
+            with scripted.paused("second", "ADD") as reached:
+                tasks.start_soon(runtime.add, network, other)
+                await reached.wait()
+                tasks.start_soon(runtime.check, attachment.id)
+                await anyio.wait_all_tasks_blocked()
+                assert [str(call) for call in scripted.calls] == ["ADD first", "ADD second"]
+        with scripted.paused("second", "CHECK") as reached:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(runtime.check, attachment.id)
+                await reached.wait()
+                scripted.calls.clear()
+                tasks.start_soon(runtime.delete, other.id)
+                await anyio.wait_all_tasks_blocked()
+                assert scripted.calls == []
+                tasks.cancel_scope.cancel()
+
+
+@pytest.mark.rule("R21", "R35")
 @pytest.mark.parametrize(
     ("behaviour", "expected"),
     [
@@ -77,10 +137,10 @@ async def test_a_check_halts_at_the_first_error_and_changes_nothing(
     assert (state_dir / "results" / "net-c1-eth0").read_bytes() == before
 
 
+@pytest.mark.rule("R18")
 async def test_what_was_never_added_or_was_deleted_cannot_be_checked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
-    """R18."""
     async with opened() as runtime:
         with pytest.raises(AttachmentNotFound):
             await runtime.check(C1)
@@ -93,6 +153,7 @@ async def test_what_was_never_added_or_was_deleted_cannot_be_checked(
     assert all(call.command != "CHECK" for call in scripted.calls)
 
 
+@pytest.mark.rule("R18")
 async def test_a_debt_cannot_be_checked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -105,6 +166,7 @@ async def test_a_debt_cannot_be_checked(
             await runtime.check(C1)
 
 
+@pytest.mark.rule("R2")
 async def test_disabled_checks_succeed_and_run_nothing(
     opened: Any, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
@@ -118,6 +180,7 @@ async def test_disabled_checks_succeed_and_run_nothing(
     assert [call.command for call in scripted.calls] == ["ADD"]
 
 
+@pytest.mark.rule("R57")
 async def test_a_version_without_check_is_refused(
     opened: Any, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
@@ -129,6 +192,7 @@ async def test_a_version_without_check_is_refused(
     assert [call.command for call in scripted.calls] == ["ADD"]
 
 
+@pytest.mark.rule("R20")
 async def test_another_namespace_behind_the_path_is_a_typed_error(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, clean_host: None
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +37,7 @@ def said(runner: ScriptedRunner) -> list[str]:
     return [str(call) for call in runner.calls]
 
 
+@pytest.mark.rule("R17", "R29", "R48")
 async def test_a_delete_uses_what_the_record_holds_not_what_is_configured_now(
     opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
 ) -> None:
@@ -63,6 +65,7 @@ async def test_a_delete_uses_what_the_record_holds_not_what_is_configured_now(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R17", "R29", "R34", "R48")
 async def test_a_delete_halts_at_the_plugin_that_fails_and_resumes_there(
     opened: Any,
     scripted: ScriptedRunner,
@@ -94,6 +97,7 @@ async def test_a_delete_halts_at_the_plugin_that_fails_and_resumes_there(
     assert list((state_dir / "results").iterdir()) == []
 
 
+@pytest.mark.rule("R34")
 async def test_a_delete_halts_at_a_plugin_that_is_missing(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
 ) -> None:
@@ -240,6 +244,28 @@ async def test_a_namespace_that_is_gone_or_another_is_never_passed(
     assert len(scripted.calls) == 6
     assert {call.environment["CNI_NETNS"] for call in scripted.calls} == {""}
     assert all("prevResult" in call.config for call in scripted.calls)
+
+
+@pytest.mark.rule("R47")
+async def test_of_two_networks_the_one_that_was_attached_last_is_deleted_first(
+    opened: Any, scripted: ScriptedRunner, attachment: Attachment, state_dir: Path, read: Read
+) -> None:
+    """Only another writer puts one interface on two networks; its records may sort either way."""
+    async with opened() as runtime:
+        await runtime.add(make("net"), attachment)
+        record = read("net-c1-eth0")
+        for network, kind, sequence in (("a", "second", -1), ("z", "third", 1)):
+            chain = {"cniVersion": "1.0.0", "name": network, "plugins": [{"type": kind}]}
+            document = record | {
+                "networkName": network,
+                "config": base64.b64encode(json.dumps(chain).encode()).decode(),
+                "acni": record["acni"] | {"sequence": record["acni"]["sequence"] + sequence},
+            }
+            (state_dir / "results" / f"{network}-c1-eth0").write_text(json.dumps(document))
+        scripted.calls.clear()
+        await runtime.delete(C1)
+    assert said(scripted) == ["DEL third", "DEL first", "DEL second"]
+    assert list((state_dir / "results").iterdir()) == []
 
 
 BAD = {

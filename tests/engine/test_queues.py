@@ -12,6 +12,7 @@ from acni.spec.names import ContainerId
 C1, C2 = ContainerId("c1"), ContainerId("c2")
 
 
+@pytest.mark.rule("R26", "R47")
 @pytest.mark.trio
 async def test_turns_come_in_order_of_arrival_and_waiting_is_bounded(
     autojump_clock: object,

@@ -142,6 +142,7 @@ async def test_an_observer_that_raises_disturbs_nothing(
     assert seen
 
 
+@pytest.mark.rule("R12", "R31", "R49")
 @pytest.mark.netns
 @pytest.mark.anyio
 async def test_plugins_see_the_parameters_the_allow_list_and_the_trace_and_nothing_else(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acni import NetworkConfig, PluginFailed, PluginNotFound, parse_network
+from acni import Attachment, NetworkConfig, PluginFailed, PluginNotFound, parse_network
 from acni.errors import NotReady
 from acni.testing import Behaviour, ScriptedRunner
 
@@ -18,6 +18,7 @@ NETWORK = parse_network(
 )
 
 
+@pytest.mark.rule("R16")
 async def test_every_plugin_is_asked_with_all_variables_and_no_attachment(
     opened: Any, scripted: ScriptedRunner
 ) -> None:
@@ -34,6 +35,23 @@ async def test_every_plugin_is_asked_with_all_variables_and_no_attachment(
     assert "prevResult" not in first.config
 
 
+@pytest.mark.netns
+@pytest.mark.rule("R22")
+async def test_what_is_not_ready_keeps_nobody_from_anything(
+    opened: Any, scripted: ScriptedRunner, attachment: Attachment
+) -> None:
+    scripted.tell("first", "STATUS", Behaviour.failing(50))
+    async with opened() as runtime:
+        with pytest.raises(NotReady):
+            await runtime.status(NETWORK)
+        await runtime.add(NETWORK, attachment)
+        await runtime.check(attachment.id)
+        await runtime.delete(attachment.id)
+    asked = [call.command for call in scripted.calls]
+    assert asked == ["STATUS", "ADD", "ADD", "CHECK", "CHECK", "DEL", "DEL"]
+
+
+@pytest.mark.rule("R43")
 @pytest.mark.parametrize(
     ("code", "expected"),
     [(50, NotReady), (51, NotReady), (7, PluginFailed)],
@@ -52,6 +70,7 @@ async def test_the_first_that_is_not_ready_ends_it(
     assert len(scripted.calls) == 1
 
 
+@pytest.mark.rule("R57")
 async def test_an_older_version_is_ready_and_not_asked(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig
 ) -> None:

@@ -22,6 +22,7 @@ from acni.testing import Behaviour, ScriptedRunner
 pytestmark = [pytest.mark.anyio]
 
 
+@pytest.mark.rule("R60")
 async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
     opened: Any, scripted: ScriptedRunner
 ) -> None:
@@ -34,6 +35,7 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
     assert call.environment["CNI_NETNS"] == "dummy"
 
 
+@pytest.mark.rule("R60")
 @pytest.mark.parametrize(
     ("behaviour", "versions"),
     [
@@ -43,6 +45,16 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
             id="older than VERSION",
         ),
         pytest.param(Behaviour(stdout='{"cniVersion":"0.2.0"}'), ("0.1.0", "0.2.0"), id="no list"),
+        pytest.param(
+            Behaviour(stdout='{"cniVersion":"0.2.0","supportedVersions":[]}'),
+            ("0.1.0", "0.2.0"),
+            id="an empty list",
+        ),
+        pytest.param(
+            Behaviour(stdout='{"CNIVersion":"0.4.0","SupportedVersions":["0.4.0"]}'),
+            ("0.4.0",),
+            id="Go's keys",
+        ),
         pytest.param(
             Behaviour(stdout='{"cniVersion":"1.0.0","supportedVersions":["0.4.0","9.9.9"]}'),
             ("0.4.0", "9.9.9"),
@@ -64,6 +76,9 @@ async def test_an_answer_is_read_as_the_plugin_gives_it(
         pytest.param(Behaviour(stdout=""), id="nothing"),
         pytest.param(Behaviour(stdout="[]"), id="a list"),
         pytest.param(Behaviour(stdout="{}"), id="an empty object"),
+        pytest.param(
+            Behaviour(stdout='{"cniVersion":"1.0.0","supportedVersions":[]}'), id="an empty list"
+        ),
         pytest.param(Behaviour(stdout='{"supportedVersions":[1]}'), id="numbers"),
         pytest.param(Behaviour(status=1, stdout="boom"), id="fails"),
         pytest.param(Behaviour(stdout="x" * (1 << 21)), id="floods"),

@@ -38,6 +38,7 @@ def test_every_network_is_loaded_by_its_name(tmp_path: Path) -> None:
     assert _types(tmp_path, "loop") == ["loopback"]
 
 
+@pytest.mark.rule("R54")
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -80,6 +81,7 @@ def drop_ins(tmp_path: Path) -> Path:
     return tmp_path / "pods"
 
 
+@pytest.mark.rule("R4")
 def test_drop_ins_are_appended_in_the_order_of_their_names(tmp_path: Path, drop_ins: Path) -> None:
     for number in ("20", "10", "30"):
         (drop_ins / f"{number}.conf").write_text(json.dumps({"type": f"p{number}"}))
@@ -88,6 +90,7 @@ def test_drop_ins_are_appended_in_the_order_of_their_names(tmp_path: Path, drop_
     assert _types(tmp_path, "pods") == ["bridge", "p10", "p20", "p30"]
 
 
+@pytest.mark.rule("R4")
 def test_a_list_may_live_of_drop_ins_alone(tmp_path: Path, drop_ins: Path) -> None:
     (tmp_path / "10.conflist").write_text(_list("pods"))
     (drop_ins / "10.conf").write_text(json.dumps({"type": "bridge"}))
@@ -101,6 +104,7 @@ def test_a_single_plugin_has_no_drop_ins(tmp_path: Path, drop_ins: Path) -> None
     assert _types(tmp_path, "pods") == ["bridge"]
 
 
+@pytest.mark.rule("R4")
 def test_a_list_that_wants_only_its_own_plugins_does_not_even_read_others(
     tmp_path: Path, drop_ins: Path
 ) -> None:
@@ -109,6 +113,7 @@ def test_a_list_that_wants_only_its_own_plugins_does_not_even_read_others(
     assert _types(tmp_path, "pods") == ["bridge"]
 
 
+@pytest.mark.rule("R5")
 @pytest.mark.parametrize(
     ("make", "place"),
     [
@@ -129,6 +134,7 @@ def test_a_broken_drop_in_breaks_its_network_alone(
     assert caught.value.place == f"{drop_ins}/{place}"
 
 
+@pytest.mark.rule("R1")
 @pytest.mark.parametrize("name", ["..", ".", "../pods", "", "pods/../pods", "a\0b", "\ud800"])
 def test_drop_ins_are_looked_for_only_below_the_directory(
     tmp_path: Path, drop_ins: Path, name: str

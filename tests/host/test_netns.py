@@ -39,6 +39,7 @@ def _threads() -> list[Path]:
     return list(Path("/proc/self/task").iterdir())
 
 
+@pytest.mark.rule("R30")
 def test_a_created_namespace_has_a_name_until_it_is_left() -> None:
     with netns.create("box") as box:
         assert box.path == "/run/netns/box"
@@ -56,6 +57,7 @@ def test_a_created_namespace_is_empty_and_another() -> None:
             assert box.identity() != own.identity()
 
 
+@pytest.mark.rule("R30")
 def test_a_namespace_is_removed_when_its_block_fails() -> None:
     with pytest.raises(ZeroDivisionError), netns.create("box"):
         _ = 1 / 0

@@ -27,6 +27,7 @@ def test_an_executable_is_found_with_what_identifies_it(directory: Path) -> None
     assert plugin == find_executable(BRIDGE, [str(directory)])
 
 
+@pytest.mark.rule("R31")
 def test_the_first_match_wins(tmp_path: Path) -> None:
     directories = [_directory(tmp_path / name) for name in ("a", "b", "c")]
     _executable(directories[1] / "bridge")

@@ -148,6 +148,13 @@ async def test_a_plugin_works_in_the_root_directory(
     assert (await shell.run("readlink /proc/$$/cwd")).stdout == b"/\n"
 
 
+@pytest.mark.rule("R11")
+@pytest.mark.anyio
+async def test_a_plugin_runs_in_the_network_namespace_of_the_runtime(shell: Shell) -> None:
+    own = Path("/proc/thread-self/ns/net").readlink()
+    assert (await shell.run("readlink /proc/$$/ns/net")).stdout.decode().strip() == str(own)
+
+
 @pytest.mark.anyio
 async def test_a_plugin_leads_a_session_of_its_own(shell: Shell) -> None:
     response = await shell.run("cut -d' ' -f1,5,6 /proc/$$/stat")

@@ -612,7 +612,7 @@ INVOKE: Final = (
         "I21-I23",
         "a result without a version has the configuration's, or 0.1.0",
         proof(
-            f"{RESULT}::test_the_selected_version_is_stamped_where_both_versions_have_ips",
+            f"{RESULT}::test_whatever_version_was_printed_the_selected_one_is_stamped",
             f"{ROWS}::test_a_plugin_that_prints_a_result_on_del_succeeds",
         ),
     ),

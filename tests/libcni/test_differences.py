@@ -71,6 +71,7 @@ ADD = [f"ADD {name}" for name in CHAIN]
 DEL = [f"DEL {name}" for name in CHAIN[::-1]]
 
 
+@pytest.mark.rule("R2")
 async def test_disabled_checks_succeed_whatever_the_version(
     sides: Sides, attachment: Attachment
 ) -> None:
@@ -84,6 +85,7 @@ async def test_disabled_checks_succeed_whatever_the_version(
     assert sides.asked() == ADD * 2
 
 
+@pytest.mark.rule("R18")
 async def test_what_was_never_added_cannot_be_checked(sides: Sides, attachment: Attachment) -> None:
     """R18: libcni asks the plugins, without a result."""
     sides.configure()
@@ -94,6 +96,7 @@ async def test_what_was_never_added_cannot_be_checked(sides: Sides, attachment: 
     assert sides.asked() == []
 
 
+@pytest.mark.rule("R15")
 async def test_what_is_attached_is_not_added_again(sides: Sides, attachment: Attachment) -> None:
     """R15: libcni runs the chain again and forgets the first result."""
     network = sides.configure()
@@ -106,6 +109,7 @@ async def test_what_is_attached_is_not_added_again(sides: Sides, attachment: Att
     assert sides.asked() == ADD
 
 
+@pytest.mark.rule("R28", "R46")
 async def test_a_failed_add_is_undone(sides: Sides, attachment: Attachment) -> None:
     """R28, R46: libcni leaves that to its caller."""
     network = sides.configure()
@@ -120,6 +124,7 @@ async def test_a_failed_add_is_undone(sides: Sides, attachment: Attachment) -> N
     assert sides.plugins.held == set()
 
 
+@pytest.mark.rule("R32")
 async def test_a_missing_plugin_is_missed_before_anything_runs(
     sides: Sides, attachment: Attachment
 ) -> None:
@@ -160,6 +165,7 @@ async def test_a_path_that_is_no_namespace_is_refused(sides: Sides, tmp_path: Pa
     assert sides.asked() == ADD
 
 
+@pytest.mark.rule("R20")
 async def test_the_arguments_of_a_check_and_a_delete_are_those_of_the_add(
     sides: Sides, attachment: Attachment
 ) -> None:

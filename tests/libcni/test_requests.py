@@ -221,6 +221,7 @@ def is_own(config: Config) -> bool:
     return "own" in config.get("prevResult", {})
 
 
+@pytest.mark.rule("R6", "R8", "R9", "R38", "R39", "R40", "R42")
 @pytest.mark.parametrize("difference", DIFFERENCES.values(), ids=DIFFERENCES)
 async def test_each_difference_is_intended(
     difference: Difference,

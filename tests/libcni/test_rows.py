@@ -156,6 +156,7 @@ async def test_a_delete_goes_on_without_a_recorded_result_that_is_none(
     assert not any("prevResult" in call.config for call in scripted.calls)
 
 
+@pytest.mark.rule("R42")
 async def test_a_recorded_result_of_the_same_shape_is_sent_in_the_selected_version(
     runtime: Runtime,
     scripted: ScriptedRunner,
@@ -172,6 +173,7 @@ async def test_a_recorded_result_of_the_same_shape_is_sent_in_the_selected_versi
     assert sent == [{"cniVersion": "0.4.0", "ips": ips}] * 6
 
 
+@pytest.mark.rule("R29")
 async def test_a_delete_can_be_repeated(
     runtime: Runtime, scripted: ScriptedRunner, attachment: Attachment
 ) -> None:
@@ -186,6 +188,7 @@ async def test_a_delete_can_be_repeated(
         await runtime.delete(attachment)
 
 
+@pytest.mark.rule("R57")
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1"])
 async def test_before_0_4_0_a_delete_sends_no_result(
     version: str, runtime: Runtime, scripted: ScriptedRunner, attachment: Attachment
@@ -210,6 +213,7 @@ async def test_a_plugin_that_prints_a_result_on_del_succeeds(
     assert scripted.held == set()
 
 
+@pytest.mark.rule("R17", "R19", "R34", "R35")
 @pytest.mark.parametrize("verb", ["check", "delete"])
 async def test_the_first_plugin_gets_the_final_result(
     verb: str, runtime: Runtime, scripted: ScriptedRunner, attachment: Attachment
@@ -291,12 +295,14 @@ def test_a_list_needs_no_drop_ins(has_folder: bool, tmp_path: Path) -> None:
     assert [plugin.type for plugin in load_network(tmp_path, "net").plugins] == ["first"]
 
 
+@pytest.mark.rule("R7")
 @pytest.mark.parametrize("name", ["", "a/b", "..", "/bin/sh"])
 def test_a_plugin_is_looked_for_by_its_bare_name_only(name: str) -> None:
     with pytest.raises(InvalidName):
         parse_plugin_type(name)
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.timeout(120)
 async def test_a_result_that_libcni_recorded_in_another_version_is_converted(
     judge: Judge, attachment: Attachment, plugins: Any

@@ -36,6 +36,7 @@ def test_an_attachment_needs_a_container_and_a_namespace() -> None:
     assert attachment.existing == "refuse"
 
 
+@pytest.mark.rule("R14", "R53", "R56")
 @pytest.mark.parametrize(
     ("members", "place"),
     [
@@ -56,6 +57,7 @@ def test_bad_names_are_refused_when_it_is_made(members: dict[str, object], place
     assert caught.value.place == place
 
 
+@pytest.mark.rule("R38")
 @pytest.mark.parametrize(
     ("capability_args", "place"),
     [
@@ -74,12 +76,12 @@ def test_bad_names_are_refused_when_it_is_made(members: dict[str, object], place
 def test_bad_capability_arguments_are_refused_when_it_is_made(
     capability_args: object, place: str
 ) -> None:
-    """R38."""
     with pytest.raises(ConfigError) as caught:
         _attachment(capability_args=capability_args)
     assert caught.value.place == place
 
 
+@pytest.mark.rule("R38")
 def test_capability_arguments_are_written_once() -> None:
     """R38: what is changed afterwards neither is sent nor breaks the request."""
     ports = [{"hostPort": 8080, "containerPort": 80}]
@@ -111,6 +113,7 @@ def test_capability_arguments_may_be_any_json_values() -> None:
     }
 
 
+@pytest.mark.rule("R51")
 @pytest.mark.parametrize(
     ("argument", "text"),
     [
@@ -145,14 +148,13 @@ def test_capability_arguments_may_be_any_json_values() -> None:
 def test_typed_capability_arguments_are_written_in_the_shapes_of_the_conventions(
     argument: object, text: str
 ) -> None:
-    """R51."""
     attachment = _attachment(capability_args={"x": argument})
     assert attachment.capability_texts == {"x": text}
     assert attachment.capability_args == {"x": argument}
 
 
+@pytest.mark.rule("R52", "R63")
 def test_args_are_copied_when_it_is_made() -> None:
-    """R52, R63."""
     labels = [{"key": "app", "value": "web"}]
     args = {"cni": {"labels": labels, "ips": ("10.0.0.2",)}}
     attachment = _attachment(args=args)
@@ -200,6 +202,7 @@ def test_a_namespace_may_be_given_by_process_or_opened(netns: object, path: str)
     assert _attachment(netns=netns).netns == path
 
 
+@pytest.mark.rule("R15")
 def test_an_attachment_is_identified_by_container_and_interface() -> None:
     """R15: over all networks, so neither namespace nor arguments count."""
     one = _attachment(ifname="net1", netns="/run/netns/blue")
@@ -209,9 +212,9 @@ def test_an_attachment_is_identified_by_container_and_interface() -> None:
     assert str(one.id) == "c1/net1"
 
 
+@pytest.mark.rule("R14", "R56")
 @pytest.mark.parametrize(("container_id", "ifname"), [("a/b", "eth0"), ("c1", "eth0\n")])
 def test_an_identity_is_parsed_too(container_id: str, ifname: str) -> None:
-    """R14, R56."""
     with pytest.raises(InvalidName):
         AttachmentId(ContainerId(container_id), IfName(ifname))
 

@@ -25,8 +25,8 @@ def _shortly(value: object) -> str:
     return f"{type(value).__name__} {value}"[:20] if value != 10**5000 else "10**5000"
 
 
+@pytest.mark.rule("R51")
 def test_the_examples_of_the_conventions_are_written() -> None:
-    """R51."""
     ports = [
         PortMapping(host=8080, container=80),
         PortMapping(host=8000, container=8001, protocol="udp"),

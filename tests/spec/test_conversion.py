@@ -30,13 +30,14 @@ NEWER = (
 )
 
 
+@pytest.mark.rule("R42")
 def test_an_older_result_becomes_a_newer_one_and_everything_else_stays_as_written() -> None:
-    """R42."""
     result = parse_result(OLDER, "1.1.0")
     assert result.raw == NEWER
     assert [ip.address for ip in result.ips] == ["192.0.2.7/24", "2001:db8::7/64"]
 
 
+@pytest.mark.rule("R42")
 def test_a_newer_result_becomes_an_older_one_and_back() -> None:
     """R42: the family is looked up in the address."""
     assert parse_result(NEWER, "0.4.0").raw == OLDER
@@ -62,6 +63,7 @@ def test_null_stays_null(key: str) -> None:
     assert json.loads(converted.raw)[key] is None
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
 def test_the_oldest_shape_becomes_a_list_and_back(version: str) -> None:
     """R42: IPv4 comes first; fields that nobody knows travel along."""
@@ -149,6 +151,7 @@ def test_an_entry_that_is_no_object_cannot_become_the_oldest_shape(place: str) -
         parse_result(json.dumps(newest | {place: [7]}), "0.2.0")
 
 
+@pytest.mark.rule("R42")
 def test_keys_are_spelled_as_go_reads_them() -> None:
     """R42: a plugin that names none of its fields prints them so, and libcni reads it."""
     printed = (

@@ -36,6 +36,7 @@ VALUES = st.recursive(
 SPACE = st.text(" \t\n\r", max_size=3)
 
 
+@pytest.mark.rule("R6")
 @pytest.mark.parametrize(
     "text",
     [
@@ -54,7 +55,6 @@ SPACE = st.text(" \t\n\r", max_size=3)
     ],
 )
 def test_the_text_of_a_value_is_kept(text: str) -> None:
-    """R6."""
     members = object_members(f' {{ "a" : {text} , "b":[]}}\n')
     assert members["a"].text == text
     assert members["a"].value == json.loads(text)
@@ -67,6 +67,7 @@ def test_of_duplicate_keys_the_last_one_counts() -> None:
     assert {key: member.text for key, member in members.items()} == {"a": "3", "b": "2"}
 
 
+@pytest.mark.rule("R6")
 @given(st.dictionaries(st.text(), st.tuples(VALUES, SPACE, SPACE)), st.booleans(), SPACE)
 def test_an_object_survives_reading_and_joining(
     document: dict[str, tuple[Any, str, str]], ascii_only: bool, around: str
@@ -85,11 +86,11 @@ def test_an_object_survives_reading_and_joining(
     assert list(again.items()) == list(members.items())
 
 
+@pytest.mark.rule("R6")
 @given(st.lists(st.tuples(VALUES, SPACE)), SPACE)
 def test_the_elements_of_an_array_keep_their_text(
     elements: list[tuple[Any, str]], around: str
 ) -> None:
-    """R6."""
     texts = [json.dumps(value) for value, _ in elements]
     spaced = ",".join(space + json.dumps(value) + space for value, space in elements)
     read = array_elements(f"[{around}{spaced}{around}]")
@@ -198,6 +199,7 @@ def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
         assert decode(raw).encode() == raw
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize(
     ("text", "found"),
     [
@@ -216,7 +218,6 @@ def test_any_bytes_are_decoded_or_refused(raw: bytes) -> None:
     ],
 )
 def test_objects_are_found_in_mixed_text(text: str, found: list[object]) -> None:
-    """R13."""
     assert list(objects_in(text)) == found
 
 

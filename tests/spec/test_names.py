@@ -80,35 +80,37 @@ _BAD_NAMES = [
 ]
 
 
+@pytest.mark.rule("R14")
 @pytest.mark.parametrize("value", _BAD_NAMES)
 def test_a_bad_container_id_is_refused(value: object) -> None:
-    """R14."""
     with pytest.raises(InvalidName) as caught:
         parse_container_id(value)
     assert caught.value.place == "container ID"
 
 
+@pytest.mark.rule("R1")
 @pytest.mark.parametrize("value", _BAD_NAMES)
 def test_a_bad_network_name_is_refused(value: object) -> None:
-    """R1."""
     with pytest.raises(InvalidName) as caught:
         parse_network_name(value)
     assert caught.value.place == "network name"
 
 
+@pytest.mark.rule("R1")
 def test_a_network_name_with_a_newline_is_refused() -> None:
     """R1: ``$`` would have taken it."""
     with pytest.raises(InvalidName, match=r"'net\\n' is not allowed"):
         parse_network_name("net\n")
 
 
+@pytest.mark.rule("R1", "R14")
 @pytest.mark.parametrize("value", ["a", "0", "A.b_c-d", "9" * 64, "a..b", "k8s-pod-network", "a."])
 @pytest.mark.parametrize("parse", [parse_container_id, parse_network_name])
 def test_a_good_name_is_taken_as_it_is(parse: Parse, value: str) -> None:
-    """R1, R14."""
     assert parse(value) == value
 
 
+@pytest.mark.rule("R56")
 @pytest.mark.parametrize(
     "value",
     [
@@ -140,12 +142,12 @@ def test_a_good_name_is_taken_as_it_is(parse: Parse, value: str) -> None:
     ],
 )
 def test_a_bad_interface_name_is_refused(value: object) -> None:
-    """R56."""
     with pytest.raises(InvalidName) as caught:
         parse_ifname(value)
     assert caught.value.place == "interface name"
 
 
+@pytest.mark.rule("R56")
 @pytest.mark.parametrize(
     "value",
     [
@@ -159,10 +161,10 @@ def test_a_bad_interface_name_is_refused(value: object) -> None:
     ],
 )
 def test_a_good_interface_name_is_taken_as_it_is(value: str) -> None:
-    """R56."""
     assert parse_ifname(value) == value
 
 
+@pytest.mark.rule("R7")
 @pytest.mark.parametrize(
     "value",
     [
@@ -184,12 +186,12 @@ def test_a_good_interface_name_is_taken_as_it_is(value: str) -> None:
     ],
 )
 def test_a_bad_plugin_type_is_refused(value: object) -> None:
-    """R7."""
     with pytest.raises(InvalidName) as caught:
         parse_plugin_type(value)
     assert caught.value.place == "plugin type"
 
 
+@pytest.mark.rule("R7")
 @pytest.mark.parametrize("value", ["bridge", "host-local", "a" * 255, "...", "my plugin.exe"])
 def test_a_good_plugin_type_is_taken_as_it_is(value: str) -> None:
     """R7: only path characters are forbidden."""
@@ -244,6 +246,7 @@ def test_an_absolute_namespace_path_is_taken(value: object, expected: str) -> No
     assert parse_netns_path(value) == expected
 
 
+@pytest.mark.rule("R53")
 @pytest.mark.parametrize(
     "value",
     [
@@ -269,12 +272,12 @@ def test_an_absolute_namespace_path_is_taken(value: object, expected: str) -> No
     ],
 )
 def test_bad_cni_args_are_refused(value: object) -> None:
-    """R53."""
     with pytest.raises(InvalidName) as caught:
         parse_cni_args(value)
     assert caught.value.place == "CNI_ARGS"
 
 
+@pytest.mark.rule("R53")
 def test_an_error_about_cni_args_names_the_key_and_never_the_value() -> None:
     """R53: a value may be a secret."""
     with pytest.raises(InvalidName) as caught:
@@ -283,6 +286,7 @@ def test_an_error_about_cni_args_names_the_key_and_never_the_value() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.rule("R53")
 def test_cni_args_may_be_as_long_as_an_environment_entry_can_be() -> None:
     """R53: ``CNI_ARGS=A=`` and the value, 131,071 bytes."""
     longest = "1" * (MAX_ENVIRONMENT_ENTRY - len("CNI_ARGS=A="))
@@ -291,6 +295,7 @@ def test_cni_args_may_be_as_long_as_an_environment_entry_can_be() -> None:
         parse_cni_args({"A": longest + "1"})
 
 
+@pytest.mark.rule("R53")
 def test_an_empty_value_in_cni_args_is_taken() -> None:
     """R53: records of other runtimes have ``K8S_POD_UID=``."""
     assert parse_cni_args_text("K8S_POD_UID=;IgnoreUnknown=1") == {
@@ -306,6 +311,7 @@ def test_parsed_cni_args_do_not_follow_the_callers_mapping() -> None:
     assert parsed == {"A": "1"}
 
 
+@pytest.mark.rule("R53")
 @pytest.mark.parametrize(
     "text",
     [
@@ -319,7 +325,6 @@ def test_parsed_cni_args_do_not_follow_the_callers_mapping() -> None:
     ],
 )
 def test_bad_text_of_cni_args_is_refused(text: str) -> None:
-    """R53."""
     with pytest.raises(InvalidName) as caught:
         parse_cni_args_text(text)
     assert caught.value.place == "CNI_ARGS"
@@ -333,6 +338,7 @@ def test_the_empty_text_of_cni_args_is_no_pair() -> None:
 _WORDS = st.text("abcXYZ019_.- é", min_size=1, max_size=8)
 
 
+@pytest.mark.rule("R53")
 @given(st.dictionaries(_WORDS, _WORDS | st.just(""), max_size=5))
 def test_cni_args_survive_their_text(pairs: dict[str, str]) -> None:
     """R53: in the order in which they were given."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from acni.spec import (
     Attachment,
+    AttachmentId,
     Command,
     NetworkConfig,
     Parameters,
@@ -23,6 +24,7 @@ from acni.spec import (
 )
 from acni.spec.jsontext import Member, object_members
 from acni.spec.names import ContainerId, IfName, NetnsPath
+from acni.spec.request import network_parameters
 
 # STATUS, which is about no attachment, has tests of its own.
 ON_ATTACHMENTS = [Command.ADD, Command.DEL, Command.CHECK]
@@ -80,6 +82,7 @@ def _stdin(
     return _request(plugin, command, previous=previous, version=version).stdin.decode()
 
 
+@pytest.mark.rule("R12", "R16")
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_all_six_variables_are_always_there_and_nothing_else(command: Command) -> None:
     """R12, R16: empty rather than absent."""
@@ -95,8 +98,8 @@ def test_all_six_variables_are_always_there_and_nothing_else(command: Command) -
     }
 
 
+@pytest.mark.rule("R12", "R31", "R53")
 def test_the_variables_say_what_the_runtime_was_given() -> None:
-    """R12, R31, R53."""
     parameters = _parameters(
         cni_args={"IgnoreUnknown": "1", "K8S_POD_NAME": "web", "A": ""},
         plugin_dirs=("/opt/cni/bin", "/usr/lib/cni"),
@@ -111,6 +114,7 @@ def test_the_variables_say_what_the_runtime_was_given() -> None:
     }
 
 
+@pytest.mark.rule("R12")
 def test_nothing_of_the_parents_environment_is_seen_beyond_what_is_inherited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -125,6 +129,7 @@ def test_nothing_of_the_parents_environment_is_seen_beyond_what_is_inherited(
     assert "AWS_SECRET_ACCESS_KEY" in os.environ
 
 
+@pytest.mark.rule("R12")
 def test_what_is_inherited_never_replaces_a_parameter() -> None:
     """R12: acni may itself run inside a plugin."""
     inherited = dict.fromkeys(_SIX, "stale")
@@ -132,9 +137,9 @@ def test_what_is_inherited_never_replaces_a_parameter() -> None:
     assert "stale" not in environment.values()
 
 
+@pytest.mark.rule("R49")
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_every_plugin_of_a_chain_gets_the_same_environment(command: Command) -> None:
-    """R49."""
     network = _network('{"type":"a"}', '{"type":"b"}', '{"type":"c"}')
     environments = [
         build_request(step, network, _parameters(), previous="{}").environment
@@ -143,17 +148,20 @@ def test_every_plugin_of_a_chain_gets_the_same_environment(command: Command) -> 
     assert environments == environments[:1] * 3
 
 
+@pytest.mark.rule("R37")
 def test_the_request_begins_with_version_and_name_of_the_list() -> None:
     """R37: over the plugin's own."""
     text = '{"x":1,"cniVersion":"0.1.0","type":"a","name":"mine"}'
     assert _stdin(text) == '{"cniVersion":"1.0.0","name":"net","x":1,"type":"a"}'
 
 
+@pytest.mark.rule("R6")
 def test_the_lists_other_members_are_not_sent() -> None:
     """R6: plugin configurations pass; the list's own members are the runtime's."""
     assert "top" not in json.loads(_stdin('{"type":"a"}'))
 
 
+@pytest.mark.rule("R6")
 def test_values_survive_the_way_from_configuration_to_request() -> None:
     """R6: 30-digit integers, ``1e2``, escapes, white space and key order, byte for byte."""
     stdin = _stdin(f'{{ "zz" : {_ODD} ,\n"type":"a", "aa":{_ODD}, "n":12345678901234567890123 }}')
@@ -163,6 +171,7 @@ def test_values_survive_the_way_from_configuration_to_request() -> None:
     assert members["n"].text == "12345678901234567890123"
 
 
+@pytest.mark.rule("R6", "R32")
 def test_values_survive_the_way_from_result_to_previous_result() -> None:
     """R6, R32: the version is stamped, nothing else changes."""
     printed = f' {{"zz":{_ODD},"ips":[ {{"address":"10.0.0.2/24"}} ],"aa":1e2}}\n'
@@ -176,6 +185,7 @@ def test_values_survive_the_way_from_result_to_previous_result() -> None:
     assert members["aa"].text == "1e2"
 
 
+@pytest.mark.rule("R17", "R19", "R32", "R57")
 @pytest.mark.parametrize(
     ("command", "version", "is_sent"),
     [
@@ -195,6 +205,7 @@ def test_the_previous_result_is_sent_where_the_plan_says_so(
     assert request.get("prevResult") == ({"a": 1} if is_sent else None)
 
 
+@pytest.mark.rule("R39")
 def test_the_first_plugin_of_an_add_never_gets_a_previous_result() -> None:
     """R39: neither the runtime's nor one from its configuration."""
     network = _network('{"type":"a","prevResult":{"evil":1}}')
@@ -203,12 +214,13 @@ def test_the_first_plugin_of_an_add_never_gets_a_previous_result() -> None:
     assert request.stdin == b'{"cniVersion":"1.0.0","name":"net","type":"a"}'
 
 
+@pytest.mark.rule("R17")
 @pytest.mark.parametrize("command", [Command.DEL, Command.CHECK])
 def test_without_a_result_there_is_no_previous_result(command: Command) -> None:
-    """R17."""
     assert "prevResult" not in json.loads(_stdin('{"type":"a"}', command))
 
 
+@pytest.mark.rule("R38")
 @pytest.mark.parametrize(
     ("declared", "given_texts", "sent"),
     [
@@ -242,8 +254,8 @@ def test_runtime_config_has_the_declared_capabilities_that_were_given(
     assert "capabilities" not in request
 
 
+@pytest.mark.rule("R38")
 def test_each_plugin_gets_its_own_capabilities_only() -> None:
-    """R38."""
     network = _network(
         '{"type":"a","capabilities":{"mac":true}}',
         '{"type":"b","capabilities":{"ips":true}}',
@@ -257,6 +269,7 @@ def test_each_plugin_gets_its_own_capabilities_only() -> None:
     assert sent == [{"mac": 1}, {"ips": 2}, None]
 
 
+@pytest.mark.rule("R6", "R38")
 def test_the_texts_of_capability_arguments_are_sent_as_they_are() -> None:
     """R6, R38: those of a record are another runtime's."""
     parameters = _parameters(capability_texts={"x": _ODD})
@@ -265,8 +278,8 @@ def test_the_texts_of_capability_arguments_are_sent_as_they_are() -> None:
     assert object_members(runtime_config.text)["x"].text == _ODD
 
 
+@pytest.mark.rule("R8", "R39", "R40")
 def test_a_configurations_own_reserved_keys_never_reach_the_plugin() -> None:
-    """R8, R39, R40."""
     plugin = (
         '{"type":"a","runtimeConfig":{"mac":"evil"},"prevResult":{"evil":1},'
         '"cni.dev/valid-attachments":[],"capabilities":{"mac":true},'
@@ -297,6 +310,7 @@ _VALUES = st.recursive(
 )
 
 
+@pytest.mark.rule("R6", "R8", "R37", "R38")
 @given(
     st.dictionaries(
         _KEYS.filter(lambda key: key not in {"type", "ipam", "capabilities"}), _VALUES, max_size=4
@@ -339,3 +353,53 @@ def test_a_request_is_one_json_object_of_known_parts(
     assert members["prevResult"].text == '{"x":1}'
     assert set(request.environment) == _SIX
     assert all(isinstance(value, str) for value in request.environment.values())
+
+
+def _gc(*valid: AttachmentId, plugin: str = '{"type":"a"}') -> Request:
+    network = _network(plugin, version="1.1.0")
+    (step,) = plan(Command.GC, network)
+    parameters = network_parameters(["/opt/cni/bin"], {"PATH": "/bin"})
+    return build_request(step, network, parameters, valid=valid)
+
+
+@pytest.mark.rule("R24")
+def test_gc_says_which_attachments_are_valid_under_both_names() -> None:
+    request = _gc(AttachmentId("c1", "eth0"), AttachmentId("c2", "net1"))
+    said = [{"containerID": "c1", "ifname": "eth0"}, {"containerID": "c2", "ifname": "net1"}]
+    document = json.loads(request.stdin)
+    assert document["cni.dev/valid-attachments"] == document["cni.dev/attachments"] == said
+    assert request.environment == {
+        "PATH": "/bin",
+        "CNI_COMMAND": "GC",
+        "CNI_CONTAINERID": "",
+        "CNI_NETNS": "",
+        "CNI_IFNAME": "",
+        "CNI_ARGS": "",
+        "CNI_PATH": "/opt/cni/bin",
+    }
+
+
+@pytest.mark.rule("R24")
+def test_gc_says_an_empty_list_where_nothing_is_valid() -> None:
+    """R24: libcni says null, which plugins take for "not told"."""
+    assert b'"cni.dev/valid-attachments":[]' in _gc().stdin
+
+
+@pytest.mark.rule("R8", "R40")
+def test_what_the_configuration_says_of_valid_attachments_is_never_sent() -> None:
+    """R8, R40: capabilities pass, for GC is about no attachment."""
+    plugin = '{"type":"a","cni.dev/valid-attachments":7,"cni.dev/x":1,"capabilities":{"mac":true}}'
+    document = json.loads(_gc(plugin=plugin).stdin)
+    assert document["cni.dev/valid-attachments"] == []
+    assert "cni.dev/x" not in document
+    assert document["capabilities"] == {"mac": True}
+    assert "runtimeConfig" not in document
+
+
+@pytest.mark.parametrize("command", Command)
+def test_the_valid_attachments_go_with_gc_and_only_with_gc(command: Command) -> None:
+    network = _network('{"type":"a"}', version="1.1.0")
+    (step,) = plan(command, network)
+    wrong = None if command is Command.GC else [AttachmentId("c1")]
+    with pytest.raises(ValueError, match="only with GC"):
+        build_request(step, network, _parameters(), valid=wrong)

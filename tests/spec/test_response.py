@@ -63,14 +63,15 @@ def _error(response: Response, command: Command = Command.ADD) -> PluginError:
     return caught.value
 
 
+@pytest.mark.rule("R13")
 def test_an_add_that_succeeds_yields_its_result() -> None:
-    """R13."""
     result = _read(_exited(0, _RESULT + "\n", stderr="a log"))
     assert result is not None
     assert result.raw == _RESULT
     assert str(result.ipv4) == "10.0.0.2"
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize("command", [Command.DEL, Command.CHECK])
 @pytest.mark.parametrize(
     "stdout",
@@ -88,6 +89,7 @@ def test_a_delete_or_check_that_exits_with_0_is_never_read(
     assert _read(_exited(0, stdout), command) is None
 
 
+@pytest.mark.rule("R13", "R42")
 @pytest.mark.parametrize(
     ("stdout", "message"),
     [
@@ -114,6 +116,7 @@ def test_an_add_that_exits_with_0_and_no_result_broke_the_protocol(
     assert error.stderr == "why"
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize(
     ("stdout", "stderr"),
     [
@@ -129,6 +132,11 @@ def test_an_add_that_exits_with_0_and_no_result_broke_the_protocol(
         pytest.param(_RESULT, "a log\n" + _ERROR, id="R13 a result, the error on stderr"),
         pytest.param(_ERROR, '{"code":1,"msg":"other"}', id="R13 stdout before stderr"),
         pytest.param(b"\xff\xfe" + _ERROR.encode(), "", id="R13 not UTF-8 before"),
+        pytest.param(_ERROR + '{"level":"info","msg":"bye"}', "", id="R13 a JSON log after"),
+        pytest.param('{"level":"info","msg":"bye"}', _ERROR, id="R13 a log, the error on stderr"),
+        pytest.param(
+            '{"Code":7,"MSG":"no address","Details":"the range is full"}', "", id="R13 Go's keys"
+        ),
         pytest.param('{"a":' + _ERROR, "", id="R13 in an unclosed object"),
     ],
 )
@@ -142,6 +150,7 @@ def test_what_a_failed_plugin_said_is_found(stdout: str | bytes, stderr: str, st
     assert (error.plugin, error.index, error.elapsed) == ("second", 1, 1.25)
 
 
+@pytest.mark.rule("R13", "R43")
 @pytest.mark.parametrize(
     ("said", "code", "msg", "message"),
     [
@@ -160,7 +169,7 @@ def test_what_a_failed_plugin_said_is_found(stdout: str | bytes, stderr: str, st
         pytest.param({"code": 7, "msg": 5}, 7, "5", "code 7: 5", id="R13 number as msg"),
         pytest.param({"code": 7, "msg": {"a": 1}}, 7, None, "code 7: no message", id="R13 object"),
         pytest.param({"code": "\u0667", "msg": "x"}, None, "x", "code \u0667: x", id="R13 Arabic"),
-        pytest.param({"code": "11\n", "msg": "x"}, None, "x", "code 11\n: x", id="R13 newline"),
+        pytest.param({"code": "11\n", "msg": "x"}, None, "x", "code 11\\n: x", id="R13 newline"),
     ],
 )
 def test_an_error_object_is_read_loosely(
@@ -172,6 +181,7 @@ def test_an_error_object_is_read_loosely(
     assert error.message == f"ADD failed with {message}"
 
 
+@pytest.mark.rule("R45")
 @pytest.mark.parametrize("code", [11, "11"], ids=["number", "text"])
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_code_11_is_try_again_for_every_verb(command: Command, code: object) -> None:
@@ -183,9 +193,9 @@ def test_code_11_is_try_again_for_every_verb(command: Command, code: object) -> 
     assert error.code == 11
 
 
+@pytest.mark.rule("R21", "R43")
 @pytest.mark.parametrize("code", [1, 3, 7, 50, 51, 100, None])
 def test_a_check_that_fails_found_a_difference(code: int | None) -> None:
-    """R21, R43."""
     error = _error(_exited(1, json.dumps({"code": code, "msg": "no route"})), Command.CHECK)
     assert type(error) is CheckFailed
     assert error.exit_status == 6
@@ -193,13 +203,14 @@ def test_a_check_that_fails_found_a_difference(code: int | None) -> None:
     assert error.code == code
 
 
+@pytest.mark.rule("R43", "R44")
 @pytest.mark.parametrize("code", [3, 50, 51, 100])
 @pytest.mark.parametrize("command", [Command.ADD, Command.DEL])
 def test_no_other_code_is_special(command: Command, code: int) -> None:
-    """R43, R44."""
     assert type(_error(_exited(1, json.dumps({"code": code})), command)) is PluginFailed
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize(
     ("stdout", "stderr", "head"),
     [
@@ -280,6 +291,7 @@ def test_a_run_that_did_not_exit_says_how_it_ended(
     assert (error.plugin, error.index, error.code) == ("second", 1, None)
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize("ending", [ending for ending in Ending if ending is not Ending.EXITED])
 @pytest.mark.parametrize("command", ON_ATTACHMENTS)
 def test_a_run_that_did_not_exit_is_no_success_whatever_it_printed(
@@ -374,3 +386,19 @@ def test_any_response_is_a_result_nothing_or_a_plugin_error(
         result = _read(response, command)
         assert (ending, status) == (Ending.EXITED, 0)
         assert (result is not None) == (command is Command.ADD)
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("\x1b[2Jgone", "\\x1b[2Jgone", id="terminal control"),
+        pytest.param("two\nlines", "two\\nlines", id="a log line of its own"),
+        pytest.param("\ud800", "\\ud800", id="a lone surrogate, which UTF-8 cannot write"),
+        pytest.param("café", "café", id="what prints stays"),
+    ],
+)
+def test_a_message_shows_what_does_not_print_as_an_escape(said: str, shown: str) -> None:
+    error = _error(_exited(1, json.dumps({"code": 7, "msg": said})))
+    assert error.msg == said
+    assert error.message == f"ADD failed with code 7: {shown}"
+    assert str(error).encode()

@@ -6,6 +6,7 @@ import ipaddress
 import json
 import pickle
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,7 @@ def _ips(*ips: object, **members: object) -> tuple[IpConfig, ...]:
     return parse_result(json.dumps(document), "1.0.0").ips
 
 
+@pytest.mark.rule("R62")
 @pytest.mark.parametrize(
     ("version", "document"),
     [
@@ -95,12 +97,12 @@ def test_a_result_of_the_oldest_shape_is_read(version: str) -> None:
     assert json.loads(result.raw) == json.loads(_OLDEST % version)
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize("selected", SUPPORTED_VERSIONS)
 @pytest.mark.parametrize("printed", SUPPORTED_VERSIONS)
 def test_whatever_version_was_printed_the_selected_one_is_stamped(
     printed: str, selected: str
 ) -> None:
-    """R42."""
     address = "192.0.2.7/24"
     ip4, ips = {"ip4": {"ip": address}}, {"ips": [{"version": "4", "address": address}]}
     said = ip4 if printed in RESULT_SHAPES[0] else ips
@@ -110,6 +112,7 @@ def test_whatever_version_was_printed_the_selected_one_is_stamped(
     assert ("ip4" in json.loads(result.raw)) == (selected in RESULT_SHAPES[0])
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize(
     ("printed", "raw"),
     [
@@ -133,6 +136,7 @@ def test_the_version_is_stamped_and_nothing_else_changes(printed: str, raw: str)
     assert parse_result(printed, "1.0.0").raw == raw
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize(
     "version",
     ["0.5.0", "1.2.0", "2.0.0", "1", "1.0", "latest", "1.0.0\n", "\u0661.0.0", "é"],
@@ -145,6 +149,7 @@ def test_an_unknown_version_is_refused(version: str) -> None:
     assert str(caught.value).isascii()
 
 
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize(
     "document",
     [
@@ -159,7 +164,6 @@ def test_an_unknown_version_is_refused(version: str) -> None:
 )
 @pytest.mark.parametrize("version", ["0.3.1", "0.4.0", "1.0.0", "1.1.0"])
 def test_a_result_without_interfaces_and_addresses_is_taken(document: str, version: str) -> None:
-    """R61."""
     result = parse_result(document.encode(), version)
     assert result.interfaces == ()
     assert result.ips == ()
@@ -167,11 +171,14 @@ def test_a_result_without_interfaces_and_addresses_is_taken(document: str, versi
     assert result.ipv6 is None
 
 
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize(
     ("written", "mac"),
     [
         ("00:11:22:33:44:55", "00:11:22:33:44:55"),
-        ("not a mac", "not a mac"),
+        ("0c:42:a1:00:00:00:00:00:0c:42", "0c:42:a1:00:00:00:00:00:0c:42"),
+        ("not a mac", None),
+        ("0", None),
         ("", None),
         (None, None),
         (5, None),
@@ -180,13 +187,24 @@ def test_a_result_without_interfaces_and_addresses_is_taken(document: str, versi
         (False, None),
     ],
 )
-def test_an_odd_mac_or_sandbox_is_none(written: object, mac: str | None) -> None:
-    """R61."""
-    interface = {"name": "eth0", "mac": written, "sandbox": written}
+def test_an_odd_mac_is_none(written: object, mac: str | None) -> None:
+    interface = {"name": "eth0", "mac": written, "sandbox": "/n"}
     result = parse_result(json.dumps({"interfaces": [interface]}), "1.0.0")
-    assert result.interfaces == (Interface(name="eth0", mac=mac, sandbox=mac),)
+    assert result.interfaces == (Interface(name="eth0", mac=mac, sandbox="/n"),)
+    assert result.mac == mac
 
 
+@pytest.mark.parametrize(
+    ("written", "sandbox"), [("/n", "/n"), ("0a1b", "0a1b"), ("", None), (None, None), (5, None)]
+)
+def test_an_odd_sandbox_is_none(written: object, sandbox: str | None) -> None:
+    result = parse_result(
+        json.dumps({"interfaces": [{"name": "eth0", "sandbox": written}]}), "1.0.0"
+    )
+    assert result.interfaces == (Interface(name="eth0", mac=None, sandbox=sandbox),)
+
+
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize(
     ("written", "interface"),
     [
@@ -210,6 +228,7 @@ def test_an_interface_index_is_a_place_in_the_list_or_none(
     assert ip.interface == interface
 
 
+@pytest.mark.rule("R61")
 def test_an_interface_index_without_interfaces_is_none() -> None:
     """R61: AWS's plugin prints such."""
     (ip,) = _ips({"address": "10.0.0.2/24", "interface": 0}, interfaces=None)
@@ -267,10 +286,10 @@ def test_what_is_no_address_is_refused(address: object, version: str) -> None:
         parse_result(json.dumps(document), version)
 
 
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize("gateway", ["", None, ...])
 @pytest.mark.parametrize("version", ["0.2.0", "0.4.0", "1.0.0"])
 def test_a_gateway_may_be_missing_or_empty(gateway: object, version: str) -> None:
-    """R61."""
     fields = {"address": "10.0.0.2/24", "ip": "10.0.0.2/24", "gateway": gateway}
     known = {key: value for key, value in fields.items() if value is not ...}
     (ip,) = parse_result(json.dumps({"ips": [known], "ip4": known}), version).ips
@@ -329,6 +348,7 @@ def test_a_bad_result_of_the_oldest_shape_is_refused(document: str) -> None:
         parse_result(document, "0.2.0")
 
 
+@pytest.mark.rule("R33")
 def test_a_result_read_again_is_the_same() -> None:
     """R33: a record holds the raw text."""
     odd = '{"n":123456789012345678901234567890,"f":1e2,"s":"\\u00e9é\\ud800"}'
@@ -407,6 +427,7 @@ def test_what_1_1_0_added_to_routes_is_read_in_every_version(version: str) -> No
     assert route == Route(dst="::/0", mtu=1400)
 
 
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize(
     "routes",
     [
@@ -447,6 +468,7 @@ def test_an_odd_number_of_a_route_is_none(number: object) -> None:
     assert parse_result(json.dumps(document), "1.1.0").routes == (Route(dst="10.0.0.7/8"),)
 
 
+@pytest.mark.rule("R61")
 @pytest.mark.parametrize(
     "dns",
     [
@@ -462,7 +484,6 @@ def test_an_odd_number_of_a_route_is_none(number: object) -> None:
     ids=ascii,
 )
 def test_odd_dns_settings_are_empty(dns: object) -> None:
-    """R61."""
     document = {} if dns is ... else {"dns": dns}
     assert parse_result(json.dumps(document), "1.0.0").dns == _NO_DNS
 
@@ -584,3 +605,30 @@ def _follow(result: Result) -> None:
     assert all(isinstance(server, str) for server in result.dns.nameservers)
     assert result.gateway is None or result.gateway.version in {4, 6}
     assert result.mac is None or result.interfaces
+
+
+UNSPECIFIED = "0.0.0.0"  # noqa: S104 (a gateway that is none)
+
+
+@pytest.mark.parametrize(
+    ("written", "gateway"),
+    [
+        pytest.param({"routes": [{"dst": "0.0.0.0/0", "gw": UNSPECIFIED}]}, None, id="of a link"),
+        pytest.param({"ips": [{"address": "fd00::2/64", "gateway": "::"}]}, None, id="IPv6"),
+        pytest.param(
+            {"routes": [{"dst": "0.0.0.0/0", "gw": UNSPECIFIED}, {"dst": "::/0", "gw": "fd00::1"}]},
+            "fd00::1",
+            id="the next one counts",
+        ),
+    ],
+)
+def test_an_unspecified_gateway_is_none(written: dict[str, Any], gateway: str | None) -> None:
+    """dhcp prints it for routes of the link."""
+    found = parse_result(json.dumps(written), "1.0.0").gateway
+    assert (str(found) if found else None) == gateway
+
+
+def test_keys_fold_as_in_go_and_no_further() -> None:
+    """Python's casefold takes two letters for a sharp s."""
+    printed = '{"ips":[{"addre\u00df":"10.0.0.2/24","addre\u017fs":"10.0.0.3/24"}]}'
+    assert str(parse_result(printed, "1.0.0").ipv4) == "10.0.0.3"

@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.errors import ConfigError, VersionUnsupported
-from acni.spec.versions import SUPPORTED_VERSIONS, have_same_shape, is_at_least, select_version
+from acni.spec.versions import (
+    SUPPORTED_VERSIONS,
+    common_version,
+    have_same_shape,
+    is_at_least,
+    offered_versions,
+)
 
 
+@pytest.mark.rule("R9")
 @pytest.mark.parametrize(
     ("offered", "selected"),
     [
@@ -31,9 +38,10 @@ from acni.spec.versions import SUPPORTED_VERSIONS, have_same_shape, is_at_least,
     ],
 )
 def test_the_highest_supported_version_is_selected(offered: list[str], selected: str) -> None:
-    assert select_version(offered, "$.cniVersion") == selected
+    assert offered_versions(offered, "$.cniVersion")[-1] == selected
 
 
+@pytest.mark.rule("R9")
 @pytest.mark.parametrize(
     "version",
     [
@@ -59,30 +67,30 @@ def test_the_highest_supported_version_is_selected(offered: list[str], selected:
 def test_what_is_no_version_is_an_error(version: str, others: list[str]) -> None:
     """R9: a typing error must not select an older version silently."""
     with pytest.raises(ConfigError) as caught:
-        select_version([*others, version], "net.conflist: $.cniVersion")
+        offered_versions([*others, version], "net.conflist: $.cniVersion")
     assert caught.value.place == "net.conflist: $.cniVersion"
     assert str(caught.value).isascii()
 
 
+@pytest.mark.rule("R9")
 def test_nothing_supported_is_an_error_that_names_what_was_offered() -> None:
-    """R9."""
     with pytest.raises(VersionUnsupported, match=r"1\.2\.0, 2\.0\.0-beta") as caught:
-        select_version(["1.2.0", "", "2.0.0-beta"], "$.cniVersion")
+        offered_versions(["1.2.0", "", "2.0.0-beta"], "$.cniVersion")
     assert caught.value.place == "$.cniVersion"
     assert caught.value.expected == "one of " + ", ".join(SUPPORTED_VERSIONS)
 
 
+@pytest.mark.rule("R9")
 def test_exactly_the_released_versions_are_supported() -> None:
-    """R9."""
     assert SUPPORTED_VERSIONS == ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
 
+@pytest.mark.rule("R9")
 @given(st.lists(st.sampled_from(SUPPORTED_VERSIONS), min_size=1))
 def test_the_order_of_the_offer_does_not_matter(offered: list[str]) -> None:
-    """R9."""
-    selected = select_version(offered, "")
+    selected = offered_versions(offered, "")[-1]
     assert all(is_at_least(selected, version) for version in offered)
-    assert select_version(reversed(offered), "") == selected
+    assert offered_versions(reversed(offered), "")[-1] == selected
 
 
 def test_versions_are_ordered_as_they_were_released() -> None:
@@ -92,6 +100,7 @@ def test_versions_are_ordered_as_they_were_released() -> None:
     assert all(is_at_least(version, version) for version in SUPPORTED_VERSIONS)
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -105,11 +114,33 @@ def test_versions_are_ordered_as_they_were_released() -> None:
     ],
 )
 def test_results_have_three_shapes(one: str, other: str, same: bool) -> None:
-    """R42."""
     assert have_same_shape(one, other) is same
     assert have_same_shape(other, one) is same
 
 
+@pytest.mark.rule("R42")
 def test_every_version_has_a_shape() -> None:
-    """R42."""
     assert all(have_same_shape(version, version) for version in SUPPORTED_VERSIONS)
+
+
+@pytest.mark.rule("R9")
+@pytest.mark.parametrize(
+    ("offered", "answers", "common"),
+    [
+        pytest.param(("1.0.0",), [], "1.0.0", id="R9 nobody asked"),
+        pytest.param(("1.0.0", "1.1.0"), [["1.1.0", "1.0.0"]], "1.1.0", id="R9 the highest"),
+        pytest.param(
+            ("0.4.0", "1.0.0", "1.1.0"),
+            [["0.4.0", "1.0.0"], ["1.1.0", "1.0.0", "0.4.0"]],
+            "1.0.0",
+            id="R9 of every plugin",
+        ),
+        pytest.param(("0.3.1", "0.4.0"), [["0.3.1", "9.9.9", ""]], "0.3.1", id="R9 nonsense"),
+        pytest.param(("1.0.0", "1.1.0"), [["1.0.0"], ["1.1.0"]], None, id="R9 none of all"),
+        pytest.param(("1.1.0",), [[]], None, id="R9 a plugin without any"),
+    ],
+)
+def test_the_highest_version_that_every_plugin_supports_is_common(
+    offered: tuple[str, ...], answers: list[list[str]], common: str | None
+) -> None:
+    assert common_version(offered, answers) == common

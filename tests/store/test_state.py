@@ -54,6 +54,7 @@ def test_a_state_directory_is_made_and_nobody_else_may_look_into_it(state_dir: P
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
+@pytest.mark.rule("R33")
 def test_a_record_is_written_read_found_and_retired(state_dir: Path) -> None:
     with open_store(state_dir) as store:
         store.write(record())
@@ -193,6 +194,7 @@ with open_store(sys.argv[1]) as store:
 """
 
 
+@pytest.mark.rule("R33")
 def test_a_file_is_synced_before_its_name_and_the_directory_after_it(
     state_dir: Path, tmp_path: Path
 ) -> None:

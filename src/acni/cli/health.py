@@ -15,6 +15,7 @@ from acni.cli.subject import named_network
 from acni.cli.tables import print_documents, print_table
 from acni.engine import status as status_verb
 from acni.engine import validate as validate_verb
+from acni.engine import versions
 from acni.engine.engine import Engine
 from acni.engine.validate import Validation
 from acni.errors import AcniError, NetworkNotFound
@@ -88,6 +89,7 @@ def validate(arguments: argparse.Namespace) -> int:
             document = {
                 "network": found.network,
                 "valid": not found.failures,
+                "cniVersion": found.cni_version,
                 "failures": [error_document(error) for error in found.failures],
                 "dropped": [{"plugin": plugin, "key": key} for plugin, key in found.dropped],
             }
@@ -122,7 +124,7 @@ async def _ask_status(engine: Engine, network: NetworkConfig) -> AcniError | Non
 
 async def _ask_version(engine: Engine, plugin_type: str) -> tuple[str, ...] | AcniError:
     try:
-        return await validate_verb.version(engine, parse_plugin_type(plugin_type))
+        return await versions.version(engine, parse_plugin_type(plugin_type))
     except AcniError as error:
         return error
 
@@ -151,7 +153,7 @@ def _findings(network: NetworkConfig, found: Validation) -> list[tuple[str, str,
     ]
     failed = {error.plugin for error in found.failures}
     good = [
-        ("ok", plugin.type, f"found, supports {network.cni_version}")
+        ("ok", plugin.type, f"found, supports {found.cni_version or ' or '.join(network.versions)}")
         for plugin in network.plugins
         if plugin.type not in failed
     ]

@@ -119,6 +119,7 @@ def _document(run: Run, *, show_secrets: bool) -> str:
             "environment": dump(environment),
             "stdin": stdin,
             "prevResult": dump(run.previous),
+            "cniVersions": dump(run.network.versions),
         }
     )
 
@@ -133,6 +134,8 @@ def _human_lines(number: int, run: Run, *, show_secrets: bool) -> Iterator[str]:
         label = ""
     yield f"   stdin        {one_line(stdin)}"
     yield f"   prevResult   {run.previous}"
+    if run.undecided:
+        yield f"   version      {run.undecided}"
 
 
 def _shown(run: Run, *, show_secrets: bool) -> tuple[Mapping[str, str], str]:

@@ -61,6 +61,14 @@ class Run:
     previous: str
     placeholder: str | None = None
 
+    @property
+    def undecided(self) -> str | None:
+        """Say that the plugins would be asked for their versions first; None for a single one."""
+        *lower, highest = self.network.versions
+        if not lower:
+            return None
+        return f"{highest}, unless a plugin supports only {' or '.join(reversed(lower))}"
+
 
 @define(eq=False)
 class Rehearsal:

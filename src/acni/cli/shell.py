@@ -101,6 +101,8 @@ def shell_lines(runs: Sequence[Run], title: str) -> bytes:
 
 def _run_lines(number: int, run: Run) -> Iterator[str]:
     step = run.step
+    if run.undecided:
+        yield f"# In version {run.undecided}; acni would ask first."
     title = f"{step.command} {step.plugin.type}; prevResult: {run.previous}"
     yield f"# {number}. {ascii(title)[1:-1]}"
     stdin = run.request.stdin.decode()

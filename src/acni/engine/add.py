@@ -17,6 +17,7 @@ from acni.engine.engine import Engine, Operation
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.takedown import STORE_SECONDS, TakeDown
 from acni.engine.targets import delete_target, owed_first
+from acni.engine.versions import negotiated
 from acni.errors import AcniError
 from acni.events import RollbackFinished, RollbackStarted
 from acni.host import netns
@@ -36,18 +37,18 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
     """Attach a container to a network.
 
     Raises:
-        InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing ran.
+        InvalidName, PluginNotFound, VersionUnsupported, AttachmentExists, NetnsInUse, HostChanged,
+            Busy: nothing ran.
         CleanupIncomplete: what was owed for the attachment could not be deleted first.
         PluginError, StoreError: undone; see the error's ``rollback`` and ``debt``.
     """
     operation = Operation(engine=engine, verb="add", network=network.name, id=attachment.id)
     with operation.reported():
-        # 1. Every name and every executable, before anything runs.
+        # 1. Every name and every executable, and the version they all speak, before anything runs.
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
-        plugins = tuple(
-            engine.runner.find(plugin.type, engine.plugin_dirs) for plugin in network.plugins
-        )
+        plugins = engine.find(network)
+        network = await negotiated(engine, network, plugins)
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
             with (
                 netns.open(attachment.netns) as namespace,

@@ -15,7 +15,7 @@ from acni.engine.engine import Operation
 from acni.errors import AcniError
 from acni.events import PluginFinished, PluginStarted
 from acni.spec.configuration import NetworkConfig
-from acni.spec.plan import Command, Step
+from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Caps, Plugin
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
@@ -25,10 +25,7 @@ from acni.store.record import Record
 # Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may
 # as well go on.
 _CAPS: Final[Mapping[Command, Caps]] = {
-    Command.ADD: Caps(ends_at_cap=True),
-    Command.DEL: Caps(ends_at_cap=False),
-    Command.CHECK: Caps(ends_at_cap=False),
-    Command.STATUS: Caps(ends_at_cap=False),
+    command: Caps(ends_at_cap=rule.has_result) for command, rule in RULES.items()
 }
 
 

@@ -6,8 +6,11 @@ counts only where no record knows the attachment. A debt resumes where it halted
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from acni.engine.engine import Engine, Operation
-from acni.engine.targets import delete_target, to_delete
+from acni.engine.targets import Target, delete_target, to_delete
+from acni.engine.versions import negotiated_to_delete
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 
@@ -40,4 +43,12 @@ async def delete(
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
             for target in await engine.in_thread(to_delete, engine, attachment, network):
-                await delete_target(operation, target)
+                await delete_target(operation, await _in_one_version(engine, target))
+
+
+async def _in_one_version(engine: Engine, target: Target) -> Target:
+    """Settle the version of what only the caller's configuration knows; a record knows its own."""
+    if target.origin != "caller":
+        return target
+    network = await negotiated_to_delete(engine, target.record.network)
+    return evolve(target, record=evolve(target.record, network=network))

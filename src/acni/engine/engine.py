@@ -14,6 +14,7 @@ import anyio
 import anyio.to_thread
 from attrs import Factory, define, evolve, field, frozen
 
+from acni.engine.answers import VersionAnswers
 from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
@@ -29,6 +30,7 @@ from acni.events import (
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
+from acni.spec.configuration import NetworkConfig
 from acni.spec.names import IfName
 from acni.spec.plugin import Plugin
 from acni.store.record import Provenance
@@ -137,6 +139,7 @@ class Engine:
         observers: Who is told.
         queues: One operation at a time for each container.
         claims: What is being made.
+        answers: What plugins answered to VERSION.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
     """
@@ -150,6 +153,7 @@ class Engine:
     observers: tuple[Observer, ...] = ()
     queues: ContainerQueues = Factory(ContainerQueues)
     claims: Claims = Factory(Claims)
+    answers: VersionAnswers = Factory(VersionAnswers)
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
     async def in_thread(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
@@ -164,6 +168,14 @@ class Engine:
                 return function(*args)
 
         return await anyio.to_thread.run_sync(busily, limiter=self.threads)
+
+    def find(self, network: NetworkConfig) -> tuple[Plugin, ...]:
+        """Find every plugin of a chain.
+
+        Raises:
+            PluginNotFound: an executable is missing.
+        """
+        return tuple(self.runner.find(plugin.type, self.plugin_dirs) for plugin in network.plugins)
 
     def traced(self, trace: Mapping[str, str] | None) -> Engine:
         """Return this engine with other trace variables for the plugins; without any, itself.

@@ -21,7 +21,8 @@ from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.status import status
-from acni.engine.validate import Validation, validate, version
+from acni.engine.validate import Validation, validate
+from acni.engine.versions import version
 from acni.errors import AcniError, AttachmentNotFound, RuntimeClosed
 from acni.events import Debt
 from acni.host import netns
@@ -107,8 +108,8 @@ class Runtime:
             The result of the last plugin. A durable record holds it from now on.
 
         Raises:
-            InvalidName, PluginNotFound, AttachmentExists, NetnsInUse, HostChanged, Busy: nothing
-                ran.
+            InvalidName, PluginNotFound, VersionUnsupported, AttachmentExists, NetnsInUse,
+                HostChanged, Busy: nothing ran, but VERSION where the network offers more than one.
             CleanupIncomplete: what was owed for the attachment could not be deleted first; it is
                 still owed.
             PluginError, StoreError: undone; the error's ``rollback`` says what was deleted,
@@ -225,6 +226,7 @@ class Runtime:
 
         Raises:
             PluginNotFound: an executable is missing.
+            VersionUnsupported: the plugins have no version in common.
             NotReady: a plugin answered code 50 or 51.
             PluginError: a plugin failed otherwise.
             RuntimeClosed: the runtime was left.
@@ -266,13 +268,13 @@ class Runtime:
             return await version(engine, parse_plugin_type(plugin_type))
 
     async def validate(self, network: NetworkConfig) -> Validation:
-        """Look whether every plugin of a network is there and supports the selected version.
+        """Look whether every plugin of a network is there, and which version they all support.
 
         Args:
             network: The network.
 
         Returns:
-            What was found: failures, and reserved keys that never reach a plugin.
+            What was found: the version, failures, and reserved keys that never reach a plugin.
 
         Raises:
             RuntimeClosed: the runtime was left.

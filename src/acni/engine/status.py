@@ -10,6 +10,7 @@ import anyio
 
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
+from acni.engine.versions import negotiated
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import Command, plan
 from acni.spec.request import network_parameters
@@ -20,11 +21,14 @@ async def status(engine: Engine, network: NetworkConfig) -> None:
 
     Raises:
         PluginNotFound: an executable is missing.
+        VersionUnsupported: the plugins have no version in common.
         NotReady: a plugin answered code 50 or 51.
         PluginError: a plugin failed otherwise.
     """
     operation = Operation(engine=engine, verb="status", network=network.name, id=None)
     with operation.reported():
+        if len(network.versions) > 1:
+            network = await negotiated(engine, network, engine.find(network))
         chain = Chain(
             operation=operation,
             network=network,

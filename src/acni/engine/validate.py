@@ -1,19 +1,18 @@
-"""Asking plugins which versions they support, and whether a network can run at all.
+"""Looking whether a network can run at all, without running it.
 
 (specification, section 2, "VERSION"; section 1, "Version considerations")
 """
 
 from __future__ import annotations
 
-import anyio
 from attrs import frozen
 
 from acni.engine.engine import Engine
-from acni.errors import AcniError, VersionUnsupported
-from acni.spec.configuration import NetworkConfig, PluginConfig
+from acni.engine.versions import nothing_in_common, version
+from acni.errors import AcniError
+from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
-from acni.spec.plugin import Caps
-from acni.spec.versionreply import read_versions, version_request
+from acni.spec.versions import common_version
 
 
 @frozen(kw_only=True)
@@ -22,19 +21,22 @@ class Validation:
 
     Attributes:
         network: The network's name.
-        failures: One error for each plugin that is missing, does not answer or does not support
-            the selected version, in the order of the chain.
+        cni_version: The version that an ADD would run in, or None where something fails.
+        failures: One error for each plugin that is missing, does not answer or supports none of the
+            versions that the network offers, in the order of the chain; one for all of them where
+            they have no version in common.
         dropped: Reserved keys in the configuration that never reach a plugin: the plugin's type
             and the key.
 
     Example:
         >>> network = acni.networks.from_plugins("n", {"type": "bridge", "runtimeConfig": {}})
         >>> validation = call("validate", network)
-        >>> validation.failures, validation.dropped
-        ((), (('bridge', 'runtimeConfig'),))
+        >>> validation.cni_version, validation.failures, validation.dropped
+        ('1.1.0', (), (('bridge', 'runtimeConfig'),))
     """
 
     network: str
+    cni_version: str | None
     failures: tuple[AcniError, ...]
     dropped: tuple[tuple[str, str], ...]
 
@@ -56,40 +58,25 @@ class Validation:
             raise self.failures[0]
 
 
-async def version(engine: Engine, plugin_type: PluginType) -> tuple[str, ...]:
-    """Ask a plugin which versions it supports, as it lists them.
-
-    Raises:
-        PluginNotFound: its executable is missing.
-        PluginProtocolError: it was ended, or its answer is none.
-    """
-    plugin = engine.runner.find(plugin_type, engine.plugin_dirs)
-    response = await engine.runner.run(
-        plugin,
-        version_request(engine.environment),
-        deadline=anyio.current_time() + engine.timeouts.version,
-        caps=Caps(),
-    )
-    return read_versions(plugin_type, response)
-
-
 async def validate(engine: Engine, network: NetworkConfig) -> Validation:
-    """Look whether every plugin of a network is there and supports the selected version."""
+    """Look whether every plugin of a network is there, and which version they all support."""
     failures: list[AcniError] = []
+    answers: dict[PluginType, tuple[str, ...]] = {}
     for plugin in network.plugins:
         try:
-            await _require_version(engine, network, plugin)
+            listed = await version(engine, plugin.type)
+            if common_version(network.versions, [listed]) is None:
+                raise nothing_in_common(network, {plugin.type: listed}, plugin=plugin.type)
+            answers[plugin.type] = listed
         except AcniError as error:
             failures.append(error.learn(verb="validate", network=network.name))
+    common = common_version(network.versions, answers.values())
+    if common is None:
+        failures.append(nothing_in_common(network, answers).learn(verb="validate"))
     dropped = ((plugin.type, key) for plugin in network.plugins for key in plugin.dropped)
-    return Validation(network=network.name, failures=tuple(failures), dropped=tuple(dropped))
-
-
-async def _require_version(engine: Engine, network: NetworkConfig, plugin: PluginConfig) -> None:
-    supported = await version(engine, plugin.type)
-    if network.cni_version not in supported:
-        raise VersionUnsupported(
-            f"it supports {', '.join(supported) or 'none'}, the network has {network.cni_version}",
-            plugin=plugin.type,
-            expected=f"a plugin that supports {network.cni_version}, or another cniVersion",
-        )
+    return Validation(
+        network=network.name,
+        cni_version=None if failures else common,
+        failures=tuple(failures),
+        dropped=tuple(dropped),
+    )

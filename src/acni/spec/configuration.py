@@ -13,17 +13,19 @@ R55)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final, TypeVar, cast
 
 from attrs import evolve, frozen
 
-from acni.errors import ConfigError, InvalidName
+from acni.errors import ConfigError, InvalidName, VersionUnsupported
 from acni.spec.jsontext import (
     JsonError,
     Member,
-    array_elements,
     decode,
     dump,
+    fold_key,
+    inner_members,
     is_object,
     join,
     object_members,
@@ -31,7 +33,7 @@ from acni.spec.jsontext import (
     strip,
 )
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
-from acni.spec.versions import select_version
+from acni.spec.versions import offered_versions
 
 # What the runtime generates at execution and therefore drops from a plugin's configuration (R8, R37
 # to R40).
@@ -42,6 +44,10 @@ _RESERVED_PREFIX: Final = "cni.dev/"
 _LIST_KEYS: Final = frozenset(
     {"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"}
 )
+# The text of a document so short keeps to all bounds in a record, too, where it is compact and has
+# one member more.
+_SURELY_READABLE: Final = 32_768
+_NOTHING: Final[dict[str, Any]] = {}
 _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
     list: "a list",
@@ -62,25 +68,55 @@ class PluginConfig:
         type: The executable's name.
         capabilities: The capabilities declared true.
         text: The plugin configuration as it was written.
-        declared: The text of ``capabilities``, or None.
-        dropped: The reserved keys in it, which never reach the plugin.
+        source: The file it came from, or None.
         request: The members of a request that come from it, as written: ``"key":value`` joined by
             commas.
-        source: The file it came from, or None.
 
     Example:
         >>> plugin = network.plugins[1]
-        >>> plugin.type, sorted(plugin.capabilities)
-        ('portmap', ['portMappings'])
+        >>> plugin.type, sorted(plugin.capabilities), plugin.request
+        ('portmap', ['portMappings'], '"type":"portmap"')
     """
 
     type: PluginType
     capabilities: frozenset[str]
     text: str
-    request: str
-    declared: str | None = None
-    dropped: tuple[str, ...] = ()
     source: str | None = None
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """The reserved keys in it, which never reach the plugin (specification, section 1,
+        "Reserved keys").
+
+        Example:
+            >>> spec.parse_plugin(b'{"type": "tuning", "runtimeConfig": {}}').dropped
+            ('runtimeConfig',)
+        """
+        return tuple(
+            key for key in self._texts if _is_generated(key) and fold_key(key) not in _EXPECTED
+        )
+
+    @property
+    def declared(self) -> str | None:
+        """The text of ``capabilities``, or None.
+
+        Example:
+            >>> network.plugins[1].declared
+            '{"portMappings":true}'
+        """
+        return self._texts.get("capabilities")
+
+    @cached_property
+    def request(self) -> str:
+        """The members of a request that come from it, as written; cut out once, when first asked
+        for. Of a key that is there twice only the last: a checked type and another one run would be
+        a hole.
+        """
+        return join({k: text for k, text in self._texts.items() if not _is_generated(k)})[1:-1]
+
+    @cached_property
+    def _texts(self) -> Mapping[str, str]:
+        return {key: member.text for key, member in inner_members(self.text).items()}
 
 
 @frozen(kw_only=True)
@@ -89,8 +125,10 @@ class NetworkConfig:
 
     Attributes:
         name: The network's name.
-        cni_version: The selected version.
+        versions: The versions that it offers and that acni speaks, the oldest first.
         disable_check: CHECK must not be run.
+        disable_gc: GC must not be run, and nothing is deleted for being unknown to the caller of gc
+            where another runtime recorded it.
         plugins: The chain, in the order of ADD.
         members: The other top-level members, key to text, as written.
         source: The file it came from, or None.
@@ -102,26 +140,64 @@ class NetworkConfig:
     """
 
     name: NetworkName
-    cni_version: str
+    versions: tuple[str, ...]
     disable_check: bool
+    disable_gc: bool
     plugins: tuple[PluginConfig, ...]
     members: Mapping[str, str]
     source: str | None = None
+
+    @property
+    def cni_version(self) -> str:
+        """The selected version: the highest of ``versions``.
+
+        Example:
+            >>> offering = acni.networks.from_plugins("loop", {"type": "loopback"})
+            >>> offering.cni_version, offering.at_version("1.0.0").cni_version
+            ('1.1.0', '1.0.0')
+        """
+        return self.versions[-1]
+
+    def at_version(self, cni_version: str) -> NetworkConfig:
+        """Return the network with that version as the only one it offers (specification, section 1,
+        "Version considerations").
+
+        Args:
+            cni_version: One of ``versions``.
+
+        Raises:
+            VersionUnsupported: it does not offer that version.
+
+        Example:
+            >>> network.at_version("1.1.0").versions
+            ('1.1.0',)
+        """
+        if cni_version not in self.versions:
+            raise VersionUnsupported(
+                f"it offers {', '.join(self.versions)}, not {ascii(cni_version)[:40]}",
+                network=self.name,
+                expected="one of these",
+            )
+        return evolve(self, versions=(cni_version,))
 
     def effective(self) -> str:
         """Write the configuration that is complete by itself, as records keep it.
 
         Returns:
-            JSON text in which the drop-ins are inlined and one version is left;
-            :func:`acni.parse_network` reads it.
+            JSON text in which the drop-ins are inlined; :func:`acni.parse_network` reads it.
 
         Example:
-            >>> acni.networks.from_plugins("loop", {"type": "loopback"}).effective()
+            >>> loop = acni.networks.from_plugins("loop", {"type": "loopback"}, version="1.0.0")
+            >>> loop.effective()
             '{"cniVersion":"1.0.0","name":"loop","loadOnlyInlinedPlugins":true,"plugins":[{"type":"loopback"}]}'
         """
+        # Readers that know nothing of cniVersions take cniVersion.
+        offer = {"cniVersion": dump(self.versions[0])}
+        if len(self.versions) > 1:
+            offer["cniVersions"] = dump(self.versions)
         return join(
             {
-                "cniVersion": dump(self.cni_version),
+                **offer,
                 "name": dump(self.name),
                 **self.members,
                 "loadOnlyInlinedPlugins": "true",
@@ -196,10 +272,10 @@ def parse_network(
         >>> network.name, network.cni_version
         ('dbnet', '1.0.0')
     """
-    document = _Object.parse(raw, source)
+    document, members = _document(raw, source)
     name = document.name("name", parse_network_name)
     only_inlined = document.flag("loadOnlyInlinedPlugins")
-    inlined = tuple(_plugin(entry) for entry in document.entries("plugins"))
+    inlined = tuple(_plugins(document))
     if only_inlined and not inlined:
         raise document.error("no plugins, and no others may be loaded", "plugins", "a plugin")
     others = (
@@ -207,25 +283,26 @@ def parse_network(
     )
     if not (inlined or others):
         raise document.error("no plugins", "plugins", "a list with at least one plugin")
-    members = document.members.items()
     network = NetworkConfig(
         name=name,
-        cni_version=_select(document),
+        versions=_offered(document),
         disable_check=document.flag("disableCheck"),
+        disable_gc=document.flag("disableGC"),
         plugins=inlined + others,
-        members={key: member.text for key, member in members if key not in _LIST_KEYS},
+        members={key: member.text for key, member in members.items() if key not in _LIST_KEYS},
         source=source,
     )
-    _require_readable(network, document)
+    if others or len(document.text) > _SURELY_READABLE:
+        _require_readable(network, document)
     return network
 
 
 def _require_readable(network: NetworkConfig, document: _Object) -> None:
-    """Refuse a list that only its drop-ins made too large to be read back from a record."""
+    """Refuse a list that is too large to be read back from a record as it is written there."""
     try:
         require_bounds(network.effective())
     except JsonError as error:
-        raise document.error(f"with its drop-ins: {error}", "plugins", "a smaller list") from None
+        raise document.error(f"as a record: {error}", "plugins", "a smaller list") from None
 
 
 def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
@@ -245,11 +322,12 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
         >>> network.name, network.plugins[0].type
         ('n', 'loopback')
     """
-    document = _Object.parse(raw, source)
+    document, _ = _document(raw, source)
     return NetworkConfig(
         name=document.name("name", parse_network_name),
-        cni_version=_select(document),
+        versions=_offered(document),
         disable_check=False,
+        disable_gc=False,
         plugins=(_plugin(document),),
         members={},
         source=source,
@@ -273,7 +351,7 @@ def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
         >>> plugin.type, plugin.capabilities
         ('tuning', frozenset({'mac'}))
     """
-    return _plugin(_Object.parse(raw, source))
+    return _plugin(_document(raw, source)[0])
 
 
 def parse_args(value: object) -> Mapping[str, Any]:
@@ -298,7 +376,7 @@ def parse_args(value: object) -> Mapping[str, Any]:
 def _with_args(plugin: PluginConfig, args: Mapping[str, Any]) -> PluginConfig:
     texts = {key: member.text for key, member in object_members(plugin.text).items()}
     texts["args"] = _merged(texts.get("args", "null"), args)
-    return evolve(plugin, text=join(texts), request=_request(texts))
+    return evolve(plugin, text=join(texts))
 
 
 def _merged(written: str, args: Mapping[str, Any]) -> str:
@@ -311,40 +389,62 @@ def _merged(written: str, args: Mapping[str, Any]) -> str:
 
 
 def _plugin(document: _Object) -> PluginConfig:
-    ipam = document.inner("ipam")
-    if ipam.typed("type", str, ""):  # empty: no address management, as bridge and macvlan read it
-        ipam.name("type", parse_plugin_type)
-    capabilities = document.inner("capabilities")
-    declared = frozenset(name for name in capabilities.members if capabilities.flag(name))
-    members = document.members
+    kind = document.typed("ipam", dict, _NOTHING).get("type")
+    if kind not in (None, ""):  # empty: no address management, as bridge and macvlan read it
+        document.inner("ipam").name("type", parse_plugin_type)
     return PluginConfig(
         type=document.name("type", parse_plugin_type),
-        capabilities=declared,
+        capabilities=_declared(document),
         text=document.text,
-        request=_request({key: member.text for key, member in members.items()}),
-        declared=members["capabilities"].text if "capabilities" in members else None,
-        dropped=tuple(
-            key for key in members if _is_generated(key) and key.casefold() not in _EXPECTED
-        ),
         source=document.source,
     )
 
 
-def _request(texts: Mapping[str, str]) -> str:
-    return join({key: text for key, text in texts.items() if not _is_generated(key)})[1:-1]
+def _declared(document: _Object) -> frozenset[str]:
+    """Return the capabilities that are declared true; null counts as false, as in Go."""
+    if not document.typed("capabilities", dict, _NOTHING):
+        return frozenset()
+    declared = document.inner("capabilities")
+    return frozenset(
+        name for name, value in declared.value.items() if value is not None and declared.flag(name)
+    )
+
+
+def _plugins(document: _Object) -> Iterator[PluginConfig]:
+    """Read the list of plugins, each with its own text; empty where there is none."""
+    for index, element in enumerate(document.typed("plugins", list, [])):
+        where = f"plugins[{index}]"
+        if not is_object(element.value):
+            raise document.mismatch(element.value, where, "an object")
+        yield _plugin(
+            _Object(element.value, element.text, f"{document.place}.{where}", document.source)
+        )
 
 
 def _is_generated(key: str) -> bool:
     """Tell whether the runtime generates a key; in any case of its letters, which Go folds."""
-    return key.casefold() in _GENERATED or key.startswith(_RESERVED_PREFIX)
+    return fold_key(key) in _GENERATED or key.startswith(_RESERVED_PREFIX)
 
 
-def _select(document: _Object) -> str:
+def _offered(document: _Object) -> tuple[str, ...]:
     offered = [document.typed("cniVersion", str, ""), *document.typed("cniVersions", list, [])]
     for version in offered:
         if not isinstance(version, str):
             raise document.mismatch(version, "cniVersions", "a list of text")
-    return select_version(offered, document.at("cniVersion"))
+    return offered_versions(offered, document.at("cniVersion"))
+
+
+def _document(raw: bytes, source: str | None) -> tuple[_Object, Mapping[str, Member]]:
+    """Read a whole file: what it says, and how each member was written."""
+    try:
+        text = strip(decode(raw))
+        members = object_members(text, listed="plugins")
+    except JsonError as error:
+        place = f"{source}: $" if source else "$"
+        raise ConfigError(str(error), place=place, expected="a JSON object") from None
+    return _Object(
+        {key: member.value for key, member in members.items()}, text, "$", source
+    ), members
 
 
 @frozen
@@ -352,29 +452,20 @@ class _Object:
     """A JSON object in a configuration, which knows where it stands.
 
     Attributes:
-        members: Its members.
-        text: Its text.
+        value: Its members.
+        text: Its text; empty where nobody needs it.
         place: Its JSON path.
         source: The file it came from.
     """
 
-    members: Mapping[str, Member]
+    value: Mapping[str, Any]
     text: str
     place: str
     source: str | None
 
-    @classmethod
-    def parse(cls, raw: bytes, source: str | None) -> _Object:
-        try:
-            text = strip(decode(raw))
-            return cls(object_members(text), text, "$", source)
-        except JsonError as error:
-            place = f"{source}: $" if source else "$"
-            raise ConfigError(str(error), place=place, expected="a JSON object") from None
-
     def typed(self, key: str, kind: type[Kind], default: Kind) -> Kind:
         """Return a member's value; ``null`` counts as absent."""
-        value = self.members[key].value if key in self.members else None
+        value = self.value.get(key)
         if value is None:
             return default
         if not isinstance(value, kind):
@@ -383,7 +474,7 @@ class _Object:
 
     def flag(self, key: str) -> bool:
         """Return a flag; 0.4.0 wrote ``disableCheck`` as text (R50)."""
-        value = self.members[key].value if key in self.members else False
+        value = self.value.get(key, False)
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         if not isinstance(value, bool):
@@ -392,31 +483,17 @@ class _Object:
 
     def name(self, key: str, parse: Callable[[object], Name]) -> Name:
         """Return a name that must be there."""
-        if key not in self.members:
+        if key not in self.value:
             raise self.error(f"no {key}", key, f"a {key}")
         try:
-            return parse(self.members[key].value)
+            return parse(self.value[key])
         except InvalidName as error:
             error.place = self.at(key)
             raise
 
     def inner(self, key: str) -> _Object:
         """Return an inner object, empty where there is none."""
-        self.typed(key, dict, {})
-        text = self.members[key].text if key in self.members else "null"
-        members = {} if text == "null" else object_members(text)
-        return _Object(members, text, f"{self.place}.{key}", self.source)
-
-    def entries(self, key: str) -> Iterator[_Object]:
-        """Iterate over a list of inner objects, empty where there is none."""
-        if not self.typed(key, list, []):
-            return
-        for index, element in enumerate(array_elements(self.members[key].text)):
-            where = f"{key}[{index}]"
-            if not isinstance(element.value, dict):
-                raise self.mismatch(element.value, where, "an object")
-            members = object_members(element.text)
-            yield _Object(members, element.text, f"{self.place}.{where}", self.source)
+        return _Object(self.typed(key, dict, {}), "", f"{self.place}.{key}", self.source)
 
     def at(self, key: str) -> str:
         """Name the place of a member: the file and the JSON path."""

@@ -25,7 +25,7 @@ from acni.spec.jsontext import (
     Member,
     array_elements,
     dump,
-    is_array,
+    fold_key,
     join,
     object_members,
 )
@@ -34,7 +34,7 @@ from acni.spec.versions import RESULT_SHAPES, is_at_least
 # What Go's encoding/json takes for a key: whatever folds to it. Plugins that print results without
 # naming their fields are read, by libcni and by the next plugin.
 _KEYS: Final[Mapping[str, str]] = {
-    key.casefold(): key
+    fold_key(key): key
     for key in (
         *("cniVersion", "interfaces", "ips", "routes", "dns", "ip4", "ip6"),
         *("name", "mac", "mtu", "sandbox", "socketPath", "pciID"),
@@ -43,6 +43,7 @@ _KEYS: Final[Mapping[str, str]] = {
         *("nameservers", "domain", "search", "options"),
     )
 }
+_SPELLED: Final = frozenset(_KEYS.values())
 _INTERFACE_SINCE_1_0_0: Final = frozenset({"mtu", "socketPath", "pciID"})
 _ROUTE_SINCE_0_3_0: Final = frozenset({"mtu", "advmss", "priority", "table", "scope"})
 _FAMILIES: Final[Mapping[str, str]] = {"ip4": "4", "ip6": "6"}
@@ -55,7 +56,9 @@ def fold_keys(members: Mapping[str, Kind]) -> dict[str, Kind]:
     """Spell the keys of a result's object as the specification does; of two spellings the last
     counts, as in Go.
     """
-    return {_KEYS.get(key.casefold(), key): member for key, member in members.items()}
+    if _SPELLED.issuperset(members):
+        return dict(members)
+    return {_KEYS.get(fold_key(key), key): member for key, member in members.items()}
 
 
 def reshape(members: Mapping[str, Member], printed: str, wanted: str) -> str:
@@ -90,8 +93,8 @@ def _with_list(texts: Texts, *, has_version: bool) -> Texts:
         text = texts.pop(key, "null")
         if text == "null":
             continue
-        fields = _fields(text)
-        routes += _elements(fields.pop("routes", "null"))
+        fields = _fields(text, key)
+        routes += map(join, _objects(fields.pop("routes", "null"), f"{key}.routes"))
         address = {"address": fields.pop("ip", "null")}
         version = {"version": dump(family)} if has_version else {}
         ips.append(join(version | address | fields))
@@ -103,14 +106,12 @@ def _with_families(texts: Texts) -> Texts:
     ``ip6``.
     """
     families: dict[str, Texts] = {}
-    for text in _elements(texts.pop("ips", "null")):
-        fields = _fields(text)
+    for fields in _objects(texts.pop("ips", "null"), "ips"):
         address = fields.pop("address", "null")
         kept = {key: text for key, text in fields.items() if key not in ("version", "interface")}
         families.setdefault(_family(address), {"ip": address, **kept})
     routes: dict[str, list[str]] = {key: [] for key in _FAMILIES}
-    for text in _elements(texts.pop("routes", "null")):
-        fields = _fields(text)
+    for fields in _objects(texts.pop("routes", "null"), "routes"):
         kept = {key: text for key, text in fields.items() if key not in _ROUTE_SINCE_0_3_0}
         routes[_family(fields.get("dst", "null"))].append(join(kept))
     if not families:
@@ -122,9 +123,9 @@ def _with_families(texts: Texts) -> Texts:
 
 
 def _each(members: Mapping[str, Member], key: str, change: Callable[[Texts], Texts]) -> Texts:
-    if key not in members or not is_array(members[key].value):
+    if key not in members or members[key].value is None:
         return {}
-    return {key: _array(join(change(_fields(text))) for text in _elements(members[key].text))}
+    return {key: _array(join(change(fields)) for fields in _objects(members[key].text, key))}
 
 
 def _without_version(ip: Texts) -> Texts:
@@ -155,13 +156,20 @@ def _texts(members: Mapping[str, Member]) -> Texts:
     return {key: member.text for key, member in members.items()}
 
 
-def _fields(text: str) -> Texts:
+def _fields(text: str, place: str) -> Texts:
+    if not text.startswith("{"):
+        raise JsonError(f"expected an object at $.{place}")
     return _texts(fold_keys(object_members(text)))
 
 
-def _elements(array: str) -> list[str]:
-    """Return the texts of an array's elements; ``null`` has none."""
-    return [] if array == "null" else [member.text for member in array_elements(array)]
+def _objects(text: str, place: str) -> list[Texts]:
+    """Return the members of each object of an array; ``null`` has none."""
+    if text == "null":
+        return []
+    if not text.startswith("["):
+        raise JsonError(f"expected a list at $.{place}")
+    elements = array_elements(text)
+    return [_fields(element.text, f"{place}[{i}]") for i, element in enumerate(elements)]
 
 
 def _unless_empty(key: str, elements: list[str]) -> Texts:

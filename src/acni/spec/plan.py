@@ -4,14 +4,15 @@
 The whole policy is the table ``RULES``; everything here is pure.
 
 (specification, section 3, "Adding an attachment", "Deleting an attachment", "Checking an
-attachment"; rules R2, R17, R19, R32, R34, R35, R46, R57)
+attachment", "Garbage-collecting a network"; rules R2, R3, R13, R17, R19, R32, R34 to R36, R38, R46,
+R57)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum, StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from attrs import frozen
 
@@ -25,13 +26,14 @@ class Command(StrEnum):
 
     Example:
         >>> [str(command) for command in spec.Command]
-        ['ADD', 'DEL', 'CHECK', 'STATUS']
+        ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC']
     """
 
     ADD = "ADD"
     DEL = "DEL"
     CHECK = "CHECK"
     STATUS = "STATUS"
+    GC = "GC"
 
 
 class Previous(Enum):
@@ -42,42 +44,66 @@ class Previous(Enum):
     NONE = "none"
 
 
+class Below(Enum):
+    """What a verb does where the network's version does not have it yet."""
+
+    REFUSED = "refused"
+    SUCCEEDS = "succeeds, and runs nothing"
+
+
 @frozen(kw_only=True)
 class Rule:
     """How a verb runs a chain.
 
     Attributes:
         is_reversed: The last plugin runs first.
+        halts: The first plugin that fails ends it; otherwise all of them run.
         previous: Where ``prevResult`` comes from.
         previous_since: The first version in which ``prevResult`` is sent.
         since: The first version that has the verb.
-        is_optional: In an older version the verb succeeds and runs nothing; otherwise it is
-            refused.
+        below: What it does in an older version.
+        disabled_by: The network's member that, being true, lets it succeed and run nothing; it is
+            looked at before the version.
+        is_on_attachment: It is about one attachment: ``runtimeConfig`` is made of what a plugin
+            declares in ``capabilities``. Otherwise ``capabilities`` is sent like any other field.
+        has_result: What a plugin prints is read although it succeeded.
     """
 
-    is_reversed: bool
+    is_reversed: bool = False
+    halts: bool = True
     previous: Previous
-    previous_since: str
+    previous_since: str = "0.4.0"
     since: str
-    is_optional: bool = False
+    below: Below = Below.REFUSED
+    disabled_by: Literal["disableCheck", "disableGC"] | None = None
+    is_on_attachment: bool
+    has_result: bool = False
 
 
 RULES: Final[Mapping[Command, Rule]] = {
     Command.ADD: Rule(
-        is_reversed=False, previous=Previous.PREDECESSOR, previous_since="0.1.0", since="0.1.0"
+        previous=Previous.PREDECESSOR,
+        previous_since="0.1.0",
+        since="0.1.0",
+        is_on_attachment=True,
+        has_result=True,
     ),
     Command.DEL: Rule(
-        is_reversed=True, previous=Previous.FINAL, previous_since="0.4.0", since="0.1.0"
+        is_reversed=True, previous=Previous.FINAL, since="0.1.0", is_on_attachment=True
     ),
     Command.CHECK: Rule(
-        is_reversed=False, previous=Previous.FINAL, previous_since="0.4.0", since="0.4.0"
+        previous=Previous.FINAL, since="0.4.0", disabled_by="disableCheck", is_on_attachment=True
     ),
     Command.STATUS: Rule(
-        is_reversed=False,
+        previous=Previous.NONE, since="1.1.0", below=Below.SUCCEEDS, is_on_attachment=False
+    ),
+    Command.GC: Rule(
+        halts=False,
         previous=Previous.NONE,
-        previous_since="1.1.0",
         since="1.1.0",
-        is_optional=True,
+        below=Below.SUCCEEDS,
+        disabled_by="disableGC",
+        is_on_attachment=False,
     ),
 }
 
@@ -105,17 +131,18 @@ class Step:
 
 
 def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
-    """Plan a verb: the steps, in the order in which they run. The chain halts at the first error.
+    """Plan a verb: the steps, in the order in which they run. The chain halts at the first error,
+    that of GC goes on.
 
     (specification, section 3, "Adding an attachment", "Deleting an attachment", "Checking an
-    attachment")
+    attachment", "Garbage-collecting a network")
 
     Args:
         command: The verb.
         network: The network.
 
     Returns:
-        The steps; none for CHECK where the network disables it, and for STATUS below 1.1.0.
+        The steps; none where the network disables the verb, and for STATUS and GC below 1.1.0.
 
     Raises:
         VersionUnsupported: the network's version lacks the verb.
@@ -126,11 +153,11 @@ def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
         ['DEL portmap', 'DEL bridge']
     """
     rule = RULES[command]
-    if command is Command.CHECK and network.disable_check:
-        return ()
-    if not is_at_least(network.cni_version, rule.since) and rule.is_optional:
+    if _is_disabled(rule, network):
         return ()
     if not is_at_least(network.cni_version, rule.since):
+        if rule.below is Below.SUCCEEDS:
+            return ()
         raise VersionUnsupported(
             f"{command} needs {rule.since}, the configuration has {network.cni_version}",
             network=network.name,
@@ -148,3 +175,13 @@ def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
         for index, plugin in enumerate(network.plugins)
     ]
     return tuple(reversed(steps) if rule.is_reversed else steps)
+
+
+def _is_disabled(rule: Rule, network: NetworkConfig) -> bool:
+    match rule.disabled_by:
+        case "disableCheck":
+            return network.disable_check
+        case "disableGC":
+            return network.disable_gc
+        case None:
+            return False

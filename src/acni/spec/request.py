@@ -10,14 +10,15 @@ configuration"; rules R8, R12, R16, R24, R31, R37 to R40, R49)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import field, frozen
 
+from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.jsontext import dump, join
 from acni.spec.names import ContainerId, IfName, cni_args_text
-from acni.spec.plan import Command, Step
+from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Request
 
 
@@ -58,19 +59,29 @@ class Parameters:
 
 
 def build_request(
-    step: Step, network: NetworkConfig, parameters: Parameters, *, previous: str | None = None
+    step: Step,
+    network: NetworkConfig,
+    parameters: Parameters,
+    *,
+    previous: str | None = None,
+    valid: Iterable[AttachmentId] | None = None,
 ) -> Request:
     """Build the request of one step (specification, section 3, "Deriving request configuration from
     plugin configuration").
 
     ``capabilities`` is taken out for the verbs on an attachment only (specification, section 3:
-    "must not be set" in "Deriving runtimeConfig"); STATUS gets it like any other field.
+    "must not be set" in "Deriving runtimeConfig"); STATUS and GC get it like any other field.
 
     Args:
         step: The step of a plan.
         network: The network it was planned for.
         parameters: What the whole chain is given.
         previous: The text of the previous result; sent where the plan says so.
+        valid: For GC, which needs it, and for nothing else: every attachment that is not
+            successfully deleted. What is missing may be freed.
+
+    Raises:
+        ValueError: GC without ``valid``, or ``valid`` with another verb.
 
     Example:
         >>> parameters = spec.Parameters(
@@ -85,21 +96,37 @@ def build_request(
         'A=1'
     """
     members = {"cniVersion": dump(network.cni_version), "name": dump(network.name)}
+    generated = _capabilities(step, parameters)
+    if previous is not None and step.takes_previous:
+        generated["prevResult"] = previous
+    if (step.command is Command.GC) != (valid is not None):
+        raise ValueError("the valid attachments go with GC, and only with GC")
+    if valid is not None:
+        generated |= _valid_attachments(valid)
+    parts = (join(members)[1:-1], step.plugin.request, join(generated)[1:-1])
+    stdin = "{" + ",".join(part for part in parts if part) + "}"
+    return Request(environment=environment(step.command, parameters), stdin=stdin.encode())
+
+
+def _capabilities(step: Step, parameters: Parameters) -> dict[str, str]:
+    """Make what ``capabilities`` becomes: arguments for what is declared (R38), or itself."""
+    if not RULES[step.command].is_on_attachment:
+        declared = step.plugin.declared
+        return {} if declared is None else {"capabilities": declared}
     runtime_config = {
         name: text
         for name, text in parameters.capability_texts.items()
         if name in step.plugin.capabilities
     }
-    generated: dict[str, str] = {}
-    if runtime_config:
-        generated["runtimeConfig"] = join(runtime_config)
-    if previous is not None and step.takes_previous:
-        generated["prevResult"] = previous
-    if step.command is Command.STATUS and step.plugin.declared is not None:
-        generated["capabilities"] = step.plugin.declared
-    parts = (join(members)[1:-1], step.plugin.request, join(generated)[1:-1])
-    stdin = "{" + ",".join(part for part in parts if part) + "}"
-    return Request(environment=environment(step.command, parameters), stdin=stdin.encode())
+    return {"runtimeConfig": join(runtime_config)} if runtime_config else {}
+
+
+def _valid_attachments(valid: Iterable[AttachmentId]) -> dict[str, str]:
+    """Write the attachments that are valid: a list even when there is none (R24)."""
+    pairs = [{"containerID": one.container_id, "ifname": one.ifname} for one in valid]
+    text = dump(pairs)
+    # Plugins built before the final text of 1.1.0 read the second.
+    return {"cni.dev/valid-attachments": text, "cni.dev/attachments": text}
 
 
 def environment(command: Command, parameters: Parameters) -> Mapping[str, str]:

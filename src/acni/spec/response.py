@@ -2,9 +2,12 @@
 facts.
 
 Rule 1: the exit status alone decides (R13). With 0, standard output is read for ADD only: Azure's
-plugin prints a result on CHECK, plugins of the 0.1.0 library print one on DEL.
-Rule 2: on failure the last object with a ``code`` or ``msg`` counts, on standard output first: the
-skeleton of the Go plugins prints a result and then an error, and some plugins log before it.
+    plugin prints a result on CHECK, plugins of the 0.1.0 library print one on DEL.
+Rule 2: on failure the last object with a ``code`` counts, on standard output first, else the last
+    with a ``msg``: the skeleton of the Go plugins prints a result and then an error, and some
+    plugins log around it, in JSON with a ``msg``. Keys are folded as Go folds them.
+Rule 3: what a plugin says is text of somebody else's: an error's message shows what does not print
+    as an escape, its facts have it as it came.
 
 (specification, section 2, "Errors"; section 5, "Error"; rules R13, R43, R45)
 """
@@ -32,8 +35,8 @@ from acni.errors import (
     PluginTimeout,
     TryAgain,
 )
-from acni.spec.jsontext import objects_in
-from acni.spec.plan import Command, Step
+from acni.spec.jsontext import fold_key, objects_in
+from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Ending, Response
 from acni.spec.reasons import reason_of
 from acni.spec.result import Result, ResultError, parse_result
@@ -76,7 +79,7 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         raise _ended(step, response, facts)
     if response.status != 0:
         raise _failed(step, response, facts)
-    if step.command is not Command.ADD:
+    if not RULES[step.command].has_result:
         return None
     try:
         return parse_result(response.stdout, cni_version)
@@ -107,7 +110,7 @@ def _ended(step: Step, response: Response, facts: Facts) -> PluginError:
 
 
 def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
-    said = _error_object(response.stdout) or _error_object(response.stderr)
+    said = _error_object(response)
     if said is None:
         return PluginProtocolError(
             f"{step.command} exited with {response.status} and no error object{_head(response)}",
@@ -118,7 +121,7 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     facts["msg"] = _text(said.get("msg"))
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
-    message = f"{step.command} failed with code {code or 'none'}: {message}"
+    message = _printable(f"{step.command} failed with code {code or 'none'}: {message}")
     facts["reason"] = reason_of(message)
     return _kind(step.command, facts["code"])(message, **facts)
 
@@ -131,10 +134,20 @@ def _kind(command: Command, code: int | None) -> type[PluginFailed]:
     return CheckFailed if command is Command.CHECK else PluginFailed
 
 
-def _error_object(output: bytes) -> Mapping[str, Any] | None:
+def _error_object(response: Response) -> Mapping[str, Any] | None:
+    found = [*_objects(response.stderr), *_objects(response.stdout)]
+    with_code = [said for said in found if "code" in said]
+    with_msg = [said for said in found if "msg" in said]
+    return next(reversed(with_code or with_msg), None)
+
+
+def _objects(output: bytes) -> list[dict[str, Any]]:
     text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
-    errors = [value for value in objects_in(text) if "code" in value or "msg" in value]
-    return errors[-1] if errors else None
+    return [{fold_key(key): value for key, value in said.items()} for said in objects_in(text)]
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _text(value: object) -> str | None:

@@ -13,17 +13,21 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from attrs import field, frozen
 
+from acni.spec.addresses import address_of, is_address, is_with_length
 from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
     JsonError,
     Member,
     decode,
+    fold_key,
     is_array,
     is_object,
     join,
@@ -31,6 +35,8 @@ from acni.spec.jsontext import (
     strip,
 )
 from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shape
+
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2})+")
 
 
 class ResultError(ValueError):
@@ -52,7 +58,7 @@ class Interface:
 
     Attributes:
         name: Its name.
-        mac: Its hardware address as text, or None.
+        mac: Its hardware address as written, or None.
         sandbox: The namespace it is in; None for one on the host.
         mtu: Its MTU in bytes, or None (from 1.1.0 on).
         socket_path: The absolute path of a socket that belongs to it, or None (from 1.1.0 on).
@@ -207,15 +213,17 @@ class Result:
     def gateway(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         """The gateway of the first address that has one, else that of a default route, or None.
 
+        0.0.0.0 and :: are none: dhcp prints them for routes of the link.
+
         Example:
             >>> raw = '{"ips": [{"address": "10.88.0.2/16", "gateway": "10.88.0.1"}]}'
             >>> spec.parse_result(raw, "1.0.0").gateway
             IPv4Address('10.88.0.1')
         """
-        gateway = next((ip.gateway for ip in self.ips if ip.gateway), None) or next(
-            (route.gw for route in self.routes if route.gw and route.dst.endswith("/0")), None
-        )
-        return None if gateway is None else _ip(gateway)
+        of_addresses = (ip.gateway for ip in self.ips)
+        of_defaults = (route.gw for route in self.routes if route.dst.endswith("/0"))
+        gateways = (address_of(written) for written in chain(of_addresses, of_defaults) if written)
+        return next((gateway for gateway in gateways if not gateway.is_unspecified), None)
 
     @property
     def mac(self) -> str | None:
@@ -294,7 +302,7 @@ def _stamp(text: str, members: Mapping[str, Member], cni_version: str) -> str:
     changed at its front only.
     """
     stamped = f'"{cni_version}"'  # a supported version: nothing in it to escape
-    spellings = [key for key in members if key.casefold() == "cniversion"]
+    spellings = [key for key in members if fold_key(key) == "cniversion"]
     if not spellings:
         return f'{{"cniVersion":{stamped}{"," if members else ""}{text[1:]}'
     if (
@@ -318,7 +326,7 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
         found.append(
             Interface(
                 name=name,
-                mac=_text(fields.get("mac")),
+                mac=_hardware_address(fields.get("mac")),
                 sandbox=_text(fields.get("sandbox")),
                 mtu=_number(fields.get("mtu")),
                 socket_path=_text(fields.get("socketPath")),
@@ -396,6 +404,11 @@ def _readable(read: Callable[[object, str], str | None], value: object) -> str |
         return None
 
 
+def _hardware_address(value: object) -> str | None:
+    """Read a hardware address of any length; AWS's plugin keeps a VLAN's number in its place."""
+    return value if isinstance(value, str) and _MAC.fullmatch(value) else None
+
+
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
 
@@ -409,17 +422,9 @@ def _texts(value: object) -> tuple[str, ...]:
 
 
 def _address(value: object, place: str) -> str:
-    if not isinstance(value, str) or "/" not in value or "%" in value:
+    if not isinstance(value, str) or "/" not in value:
         raise ResultError(f"expected an address with a prefix length at {place}")
-    address, _, length = value.partition("/")
-    # ipaddress also takes a netmask, Go's ParseCIDR does not.
-    if not (length.isascii() and length.isdecimal()):
-        raise ResultError(f"no prefix length at {place}")
-    try:
-        is_address = int(length) <= _ip(address).max_prefixlen
-    except ValueError:
-        is_address = False
-    if not is_address:
+    if not is_with_length(value):
         raise ResultError(f"no address at {place}")
     return value
 
@@ -429,16 +434,9 @@ def _gateway(value: object, place: str) -> str | None:
         return None
     if not isinstance(value, str):
         raise ResultError(f"expected text at {place}")
-    try:
-        _ip(value)
-    except ValueError:
-        raise ResultError(f"no address at {place}") from None
+    if not is_address(value):
+        raise ResultError(f"no address at {place}")
     return value
-
-
-def _ip(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    # ip_address() and ip_interface() try both families in turn: 12 us of a result's 50.
-    return ipaddress.IPv6Address(text) if ":" in text else ipaddress.IPv4Address(text)
 
 
 def _typed(members: Mapping[str, Member], key: str, kind: type, place: str) -> Any:

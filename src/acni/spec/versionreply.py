@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from acni.errors import Facts, PluginProtocolError, PluginTimeout
-from acni.spec.jsontext import JsonError, decode, dump, is_array, join, object_members
+from acni.spec.jsontext import JsonError, decode, dump, fold_key, is_array, join, object_members
 from acni.spec.names import PluginType
 from acni.spec.plugin import Ending, Request, Response
 from acni.spec.versions import SUPPORTED_VERSIONS
@@ -38,7 +38,7 @@ def read_versions(plugin_type: PluginType, response: Response) -> tuple[str, ...
     """Read the versions that a plugin says it supports, as it lists them.
 
     A plugin that does not know VERSION supports 0.1.0; an answer of 0.2.0 without a list means
-    0.1.0 and 0.2.0 (R60).
+    0.1.0 and 0.2.0 (R60). An empty list is none.
 
     Raises:
         PluginTimeout: it ran out of time.
@@ -57,9 +57,10 @@ def read_versions(plugin_type: PluginType, response: Response) -> tuple[str, ...
         members = object_members(decode(response.stdout))
     except JsonError as error:
         raise PluginProtocolError(f"VERSION printed no JSON object: {error}", **facts) from None
-    listed = members["supportedVersions"].value if "supportedVersions" in members else None
-    if listed is None and "cniVersion" in members and members["cniVersion"].value == "0.2.0":
+    said = {fold_key(key): member.value for key, member in members.items()}
+    listed = said.get("supportedversions")
+    if not listed and said.get("cniversion") == "0.2.0":
         return _BEFORE_LISTS
-    if not is_array(listed) or not all(isinstance(version, str) for version in listed):
+    if not listed or not is_array(listed) or not all(isinstance(one, str) for one in listed):
         raise PluginProtocolError("VERSION printed no list of supportedVersions", **facts)
     return tuple(listed)

@@ -1,8 +1,10 @@
 """The versions of the specification, and which of those a configuration offers is used.
 
 Rule 1: exactly the seven released versions count; no version at all means 0.1.0.
-Rule 2: well-formed versions that we do not know are skipped, malformed ones are an error (R9).
-Rule 3: the highest that is left is selected; nothing left is an error that names what was offered.
+Rule 2: well-formed versions that we do not know are skipped, malformed ones are an error (R9);
+    nothing left is an error that names what was offered.
+Rule 3: the highest that is left is selected. Where more than one is offered, that is the highest
+    which every plugin of the chain supports.
 
 (specification, section 1, "Version considerations")
 """
@@ -10,7 +12,7 @@ Rule 3: the highest that is left is selected; nothing left is an error that name
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from acni.errors import ConfigError, VersionUnsupported
@@ -42,8 +44,8 @@ def have_same_shape(one: str, other: str) -> bool:
     return any(one in shape and other in shape for shape in RESULT_SHAPES)
 
 
-def select_version(offered: Iterable[str], place: str) -> str:
-    """Select the highest supported version of those that a configuration offers.
+def offered_versions(offered: Iterable[str], place: str) -> tuple[str, ...]:
+    """Return the supported versions among those that a configuration offers, the oldest first.
 
     Args:
         offered: ``cniVersion`` and ``cniVersions`` together; empty texts count as absent.
@@ -62,12 +64,23 @@ def select_version(offered: Iterable[str], place: str) -> str:
                 expected="a version such as 1.0.0",
             )
     if not named:
-        return SUPPORTED_VERSIONS[0]
-    known = [version for version in named if version in SUPPORTED_VERSIONS]
+        return SUPPORTED_VERSIONS[:1]
+    known = tuple(version for version in SUPPORTED_VERSIONS if version in named)
     if not known:
         raise VersionUnsupported(
             f"no supported version among {', '.join(named)}",
             place=place,
             expected="one of " + ", ".join(SUPPORTED_VERSIONS),
         )
-    return max(known, key=SUPPORTED_VERSIONS.index)
+    return known
+
+
+def common_version(offered: Sequence[str], answers: Iterable[Collection[str]]) -> str | None:
+    """Return the highest version that is offered and that every plugin supports, or None.
+
+    Args:
+        offered: Supported versions, the oldest first.
+        answers: For each plugin of the chain, what it lists.
+    """
+    common = set(offered).intersection(*answers)
+    return next((version for version in reversed(offered) if version in common), None)

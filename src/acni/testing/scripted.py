@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 
 import anyio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from acni.errors import PluginNotFound
 from acni.spec.names import PluginType
@@ -42,7 +42,9 @@ class ScriptedRunner:
 
     _behaviours: dict[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
     _missing: set[str] = Factory(set[str])
-    _pauses: dict[tuple[str, str], _Pause] = Factory(dict[tuple[str, str], _Pause])
+    _pauses: dict[tuple[str, str], _Pause] = field(
+        factory=dict[tuple[str, str], _Pause], init=False
+    )
     calls: list[Call] = Factory(list[Call])
     held: set[str] = Factory(set[str])
 
@@ -51,7 +53,7 @@ class ScriptedRunner:
 
         Args:
             plugin_type: The plugin's type.
-            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            command: The verb: "ADD", "DEL", "CHECK", "STATUS", "GC" or "VERSION".
             behaviour: What it does.
 
         Example:
@@ -130,7 +132,9 @@ class ScriptedRunner:
                 f"no executable in {', '.join(directories)}", plugin=plugin_type, expected="one"
             )
         path = f"{directories[0]}/{plugin_type}"
-        return Plugin(type=plugin_type, path=path, identity="0", runner=SCRIPTED)
+        # Another answer to VERSION is another executable.
+        behaviour = self._behaviours.get((plugin_type, "VERSION"))
+        return Plugin(type=plugin_type, path=path, identity=repr(behaviour), runner=SCRIPTED)
 
     async def run(
         self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
