@@ -63,6 +63,8 @@ def _look_at(value: object) -> None:
         case Record():
             assert read_record(value.name, write_record(value)).id == value.id
             outcome_of(lambda _: recorded_result(value), b"", StoreError)
+        case tuple():  # the versions of a plugin
+            assert all(isinstance(version, str) for version in value)
         case _:
             pass
 
