@@ -93,7 +93,7 @@ def clean_host() -> None:
 
 
 # The links that tests make on the host and plugins keep; everything else goes with its namespace.
-_MADE = {"br0", "demo0", "cni0"}
+_MADE = {"br0", "demo0", "cni0", "acni-net"}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,8 +124,15 @@ class Host:
         """Run ``ip`` on the host and return what it prints."""
         return _ip(*arguments)
 
-    def network(self, *plugins: dict[str, Any], version: str = "1.0.0") -> NetworkConfig:
-        document = {"cniVersion": version, "name": "net", "plugins": plugins}
+    def network(
+        self, *plugins: dict[str, Any], version: str = "1.0.0", offering: Sequence[str] = ()
+    ) -> NetworkConfig:
+        document = {
+            "cniVersion": version,
+            "cniVersions": list(offering),
+            "name": "net",
+            "plugins": plugins,
+        }
         return parse_network(json.dumps(document).encode())
 
 

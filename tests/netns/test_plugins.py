@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from acni import AttachmentId, CheckFailed, Runtime
+from acni import AttachmentId, CheckFailed, Runtime, VersionUnsupported, networks
 
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
@@ -196,4 +196,56 @@ async def test_many_pods_at_once(
         for pod in crowd:
             departures.start_soon(go, pod)
     assert host.look().beyond(before) == []
+    assert host.records() == []
+
+
+@pytest.mark.rule("R17", "R42", "R57")
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0"])
+async def test_a_chain_runs_in_every_version_that_its_plugins_speak(
+    version: str, runtime: Runtime, host: Host, pods: tuple[Pod, Pod]
+) -> None:
+    network = host.network(MASQUERADED, TUNING, version=version)
+    pod, neighbour = pods
+    await runtime.add(network, pod.attachment())
+    await runtime.delete(pod.attachment().id)
+    before = host.look()
+
+    result = await runtime.add(network, pod.attachment())
+    assert result.cni_version == version
+    assert str(result.gateway) == "10.22.0.1"
+    assert [route.dst for route in result.routes] == ["0.0.0.0/0"]
+    other = await runtime.add(network, neighbour.attachment())
+    assert await pod.pings(other.ipv4)
+    if version < "0.4.0":
+        with pytest.raises(VersionUnsupported):
+            await runtime.check(pod.attachment().id)
+    else:
+        await runtime.check(pod.attachment().id)
+    for each in pods:
+        await runtime.delete(each.attachment().id)
+    assert host.look().beyond(before) == []
+    assert host.records() == []
+
+
+@pytest.mark.rule("R9")
+async def test_debians_plugins_settle_on_the_newest_version_that_they_know(
+    runtime: Runtime, host: Host, pods: tuple[Pod, Pod]
+) -> None:
+    network = networks.bridge("net", "10.22.0.0/24", masquerade=True)
+    assert network.versions == ("1.0.0", "1.1.0")
+    assert (await runtime.validate(network)).cni_version == "1.0.0"
+    result = await runtime.add(network, pods[0].attachment())
+    assert result.cni_version == "1.0.0"
+    await runtime.delete(pods[0].attachment().id)
+
+
+@pytest.mark.rule("R9", "R32")
+async def test_debians_firewall_alone_can_make_a_version_impossible(
+    runtime: Runtime, host: Host, pods: tuple[Pod, Pod]
+) -> None:
+    before = host.look()
+    network = host.network(BRIDGE, FIREWALL, version="0.3.1", offering=["1.1.0"])
+    with pytest.raises(VersionUnsupported, match="firewall: 0\\.4\\.0, 1\\.0\\.0"):
+        await runtime.add(network, pods[0].attachment())
+    assert host.look() == before
     assert host.records() == []

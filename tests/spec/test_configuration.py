@@ -722,3 +722,15 @@ def test_a_place_shows_a_hostile_key_within_bounds_and_escaped() -> None:
         parse_network(_chain({"type": "a", "capabilities": capabilities}))
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 400
+
+
+def test_whatever_a_plugin_configuration_says_can_be_read_beside_its_text() -> None:
+    text = b'{"type":"a","ipam":{"type":"host-local"},"dns":{"domain":"d"},"n":1e2,"n":1e3}'
+    plugin = parse_plugin(text)
+    assert plugin.values == {
+        "type": "a",
+        "ipam": {"type": "host-local"},
+        "dns": {"domain": "d"},
+        "n": 1000.0,
+    }
+    assert plugin.text.encode() == text

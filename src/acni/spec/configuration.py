@@ -70,6 +70,7 @@ class PluginConfig:
         capabilities: The capabilities declared true.
         text: The plugin configuration as it was written.
         source: The file it came from, or None.
+        values: All of it, parsed: ``ipam``, ``dns``, ``args`` and whatever else it says.
         request: The members of a request that come from it, as written: ``"key":value`` joined by
             commas.
 
@@ -77,12 +78,19 @@ class PluginConfig:
         >>> plugin = network.plugins[1]
         >>> plugin.type, sorted(plugin.capabilities), plugin.request
         ('portmap', ['portMappings'], '"type":"portmap"')
+        >>> acni.networks.routed("jobs", "10.89.0.0/16").plugins[0].values["ipam"]["type"]
+        'host-local'
     """
 
     type: PluginType = field(converter=parse_plugin_type)
     capabilities: frozenset[str]
     text: str
     source: str | None = None
+
+    @cached_property
+    def values(self) -> Mapping[str, Any]:
+        """All of it, parsed, with every number as Python reads it."""
+        return {key: member.value for key, member in inner_members(self.text).items()}
 
     @property
     def dropped(self) -> tuple[str, ...]:
