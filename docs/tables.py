@@ -1,4 +1,6 @@
-"""Markdown tables made from data: libcni's tests, and the rules of the specification."""
+"""Markdown tables made from data: libcni's tests, the rules of the specification, the plans of the
+verbs, and what plugins print.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_TABLE = Path(__file__).parents[1] / "tests" / "libcni" / "table.py"
+from acni.spec.plan import RULES, Rule
+
+_TESTS = Path(__file__).parents[1] / "tests"
+_TABLE = _TESTS / "libcni" / "table.py"
+_PRINTED = _TESTS / "spec" / "printed.py"
 _RULES = Path(__file__).parent / "rules.toml"
 
 
@@ -50,6 +56,51 @@ def rules() -> dict[str, str]:
         )
         for binds in ("runtime", "plugin")
     }
+
+
+def verbs() -> dict[str, str]:
+    """Make the table of the verbs: how each runs a chain."""
+    head = ("verb", "order", "at an error", "`prevResult`", "since", "below", "disabled by")
+    return {"verbs": _table(head, ((f"`{verb}`", *_columns(rule)) for verb, rule in RULES.items()))}
+
+
+def _columns(rule: Rule) -> tuple[str, ...]:
+    is_always = rule.previous_since <= rule.since
+    sent = "" if is_always else f", from {rule.previous_since} on"
+    return (
+        "the last plugin first" if rule.is_reversed else "as written",
+        "halts" if rule.halts else "goes on, and tells all",
+        rule.previous.value + sent,
+        rule.since,
+        "" if rule.since == "0.1.0" else rule.below.value,
+        f"`{rule.disabled_by}`" if rule.disabled_by else "",
+    )
+
+
+def answers() -> dict[str, str]:
+    """Make the table of what a plugin prints, and what becomes of it."""
+    names = runpy.run_path(str(_PRINTED))
+    head = ("printed", "ADD, exit status 0", "VERSION, exit status 0", "any verb, another", "why")
+    rows = (
+        (row.words, _said(row.add, names), _said(row.version, names), _failure(row.failed), row.why)
+        for row in names["TABLE"]
+    )
+    return {"answers": _table(head, rows)}
+
+
+def _said(read: Any, names: dict[str, Any]) -> str:
+    if isinstance(read, names["Broken"]):
+        return f"refused: {read}"
+    if isinstance(read, tuple):
+        return f"versions {', '.join(read)}"
+    return "a result without addresses" if read == "none" else "a result"
+
+
+def _failure(failed: Any) -> str:
+    if isinstance(failed, str):
+        return failed
+    code, msg = failed
+    return f"code {code if code is not None else 'none'}, msg {msg!a}"
 
 
 def _tests(tests: Iterable[str]) -> str:

@@ -170,8 +170,12 @@ def _try(sabotage: Sabotage) -> str:
     with tempfile.TemporaryDirectory(prefix="acni-mutation-") as directory:
         sources = Path(directory) / "src"
         shutil.copytree(CHECKOUT / "src", sources)
-        sabotage.apply(sources)
-        status, output = _run_tests([sabotage.rule], sources, seconds=_SECONDS)
+        try:
+            sabotage.apply(sources)
+        except ValueError as error:
+            status, output = None, str(error)
+        else:
+            status, output = _run_tests([sabotage.rule], sources, seconds=_SECONDS)
     verdict = _VERDICTS.get(status, "NO PROOF")
     failed = [line for line in output.splitlines() if line.startswith("FAILED ")]
     why = failed[0] if verdict == "killed" and failed else output

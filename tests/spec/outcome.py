@@ -10,10 +10,12 @@ from collections.abc import Callable
 
 from acni.errors import StoreError, VersionUnsupported
 from acni.spec import (
+    AttachmentId,
     Command,
     NetworkConfig,
     Parameters,
     Result,
+    Step,
     build_request,
     parse_network,
     parse_result,
@@ -33,6 +35,12 @@ PARAMETERS = Parameters(
     plugin_dirs=["/plugins"],
     inherited={},
 )
+
+
+def request_of(step: Step, network: NetworkConfig, previous: str | None = None) -> bytes:
+    """What a plugin reads on standard input; for GC with one attachment that is valid."""
+    valid = [AttachmentId("c1")] if step.command is Command.GC else None
+    return build_request(step, network, PARAMETERS, previous=previous, valid=valid).stdin
 
 
 def require_sound(error: Exception) -> None:
@@ -63,6 +71,8 @@ def _look_at(value: object) -> None:
         case Record():
             assert read_record(value.name, write_record(value)).id == value.id
             outcome_of(lambda _: recorded_result(value), b"", StoreError)
+        case tuple():  # the versions of a plugin
+            assert all(isinstance(version, str) for version in value)
         case _:
             pass
 
@@ -74,8 +84,7 @@ def _look_at_requests(command: Command, network: NetworkConfig) -> None:
         require_sound(error)
         return
     for step in steps:
-        request = build_request(step, network, PARAMETERS, previous='{"ips":[]}')
-        document = json.loads(request.stdin)
+        document = json.loads(request_of(step, network, previous='{"ips":[]}'))
         assert document["cniVersion"] == network.cni_version
         assert document["name"] == network.name
         assert document["type"] == step.plugin.type

@@ -30,7 +30,6 @@ from acni.spec import (
     Response,
     Result,
     ResultError,
-    build_request,
     parse_network,
     parse_plugin,
     parse_result,
@@ -43,7 +42,7 @@ from acni.spec.names import ContainerId, IfName, PluginType
 from acni.spec.versionreply import read_versions
 from acni.store.record import Record, read_record, recorded_result, write_record
 from tests.spec.corpus import CORPUS, NAMED, Text
-from tests.spec.outcome import PARAMETERS, Reader, outcome_of, require_sound
+from tests.spec.outcome import Reader, outcome_of, request_of, require_sound
 
 _INLINED = b'{"cniVersion":"1.1.0","name":"net","plugins":[{"type":"first"},{"type":"second"}]}'
 _NETWORK = parse_network(_INLINED)
@@ -146,9 +145,11 @@ READERS: dict[str, tuple[Reader, tuple[type[Exception], ...]]] = {
     "DEL failing": (lambda raw: _respond(Command.DEL, 1, raw), (PluginProtocolError,)),
     "CHECK failing": (lambda raw: _respond(Command.CHECK, 1, raw), (PluginProtocolError,)),
     "STATUS failing": (lambda raw: _respond(Command.STATUS, 1, raw), (PluginProtocolError,)),
+    "GC failing": (lambda raw: _respond(Command.GC, 1, raw), (PluginProtocolError,)),
 }
 
 
+@pytest.mark.rule("R6", "R13")
 @each_production
 @pytest.mark.parametrize("reader", READERS)
 def test_any_text_as_the_whole_document_is_a_value_or_that_readers_error(
@@ -170,7 +171,7 @@ def test_any_text_as_the_whole_document_is_a_value_or_that_readers_error(
 def test_an_object_without_a_known_key_is_a_result_and_comes_back_untouched(
     production: str,
 ) -> None:
-    """R6, R13: nothing that a result must have is missing; it may be empty."""
+    """Nothing that a result must have is missing; it may be empty."""
 
     def judge(text: Text) -> None:
         if not text.is_taken or not text.core.startswith(b"{"):
@@ -195,7 +196,7 @@ _RESULT = b'{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.2/24"}],"x":%b}'
 def _requests_of(network: NetworkConfig) -> Iterator[bytes]:
     for command in Command:
         for step in plan(command, network):
-            yield build_request(step, network, PARAMETERS).stdin
+            yield request_of(step, network)
 
 
 def _single_texts(raw: bytes) -> Iterator[bytes]:
@@ -235,7 +236,7 @@ def _result_texts(raw: bytes) -> Iterator[bytes]:
     assert result is not None
     yield result.raw.encode()
     step = next(step for step in plan(Command.ADD, _NETWORK) if step.takes_previous)
-    yield build_request(step, _NETWORK, PARAMETERS, previous=result.raw).stdin
+    yield request_of(step, _NETWORK, result.raw)
 
 
 def _recorded_texts(raw: bytes) -> Iterator[bytes]:
@@ -270,12 +271,13 @@ FIELDS: dict[str, tuple[bytes, Callable[[bytes], Iterator[bytes]], tuple[type[Ex
 }
 
 
+@pytest.mark.rule("R6")
 @each_production
 @pytest.mark.parametrize("home", FIELDS)
 def test_the_value_of_an_unknown_field_travels_as_it_was_written_or_is_refused(
     production: str, home: str
 ) -> None:
-    """R6: what JSON is travels, what none is does not; of what the RFC leaves open each has its
+    """What JSON is travels, what none is does not; of what the RFC leaves open each has its
     place in the corpus.
     """
     template, texts_of, errors = FIELDS[home]
@@ -374,6 +376,7 @@ _SAMPLE = {
 _TAKEN = {text.raw for texts in CORPUS.values() for text in texts if text.is_taken}
 
 
+@pytest.mark.rule("R42")
 @pytest.mark.parametrize("home", _DOCUMENTS)
 @each_production_of_characters
 def test_any_text_in_the_place_of_a_known_value_is_a_value_or_a_typed_error(
@@ -464,15 +467,16 @@ each_address = pytest.mark.parametrize(
 @pytest.mark.parametrize("home", ["a result", "a result of the oldest"])
 @each_address
 def test_any_text_as_an_address_is_one_or_a_typed_error(address: str, home: str) -> None:
-    """R42: in every version, whatever is asked of the result afterwards."""
+    """In every version, whatever is asked of the result afterwards."""
     raw, read, _ = _DOCUMENTS[home]
     for template in _templates(raw):
         outcome_of(read, template % json.dumps(address).encode())
 
 
+@pytest.mark.rule("R42")
 @each_address
 def test_an_address_is_taken_as_written_or_refused_as_a_plugin_in_go_would(address: str) -> None:
-    """R42: in ``ips`` and ``ip4``; a route without one is left out."""
+    """In ``ips`` and ``ip4``; a route without one is left out."""
     text = json.dumps(address)
     results = {
         "1.1.0": f'{{"ips":[{{"address":{text}}}]}}',
@@ -492,12 +496,12 @@ def test_an_address_is_taken_as_written_or_refused_as_a_plugin_in_go_would(addre
 # --- in a plugin's error ------------------------------------------------------
 
 
+@pytest.mark.rule("R13", "R43")
 @each_production
-@pytest.mark.parametrize("command", [Command.ADD, Command.DEL, Command.CHECK, Command.STATUS])
+@pytest.mark.parametrize("command", Command, ids=str)
 def test_any_text_beside_a_plugins_code_leaves_the_code_or_breaks_the_whole_error(
     production: str, command: Command
 ) -> None:
-    """R13, R43."""
 
     def judge(text: Text) -> None:
         raw = b'{"cniVersion":"1.1.0","code":7,"msg":"no","x":%b}' % text.raw
@@ -512,12 +516,12 @@ def test_any_text_beside_a_plugins_code_leaves_the_code_or_breaks_the_whole_erro
     assert _failures(production, judge) == {}
 
 
-@each_production_of_characters
+@pytest.mark.rule("R13", "R43")
+@each_production
 @pytest.mark.parametrize("key", ["code", "msg", "details"])
 def test_any_text_in_a_plugins_error_makes_an_error_that_can_be_shown(
     production: str, key: str
 ) -> None:
-    """R13, R43."""
 
     def judge(text: Text) -> None:
         raw = b'{"code":7,"msg":"no","%b":%b}' % (key.encode(), text.raw)
@@ -530,11 +534,11 @@ def test_any_text_in_a_plugins_error_makes_an_error_that_can_be_shown(
 # --- what real plugins and real accidents printed ------------------------------
 
 
+@pytest.mark.rule("R13")
 @pytest.mark.parametrize("name", NAMED)
 def test_with_exit_status_0_add_and_version_read_what_was_printed_and_nothing_else_does(
     name: str,
 ) -> None:
-    """R13."""
     printed = NAMED[name]
     started = time.thread_time()
     add = outcome_of(
@@ -545,7 +549,7 @@ def test_with_exit_status_0_add_and_version_read_what_was_printed_and_nothing_el
     version = outcome_of(
         lambda raw: _versions(0, raw, printed.stderr), printed.stdout, PluginProtocolError
     )
-    for command in (Command.DEL, Command.CHECK, Command.STATUS):
+    for command in set(Command) - {Command.ADD}:
         assert _respond(command, 0, printed.stdout, printed.stderr) is None
     assert time.thread_time() - started < 1
     if printed.is_taken is not None:
@@ -557,12 +561,12 @@ def test_with_exit_status_0_add_and_version_read_what_was_printed_and_nothing_el
         assert version == ("1.0.0",)
 
 
+@pytest.mark.rule("R13", "R43")
 @pytest.mark.parametrize("name", NAMED)
-@pytest.mark.parametrize("command", [Command.ADD, Command.DEL, Command.CHECK, Command.STATUS])
+@pytest.mark.parametrize("command", Command, ids=str)
 def test_with_another_exit_status_the_last_error_object_is_what_the_plugin_said(
     name: str, command: Command
 ) -> None:
-    """R13, R43."""
     printed = NAMED[name]
     started = time.thread_time()
     error = outcome_of(
@@ -576,9 +580,10 @@ def test_with_another_exit_status_the_last_error_object_is_what_the_plugin_said(
         assert error.code == printed.code
 
 
+@pytest.mark.rule("R60")
 @pytest.mark.parametrize("name", NAMED)
 def test_version_that_fails_is_a_broken_response(name: str) -> None:
-    """R60: only a plugin that says it does not know VERSION is an old one."""
+    """Only a plugin that says it does not know VERSION is an old one."""
     printed = NAMED[name]
     outcome = outcome_of(
         lambda raw: _versions(1, raw, printed.stderr), printed.stdout, PluginProtocolError

@@ -270,6 +270,7 @@ PLACES = {
 }
 
 
+@pytest.mark.rule("R1", "R7", "R14", "R53", "R55", "R56")
 def test_the_table_has_over_60_strings_and_knows_every_field() -> None:
     assert len(HOSTILE) >= 100
     assert len({text for text, _ in HOSTILE.values()}) == len(HOSTILE)
@@ -290,7 +291,7 @@ def _entrances() -> Iterator[tuple[str, Callable[[str], object]]]:
 def test_a_string_is_allowed_or_refused_in_every_field_as_the_table_says(
     text: str, allowed: str
 ) -> None:
-    """R1, R7, R14, R53, R55, R56: by every way in alike; what is allowed is kept as it is."""
+    """By every way in alike; what is allowed is kept as it is."""
     for field, entrance in _entrances():
         if field in allowed:
             assert entrance(text) == text, field
@@ -318,18 +319,20 @@ def _require_presentable(error: AcniError) -> None:
     assert vars(copy) == vars(error)
 
 
+@pytest.mark.rule("R53")
 @pytest.mark.parametrize(
     "text",
     [text for text, allowed in HOSTILE.values() if "V" not in allowed],
     ids=lambda t: ascii(t)[:30],
 )
 def test_an_error_about_an_argument_does_not_show_its_value(text: str) -> None:
-    """R53: it may be a secret."""
+    """It may be a secret."""
     with pytest.raises(InvalidName) as caught:
         _attachment(cni_args={"TOKEN": f"hunter2{text}"})
     assert "hunter2" not in str(caught.value) + str(vars(caught.value))
 
 
+@pytest.mark.rule("R14", "R53", "R56")
 @pytest.mark.parametrize("text", [None, 1, True, b"c1", ["c1"], {"c1": 1}, 1.5], ids=repr)
 def test_what_is_no_text_is_refused_in_every_field(text: Any) -> None:
     for field, entrances in ENTRANCES.items():
@@ -375,7 +378,7 @@ def _recorded(text: str) -> dict[str, tuple[dict[str, object], Callable[[Record]
 def test_a_string_is_allowed_or_refused_in_a_record_as_in_a_callers_hand(
     text: str, allowed: str
 ) -> None:
-    """R14, R53, R56: a record read back is input."""
+    """A record read back is input."""
     document = json.loads(write_record(_RECORD))
     allowed += _ALSO_RECORDED.get(text, "")
     for field, (members, kept) in _recorded(text).items():
@@ -388,9 +391,9 @@ def test_a_string_is_allowed_or_refused_in_a_record_as_in_a_callers_hand(
         assert error.place == "acni/debts"
 
 
+@pytest.mark.rule("R1", "R7", "R55")
 @each_string
 def test_a_recorded_configuration_is_parsed_as_a_callers_is(text: str, allowed: str) -> None:
-    """R1, R7, R55."""
     written = json.loads(write_record(_RECORD))
     for field, config in {
         "N": _list(text),
@@ -514,12 +517,13 @@ VERBS: dict[str, dict[str, Call]] = {
 }
 
 
+@pytest.mark.rule("R1", "R7", "R14", "R53", "R55", "R56")
 @pytest.mark.anyio
 @pytest.mark.parametrize("verb", VERBS)
 async def test_a_refused_string_runs_no_plugin_and_writes_nothing_on_any_verb(
     verb: str, state_dir: Path, scripted: ScriptedRunner
 ) -> None:
-    """R1, R7, R14, R53, R55, R56: not on ADD alone."""
+    """Not on ADD alone."""
     async with open_runtime(
         state_dir=state_dir, plugin_dirs=["/plugins"], runner=scripted
     ) as runtime:
@@ -536,12 +540,13 @@ async def test_a_refused_string_runs_no_plugin_and_writes_nothing_on_any_verb(
         assert _tree(state_dir) == before
 
 
+@pytest.mark.rule("R1")
 @pytest.mark.anyio
 @pytest.mark.parametrize("verb", ["delete", "check", "settle", "forget", "network"])
 async def test_a_network_that_is_named_by_a_hostile_string_is_not_found(
     verb: str, state_dir: Path, tmp_path: Path, scripted: ScriptedRunner
 ) -> None:
-    """R1: a name is compared with the names that there are; no path is made of it."""
+    """A name is compared with the names that there are; no path is made of it."""
     conf_dir = tmp_path / "net.d"
     conf_dir.mkdir()
     (conf_dir / "net.conflist").write_bytes(_list())

@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 from attrs import evolve
@@ -21,7 +21,6 @@ from acni.spec import (
     NetworkConfig,
     Plugin,
     ResultError,
-    build_request,
     parse_network,
     parse_plugin,
     parse_result,
@@ -29,10 +28,10 @@ from acni.spec import (
     plan,
 )
 from acni.spec.names import ContainerId, IfName, PluginType
-from acni.spec.versions import select_version
+from acni.spec.versions import common_version, offered_versions
 from acni.store.record import Owed, Provenance, Record, read_record, write_record
 from tests.spec.corpus import CORPUS
-from tests.spec.outcome import PARAMETERS, Reader, outcome_of
+from tests.spec.outcome import Reader, outcome_of, request_of
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 
@@ -109,11 +108,12 @@ def _written(members: dict[str, str]) -> list[str]:
     return [f"{json.dumps(key)}:{text}" for key, text in members.items()]
 
 
+@pytest.mark.rule("R6", "R29")
 @given(_lists())
 def test_a_configuration_is_the_same_after_it_was_written_and_read(
     written: tuple[str, list[dict[str, str]], dict[str, str]],
 ) -> None:
-    """R6, R29: what a record keeps is what an ADD ran."""
+    """What a record keeps is what an ADD ran."""
     text, plugins, own = written
     network = parse_network(text.encode())
     again = parse_network(network.effective().encode())
@@ -125,11 +125,11 @@ def test_a_configuration_is_the_same_after_it_was_written_and_read(
         assert all(member in plugin.request for member in _written(unknown))
 
 
+@pytest.mark.rule("R6", "R37")
 @given(_lists(), st.sampled_from(list(Command)))
 def test_every_request_of_a_chain_carries_each_unknown_member_as_it_was_written(
     written: tuple[str, list[dict[str, str]], dict[str, str]], command: Command
 ) -> None:
-    """R6, R37."""
     text, plugins, _ = written
     network = parse_network(text.encode())
     try:
@@ -138,7 +138,7 @@ def test_every_request_of_a_chain_carries_each_unknown_member_as_it_was_written(
         return
     for step in steps:
         previous = '{"ips": [ ],"x":1e2}'
-        stdin = build_request(step, network, PARAMETERS, previous=previous).stdin.decode()
+        stdin = request_of(step, network, previous).decode()
         assert all(member in stdin for member in _written(plugins[step.index]))
         assert list(json.loads(stdin))[:2] == ["cniVersion", "name"]
         assert (f'"prevResult":{previous}' in stdin) == step.takes_previous
@@ -146,22 +146,23 @@ def test_every_request_of_a_chain_carries_each_unknown_member_as_it_was_written(
         assert kept == [key for key in json.loads(network.plugins[step.index].text) if key in kept]
 
 
+@pytest.mark.rule("R6", "R29")
 @given(_MEMBERS, st.data())
 def test_one_plugins_file_is_the_same_after_it_was_written_and_read(
     unknown: dict[str, str], data: st.DataObject
 ) -> None:
-    """R6, R29."""
     text = data.draw(_objects({"name": '"net"', "type": '"first"'}, unknown))
     network = parse_single(text.encode())
     assert parse_network(network.effective().encode()).effective() == network.effective()
     assert all(member in network.plugins[0].request for member in _written(unknown))
 
 
+@pytest.mark.rule("R6")
 @given(_MEMBERS, _MEMBERS, st.sampled_from(VERSIONS), st.data())
 def test_a_result_is_the_same_after_it_was_written_and_read(
     unknown: dict[str, str], inside: dict[str, str], version: str, data: st.DataObject
 ) -> None:
-    """R6: as prevResult, as record, as what the caller gets."""
+    """As prevResult, as record, as what the caller gets."""
     is_oldest = version in ("0.1.0", "0.2.0")
     address = data.draw(_objects({"ip" if is_oldest else "address": '"10.0.0.2/24"'}, inside))
     given = {"ip4": address} if is_oldest else {"ips": f"[{address}]"}
@@ -176,6 +177,7 @@ def test_a_result_is_the_same_after_it_was_written_and_read(
     assert json.loads(result.raw) == json.loads(text) | {"cniVersion": version}
 
 
+@pytest.mark.rule("R6", "R33")
 @given(_lists(), _MEMBERS, st.dictionaries(st.text(max_size=4), _TEXTS, max_size=3), st.data())
 def test_a_record_is_the_same_after_it_was_written_and_read(
     written: tuple[str, list[dict[str, str]], dict[str, str]],
@@ -183,7 +185,7 @@ def test_a_record_is_the_same_after_it_was_written_and_read(
     capability_texts: dict[str, str],
     data: st.DataObject,
 ) -> None:
-    """R6, R33: configuration, result and arguments come back as they were written."""
+    """Configuration, result and arguments come back as they were written."""
     network = parse_network(written[0].encode())
     result = data.draw(_objects({"cniVersion": json.dumps(network.cni_version)}, unknown)).strip()
     record = evolve(
@@ -217,12 +219,12 @@ def _expected_plan(command: str, version: str, length: int) -> list[tuple[int, b
             raise AssertionError(f"no rule is written here for {command}")
 
 
+@pytest.mark.rule("R17", "R19", "R32", "R34", "R35", "R36", "R57")
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("command", Command, ids=str)
 def test_a_plan_has_the_order_and_the_sources_of_its_verb_for_any_length(
     command: Command, version: str
 ) -> None:
-    """R17, R19, R32, R34, R35, R36, R57."""
     for length in range(1, 21):
         network = _chain(length, version)
         expected = _expected_plan(command.value, version, length)
@@ -242,9 +244,10 @@ def _chain(length: int, version: str, **members: object) -> NetworkConfig:
     return parse_network(json.dumps(document).encode())
 
 
+@pytest.mark.rule("R34")
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_is_owed_of_a_chain_is_the_rest_of_its_plan(version: str) -> None:
-    """R34: a delete that halted at a plugin resumes there."""
+    """A delete that halted at a plugin resumes there."""
     for length in range(1, 9):
         network = _chain(length, version)
         whole = [step.plugin.text for step in plan(Command.DEL, network)]
@@ -253,32 +256,39 @@ def test_what_is_owed_of_a_chain_is_the_rest_of_its_plan(version: str) -> None:
             assert [step.plugin.text for step in rest] == whole[length - 1 - index :]
 
 
+@pytest.mark.rule("R2", "R3")
 @pytest.mark.parametrize("version", VERSIONS)
-def test_disable_check_leaves_every_other_plan_as_it_is(version: str) -> None:
-    """R2."""
+@pytest.mark.parametrize(
+    ("member", "disabled"), [("disableCheck", Command.CHECK), ("disableGC", Command.GC)]
+)
+def test_what_a_network_disables_runs_nothing_and_every_other_plan_is_as_it_was(
+    member: str, disabled: Command, version: str
+) -> None:
     for length, command in itertools.product(range(1, 6), Command):
-        network = _chain(length, version, disableCheck=True)
-        if command is Command.CHECK:
+        network = _chain(length, version, **{member: True})
+        if command is disabled:
             assert plan(command, network) == ()
+        elif _expected_plan(command.value, version, length) is None:
+            with pytest.raises(VersionUnsupported):
+                plan(command, network)
         else:
             assert plan(command, network) == plan(command, _chain(length, version))
 
 
+@pytest.mark.rule("R17", "R19", "R32")
 @pytest.mark.parametrize("command", Command, ids=str)
 def test_a_previous_result_stands_in_the_requests_that_the_plan_says_and_in_no_other(
     command: Command,
 ) -> None:
-    """R17, R19, R32."""
     for version, length in itertools.product(VERSIONS, range(1, 6)):
         network = _chain(length, version)
         expected = _expected_plan(command.value, version, length)
         if expected is None:
             continue
         for step, (_, takes) in zip(plan(command, network), expected, strict=True):
-            with_one = build_request(step, network, PARAMETERS, previous='{"x":1e2}')
-            without = build_request(step, network, PARAMETERS)
-            assert (b'"prevResult":{"x":1e2}' in with_one.stdin) == takes
-            assert b"prevResult" not in without.stdin
+            with_one = request_of(step, network, '{"x":1e2}')
+            assert (b'"prevResult":{"x":1e2}' in with_one) == takes
+            assert b"prevResult" not in request_of(step, network)
 
 
 # --- versions ---------------------------------------------------------------------
@@ -286,48 +296,69 @@ def test_a_previous_result_stands_in_the_requests_that_the_plan_says_and_in_no_o
 _UNKNOWN_VERSIONS = ("0.0.1", "0.3.2", "0.5.0", "0.10.0", "1.0.1", "1.1.1", "2.0.0", "10.0.0-rc1")
 
 
-def _highest(offered: tuple[str, ...]) -> str:
-    return max(offered, key=lambda version: tuple(map(int, version.split("."))))
+def _sorted(offered: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(offered, key=lambda version: tuple(map(int, version.split(".")))))
 
 
+@pytest.mark.rule("R9")
 def test_the_highest_is_selected_of_every_set_of_versions() -> None:
-    """R9: all 127 sets, beside versions that nobody knows, in both orders."""
+    """All 127 sets, beside versions that nobody knows, in both orders."""
     sets = 0
     for size in range(1, len(VERSIONS) + 1):
         for offered in itertools.combinations(VERSIONS, size):
             sets += 1
             for others in ((), ("",), _UNKNOWN_VERSIONS):
                 for order in ((*offered, *others), (*others, *reversed(offered))):
-                    assert select_version(order, "$") == _highest(offered)
+                    assert offered_versions(order, "$") == _sorted(offered)
     assert sets == 127
 
 
+@pytest.mark.rule("R9")
 @given(
     st.lists(st.sampled_from(VERSIONS + _UNKNOWN_VERSIONS), max_size=6),
     st.sampled_from(("", *VERSIONS, *_UNKNOWN_VERSIONS)),
 )
-def test_a_configuration_runs_in_the_highest_version_that_it_offers(
+def test_a_configuration_offers_what_it_says_and_runs_in_the_highest_of_it(
     listed: list[str], alone: str
 ) -> None:
-    """R9: of ``cniVersion`` and ``cniVersions`` together."""
+    """Of ``cniVersion`` and ``cniVersions`` together."""
     document = {
         "cniVersion": alone,
         "cniVersions": listed,
         "name": "net",
         "plugins": [{"type": "first"}],
     }
-    offered = tuple(version for version in (alone, *listed) if version in VERSIONS)
+    offered = _sorted({version for version in (alone, *listed) if version in VERSIONS})
     raw = json.dumps(document).encode()
     if offered:
         network = parse_network(raw)
-        assert network.cni_version == _highest(offered)
-        assert json.loads(network.effective())["cniVersion"] == _highest(offered)
-        assert "cniVersions" not in json.loads(network.effective())
+        assert network.versions == offered
+        assert network.cni_version == offered[-1]
+        assert parse_network(network.effective().encode()).versions == offered
+        for version in VERSIONS:
+            if version in offered:
+                assert network.at_version(version).versions == (version,)
+                assert json.loads(network.at_version(version).effective())["cniVersion"] == version
+            else:
+                with pytest.raises(VersionUnsupported):
+                    network.at_version(version)
     elif alone or listed:
         with pytest.raises(VersionUnsupported):
             parse_network(raw)
     else:
         assert parse_network(raw).cni_version == "0.1.0"
+
+
+@pytest.mark.rule("R9")
+@given(
+    st.sets(st.sampled_from(VERSIONS), min_size=1),
+    st.lists(st.lists(st.sampled_from(VERSIONS + _UNKNOWN_VERSIONS)), max_size=4),
+)
+def test_the_common_version_is_the_highest_that_is_offered_and_that_every_plugin_lists(
+    offered: set[str], answers: list[list[str]]
+) -> None:
+    in_common = [one for one in _sorted(offered) if all(one in listed for listed in answers)]
+    assert common_version(_sorted(offered), answers) == (in_common[-1] if in_common else None)
 
 
 # --- damage -----------------------------------------------------------------------

@@ -16,7 +16,7 @@ _GROUP: Final = "[0-9a-fA-F]{1,4}"
 _GROUPS: Final = f"(?:{_GROUP}(?::{_GROUP})*)?"
 _IPV6: Final = re.compile(f"(?:{_GROUP}:){{7}}{_GROUP}|{_GROUPS}::{_GROUPS}")
 _MOST_COLONS: Final = 7
-_LENGTH: Final = re.compile(r"[0-9]{1,9}")
+_LENGTH: Final = re.compile(r"0*([0-9]{1,3})")
 
 
 def is_address(text: str) -> bool:
@@ -34,10 +34,11 @@ def is_address(text: str) -> bool:
 
 def is_with_length(text: str) -> bool:
     """Tell whether a text is an address with a prefix length: no netmask, as in Go, and no zone."""
-    address, _, length = text.partition("/")
-    if not _LENGTH.fullmatch(length) or "%" in address or not is_address(address):
+    address, _, written = text.partition("/")
+    length = _LENGTH.fullmatch(written)
+    if length is None or "%" in address or not is_address(address):
         return False
-    return int(length) <= (ipaddress.IPV6LENGTH if ":" in address else ipaddress.IPV4LENGTH)
+    return int(length[1]) <= (ipaddress.IPV6LENGTH if ":" in address else ipaddress.IPV4LENGTH)
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
