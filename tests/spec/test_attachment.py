@@ -256,3 +256,11 @@ def test_arguments_that_a_record_could_not_keep_are_refused(
     with pytest.raises(ConfigError) as caught:
         Attachment(container_id="c1", netns="/run/netns/x", capability_args=capability_args)
     assert caught.value.place == "capability_args"
+
+
+def test_an_argument_that_is_nested_without_end_is_refused() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(ConfigError, match="nested too deeply") as caught:
+        Attachment(container_id="c1", netns="/n", capability_args={"x": endless})
+    assert caught.value.place == "capability_args['x']"

@@ -668,3 +668,14 @@ def test_a_capability_that_is_null_is_not_declared() -> None:
     """R38: Go reads it as false."""
     plugin = parse_plugin(b'{"type":"a","capabilities":{"mac":null,"ips":true}}')
     assert plugin.capabilities == {"ips"}
+
+
+@pytest.mark.rule("R8")
+def test_the_keys_that_never_reach_a_plugin_are_named() -> None:
+    plugin = parse_plugin(
+        b'{"type":"a","name":"n","cniVersion":"1.0.0","capabilities":{},"prevResult":1,'
+        b'"RuntimeConfig":{},"cni.dev/x":1,"Cni.dev/y":1}'
+    )
+    assert plugin.dropped == ("prevResult", "RuntimeConfig", "cni.dev/x")
+    assert plugin.declared == "{}"
+    assert parse_plugin(b'{"type":"a"}').declared is None

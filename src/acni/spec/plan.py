@@ -178,10 +178,5 @@ def plan(command: Command, network: NetworkConfig) -> tuple[Step, ...]:
 
 
 def _is_disabled(rule: Rule, network: NetworkConfig) -> bool:
-    match rule.disabled_by:
-        case "disableCheck":
-            return network.disable_check
-        case "disableGC":
-            return network.disable_gc
-        case None:
-            return False
+    flags = {"disableCheck": network.disable_check, "disableGC": network.disable_gc}
+    return rule.disabled_by is not None and flags[rule.disabled_by]
