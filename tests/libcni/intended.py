@@ -27,14 +27,16 @@ class Intended:
     Attributes:
         kind: How the sides differ.
         what: What both are given.
-        libcni: What libcni makes of it; nothing where it only refuses it.
+        libcni: What libcni makes of it; nothing where it is refused or taken as it is.
         reason: The rule or the decision that acni follows.
+        acni: What acni makes of it, where both take it.
     """
 
     kind: Kind
     what: str
     libcni: str
     reason: str
+    acni: str = ""
 
     def sides(self) -> tuple[str, str]:
         """Say what libcni does and what acni does."""
@@ -44,7 +46,7 @@ class Intended:
             case Kind.ACNI_REFUSES:
                 return self.libcni or "taken", "refused"
             case Kind.OTHER_VALUE:
-                return self.libcni, "otherwise"
+                return self.libcni, self.acni
 
 
 _LOOSELY: Final = (
@@ -60,6 +62,7 @@ RESULTS: Final = {
         "in 0.3.0 to 0.4.0, a `version` that contradicts its address, converted to 0.2.0 or older",
         "the family is what `version` says",
         "R42: the family is what the address says",
+        "the family is what the address says",
     ),
     "no family": Intended(
         Kind.LIBCNI_REFUSES,
@@ -83,23 +86,30 @@ RESULTS: Final = {
     "empty route": Intended(
         Kind.OTHER_VALUE,
         "a route without `dst`",
-        "`dst` becomes `<nil>`, and with 0.2.0 the route is dropped",
+        "`dst` becomes Go's text for nil, and with 0.2.0 the route is dropped",
         _AS_WRITTEN,
+        "the route stays as it is",
     ),
     "nulls": Intended(
         Kind.OTHER_VALUE,
         "`null` in a list of texts",
         "an empty text",
         _AS_WRITTEN,
+        "stays",
     ),
     "short prefix": Intended(
         Kind.OTHER_VALUE,
         "IPv4 in IPv6 with a prefix length below 96, such as `::ffff:10.0.0.2/64`",
-        "`10.0.0.2/0`, a route to everything",
+        "`10.0.0.2/0`",
         _AS_WRITTEN,
+        "stays",
     ),
     "surrogate": Intended(
-        Kind.OTHER_VALUE, "an escaped half of a surrogate pair", "U+FFFD", _AS_WRITTEN
+        Kind.OTHER_VALUE,
+        "an escaped half of a surrogate pair",
+        "U+FFFD",
+        _AS_WRITTEN,
+        "stays",
     ),
     "long numbers": Intended(
         Kind.LIBCNI_REFUSES, "an integer that no float can hold", "", _AS_WRITTEN
@@ -109,17 +119,18 @@ RESULTS: Final = {
         "a key twice in one object, both times with an object or a list of objects",
         "the two are merged, member by member",
         "of a key that is there twice the last counts; what is checked is what is passed on",
+        "the last one",
     ),
     "no address": Intended(
         Kind.ACNI_REFUSES,
         "an address entry without `address`, or `ip4` without `ip`",
-        "the address becomes `<nil>`",
-        "specification, section 5: `address` is required; no later plugin can read `<nil>`",
+        "the address becomes Go's text for nil",
+        "specification, section 5: `address` is required; no later plugin can read that",
     ),
     "null entry": Intended(
         Kind.ACNI_REFUSES,
         "`null` in `ips` or `interfaces`, or where routes are converted",
-        "`null` stays, or `<nil>` is the route",
+        "`null` stays, or the route becomes Go's text for nil",
         "specification, section 5: these are lists of objects; no later plugin can read them",
     ),
     "no name": Intended(
@@ -151,6 +162,7 @@ RESULTS: Final = {
         "`CNIVersion`, with another version than the selected one",
         "as if the selected version had been printed, so nothing is converted",
         "R42: the version that was printed counts, as every other key in any case of its letters",
+        "converted from the version that it has",
     ),
     "version in two spellings": Intended(
         Kind.LIBCNI_REFUSES,
@@ -173,6 +185,7 @@ CONFIGURATIONS: Final = {
         "no `cniVersion`, or an empty one",
         "the version is empty",
         "R9: none means 0.1.0, for plugins as for every gate",
+        "0.1.0",
     ),
     "null version": Intended(
         Kind.LIBCNI_REFUSES,
@@ -191,6 +204,7 @@ CONFIGURATIONS: Final = {
         "`cniVersions`, which Debian's libcni 1.1.2 does not know",
         "`cniVersion` alone counts",
         "R9: the highest supported version of both is selected",
+        "the highest of both",
     ),
     "bad versions": Intended(
         Kind.ACNI_REFUSES,
@@ -240,6 +254,7 @@ CONFIGURATIONS: Final = {
         "an integer beyond 2^53",
         "rounded to a float",
         "R6: unknown fields pass unchanged, their values too",
+        "stays",
     ),
     "long numbers": Intended(
         Kind.LIBCNI_REFUSES, "an integer that no float can hold", "", "R6: integers of any length"
@@ -249,6 +264,7 @@ CONFIGURATIONS: Final = {
         "an escaped half of a surrogate pair",
         "U+FFFD",
         "R6: unknown fields pass unchanged, their values too",
+        "stays",
     ),
     "not UTF-8": Intended(Kind.ACNI_REFUSES, "bytes that are not UTF-8", "U+FFFD", _UTF8),
     "bounds": Intended(

@@ -227,8 +227,11 @@ CASES: Final = list(
             _same_for(_ip(f',"gateway":{gateway}'), *EACH)
             for gateway in (
                 *("null", '""', '"10.0.0.1"', '"::ffff:10.0.0.1"', '"2001:db8::1"', '"0.0.0.0"'),
-                *('"10.0.0.1/24"', "5", '"10.0.0.01"', '"x"', "[]", '"fe80::1%eth0"'),
+                *('"10.0.0.1/24"', "5", '"10.0.0.01"', '"x"', "[]"),
             )
+        ),
+        _same_for(
+            _ip(',"gateway":"fe80::1%eth0"'), *EACH, defect="a zone is no part of an address"
         ),
         # dns
         _same_for(_with(f'"dns":{DNS}'), *EACH),
@@ -301,6 +304,9 @@ CASES: Final = list(
             for text, wanted in (
                 (_ip4('"ip":"10.0.0.2/24","version":"6"'), "0.4.0"),
                 (_ip4('"ip":"10.0.0.2/24","interface":3'), "1.0.0"),
+                (_ip4('"ip":"10.0.0.2/24","address":"10.9.9.9/8"'), "1.0.0"),
+                (_ip(',"ip":"10.9.9.9/8"'), "0.2.0"),
+                (_ip(',"routes":[{"dst":"0.0.0.0/0"}]'), "0.2.0"),
                 ('{"cniVersion":"0.2.0","ips":[{"address":"10.0.0.2/24"}]}', "1.0.0"),
                 ('{"cniVersion":"0.2.0","routes":[{"dst":"::/0"}]}', "0.4.0"),
                 (_with('"ip6":{"ip":"2001:db8::7/64"}'), "0.2.0"),
