@@ -83,6 +83,13 @@ __all__ = [
 ]
 
 
+def printable(text: str) -> str:
+    """Escape what a terminal would act on or UTF-8 cannot write: a plugin's words, a file's name
+    and a caller's argument are not ours.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class Facts(TypedDict, total=False):
     """What an error can know. Each is an attribute of the error, None where it is unknown."""
 
@@ -108,7 +115,8 @@ class AcniError(Exception):
     """The root of everything that acni raises on purpose.
 
     Attributes:
-        message: What happened, without the facts below.
+        message: What happened, without the facts below; one line, as is ``str()``, in which what
+            does not print is escaped. The facts are as they came.
         verb: The verb of the runtime that was under way: "add", "delete", "check".
         network: The network's name.
         container_id: The attachment's container ID.
@@ -158,8 +166,8 @@ class AcniError(Exception):
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
         # Only the message goes to args: pickle then calls cls(message) and restores the facts from
         # __dict__.
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.learn(**facts)
 
     def learn(self, **facts: Unpack[Facts]) -> Self:
@@ -176,7 +184,7 @@ class AcniError(Exception):
         return self
 
     def __str__(self) -> str:
-        subject = self._subject()
+        subject = printable(self._subject())
         return f"{subject}: {self.message}" if subject else self.message
 
     def _subject(self) -> str:

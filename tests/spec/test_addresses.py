@@ -12,6 +12,8 @@ from acni.spec.addresses import address_of, is_address, is_with_length
 
 
 def is_one(text: str) -> bool:
+    if "%" in text:  # a zone
+        return False
     try:
         ipaddress.ip_address(text)
     except ValueError:

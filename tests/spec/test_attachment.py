@@ -261,6 +261,6 @@ def test_arguments_that_a_record_could_not_keep_are_refused(
 def test_an_argument_that_is_nested_without_end_is_refused() -> None:
     endless: list[object] = []
     endless.append(endless)
-    with pytest.raises(ConfigError, match="nested too deeply") as caught:
+    with pytest.raises(ConfigError, match="no JSON value") as caught:
         Attachment(container_id="c1", netns="/n", capability_args={"x": endless})
     assert caught.value.place == "capability_args['x']"

@@ -8,11 +8,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.errors import AcniError, ConfigError, InvalidName, VersionUnsupported
 from acni.spec import NetworkConfig, parse_network, parse_plugin, parse_single
+from acni.spec.configuration import parse_recorded_network
 from acni.spec.jsontext import array_elements, object_members
 
 Parse = Callable[[bytes], object]
@@ -679,3 +681,44 @@ def test_the_keys_that_never_reach_a_plugin_are_named() -> None:
     assert plugin.dropped == ("prevResult", "RuntimeConfig", "cni.dev/x")
     assert plugin.declared == "{}"
     assert parse_plugin(b'{"type":"a"}').declared is None
+
+
+@pytest.mark.rule("R33")
+def test_a_single_plugin_that_a_record_could_not_hold_is_refused() -> None:
+    """In a record it stands two levels deeper."""
+    deep = b'{"name":"n","type":"t","x":' + b"[" * 99 + b"]" * 99 + b"}"
+    with pytest.raises(ConfigError, match="as a record: nested deeper than 100"):
+        parse_single(deep)
+    network = parse_single(deep.replace(b"[" * 99, b"[" * 97).replace(b"]" * 99, b"]" * 97))
+    assert parse_network(network.effective().encode()).effective() == network.effective()
+
+
+@pytest.mark.rule("R1", "R7")
+def test_a_changed_copy_has_its_names_checked_too() -> None:
+    network = parse_network(_network())
+    with pytest.raises(InvalidName):
+        evolve(network, name="../../up")
+    with pytest.raises(InvalidName):
+        evolve(network.plugins[0], type="../bin/first")
+
+
+def test_what_is_offered_is_shown_within_bounds() -> None:
+    long = "1.0.0-" + "a" * 100_000
+    with pytest.raises(VersionUnsupported) as caught:
+        parse_network(_network(cniVersion=long, cniVersions=[long] * 5))
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_recorded_configuration_is_a_list_if_it_has_plugins() -> None:
+    single = parse_recorded_network(b'{"name":"n","type":"t","x":"plugins"}')
+    assert [plugin.type for plugin in single.plugins] == ["t"]
+    spelled = parse_recorded_network(b'{"name":"n","plugin\\u0073":[{"type":"t"}]}')
+    assert [plugin.type for plugin in spelled.plugins] == ["t"]
+
+
+def test_a_place_shows_a_hostile_key_within_bounds_and_escaped() -> None:
+    capabilities = {"\ud800\n" + "k" * 100_000: 1}
+    with pytest.raises(ConfigError) as caught:
+        parse_network(_chain({"type": "a", "capabilities": capabilities}))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400

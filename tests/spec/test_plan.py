@@ -111,6 +111,7 @@ def test_disable_check_concerns_check_only(command: Command) -> None:
     assert len(plan(command, _network("1.0.0", disable_check=True))) == 3
 
 
+@pytest.mark.rule("R36")
 def test_every_verb_has_a_rule() -> None:
     assert set(RULES) == set(Command)
     assert [command for command, rule in RULES.items() if rule.is_reversed] == [Command.DEL]

@@ -632,3 +632,55 @@ def test_keys_fold_as_in_go_and_no_further() -> None:
     """Python's casefold takes two letters for a sharp s."""
     printed = '{"ips":[{"addre\u00df":"10.0.0.2/24","addre\u017fs":"10.0.0.3/24"}]}'
     assert str(parse_result(printed, "1.0.0").ipv4) == "10.0.0.3"
+
+
+MANY = b",".join([b"0"] * 65_531)
+
+
+@pytest.mark.rule("R17", "R33")
+@pytest.mark.parametrize(
+    ("printed", "selected", "message"),
+    [
+        pytest.param(
+            b'{"x":[' + b"0," * 65_534 + b"0]}",
+            "1.0.0",
+            "with its version: more than 65536",
+            id="the comma of the version",
+        ),
+        pytest.param(
+            b'{"x":"' + b"a" * ((1 << 20) - 8) + b'"}',
+            "1.0.0",
+            "with its version: more than 1048576",
+            id="the characters of the version",
+        ),
+        pytest.param(
+            b'{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.2/24"}],"x":[' + MANY + b"]}",
+            "0.4.0",
+            "1.0.0 as 0.4.0: more than 65536",
+            id="what an older version says more",
+        ),
+        pytest.param(
+            '{"cniVersion":"0.4.0","é":"'.encode() + b"a" * ((1 << 20) - 29) + b'"}',
+            "1.0.0",
+            "0.4.0 as 1.0.0: more than 1048576",
+            id="an escaped key",
+        ),
+    ],
+)
+def test_what_could_not_be_read_back_from_a_record_is_no_result(
+    printed: bytes, selected: str, message: str
+) -> None:
+    with pytest.raises(ResultError, match=message):
+        parse_result(printed, selected)
+
+
+@pytest.mark.parametrize("printed", ['{"code":7,"msg":"no"}', '{"Code":7,"Msg":"no"}'])
+def test_an_error_object_is_no_result_in_any_case_of_its_keys(printed: str) -> None:
+    with pytest.raises(ResultError, match="an error object"):
+        parse_result(printed, "1.0.0")
+
+
+def test_a_gateway_has_no_zone() -> None:
+    printed = '{"ips":[{"address":"fe80::2/64","gateway":"fe80::1%eth0"}]}'
+    with pytest.raises(ResultError, match="no address at"):
+        parse_result(printed, "1.0.0")

@@ -110,6 +110,7 @@ def ours(**members: Any) -> bytes:
         pytest.param(changed(ifName=7), id="interface name"),
         pytest.param(changed(networkName="other"), id="another network's name"),
         pytest.param(changed(config="%%%"), id="config not base64"),
+        pytest.param(changed(config="é"), id="config not ASCII"),
         pytest.param(changed(config="e30="), id="config empty"),
         pytest.param(changed(config="W10="), id="config a list"),
         pytest.param(changed(cniArgs=[["K"]]), id="args not pairs"),

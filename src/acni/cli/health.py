@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from acni.cli.report import error_document, exit_status, printable
+from acni.cli.report import error_document, exit_status
 from acni.cli.session import looking_engine, run_verb
 from acni.cli.subject import named_network
 from acni.cli.tables import print_documents, print_table
@@ -18,7 +18,7 @@ from acni.engine import validate as validate_verb
 from acni.engine import versions
 from acni.engine.engine import Engine
 from acni.engine.validate import Validation
-from acni.errors import AcniError, NetworkNotFound
+from acni.errors import AcniError, NetworkNotFound, printable
 from acni.host.configurations import load_configurations
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_plugin_type

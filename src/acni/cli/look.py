@@ -7,12 +7,11 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
-from acni.cli.report import printable
 from acni.cli.secrets import SHOWN, without_secrets
 from acni.cli.session import open_records, report
 from acni.cli.tables import print_documents, print_table, print_texts
 from acni.engine.listing import AttachmentRecord, list_records
-from acni.errors import AcniError, AttachmentNotFound, StoreError
+from acni.errors import AcniError, AttachmentNotFound, StoreError, printable
 from acni.host.host import this_host
 from acni.spec.jsontext import join, object_members
 from acni.spec.names import parse_container_id, parse_ifname

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from acni.cli.rehearsal import Rehearsal, Run
-from acni.cli.report import error_document, exit_status, printable
+from acni.cli.report import error_document, exit_status
 from acni.cli.secrets import hidden_environment, without_secrets
 from acni.cli.session import looking_engine, open_records, report
 from acni.cli.shell import shell_lines
@@ -20,7 +20,7 @@ from acni.cli.subject import (
     network_to_delete,
 )
 from acni.cli.tables import one_line, print_texts
-from acni.errors import AcniError, AttachmentNotFound, ConfigError, InvalidName
+from acni.errors import AcniError, AttachmentNotFound, ConfigError, InvalidName, printable
 from acni.spec.jsontext import dump, join
 from acni.spec.names import parse_network_name
 

@@ -33,6 +33,7 @@ from acni.errors import (
     StoreError,
     TryAgain,
     VersionUnsupported,
+    printable,
 )
 from acni.events import (
     DebtRecorded,
@@ -102,11 +103,6 @@ def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -
     else:
         print(json.dumps(error_document(error)))
     return exit_status(error)
-
-
-def printable(text: str) -> str:
-    """Escape what a terminal would act on: a plugin's words are not ours."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def error_document(error: AcniError) -> dict[str, object]:

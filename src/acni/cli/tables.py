@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 
-from acni.cli.report import printable
+from acni.errors import printable
 
 
 def print_table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -9,6 +9,7 @@ from acni.engine.targets import Target, delete_target, to_delete
 from acni.errors import AttachmentNotFound
 from acni.events import Debt, DebtForgotten
 from acni.spec.attachment import AttachmentId
+from acni.spec.names import parse_network_name
 
 
 def list_debts(engine: Engine) -> tuple[Debt, ...]:
@@ -60,7 +61,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:
     try:
-        targets = to_delete(engine, _id(debt), debt.network)
+        targets = to_delete(engine, _id(debt), parse_network_name(debt.network))
     except AttachmentNotFound:
         return ()
     return tuple(

@@ -33,7 +33,7 @@ from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import parse_plugin_type
+from acni.spec.names import parse_network_name, parse_plugin_type
 from acni.spec.result import Result
 from acni.store.state import open_store
 
@@ -78,7 +78,8 @@ class Runtime:
 
         Raises:
             NetworkNotFound: no file has that name.
-            ConfigError, InvalidName, VersionUnsupported: the file that has it is broken.
+            ConfigError, InvalidName, VersionUnsupported: the file that has it is broken, or the
+                name is not allowed.
 
         Example:
             >>> async def main():
@@ -148,6 +149,7 @@ class Runtime:
                 ``baggage``. By default that of the process's own environment, if it has one.
 
         Raises:
+            InvalidName: the network's name is not allowed. Nothing ran.
             AttachmentExists: no record knows it, and its record's file name is another one's.
             AttachmentNotFound: no record knows it, and no configuration was given; or it is
                 attached to another network.
@@ -170,7 +172,8 @@ class Runtime:
         """
         async with self._operation() as engine:
             try:
-                await delete(engine.traced(trace), attachment, network=network)
+                named = parse_network_name(network) if isinstance(network, str) else network
+                await delete(engine.traced(trace), attachment, network=named)
             except AttachmentNotFound:
                 if not missing_ok:
                     raise
@@ -192,6 +195,7 @@ class Runtime:
                 ``baggage``. By default that of the process's own environment, if it has one.
 
         Raises:
+            InvalidName: the network's name is not allowed. Nothing ran.
             AttachmentNotFound: no record knows it, or only a debt does.
             VersionUnsupported: its configuration is older than 0.4.0, which has no CHECK.
             NetnsChanged: another namespace, or none, stands behind the recorded path.
@@ -210,7 +214,8 @@ class Runtime:
             ['CHECK bridge', 'CHECK portmap']
         """
         async with self._operation() as engine:
-            await check(engine.traced(trace), attachment, network=network)
+            named = None if network is None else parse_network_name(network)
+            await check(engine.traced(trace), attachment, network=named)
 
     async def status(
         self, network: NetworkConfig, *, trace: Mapping[str, str] | None = None

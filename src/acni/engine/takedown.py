@@ -25,7 +25,14 @@ from attrs import Factory, define, evolve
 
 from acni.engine.chain import Chain, chain_of_record
 from acni.engine.engine import Operation
-from acni.errors import AcniError, CleanupIncomplete, HostChanged, InvalidName, StoreError
+from acni.errors import (
+    AcniError,
+    CleanupIncomplete,
+    HostChanged,
+    InvalidName,
+    StoreError,
+    printable,
+)
 from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
 from acni.host.host import Host
@@ -213,4 +220,4 @@ def _cause(error: BaseException) -> str:
     said = [type(error).__name__]
     if isinstance(error, AcniError):
         said += [error.plugin or "", f"code {error.code}" if error.code else "", error.msg or ""]
-    return " ".join(" ".join(filter(None, said)).split())[:_MAX_CAUSE]
+    return printable(" ".join(" ".join(filter(None, said)).split()))[:_MAX_CAUSE]

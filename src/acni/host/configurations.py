@@ -21,6 +21,7 @@ from acni.errors import AcniError, ConfigError, NetworkNotFound
 from acni.host.files import read_regular
 from acni.spec.configuration import NetworkConfig, parse_network, parse_single
 from acni.spec.jsontext import JsonError, decode, object_members
+from acni.spec.names import parse_network_name
 
 # A list with a hundred plugins has some 100 KiB.
 MAX_CONFIG_BYTES: Final = 1 << 20
@@ -100,7 +101,8 @@ def load_network(directory: str | os.PathLike[str], name: str) -> NetworkConfig:
 
     Raises:
         ConfigError: the directory cannot be listed, or the file that holds the network is broken.
-        InvalidName, VersionUnsupported: the file that holds the network is broken.
+        InvalidName: the name is not allowed, or one in the file that holds the network.
+        VersionUnsupported: the file that holds the network is broken.
         NetworkNotFound: no file holds it.
 
     Example:
@@ -108,7 +110,7 @@ def load_network(directory: str | os.PathLike[str], name: str) -> NetworkConfig:
         >>> network.source == f"{conf_dir}/dbnet.conflist"
         True
     """
-    return load_configurations(directory).network(name)
+    return load_configurations(directory).network(parse_network_name(name))
 
 
 def _files(directory: str) -> Iterator[str]:

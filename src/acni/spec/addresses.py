@@ -20,7 +20,9 @@ _LENGTH: Final = re.compile(r"0*([0-9]{1,3})")
 
 
 def is_address(text: str) -> bool:
-    """Tell whether a text is an address: dotted decimal without leading zeros, or IPv6."""
+    """Tell whether a text is an address: dotted decimal without leading zeros, or IPv6; no zone."""
+    if "%" in text:  # a zone, which Go's addresses have not
+        return False
     if ":" not in text:
         return _IPV4.fullmatch(text) is not None
     if text.count(":") <= _MOST_COLONS and _IPV6.fullmatch(text):
@@ -33,10 +35,10 @@ def is_address(text: str) -> bool:
 
 
 def is_with_length(text: str) -> bool:
-    """Tell whether a text is an address with a prefix length: no netmask, as in Go, and no zone."""
+    """Tell whether a text is an address with a prefix length: no netmask, as in Go."""
     address, _, written = text.partition("/")
     length = _LENGTH.fullmatch(written)
-    if length is None or "%" in address or not is_address(address):
+    if length is None or not is_address(address):
         return False
     return int(length[1]) <= (ipaddress.IPV6LENGTH if ":" in address else ipaddress.IPV4LENGTH)
 

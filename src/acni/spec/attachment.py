@@ -12,9 +12,9 @@ from typing import Any, Literal, cast
 from attrs import Factory, field, frozen
 
 from acni.errors import ConfigError
-from acni.spec.capabilities import capability_value
+from acni.spec.capabilities import capability_text
 from acni.spec.configuration import parse_args
-from acni.spec.jsontext import JsonError, dump, join, require_bounds
+from acni.spec.jsontext import JsonError, join, require_bounds
 from acni.spec.names import (
     ContainerId,
     IfName,
@@ -73,11 +73,9 @@ def _capability_text(argument: tuple[object, object]) -> tuple[str, str]:
     if not isinstance(name, str):
         raise ConfigError("no text", place=place, expected="a capability's name")
     try:
-        return name, dump(capability_value(value))
+        return name, capability_text(value)
     except JsonError as error:
         raise ConfigError(str(error), place=place, expected="a JSON value") from None
-    except RecursionError:
-        raise ConfigError("nested too deeply", place=place, expected="a JSON value") from None
 
 
 def _require_existing(_: object, __: object, value: object) -> None:

@@ -8,11 +8,12 @@ A capability argument is any JSON value; these two may stand in for theirs.
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Final, Literal, TypeGuard, cast
+from typing import Any, Final, Literal, TypeGuard
 
 from attrs import Attribute, field, frozen
 
 from acni.errors import ConfigError
+from acni.spec.jsontext import dump
 
 _MAX_PORT: Final = 65_535
 # Of a longer number only its type is shown: over 4,300 digits it has no text at all.
@@ -107,13 +108,16 @@ class Bandwidth:
     egress_burst: int | None = field(default=None, validator=_require_positive)
 
 
-def capability_value(argument: object) -> object:
-    """Return a capability argument as JSON has it.
+def capability_text(argument: object) -> str:
+    """Write a capability argument as JSON.
 
     A port mapping that is the whole argument becomes a list of one: there is no other shape that a
     plugin reads.
+
+    Raises:
+        JsonError: it has no JSON form.
     """
-    return _json_value([argument] if isinstance(argument, PortMapping) else argument)
+    return dump([argument] if isinstance(argument, PortMapping) else argument, _json_value)
 
 
 def _json_value(value: object) -> object:
@@ -133,13 +137,8 @@ def _json_value(value: object) -> object:
                 egressRate=value.egress_rate,
                 egressBurst=value.egress_burst,
             )
-        case list() | tuple():
-            return [_json_value(element) for element in cast("list[object]", value)]
-        case dict():
-            members = cast("dict[object, object]", value)
-            return {key: _json_value(member) for key, member in members.items()}
         case _:
-            return value
+            raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
 def _is_number(value: object) -> TypeGuard[int]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, Final, TypeVar, cast
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from acni.errors import ConfigError, InvalidName, VersionUnsupported
 from acni.spec.jsontext import (
@@ -47,6 +47,7 @@ _LIST_KEYS: Final = frozenset(
 # The text of a document so short keeps to all bounds in a record, too, where it is compact and has
 # one member more.
 _SURELY_READABLE: Final = 32_768
+_MAX_SHOWN_KEY: Final = 80
 _NOTHING: Final[dict[str, Any]] = {}
 _KINDS: Final[Mapping[type, str]] = {
     dict: "an object",
@@ -78,7 +79,7 @@ class PluginConfig:
         ('portmap', ['portMappings'], '"type":"portmap"')
     """
 
-    type: PluginType
+    type: PluginType = field(converter=parse_plugin_type)
     capabilities: frozenset[str]
     text: str
     source: str | None = None
@@ -139,7 +140,7 @@ class NetworkConfig:
         ('dbnet', '1.1.0', ['bridge', 'portmap'])
     """
 
-    name: NetworkName
+    name: NetworkName = field(converter=parse_network_name)
     versions: tuple[str, ...]
     disable_check: bool
     disable_gc: bool
@@ -272,7 +273,12 @@ def parse_network(
         >>> network.name, network.cni_version
         ('dbnet', '1.0.0')
     """
-    document, members = _document(raw, source)
+    return _network(*_document(raw, source), drop_ins)
+
+
+def _network(
+    document: _Object, members: Mapping[str, Member], drop_ins: Iterable[tuple[str, bytes]]
+) -> NetworkConfig:
     name = document.name("name", parse_network_name)
     only_inlined = document.flag("loadOnlyInlinedPlugins")
     inlined = tuple(_plugins(document))
@@ -290,7 +296,7 @@ def parse_network(
         disable_gc=document.flag("disableGC"),
         plugins=inlined + others,
         members={key: member.text for key, member in members.items() if key not in _LIST_KEYS},
-        source=source,
+        source=document.source,
     )
     if others or len(document.text) > _SURELY_READABLE:
         _require_readable(network, document)
@@ -322,16 +328,27 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
         >>> network.name, network.plugins[0].type
         ('n', 'loopback')
     """
-    document, _ = _document(raw, source)
-    return NetworkConfig(
+    return _single(_document(raw, source)[0])
+
+
+def parse_recorded_network(raw: bytes) -> NetworkConfig:
+    """Parse the configuration of a record: a list, or the one plugin of libcni's ``AddNetwork``."""
+    document, members = _document(raw, None)
+    return _network(document, members, ()) if "plugins" in members else _single(document)
+
+
+def _single(document: _Object) -> NetworkConfig:
+    network = NetworkConfig(
         name=document.name("name", parse_network_name),
         versions=_offered(document),
         disable_check=False,
         disable_gc=False,
         plugins=(_plugin(document),),
         members={},
-        source=source,
+        source=document.source,
     )
+    _require_readable(network, document)  # it is nested deeper in a record
+    return network
 
 
 def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
@@ -497,7 +514,7 @@ class _Object:
 
     def at(self, key: str) -> str:
         """Name the place of a member: the file and the JSON path."""
-        path = f"{self.place}.{key}"
+        path = f"{self.place}.{key[:_MAX_SHOWN_KEY]}"
         return f"{self.source}: {path}" if self.source else path
 
     def mismatch(self, value: object, key: str, expected: str) -> ConfigError:

@@ -158,14 +158,18 @@ def join(members: Mapping[str, str]) -> str:
     return "{" + ",".join([f"{_quoted(key)}:{text}" for key, text in members.items()]) + "}"
 
 
-def dump(value: object) -> str:
+def dump(value: object, default: Callable[[Any], object] | None = None) -> str:
     """Write a value of ours, compactly and in ASCII (a lone surrogate stays an escape).
+
+    Args:
+        value: The value.
+        default: Makes a JSON value of what is none, or raises TypeError.
 
     Raises:
         JsonError: the value has no JSON form (NaN, Infinity, a set, …).
     """
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, separators=(",", ":"), allow_nan=False, default=default)
     except (TypeError, ValueError, RecursionError) as error:
         raise JsonError(f"no JSON value: {error}") from None
 

@@ -174,7 +174,7 @@ def _parse_cni_args(value: object, forbidden: str) -> Mapping[str, str]:
     size = len(f"CNI_ARGS={cni_args_text(pairs)}".encode())
     if size > MAX_ENVIRONMENT_ENTRY:
         expected = f"at most {MAX_ENVIRONMENT_ENTRY} bytes in all"
-        raise InvalidName("CNI_ARGS: too long", place="CNI_ARGS", expected=expected)
+        raise InvalidName("too long", place="CNI_ARGS", expected=expected)
     return pairs
 
 
@@ -187,7 +187,7 @@ def _parse_argument(value: object, what: str, forbidden: str) -> str:
 
 def _argument_error(what: str) -> InvalidName:
     return InvalidName(
-        f"CNI_ARGS: {what} is not allowed",
+        f"{what} is not allowed",
         place="CNI_ARGS",
         expected="text without ';', '=' or control characters (args takes anything)",
     )
@@ -205,7 +205,7 @@ def parse_cni_args_text(text: str) -> Mapping[str, str]:
     pairs = [pair.partition("=") for pair in text.split(";")] if text else []
     if not all(separator for _, separator, _ in pairs):
         raise InvalidName(
-            "CNI_ARGS: a pair has no '='",
+            "a pair has no '='",
             place="CNI_ARGS",
             expected="NAME=VALUE pairs separated by ';'",
         )

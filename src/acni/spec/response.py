@@ -6,8 +6,6 @@ Rule 1: the exit status alone decides (R13). With 0, standard output is read for
 Rule 2: on failure the last object with a ``code`` counts, on standard output first, else the last
     with a ``msg``: the skeleton of the Go plugins prints a result and then an error, and some
     plugins log around it, in JSON with a ``msg``. Keys are folded as Go folds them.
-Rule 3: what a plugin says is text of somebody else's: an error's message shows what does not print
-    as an escape, its facts have it as it came.
 
 (specification, section 2, "Errors"; section 5, "Error"; rules R13, R43, R45)
 """
@@ -121,7 +119,7 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     facts["msg"] = _text(said.get("msg"))
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
-    message = _printable(f"{step.command} failed with code {code or 'none'}: {message}")
+    message = f"{step.command} failed with code {code or 'none'}: {message}"
     facts["reason"] = reason_of(message)
     return _kind(step.command, facts["code"])(message, **facts)
 
@@ -144,10 +142,6 @@ def _error_object(response: Response) -> Mapping[str, Any] | None:
 def _objects(output: bytes) -> list[dict[str, Any]]:
     text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
     return [{fold_key(key): value for key, value in said.items()} for said in objects_in(text)]
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _text(value: object) -> str | None:

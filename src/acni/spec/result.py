@@ -32,10 +32,13 @@ from acni.spec.jsontext import (
     is_object,
     join,
     object_members,
+    require_bounds,
     strip,
 )
 from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shape
 
+# A member more breaks no bound of a text so short; its depth is what it was.
+_SURELY_READABLE: Final = 32_768
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2})+")
 
 
@@ -273,7 +276,7 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     except JsonError as error:
         raise ResultError(str(error)) from None
     members = fold_keys(spelled)
-    if "code" in members and not _RESULT_KEYS & members.keys():
+    if not _RESULT_KEYS & members.keys() and "code" in map(fold_key, members):
         raise ResultError("an error object, where a result was expected")
     printed = _typed(members, "cniVersion", str, "$") or cni_version
     if printed not in SUPPORTED_VERSIONS:
@@ -281,13 +284,15 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     if not have_same_shape(printed, cni_version):
         try:
             text = reshape(members, printed, cni_version)
+            members = spelled = object_members(text)
         except JsonError as error:
             raise ResultError(f"{printed} as {cni_version}: {error}") from None
-        members = spelled = object_members(text)
+    stamped = _stamp(text, spelled, cni_version)
+    _require_readable(stamped, text)
     is_oldest = cni_version in RESULT_SHAPES[0]
     interfaces = () if is_oldest else _interfaces(members)
     return Result(
-        raw=_stamp(text, spelled, cni_version),
+        raw=stamped,
         cni_version=cni_version,
         interfaces=interfaces,
         ips=_oldest_ips(members) if is_oldest else _ips(members, len(interfaces)),
@@ -313,6 +318,16 @@ def _stamp(text: str, members: Mapping[str, Member], cni_version: str) -> str:
         return text
     texts = {key: member.text for key, member in fold_keys(members).items()}
     return join(texts | {"cniVersion": stamped})
+
+
+def _require_readable(stamped: str, text: str) -> None:
+    """Refuse a result that only its version made too large to be read back from a record."""
+    if stamped is text or len(stamped) <= _SURELY_READABLE:
+        return
+    try:
+        require_bounds(stamped)
+    except JsonError as error:
+        raise ResultError(f"with its version: {error}") from None
 
 
 def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:

@@ -68,7 +68,7 @@ def offered_versions(offered: Iterable[str], place: str) -> tuple[str, ...]:
     known = tuple(version for version in SUPPORTED_VERSIONS if version in named)
     if not known:
         raise VersionUnsupported(
-            f"no supported version among {', '.join(named)}",
+            f"no supported version among {', '.join(version[:40] for version in named[:10])}",
             place=place,
             expected="one of " + ", ".join(SUPPORTED_VERSIONS),
         )

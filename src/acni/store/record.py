@@ -16,7 +16,6 @@ persistently")
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -27,7 +26,7 @@ from acni.events import Debt
 from acni.host.netns import NetnsIdentity
 from acni.host.plugins import parse_plugin_dirs
 from acni.spec.attachment import AttachmentId
-from acni.spec.configuration import NetworkConfig, parse_network, parse_single
+from acni.spec.configuration import NetworkConfig, parse_recorded_network
 from acni.spec.jsontext import (
     DOCUMENT,
     Bounds,
@@ -257,10 +256,9 @@ def _record(members: Mapping[str, Member]) -> Record:
 def _network(config: str) -> NetworkConfig:
     try:
         raw = base64.b64decode(config, validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or text that is not ASCII
         raise _Mismatch("expected base64 at $.config") from None
-    # libcni's AddNetwork (one plugin, no list) records the plugin's own bytes.
-    return parse_network(raw) if b'"plugins"' in raw else parse_single(raw)
+    return parse_recorded_network(raw)
 
 
 def _cni_args(value: Any) -> Mapping[str, str]:
