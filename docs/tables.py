@@ -14,6 +14,7 @@ from acni.spec.plan import RULES, Rule
 
 _TESTS = Path(__file__).parents[1] / "tests"
 _TABLE = _TESTS / "libcni" / "table.py"
+_INTENDED = _TESTS / "libcni" / "intended.py"
 _PRINTED = _TESTS / "spec" / "printed.py"
 _RULES = Path(__file__).parent / "rules.toml"
 
@@ -38,6 +39,18 @@ def differences() -> dict[str, str]:
             ("cases", "what libcni's tests fix", "tests of acni"),
             ((row.cases, row.words, _tests(row.ours.tests)) for row in proof),
         ),
+    }
+
+
+def intended() -> dict[str, str]:
+    """Make the tables of what libcni and acni make of the same result, the same configuration."""
+    names = runpy.run_path(str(_INTENDED))
+    return {
+        f"intended_{what}": _table(
+            ("given", "libcni", "acni", "because"),
+            ((row.what, *row.sides(), row.reason) for row in names[what.upper()].values()),
+        )
+        for what in ("results", "configurations")
     }
 
 

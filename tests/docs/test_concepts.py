@@ -7,6 +7,7 @@ import runpy
 
 from acni import errors
 from tests.docs.conftest import DOCS
+from tests.libcni.intended import CONFIGURATIONS, RESULTS
 from tests.libcni.table import TABLE
 from tests.mutation import read_rules
 
@@ -57,6 +58,15 @@ def test_the_tables_of_differences_have_every_row() -> None:
     lines = "\n".join(tables.values()).splitlines()
     assert len(lines) == len(TABLE) + 2 * len(tables)
     assert all(line.count(" | ") == 2 for line in lines)
+
+
+def test_the_tables_of_intended_differences_have_every_row() -> None:
+    tables = runpy.run_path(str(DOCS / "tables.py"))["intended"]()
+    page = (DOCS / "concepts" / "differences.md").read_text()
+    assert all(f"\n{{{{ {name} }}}}\n" in page for name in tables)
+    lines = "\n".join(tables.values()).splitlines()
+    assert len(lines) == len(RESULTS) + len(CONFIGURATIONS) + 2 * len(tables)
+    assert all(line.count(" | ") == 3 for line in lines)
 
 
 def test_the_tables_of_rules_have_every_rule() -> None:
