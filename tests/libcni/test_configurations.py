@@ -215,7 +215,7 @@ CASES: Final = list(
             ),
             intended="type",
         ),
-        _cases(_plugin('{"Type":"a"}'), _plugin('{"type":"a","tYpe":5}'), defect=FOLDED),
+        _cases(_plugin('{"Type":"a"}'), _plugin('{"type":"a","tYpe":5}')),
         # flags
         _cases(
             *(
@@ -261,7 +261,7 @@ CASES: Final = list(
         ),
         _cases(_having('"capabilities":{"mac":true},"capabilities":{"ips":true}')),
         _cases(_having('"capabilities":{"mac":"true"}'), intended="flag as text"),
-        _cases(_having('"Capabilities":{"mac":true}'), defect=FOLDED),
+        _cases(_having('"Capabilities":{"mac":true}')),
         # ipam
         _cases(
             *(
@@ -402,7 +402,6 @@ CASES: Final = list(
             '{"Name":"net","cniVersion":"1.0.0","type":"a"}',
             '{"CNIVersion":"1.0.0","name":"net","type":"a"}',
             single=True,
-            defect=FOLDED,
         ),
     )
 )

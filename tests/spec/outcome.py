@@ -87,7 +87,8 @@ def _look_at_requests(command: Command, network: NetworkConfig) -> None:
         document = json.loads(request_of(step, network, previous='{"ips":[]}'))
         assert document["cniVersion"] == network.cni_version
         assert document["name"] == network.name
-        assert document["type"] == step.plugin.type
+        folded = {key.lower(): value for key, value in document.items()}
+        assert folded["type"] == step.plugin.type
 
 
 def outcome_of(read: Reader, raw: bytes, *errors: type[Exception]) -> object:

@@ -47,6 +47,12 @@ _LIST_KEYS: Final = frozenset(
 # The text of a document so short keeps to all bounds in a record, too, where it is compact and has
 # one member more.
 _SURELY_READABLE: Final = 32_768
+# The keys of a plugin configuration that the runtime reads.
+_SPELLED: Final[Mapping[str, str]] = {
+    key.lower(): key
+    for key in ("type", "ipam", "capabilities", "name", "cniVersion", "cniVersions")
+}
+_LISTED_KEYS: Final = ('"type"', '"ipam"', '"capabilities"')
 _MAX_SHOWN_KEY: Final = 80
 _NOTHING: Final[dict[str, Any]] = {}
 _KINDS: Final[Mapping[type, str]] = {
@@ -113,7 +119,8 @@ class PluginConfig:
             >>> network.plugins[1].declared
             '{"portMappings":true}'
         """
-        return self._texts.get("capabilities")
+        folded = {fold_key(key): text for key, text in self._texts.items()}
+        return folded.get("capabilities")
 
     @cached_property
     def request(self) -> str:
@@ -345,13 +352,15 @@ def parse_recorded_network(raw: bytes) -> NetworkConfig:
     return _network(document, members, ()) if "plugins" in members else _single(document)
 
 
-def _single(document: _Object) -> NetworkConfig:
+def _single(exactly: _Object) -> NetworkConfig:
+    written = evolve(exactly, is_exact=False)
+    document = written.folded()
     network = NetworkConfig(
         name=document.name("name", parse_network_name),
         versions=_offered(document),
         disable_check=False,
         disable_gc=False,
-        plugins=(_plugin(document),),
+        plugins=(_plugin(written),),
         members={},
         source=document.source,
     )
@@ -413,10 +422,13 @@ def _merged(written: str, args: Mapping[str, Any]) -> str:
     return join(texts)
 
 
-def _plugin(document: _Object) -> PluginConfig:
-    kind = document.typed("ipam", dict, _NOTHING).get("type")
-    if kind not in (None, ""):  # empty: no address management, as bridge and macvlan read it
-        document.inner("ipam").name("type", parse_plugin_type)
+def _plugin(written: _Object) -> PluginConfig:
+    document = written.folded()
+    if document.typed("ipam", dict, _NOTHING):
+        ipam = document.inner("ipam").folded()
+        # Empty: no address management, as bridge and macvlan read it.
+        if ipam.value.get("type") not in (None, ""):
+            ipam.name("type", parse_plugin_type)
     return PluginConfig(
         type=document.name("type", parse_plugin_type),
         capabilities=_declared(document),
@@ -427,11 +439,14 @@ def _plugin(document: _Object) -> PluginConfig:
 
 def _declared(document: _Object) -> frozenset[str]:
     """Return the capabilities that are declared true; null counts as false, as in Go."""
-    if not document.typed("capabilities", dict, _NOTHING):
+    stated = document.typed("capabilities", dict, _NOTHING)
+    if not stated:
         return frozenset()
+    if set(map(type, stated.values())) == {bool}:
+        return frozenset(name for name in stated if stated[name])
     declared = document.inner("capabilities")
     return frozenset(
-        name for name, value in declared.value.items() if value is not None and declared.flag(name)
+        name for name, value in stated.items() if value is not None and declared.flag(name)
     )
 
 
@@ -441,8 +456,9 @@ def _plugins(document: _Object) -> Iterator[PluginConfig]:
         where = f"plugins[{index}]"
         if not is_object(element.value):
             raise document.mismatch(element.value, where, "an object")
+        place = f"{document.place}.{where}"
         yield _plugin(
-            _Object(element.value, element.text, f"{document.place}.{where}", document.source)
+            _Object(element.value, element.text, place, document.source, document.is_exact)
         )
 
 
@@ -467,9 +483,19 @@ def _document(raw: bytes, source: str | None) -> tuple[_Object, Mapping[str, Mem
     except JsonError as error:
         place = f"{source}: $" if source else "$"
         raise ConfigError(str(error), place=place, expected="a JSON object") from None
-    return _Object(
-        {key: member.value for key, member in members.items()}, text, "$", source
-    ), members
+    value = {key: member.value for key, member in members.items()}
+    return _Object(value, text, "$", source, _is_exact(text)), members
+
+
+def _is_exact(text: str) -> bool:
+    """Tell whether what is read of a plugin in a list stands in it in no other spelling.
+
+    Counting once is cheaper than folding each key of each object.
+    """
+    if "\\" in text or not text.isascii():
+        return False  # an escape, or a letter that folds to one of theirs: not worth knowing
+    lower = text.lower()
+    return all(lower.count(key) == text.count(key) for key in _LISTED_KEYS)
 
 
 @frozen
@@ -481,12 +507,23 @@ class _Object:
         text: Its text; empty where nobody needs it.
         place: Its JSON path.
         source: The file it came from.
+        is_exact: What is read of a plugin in a list stands in it in no other spelling.
     """
 
     value: Mapping[str, Any]
     text: str
     place: str
     source: str | None
+    is_exact: bool
+
+    def folded(self) -> _Object:
+        """Return the object with the keys of a plugin spelled as the specification does: Go's
+        plugins read ``"IPAM"`` too, so it must not pass unchecked. The last spelling counts.
+        """
+        if self.is_exact:
+            return self
+        folded = {_SPELLED.get(fold_key(key), key): value for key, value in self.value.items()}
+        return evolve(self, value=folded)
 
     def typed(self, key: str, kind: type[Kind], default: Kind) -> Kind:
         """Return a member's value; ``null`` counts as absent."""
@@ -518,7 +555,8 @@ class _Object:
 
     def inner(self, key: str) -> _Object:
         """Return an inner object, empty where there is none."""
-        return _Object(self.typed(key, dict, {}), "", f"{self.place}.{key}", self.source)
+        value = self.typed(key, dict, _NOTHING)
+        return _Object(value, "", f"{self.place}.{key}", self.source, self.is_exact)
 
     def at(self, key: str) -> str:
         """Name the place of a member: the file and the JSON path."""

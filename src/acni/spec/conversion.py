@@ -47,6 +47,10 @@ _SPELLED: Final = frozenset(_KEYS.values())
 _INTERFACE_SINCE_1_0_0: Final = frozenset({"mtu", "socketPath", "pciID"})
 _ROUTE_SINCE_0_3_0: Final = frozenset({"mtu", "advmss", "priority", "table", "scope"})
 _FAMILIES: Final[Mapping[str, str]] = {"ip4": "4", "ip6": "6"}
+# What one shape has a meaning for and the other has not: it gets none on the way.
+_OF_LISTS: Final = frozenset({"interfaces", "ips", "routes"})
+_OF_LISTED: Final = frozenset({"version", "address", "interface"})
+_OF_FAMILIES: Final = frozenset({"ip", "routes"})
 
 Texts = dict[str, str]
 Kind = TypeVar("Kind")
@@ -97,8 +101,8 @@ def _with_list(texts: Texts, *, has_version: bool) -> Texts:
         routes += map(join, _objects(fields.pop("routes", "null"), f"{key}.routes"))
         address = {"address": fields.pop("ip", "null")}
         version = {"version": dump(family)} if has_version else {}
-        ips.append(join(version | address | fields))
-    return texts | _unless_empty("ips", ips) | _unless_empty("routes", routes)
+        ips.append(join(version | address | _but(fields, _OF_LISTED)))
+    return _but(texts, _OF_LISTS) | _unless_empty("ips", ips) | _unless_empty("routes", routes)
 
 
 def _with_families(texts: Texts) -> Texts:
@@ -108,7 +112,7 @@ def _with_families(texts: Texts) -> Texts:
     families: dict[str, Texts] = {}
     for fields in _objects(texts.pop("ips", "null"), "ips"):
         address = fields.pop("address", "null")
-        kept = {key: text for key, text in fields.items() if key not in ("version", "interface")}
+        kept = _but(fields, _OF_LISTED | _OF_FAMILIES)
         families.setdefault(_family(address), {"ip": address, **kept})
     routes: dict[str, list[str]] = {key: [] for key in _FAMILIES}
     for fields in _objects(texts.pop("routes", "null"), "routes"):
@@ -116,7 +120,7 @@ def _with_families(texts: Texts) -> Texts:
         routes[_family(fields.get("dst", "null"))].append(join(kept))
     if not families:
         raise JsonError("no address, which 0.2.0 and older cannot do without")
-    texts.pop("interfaces", None)
+    texts = _but(texts, _OF_LISTS | _FAMILIES.keys())
     for key in sorted(families):
         texts[key] = join(families[key] | _unless_empty("routes", routes[key]))
     return texts
@@ -133,7 +137,7 @@ def _without_version(ip: Texts) -> Texts:
 
 
 def _with_version(ip: Texts) -> Texts:
-    return {"version": dump(_FAMILIES[_family(ip.get("address", "null"))]), **ip}
+    return {"version": dump(_FAMILIES[_family(ip.get("address", "null"))])} | _without_version(ip)
 
 
 def _without_newer(interface: Texts) -> Texts:
@@ -150,6 +154,10 @@ def _family(address: str) -> str:
         return "ip6" if ":" in bare and IPv6Address(bare).ipv4_mapped is None else "ip4"
     except ValueError:  # refused by whoever reads the address
         return "ip6"
+
+
+def _but(texts: Texts, keys: frozenset[str]) -> Texts:
+    return {key: text for key, text in texts.items() if key not in keys}
 
 
 def _texts(members: Mapping[str, Member]) -> Texts:

@@ -219,7 +219,7 @@ def _array(text: str, at: int) -> tuple[list[Member], int]:
     while True:
         value, end = scan(text, at)
         elements.append(Member(text[at:end], value))
-        at = _skip(text, end)
+        at = end if text[end : end + 1] not in _SPACES else _skip(text, end)
         if text[at : at + 1] == "]":
             return elements, at + 1
         at = _after(text, at, ",")

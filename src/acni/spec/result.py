@@ -270,6 +270,8 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
         >>> result.raw
         '{"cniVersion":"1.0.0","ips": [{"address": "10.88.0.2/16"}]}'
     """
+    if cni_version not in SUPPORTED_VERSIONS:
+        raise ResultError(f"{ascii(cni_version)[:40]} is no version that acni knows")
     try:
         text = strip(decode(raw) if isinstance(raw, bytes) else raw)
         spelled = object_members(text)
