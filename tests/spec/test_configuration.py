@@ -734,3 +734,37 @@ def test_whatever_a_plugin_configuration_says_can_be_read_beside_its_text() -> N
         "n": 1000.0,
     }
     assert plugin.text.encode() == text
+
+
+@pytest.mark.rule("R55")
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"type":"bridge","IPAM":{"type":"../../x"}}',
+        '{"type":"bridge","ipam":{"Type":"../../x"}}',
+        '{"type":"bridge","ipam":{"type":"host-local"},"Ipam":{"type":"../../x"}}',
+        '{"type":"bridge","\\u0049pam":{"type":"../../x"}}',
+        '{"type":"bridge","note":"\u00e9","iPAM":{"tYPE":"../../x"}}',
+    ],
+)
+@pytest.mark.parametrize("parse", [parse_single, parse_network], ids=["single", "list"])
+def test_what_a_plugin_would_read_in_another_spelling_is_checked_too(
+    text: str, parse: Callable[[bytes], NetworkConfig]
+) -> None:
+    """Go folds keys, and of two spellings the last counts."""
+    document = (
+        f'{{"name":"n","plugins":[{text}]}}'
+        if parse is parse_network
+        else (text.replace("{", '{"name":"n",', 1))
+    )
+    with pytest.raises(InvalidName) as caught:
+        parse(document.encode())
+    assert (caught.value.place or "").endswith("ipam.type")
+
+
+@pytest.mark.rule("R38")
+def test_capabilities_are_declared_in_any_spelling() -> None:
+    plugin = parse_plugin(b'{"Type":"a","Capabilities":{"mac":true}}')
+    assert (plugin.type, sorted(plugin.capabilities)) == ("a", ["mac"])
+    assert plugin.declared == '{"mac":true}'
+    assert plugin.request == '"Type":"a"'
