@@ -29,8 +29,8 @@ PUBLIC = {
     "acni.spec": """
         Attachment AttachmentId Bandwidth Caps Command ContainerId Dns Ending IfName Interface
         IpConfig NetnsPath NetworkConfig NetworkName Parameters Plugin PluginConfig PluginType
-        PortMapping Request Response Result ResultError Route SUPPORTED_VERSIONS Step build_request
-        parse_network parse_plugin parse_result parse_single plan read_response
+        PortMapping Request Response Result ResultError Route SUPPORTED_VERSIONS Step Times
+        build_request parse_network parse_plugin parse_result parse_single plan read_response
     """,
     "acni.testing": """
         Behaviour Call Leftovers PrivateHostError RecordingPlugins RunnerContract ScriptedRunner

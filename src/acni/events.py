@@ -16,7 +16,7 @@ Example:
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 __all__ = [
     "Debt",
@@ -160,8 +160,13 @@ class PluginFinished(Event):
         command: "ADD", "DEL", "CHECK" or "STATUS".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
-        seconds: How long the run took.
+        seconds: How long all of it took.
         error: The name of the error's class, or None.
+        queue_seconds: Of that, waiting for its start.
+        spawn_seconds: Of that, starting the process.
+        read_seconds: Of that, reading what was left of its output after its end.
+        stderr: The last of what it wrote on standard error, also when it succeeded. Not shown, for
+            it may hold secrets.
 
     Example:
         >>> def measure(event):
@@ -180,6 +185,10 @@ class PluginFinished(Event):
     index: int
     seconds: float
     error: str | None
+    queue_seconds: float = 0.0
+    spawn_seconds: float = 0.0
+    read_seconds: float = 0.0
+    stderr: str = field(default="", repr=False)
 
 
 @frozen(kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import shutil
 import signal
 from collections.abc import Callable
@@ -548,7 +549,7 @@ async def test_args_and_cni_args_can_be_given_together(
         assert call.config["args"] == {"cni": {"ips": ["x"]}}
 
 
-async def test_no_event_tells_what_a_plugin_printed_besides_its_error_object(
+async def test_no_event_shows_what_a_plugin_printed_besides_its_error_object(
     opened: Any,
     scripted: ScriptedRunner,
     network: NetworkConfig,
@@ -563,6 +564,27 @@ async def test_no_event_tells_what_a_plugin_printed_besides_its_error_object(
             await runtime.delete(attachment.id)
     assert "s3cret" not in "".join(map(str, events))
     assert read("net-c1-eth0")["acni"]["cause"] == "PluginProtocolError second"
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.INFO])
+async def test_what_a_plugin_writes_aside_is_in_its_event_and_in_the_log_for_debugging_only(
+    level: int,
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    events: list[Event],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(level, "acni.engine")
+    scripted.tell("second", "ADD", Behaviour(stderr="key=s3cret\x1b[2J"))
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+    finished = [event for event in events if isinstance(event, PluginFinished)]
+    assert [event.stderr for event in finished] == ["", "key=s3cret\x1b[2J", ""]
+    assert "s3cret" not in str(events)
+    logged = [record.getMessage() for record in caplog.records]
+    assert logged == (["ADD second wrote: key=s3cret\\x1b[2J"] if level == logging.DEBUG else [])
 
 
 async def test_events_tell_the_story(

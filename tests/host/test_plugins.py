@@ -196,3 +196,15 @@ def _executable(path: Path) -> Path:
     path.write_text("#!/bin/sh\n")
     path.chmod(0o755)
     return path
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o755, False), (0o775, True)])
+def test_a_plugin_that_its_group_may_write_to_is_found_with_a_warning(
+    mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "bridge"
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    assert find_executable(PluginType("bridge"), [str(tmp_path)]).path == str(path)
+    expected = [f"the group {path.stat().st_gid} may write to the plugin {path}"] if warned else []
+    assert [record.getMessage() for record in caplog.records] == expected

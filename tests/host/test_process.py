@@ -23,7 +23,7 @@ import pytest
 from attrs import define, field
 
 from acni.host.process import Executables
-from acni.host.spawn import Spawner
+from acni.host.spawn import make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract, cancelled_at
@@ -398,11 +398,78 @@ async def test_what_the_kernel_refuses_to_start_is_not_started(
 
 
 @pytest.mark.anyio
-async def test_a_file_that_is_being_written_is_not_started(shell: Shell) -> None:
-    plugin = shell.plugin("")
-    with shell.path.open("a"):
+async def test_a_file_that_stays_open_for_writing_is_not_started(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    with shell.path.open("ab"):
         response = await _run(Executables(), plugin)
     assert (response.ending, response.status) == (Ending.NOT_STARTED, errno.ETXTBSY)
+
+
+@pytest.mark.anyio
+async def test_a_file_that_is_just_being_written_is_tried_again(shell: Shell) -> None:
+    """An administrator installs a plugin while one is asked for."""
+    plugin = shell.plugin("echo started")
+    runner = Executables()
+    tries = 0
+    with shell.path.open("ab") as writing:
+
+        class Counting:
+            def spawn(self, *arguments: Any) -> None:
+                nonlocal tries
+                tries += 1
+                if tries == 3:
+                    writing.close()
+                make_spawner().spawn(*arguments)
+
+        runner._spawner = Counting()
+        response = await _run(runner, plugin)
+    assert (response.ending, response.stdout, tries) == (Ending.EXITED, b"started\n", 3)
+
+
+@pytest.mark.anyio
+async def test_trying_again_can_be_cancelled(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    with shell.path.open("ab"):
+        with anyio.move_on_after(0.03) as scope:
+            await _run(Executables(), plugin)
+    assert scope.cancelled_caught
+
+
+@pytest.mark.anyio
+async def test_a_guard_is_inherited_as_descriptor_3(shell: Shell) -> None:
+    with _inheritable_descriptors():
+        guard = os.open(shell.path.parent, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            response = await Executables().run(
+                shell.plugin("readlink /proc/self/fd/3; exec ls /proc/self/fd"),
+                Request(environment={}, stdin=b""),
+                deadline=anyio.current_time() + 15,
+                caps=Caps(),
+                guard=guard,
+            )
+        finally:
+            os.close(guard)
+    assert response.stdout.decode().split() == [str(shell.path.parent), "0", "1", "2", "3", "4"]
+
+
+@pytest.mark.anyio
+async def test_what_a_run_waits_for_its_start_is_not_charged_to_it(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    runner = Executables()
+    async with anyio.create_task_group() as tasks:
+        responses: list[Response] = []
+
+        async def run() -> None:
+            responses.append(await _run(runner, plugin, seconds=1.0))
+
+        await runner._turn.acquire()
+        tasks.start_soon(run)
+        await anyio.sleep(1.1)
+        runner._turn.release()
+    (response,) = responses
+    assert response.ending is Ending.EXITED
+    assert response.times.queue >= 1.0
+    assert 0 < response.times.spawn <= response.seconds
 
 
 @pytest.mark.anyio
@@ -683,10 +750,10 @@ async def test_only_one_process_is_spawned_per_turn_of_the_loop(shell: Shell) ->
     turn = 0
     turns: list[int] = []
 
-    class Noting(Spawner):
-        def spawn(self, *arguments: Any) -> int:
+    class Noting:
+        def spawn(self, *arguments: Any) -> None:
             turns.append(turn)
-            return super().spawn(*arguments)
+            make_spawner().spawn(*arguments)
 
     runner._spawner = Noting()
     async with anyio.create_task_group() as tasks:

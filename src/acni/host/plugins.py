@@ -1,13 +1,15 @@
 """Finding a plugin's executable in the plugin directories.
 
 Directories are absolute, the first match wins, and neither a directory nor a file that everybody
-may write to is used (CVE-2024-33522 was a plugin directory under an attacker's control).
+may write to is used (CVE-2024-33522 was a plugin directory under an attacker's control). One that
+its group may write to is used, with a warning.
 
 (specification, section 3, "Attachment Parameters": the search path; rules R7, R31, R32)
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Sequence
@@ -19,6 +21,8 @@ from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin
 
 EXECUTABLE: Final = "executable"
+
+_LOG: Final = logging.getLogger("acni.host")
 
 
 def parse_plugin_dirs(directories: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -68,6 +72,7 @@ def find_executable(plugin_type: PluginType, directories: Sequence[str]) -> Plug
             refusal = "" if isinstance(error, FileNotFoundError) else f"{path}: {error.strerror}"
         else:
             if not refusal:
+                _warn_of_group(path, status)
                 return Plugin(
                     type=plugin_type, path=path, identity=_identity(status), runner=EXECUTABLE
                 )
@@ -95,6 +100,11 @@ def _shared_directory(directory: str) -> str:
     return (
         f"everybody may write to {directory}" if os.stat(directory).st_mode & stat.S_IWOTH else ""
     )
+
+
+def _warn_of_group(path: str, status: os.stat_result) -> None:
+    if status.st_mode & stat.S_IWGRP:
+        _LOG.warning("the group %d may write to the plugin %s", status.st_gid, path)
 
 
 def _identity(status: os.stat_result) -> str:

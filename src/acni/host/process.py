@@ -15,12 +15,13 @@ Rule 5: after a success all that the plugin started lives on (plugins start daem
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import os
 import select
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import anyio
@@ -28,9 +29,9 @@ import anyio.lowlevel
 from attrs import define, field
 
 from acni.host.plugins import find_executable
-from acni.host.spawn import Spawner
+from acni.host.spawn import NO_DESCRIPTOR, Spawner, make_spawner
 from acni.spec.names import PluginType
-from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
 
 # Most plugins end within this time and fit their output into the pipe: they cost one wait and no
 # reader.
@@ -45,6 +46,9 @@ _KILL_MILLISECONDS: Final = 100
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
 _STANDARD_ERROR: Final = 2
+_GUARD: Final = 3
+# Between the tries of an executable that is just being written: some 1.3 seconds in all.
+_BUSY_PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 _Exit = tuple[Ending, int]
 
@@ -69,7 +73,7 @@ class Executables:
     """
 
     grace_seconds: float = 2.0
-    _spawner: Spawner = field(factory=Spawner, init=False, repr=False)
+    _spawner: Spawner = field(factory=make_spawner, init=False, repr=False)
     _turn: anyio.Lock = field(factory=anyio.Lock, init=False, repr=False)
 
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
@@ -90,15 +94,26 @@ class Executables:
         return find_executable(plugin_type, directories)
 
     async def run(
-        self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None = None,
     ) -> Response:
         """Run a plugin once.
+
+        An executable that is just being written ("text file busy") is tried again for about a
+        second; only its start is repeated.
 
         Args:
             plugin: What :meth:`find` returned.
             request: Its environment and standard input.
-            deadline: When it is out of time, on the event loop's clock (``anyio.current_time``).
+            deadline: When it is out of time, on the event loop's clock (``anyio.current_time``);
+                moved by what it waits for its start.
             caps: How much output is taken.
+            guard: A descriptor that it inherits as its descriptor 3, or None.
 
         Returns:
             The response, whatever the plugin did. When this returns, or raises cancellation,
@@ -115,19 +130,49 @@ class Executables:
             >>> response.ending, response.status
             (<Ending.EXITED: 'exited'>, 0)
         """
+        for pause in _BUSY_PAUSES:
+            response = await self._run(plugin, request, deadline=deadline, caps=caps, guard=guard)
+            if (response.ending, response.status) != (Ending.NOT_STARTED, errno.ETXTBSY):
+                return response
+            await anyio.sleep(pause)
+        return await self._run(plugin, request, deadline=deadline, caps=caps, guard=guard)
+
+    async def _run(
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None,
+    ) -> Response:
+        asked = anyio.current_time()
         await self._wait_for_turn()
-        started = anyio.current_time()
+        turn = anyio.current_time()
+        queued = turn - asked
         try:
-            child = _Child.start(self._spawner, plugin.path, request, caps)
+            child = _Child.prepare(request.stdin, caps, guard)
         except OSError as error:
-            return Response(ending=Ending.NOT_STARTED, status=error.errno or 0)
+            return _not_started(error)
         try:
-            ending, status = await child.wait_until(deadline, self.grace_seconds)
+            child.start(self._spawner, plugin.path, request.environment)
+            started = anyio.current_time()
+            ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
             stdout, stderr = child.output()
+        except ProcessLookupError:
+            return Response(ending=Ending.LOST)
+        except OSError as error:
+            return _not_started(error)
         finally:
             child.close()
-        seconds = anyio.current_time() - started
-        return Response(ending=ending, status=status, stdout=stdout, stderr=stderr, seconds=seconds)
+        return Response(
+            ending=ending,
+            status=status,
+            stdout=stdout,
+            stderr=stderr,
+            seconds=anyio.current_time() - turn,
+            times=Times(queue=queued, spawn=started - turn, read=child.read_seconds),
+        )
 
     async def _wait_for_turn(self) -> None:
         """Wait for a turn of the loop in which nobody else spawns.
@@ -174,35 +219,54 @@ class _Output:
 class _Child:
     """A process of ours until it is reaped: its pidfd and its output."""
 
-    pidfd: int
     stdout: _Output
     stderr: _Output
     caps: Caps
+    ends: list[int]
+    read_seconds: float = field(default=0.0, init=False)
     is_reaped: bool = field(default=False, init=False)
+    # The spawn puts the descriptor where it belongs to us already.
+    _pidfd: ctypes.c_int = field(factory=lambda: ctypes.c_int(NO_DESCRIPTOR), init=False)
 
     @classmethod
-    def start(cls, spawner: Spawner, path: str, request: Request, caps: Caps) -> _Child:
-        """Start a process with its request ready to read. Nothing is awaited in here.
+    def prepare(cls, stdin: bytes, caps: Caps, guard: int | None) -> _Child:
+        """Make the pipes of a process, its request ready to read.
 
         Raises:
-            OSError: it could not be started; nothing is left open.
+            OSError: there are no descriptors or no memory; nothing is left open.
         """
         opened: list[int] = []
         try:
-            stdin = _readable(request.stdin, opened)
+            ends = [_readable(stdin, opened)]
             stdout, stdout_end = _pipe(opened)
             stderr, stderr_end = _pipe(opened)
-            pidfd = spawner.spawn(path, request.environment, (stdin, stdout_end, stderr_end))
+            ends += [stdout_end, stderr_end]
+            if guard is not None:
+                ends.append(_duplicate(guard, opened))
         except BaseException:
             _close(opened)
             raise
-        _close([stdin, stdout_end, stderr_end])
         return cls(
-            pidfd,
             _Output(stdout, caps.stdout_bytes, keeps_tail=False),
             _Output(stderr, caps.stderr_bytes, keeps_tail=True),
             caps,
+            ends,
         )
+
+    @property
+    def pidfd(self) -> int:
+        return self._pidfd.value
+
+    def start(self, spawner: Spawner, path: str, environment: Mapping[str, str]) -> None:
+        """Start the process. Nothing is awaited in here.
+
+        Raises:
+            ProcessLookupError: it was started, and somebody else reaped it at once.
+            OSError: it could not be started.
+        """
+        spawner.spawn(path, environment, self.ends, self._pidfd)
+        _close(self.ends)
+        self.ends = []
 
     async def wait_until(self, deadline: float, grace_seconds: float) -> _Exit:
         """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
@@ -309,8 +373,10 @@ class _Child:
         microseconds after a spawn the new child holds copies of our descriptors, so the end may
         come late.
         """
+        before = anyio.current_time()
         for stream in (self.stdout, self.stderr):
             stream.read(_CHUNK)
+        self.read_seconds = anyio.current_time() - before
 
     def output(self) -> tuple[bytes, bytes]:
         """Return both streams."""
@@ -318,9 +384,11 @@ class _Child:
 
     def close(self) -> None:
         """Close what is ours, and end what an interrupted wait left."""
-        if not self.is_reaped:
+        is_started = self.pidfd != NO_DESCRIPTOR
+        if is_started and not self.is_reaped:
             self._end_now()
-        _close([self.pidfd, self.stdout.fd, self.stderr.fd])
+        own = [self.pidfd] if is_started else []
+        _close([*own, self.stdout.fd, self.stderr.fd, *self.ends])
 
     def _end_now(self) -> None:
         """Kill the process group and reap the leader without the loop: native cancellations of
@@ -331,6 +399,10 @@ class _Child:
         exits.register(self.pidfd, select.POLLIN)
         if exits.poll(_KILL_MILLISECONDS):
             self._reap()
+
+
+def _not_started(error: OSError) -> Response:
+    return Response(ending=Ending.NOT_STARTED, status=error.errno or 0)
 
 
 def _readable(data: bytes, opened: list[int]) -> int:
@@ -381,6 +453,15 @@ def _above_standard(fd: int, opened: list[int]) -> int:
     opened.append(moved)
     os.close(fd)
     return moved
+
+
+def _duplicate(fd: int, opened: list[int]) -> int:
+    """Return a copy of a descriptor that stands above all that the child gets: the guard's holder
+    may give it up meanwhile.
+    """
+    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _GUARD + 1)
+    opened.append(copy)
+    return copy
 
 
 def _pid_of(pidfd: int) -> int:

@@ -1,23 +1,22 @@
-"""Starting one process by glibc's ``pidfd_spawn`` (glibc 2.39): one call gives the descriptor, an
-own session, closed descriptors, default signals and the working directory.
+"""Starting one process, by glibc's ``pidfd_spawn`` (glibc 2.39): one call gives the descriptor, an
+own session, closed descriptors, default signals, the working directory and the cgroup.
 
-``os.posix_spawn`` can do three of these at most: it cannot close descriptors that somebody else
-left inheritable, nor change the directory, and needs a second call for the descriptor.
-``subprocess`` does it all, at three to seven times the cost.
+``os.posix_spawn``, for other C libraries, can do less: it cannot close descriptors that somebody
+else left inheritable, nor change the directory or enter a cgroup, and needs a second call for the
+descriptor. ``subprocess`` does most of it, at three to seven times the cost.
 
-PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does: nothing of ours runs between the
-spawn and the ownership of what was spawned. The call returns when the child has executed the
-program or failed to.
+PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does. The call returns when the child has
+executed the program or failed to; where it puts the descriptor belongs to the caller before the
+call, so that no interrupt can strike between the start of a process and its ownership.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
+import signal
 from collections.abc import Mapping, Sequence
-from typing import Final
-
-from acni.errors import NotPermitted
+from typing import Final, Protocol
 
 # sizeof posix_spawnattr_t, posix_spawn_file_actions_t and sigset_t are 336, 80 and 128 in glibc on
 # x86-64 and AArch64 (bits/spawn.h: both end in padding that keeps them so); rounded up here.
@@ -28,59 +27,91 @@ _SIGSET_BYTES: Final = 128
 _SETSIGDEF: Final = 0x04
 _SETSIGMASK: Final = 0x08
 _SETSID: Final = 0x80
+_SETCGROUP: Final = 0x100
+
+NO_DESCRIPTOR: Final = -1
 
 
-class Spawner:
-    """Starts processes in a session of their own, in ``/``, with the descriptors given and no
-    others.
-
-    Signals are as a shell would give them: nothing blocked, nothing ignored (Python itself ignores
-    SIGPIPE and SIGXFSZ, and posix_spawn passes that on).
+class Spawner(Protocol):
+    """Starts processes in a session of their own, with the signals that a shell would give them:
+    nothing blocked, nothing ignored (Python itself ignores SIGPIPE and SIGXFSZ, and a spawn passes
+    that on).
     """
 
-    def __init__(self) -> None:
-        self._libc = ctypes.PyDLL(None)
-        if not hasattr(self._libc, "pidfd_spawn"):
-            raise NotPermitted(
-                "this C library has no pidfd_spawn", place="glibc", expected="glibc 2.39 or newer"
-            )
-        self._attributes = ctypes.create_string_buffer(_ATTRIBUTES_BYTES)
-        signals = ctypes.create_string_buffer(_SIGSET_BYTES)
-        self._libc.posix_spawnattr_init(self._attributes)
-        self._libc.sigemptyset(signals)
-        self._libc.posix_spawnattr_setsigmask(self._attributes, signals)
-        self._libc.sigfillset(signals)
-        self._libc.posix_spawnattr_setsigdefault(self._attributes, signals)
-        self._libc.posix_spawnattr_setflags(
-            self._attributes, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)
-        )
-
-    def spawn(self, path: str, environment: Mapping[str, str], descriptors: Sequence[int]) -> int:
-        """Start ``path`` and return its pidfd.
+    def spawn(
+        self,
+        path: str,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        pidfd: ctypes.c_int,
+        cgroup: int | None = None,
+    ) -> None:
+        """Start ``path``.
 
         Args:
             path: The executable; also its only argument.
             environment: All of its environment.
             descriptors: What becomes its descriptors 0, 1, 2, …; each must be above that range in
                 this process.
+            pidfd: Where the descriptor of the process is put.
+            cgroup: The descriptor of the cgroup it starts in.
 
         Raises:
+            ProcessLookupError: it was started, and somebody else reaped it at once.
             OSError: the kernel refused; nothing was started.
             ValueError: the path or the environment cannot be passed on.
         """
+
+
+def make_spawner() -> Spawner:
+    """Make the best spawner that this C library has."""
+    libc = ctypes.PyDLL(None)
+    return GlibcSpawner(libc) if hasattr(libc, "pidfd_spawn") else PosixSpawner()
+
+
+class GlibcSpawner:
+    """Starts processes by ``pidfd_spawn``: in ``/``, with the descriptors given and no others."""
+
+    def __init__(self, libc: ctypes.PyDLL) -> None:
+        self._libc = libc
+        self._flags = _SETSIGDEF | _SETSIGMASK | _SETSID
+        self._attributes = self._make_attributes()
+
+    def spawn(
+        self,
+        path: str,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        pidfd: ctypes.c_int,
+        cgroup: int | None = None,
+    ) -> None:
+        """Start ``path`` (see :class:`Spawner`)."""
         program = _encoded(path)
         entries = [_encoded(f"{name}={value}") for name, value in environment.items()]
         actions = self._actions(descriptors)
+        attributes = self._attributes if cgroup is None else self._make_attributes(cgroup)
         argv = (ctypes.c_char_p * 2)(program, None)
         envp = (ctypes.c_char_p * (len(entries) + 1))(*entries, None)
-        pidfd = ctypes.c_int(-1)
-        code = self._libc.pidfd_spawn(
-            ctypes.byref(pidfd), program, actions, self._attributes, argv, envp
-        )
+        code = self._libc.pidfd_spawn(ctypes.byref(pidfd), program, actions, attributes, argv, envp)
         self._libc.posix_spawn_file_actions_destroy(actions)
         if code != 0:
+            pidfd.value = NO_DESCRIPTOR
             raise OSError(code, os.strerror(code), path)
-        return pidfd.value
+
+    def _make_attributes(self, cgroup: int | None = None) -> ctypes.Array[ctypes.c_char]:
+        attributes = ctypes.create_string_buffer(_ATTRIBUTES_BYTES)
+        signals = ctypes.create_string_buffer(_SIGSET_BYTES)
+        self._libc.posix_spawnattr_init(attributes)
+        self._libc.sigemptyset(signals)
+        self._libc.posix_spawnattr_setsigmask(attributes, signals)
+        self._libc.sigfillset(signals)
+        self._libc.posix_spawnattr_setsigdefault(attributes, signals)
+        flags = self._flags
+        if cgroup is not None:
+            self._libc.posix_spawnattr_setcgroup_np(attributes, cgroup)
+            flags |= _SETCGROUP
+        self._libc.posix_spawnattr_setflags(attributes, ctypes.c_short(flags))
+        return attributes
 
     def _actions(self, descriptors: Sequence[int]) -> ctypes.Array[ctypes.c_char]:
         actions = ctypes.create_string_buffer(_ACTIONS_BYTES)
@@ -90,6 +121,37 @@ class Spawner:
         self._libc.posix_spawn_file_actions_addclosefrom_np(actions, len(descriptors))
         self._libc.posix_spawn_file_actions_addchdir_np(actions, b"/")
         return actions
+
+
+class PosixSpawner:
+    """Starts processes by ``os.posix_spawn``: in the directory of this process, with the
+    descriptors given and those that somebody left inheritable.
+    """
+
+    def spawn(
+        self,
+        path: str,
+        environment: Mapping[str, str],
+        descriptors: Sequence[int],
+        pidfd: ctypes.c_int,
+        cgroup: int | None = None,
+    ) -> None:
+        """Start ``path`` (see :class:`Spawner`)."""
+        if cgroup is not None:
+            raise ValueError("os.posix_spawn enters no cgroup")
+        _encoded(path)
+        pid = os.posix_spawn(
+            path,
+            [path],
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, fd, target) for target, fd in enumerate(descriptors)
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
+        )
+        pidfd.value = os.pidfd_open(pid)
 
 
 def _encoded(text: str) -> bytes:

@@ -21,7 +21,7 @@ from acni.spec.configuration import (
 )
 from acni.spec.names import ContainerId, IfName, NetnsPath, NetworkName, PluginType
 from acni.spec.plan import Command, Step, plan
-from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
 from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
@@ -54,6 +54,7 @@ __all__ = [
     "ResultError",
     "Route",
     "Step",
+    "Times",
     "build_request",
     "parse_network",
     "parse_plugin",

@@ -94,6 +94,25 @@ class Ending(Enum):
 
 
 @frozen(kw_only=True)
+class Times:
+    """Where the time of a run went, in seconds; all but the run itself.
+
+    Attributes:
+        queue: Waiting for its start.
+        spawn: Starting it.
+        read: Reading what was left of its output after its end.
+
+    Example:
+        >>> spec.Response(ending=spec.Ending.EXITED).times
+        Times(queue=0.0, spawn=0.0, read=0.0)
+    """
+
+    queue: float = 0.0
+    spawn: float = 0.0
+    read: float = 0.0
+
+
+@frozen(kw_only=True)
 class Response:
     """What a run yielded.
 
@@ -103,7 +122,8 @@ class Response:
             0.
         stdout: What was printed, up to the cap.
         stderr: The last of what was written there.
-        seconds: How long the run took.
+        seconds: How long the run took, from its start.
+        times: What of it was no run, and how long it waited before.
 
     Example:
         >>> step = spec.plan(spec.Command.DEL, network)[0]
@@ -117,3 +137,4 @@ class Response:
     stdout: bytes = field(default=b"", repr=False)
     stderr: bytes = field(default=b"", repr=False)
     seconds: float = 0.0
+    times: Times = Times()
