@@ -520,6 +520,7 @@ async def open_runtime(
     environment: Mapping[str, str] | None = None,
     observers: Iterable[Observer] = (),
     runner: Runner | None = None,
+    cgroup: str | os.PathLike[str] | None = None,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime; the only way in. When the block ends, operations under way are cancelled and
     undone.
@@ -534,6 +535,9 @@ async def open_runtime(
         environment: What is set for them on top.
         observers: Called with every event, synchronously.
         runner: Runs the plugins; by default as processes.
+        cgroup: For processes: a cgroup v2 directory that was delegated to this process. Each run
+            then has a control group of its own there, and of a run that failed nothing lives,
+            daemons in sessions of their own included.
 
     Yields:
         The runtime.
@@ -541,7 +545,7 @@ async def open_runtime(
     Raises:
         StoreError: the state directory cannot be made or opened, others may write to it, or a newer
             acni wrote it.
-        ConfigError: a plugin directory or a variable is not allowed.
+        ConfigError: a plugin directory, a variable or the cgroup is not allowed.
 
     Example:
         >>> async def main():
@@ -556,11 +560,12 @@ async def open_runtime(
     directories = parse_plugin_dirs(plugin_dirs)
     configurations = parse_path(conf_dir, "conf_dir")
     variables = plugin_environment(inherit, environment or {})
+    groups = None if cgroup is None else parse_path(cgroup, "cgroup")
     # Blocks for a few file operations, and for the disk when the state directory is new.
     with open_store(parse_path(state_dir, "state_dir")) as store:
         engine = Engine(
             store=store,
-            runner=runner or Executables(grace_seconds=bounds.grace),
+            runner=runner or Executables(grace_seconds=bounds.grace, cgroup=groups),
             plugin_dirs=directories,
             environment=variables,
             timeouts=bounds,

@@ -7,7 +7,7 @@ Rule 3: the plugin's exit ends the run, even when a grandchild still holds its o
 Rule 4: the leader is reaped last: as long as it is a zombie its process group cannot be somebody
     else's, so the group can be killed by number.
 Rule 5: after a success all that the plugin started lives on (plugins start daemons); after anything
-    else its process group is killed.
+    else its process group is killed, and its control group where it has one.
 
 (specification, section 2, "CNI operations"; the descriptors and their order are those of POSIX)
 """
@@ -21,13 +21,15 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
 import anyio.lowlevel
-from attrs import define, field
+from attrs import Factory, define, field
 
+from acni.host.cgroups import Cgroup, Cgroups
 from acni.host.plugins import find_executable
 from acni.host.spawn import NO_DESCRIPTOR, Spawner, make_spawner
 from acni.spec.names import PluginType
@@ -59,6 +61,12 @@ class Executables:
 
     Attributes:
         grace_seconds: Between SIGTERM and SIGKILL for a plugin that is out of time or cancelled.
+        cgroup: A cgroup v2 directory that was delegated to this process, or None. Each run then has
+            a control group of its own there, and of a run that failed nothing lives, daemons in
+            sessions of their own included.
+
+    Raises:
+        ConfigError: ``cgroup`` is no such directory, or this C library cannot start in one.
 
     Example:
         >>> async def main():
@@ -73,6 +81,12 @@ class Executables:
     """
 
     grace_seconds: float = 2.0
+    cgroup: str | None = None
+    _cgroups: Cgroups | None = field(
+        default=Factory(lambda self: Cgroups(self.cgroup) if self.cgroup else None, True),
+        init=False,
+        repr=False,
+    )
     _spawner: Spawner = field(factory=make_spawner, init=False, repr=False)
     _turn: anyio.Lock = field(factory=anyio.Lock, init=False, repr=False)
 
@@ -154,8 +168,10 @@ class Executables:
             child = _Child.prepare(request.stdin, caps, guard)
         except OSError as error:
             return _not_started(error)
+        ending, status = Ending.LOST, 0
         try:
-            child.start(self._spawner, plugin.path, request.environment)
+            with self._in_cgroup(child) as cgroup:
+                child.start(self._spawner, plugin.path, request.environment, cgroup)
             started = anyio.current_time()
             ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
             stdout, stderr = child.output()
@@ -165,6 +181,7 @@ class Executables:
             return _not_started(error)
         finally:
             child.close()
+            await self._leave_cgroup(child, (ending, status))
         return Response(
             ending=ending,
             status=status,
@@ -173,6 +190,30 @@ class Executables:
             seconds=anyio.current_time() - turn,
             times=Times(queue=queued, spawn=started - turn, read=child.read_seconds),
         )
+
+    @contextmanager
+    def _in_cgroup(self, child: _Child) -> Generator[int | None]:
+        """Make the control group of a run and give its descriptor, for as long as the start
+        takes.
+        """
+        if self._cgroups is None:
+            yield None
+            return
+        child.cgroup = self._cgroups.make()
+        fd = os.open(child.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    async def _leave_cgroup(self, child: _Child, ending: _Exit) -> None:
+        if self._cgroups is None or child.cgroup is None:
+            return
+        if ending == (Ending.EXITED, 0):
+            self._cgroups.leave(child.cgroup)
+            return
+        with anyio.move_on_after(_REAP_SECONDS, shield=True):
+            await self._cgroups.end(child.cgroup)
 
     async def _wait_for_turn(self) -> None:
         """Wait for a turn of the loop in which nobody else spawns.
@@ -223,6 +264,7 @@ class _Child:
     stderr: _Output
     caps: Caps
     ends: list[int]
+    cgroup: Cgroup | None = field(default=None, init=False)
     read_seconds: float = field(default=0.0, init=False)
     is_reaped: bool = field(default=False, init=False)
     # The spawn puts the descriptor where it belongs to us already.
@@ -257,14 +299,20 @@ class _Child:
     def pidfd(self) -> int:
         return self._pidfd.value
 
-    def start(self, spawner: Spawner, path: str, environment: Mapping[str, str]) -> None:
+    def start(
+        self,
+        spawner: Spawner,
+        path: str,
+        environment: Mapping[str, str],
+        cgroup: int | None,
+    ) -> None:
         """Start the process. Nothing is awaited in here.
 
         Raises:
             ProcessLookupError: it was started, and somebody else reaped it at once.
             OSError: it could not be started.
         """
-        spawner.spawn(path, environment, self.ends, self._pidfd)
+        spawner.spawn(path, environment, self.ends, self._pidfd, cgroup)
         _close(self.ends)
         self.ends = []
 
@@ -321,7 +369,7 @@ class _Child:
             self._signal_group(signal.SIGTERM)
             with anyio.move_on_after(grace_seconds):
                 await self._exits_while_read()
-        self._signal_group(signal.SIGKILL)
+        self._kill()
         await anyio.wait_readable(self.pidfd)
         self._reap()
         return ending, 0
@@ -331,7 +379,7 @@ class _Child:
         self._drain()
         ending = self._ending()
         if ending != (Ending.EXITED, 0):
-            self._signal_group(signal.SIGKILL)
+            self._kill()
         try:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
         except ChildProcessError:  # somebody else was faster
@@ -352,6 +400,12 @@ class _Child:
         if self.stdout.is_over and self.caps.ends_at_cap:
             return Ending.OVER_CAP, 0
         return Ending.EXITED, info.si_status
+
+    def _kill(self) -> None:
+        """Kill the process group, and the control group where there is one."""
+        self._signal_group(signal.SIGKILL)
+        if self.cgroup is not None:
+            self.cgroup.kill()
 
     def _signal_group(self, number: signal.Signals) -> None:
         # Gone already, or all of it runs as somebody else.
@@ -394,7 +448,7 @@ class _Child:
         """Kill the process group and reap the leader without the loop: native cancellations of
         asyncio pierce shields, KeyboardInterrupt does, and reading may have failed.
         """
-        self._signal_group(signal.SIGKILL)
+        self._kill()
         exits = select.poll()
         exits.register(self.pidfd, select.POLLIN)
         if exits.poll(_KILL_MILLISECONDS):

@@ -1,0 +1,123 @@
+"""A control group of its own for each plugin run, so that a run that failed can be killed whole:
+daemons in sessions of their own included, which no signal to a process group reaches.
+
+Opt-in, below a directory that was delegated to this process. A group that its run's processes
+outlive, as daemons do after a success, is removed once it is empty: by a later run, or by the next
+process that uses the directory.
+
+(Linux, Documentation/admin-guide/cgroup-v2.rst: "cgroup.kill", "cgroup.events")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import time
+from typing import Final
+
+import anyio
+from attrs import Factory, define, frozen
+
+from acni.errors import ConfigError
+
+_PREFIX: Final = "acni-run-"
+# A group of this age is of nobody who is just about to start a process in it.
+_SURELY_USED_SECONDS: Final = 60.0
+# How many groups that were left a run tries to remove.
+_AT_ONCE: Final = 4
+# A killed group is empty within a few milliseconds, unless a process sleeps uninterruptibly.
+_PAUSES: Final = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
+
+
+@frozen
+class Cgroup:
+    """The control group of one run.
+
+    Attributes:
+        path: Its directory.
+    """
+
+    path: str
+
+    def kill(self) -> None:
+        """Kill every process in it; a fork cannot escape."""
+        with contextlib.suppress(FileNotFoundError):
+            _write(f"{self.path}/cgroup.kill", b"1")
+
+    def remove(self) -> bool:
+        """Remove it; False while there are processes in it."""
+        try:
+            os.rmdir(self.path)
+        except FileNotFoundError:
+            return True
+        except OSError:  # EBUSY
+            return False
+        return True
+
+
+@define(eq=False)
+class Cgroups:
+    """The control groups of the runs below a delegated directory.
+
+    Attributes:
+        directory: The directory.
+    """
+
+    directory: str
+    _left: list[Cgroup] = Factory(list[Cgroup])
+
+    def __attrs_post_init__(self) -> None:
+        if not os.path.isfile(f"{self.directory}/cgroup.kill"):
+            raise ConfigError(
+                f"{self.directory!a} is no directory of cgroup v2",
+                place="cgroup",
+                expected="a delegated cgroup v2 directory (Linux 5.14 or newer)",
+            )
+        self._remove_old()
+
+    def make(self) -> Cgroup:
+        """Make the group of a run.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        for cgroup in self._left[:_AT_ONCE]:
+            if cgroup.remove():
+                self._left.remove(cgroup)
+        cgroup = Cgroup(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
+        os.mkdir(cgroup.path)
+        return cgroup
+
+    def leave(self, cgroup: Cgroup) -> None:
+        """Remove a group, now or once it is empty."""
+        if not cgroup.remove():
+            self._left.append(cgroup)
+
+    async def end(self, cgroup: Cgroup) -> None:
+        """Kill a group, wait until it is empty and remove it; what the kernel does not end within
+        half a second is left.
+        """
+        cgroup.kill()
+        for pause in _PAUSES:
+            if cgroup.remove():
+                return
+            await anyio.sleep(pause)
+        self.leave(cgroup)
+
+    def _remove_old(self) -> None:
+        """Remove what earlier processes left; only what is empty goes."""
+        now = time.time()
+        for entry in os.scandir(self.directory):
+            if entry.name.startswith(_PREFIX):
+                with contextlib.suppress(OSError):
+                    if now - entry.stat().st_ctime > _SURELY_USED_SECONDS:
+                        Cgroup(entry.path).remove()
+
+
+def _write(path: str, data: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, data)
+    finally:
+        os.close(fd)

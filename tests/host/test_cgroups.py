@@ -1,0 +1,176 @@
+"""A control group for each run: what fails is killed whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from acni.errors import ConfigError
+from acni.host.cgroups import Cgroups
+from acni.host.process import Executables
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+
+# A daemon in a session of its own, which a signal to the plugin's group does not reach.
+DAEMON = "setsid sleep 300 >/dev/null 2>&1 </dev/null & "
+
+
+def unified() -> Path | None:
+    """Find where cgroup v2 is mounted."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _, where, kind, *_ = line.split()
+        if kind == "cgroup2" and os.access(where, os.W_OK):
+            return Path(where)
+    return None
+
+
+@pytest.fixture
+def delegated(tmp_path: Path) -> Iterator[Path]:
+    """A directory as an administrator delegates it."""
+    mount = unified()
+    if mount is None:
+        pytest.skip("cannot run here: no cgroup v2 that may be written")
+    path = mount / f"acni-test-{os.getpid()}-{time.monotonic_ns()}"
+    path.mkdir()
+    if not (path / "cgroup.kill").exists():
+        path.rmdir()
+        pytest.skip("cannot run here: no cgroup.kill, which Linux 5.14 brought")
+    yield path
+    for group in path.glob("acni-run-*"):
+        (group / "cgroup.kill").write_text("1")
+    until = time.monotonic() + 10
+    while groups(path) and time.monotonic() < until:
+        for group in path.glob("acni-run-*"):
+            try:
+                group.rmdir()
+            except OSError:
+                time.sleep(0.01)
+    path.rmdir()
+
+
+def groups(delegated: Path) -> list[Path]:
+    return list(delegated.glob("acni-run-*"))
+
+
+def processes(delegated: Path) -> list[int]:
+    return [
+        int(pid)
+        for group in groups(delegated)
+        for pid in (group / "cgroup.procs").read_text().split()
+    ]
+
+
+async def run(
+    delegated: Path, script: str, *, seconds: float = 15.0, runner: Executables | None = None
+) -> Response:
+    path = delegated_script(script)
+    plugin = Plugin(type=PluginType("p"), path=path, identity="", runner="executable")
+    try:
+        return await (runner or Executables(grace_seconds=0.2, cgroup=str(delegated))).run(
+            plugin,
+            Request(environment={"PATH": "/usr/bin:/bin"}, stdin=b""),
+            deadline=anyio.current_time() + seconds,
+            caps=Caps(stdout_bytes=1000),
+        )
+    finally:
+        Path(path).unlink()
+
+
+def delegated_script(script: str) -> str:
+    path = Path(f"/tmp/acni-cgroup-{os.getpid()}-{time.monotonic_ns()}")
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+@pytest.mark.anyio
+async def test_a_run_begins_in_a_group_of_its_own_that_goes_with_it(delegated: Path) -> None:
+    response = await run(delegated, "cat /proc/self/cgroup; ls /proc/self/fd")
+    own = [line for line in response.stdout.decode().splitlines() if line.startswith("0::")]
+    assert f"/{delegated.name}/acni-run-" in own[0]
+    assert response.stdout.decode().split()[-4:] == ["0", "1", "2", "3"]
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("script", "ending"),
+    [
+        pytest.param(DAEMON + "exit 1", Ending.EXITED, id="fails"),
+        pytest.param(DAEMON + "kill -9 $$", Ending.SIGNALLED, id="is killed"),
+        pytest.param(DAEMON + "sleep 300", Ending.OUT_OF_TIME, id="hangs"),
+        pytest.param(DAEMON + "yes", Ending.OVER_CAP, id="floods"),
+        pytest.param(
+            DAEMON + "while :; do setsid sleep 300 & done", Ending.OUT_OF_TIME, id="goes on forking"
+        ),
+    ],
+)
+async def test_of_a_run_that_failed_nothing_lives(
+    delegated: Path, script: str, ending: Ending
+) -> None:
+    seconds = 0.3 if ending is Ending.OUT_OF_TIME else 15
+    response = await run(delegated, script, seconds=seconds)
+    assert response.ending is ending
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+async def test_of_a_run_that_was_cancelled_nothing_lives(delegated: Path) -> None:
+    with anyio.move_on_after(0.3) as scope:
+        await run(delegated, DAEMON + "sleep 300")
+    assert scope.cancelled_caught
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+async def test_after_a_success_a_daemon_lives_and_its_group_is_removed_once_it_is_empty(
+    delegated: Path,
+) -> None:
+    runner = Executables(cgroup=str(delegated))
+    assert (await run(delegated, DAEMON + "exit 0", runner=runner)).status == 0
+    (daemon,) = processes(delegated)
+    assert (await run(delegated, "exit 0", runner=runner)).status == 0
+    assert processes(delegated) == [daemon]
+    pidfd = os.pidfd_open(daemon)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        await anyio.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)
+    assert (await run(delegated, "exit 0", runner=runner)).status == 0
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+async def test_a_group_that_cannot_be_made_starts_nothing(delegated: Path) -> None:
+    runner = Executables(cgroup=str(delegated))
+    (delegated / "cgroup.max.descendants").write_text("0")
+    response = await run(delegated, "exit 0", runner=runner)
+    assert response.ending is Ending.NOT_STARTED
+
+
+def test_what_an_earlier_process_left_is_removed_only_when_it_is_old_and_empty(
+    delegated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (delegated / "acni-run-0").mkdir()
+    (delegated / "other").mkdir()
+    Cgroups(str(delegated))
+    assert [group.name for group in groups(delegated)] == ["acni-run-0"]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 3600)
+    Cgroups(str(delegated))
+    assert groups(delegated) == []
+    (delegated / "other").rmdir()
+
+
+@pytest.mark.parametrize("directory", ["/tmp", "/absent", "/proc"])
+def test_what_is_no_cgroup_is_refused(directory: str) -> None:
+    with pytest.raises(ConfigError, match="is no directory of cgroup v2") as caught:
+        Executables(cgroup=directory)
+    assert caught.value.place == "cgroup"
