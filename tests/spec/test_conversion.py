@@ -198,11 +198,19 @@ def test_an_error_says_where_a_result_cannot_be_converted(
     assert str(caught.value) == message
 
 
-def test_a_route_without_a_destination_goes_with_ipv4() -> None:
-    newest = (
-        '{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.7/24"}],"routes":[{"gw":"192.0.2.1"}]}'
-    )
-    assert json.loads(parse_result(newest, "0.2.0").raw)["ip4"]["routes"] == [{"gw": "192.0.2.1"}]
+@pytest.mark.parametrize(
+    ("route", "home"),
+    [
+        pytest.param({"gw": "192.0.2.1"}, "ip4", id="no destination"),
+        pytest.param({"dst": "2001:db8::9"}, "ip6", id="a destination without a length"),
+    ],
+)
+def test_a_route_goes_with_the_family_of_what_it_has(route: dict[str, str], home: str) -> None:
+    ips = [{"address": "192.0.2.7/24"}, {"address": "2001:db8::7/64"}]
+    newest = {"cniVersion": "1.0.0", "ips": ips, "routes": [route]}
+    oldest = json.loads(parse_result(json.dumps(newest), "0.2.0").raw)
+    assert {key for key in ("ip4", "ip6") if "routes" in oldest[key]} == {home}
+    assert oldest[home]["routes"] == [route]
 
 
 @pytest.mark.rule("R42")
