@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
 
 import pytest
 from hypothesis import example, given
@@ -46,6 +47,44 @@ def test_a_text_is_an_address_if_ipaddress_says_so(text: str) -> None:
     assert is_address(text) is is_one(text)
     if is_one(text):
         assert address_of(text) == ipaddress.ip_address(text)
+
+
+def test_every_octet_is_read_as_ipaddress_reads_it_in_each_place() -> None:
+    for number, width, place in itertools.product(range(400), (1, 2, 3), range(4)):
+        octets = ["7"] * 4
+        octets[place] = f"{number:0{width}}"
+        text = ".".join(octets)
+        assert is_address(text) is is_one(text), text
+
+
+@pytest.mark.parametrize(
+    "text", ["250.199.24.10", "1:2:3:4:5:6:7:8", "a:1::f:9", "::", "a:1::", "::ffff:192.0.2.7"]
+)
+def test_an_address_with_a_character_more_less_or_changed_is_read_as_ipaddress_reads_it(
+    text: str,
+) -> None:
+    for at in range(len(text) + 1):
+        before, behind = text[:at], text[at:]
+        assert is_address(before + behind[1:]) is is_one(before + behind[1:])
+        for character in map(chr, range(128)):
+            for changed in (before + character + behind, before + character + behind[1:]):
+                assert is_address(changed) is is_one(changed), ascii(changed)
+
+
+def test_any_number_and_length_of_groups_is_read_as_ipaddress_reads_it() -> None:
+    for before, colons, after, digits in itertools.product(
+        range(9), range(1, 8), range(9), range(1, 6)
+    ):
+        text = ":".join(["1"] * before) + ":" * colons + ":".join(["f" * digits] * after)
+        assert is_address(text) is is_one(text), text
+
+
+def test_a_prefix_length_is_a_decimal_number_up_to_the_familys() -> None:
+    for number in range(1100):
+        assert is_with_length(f"192.0.2.7/{number}") is (number <= 32)
+        assert is_with_length(f"2001:db8::7/{number:04}") is (number <= 128)
+    for character in map(chr, range(128)):
+        assert is_with_length(f"192.0.2.7/{character}") is character.isdigit()
 
 
 @pytest.mark.parametrize(

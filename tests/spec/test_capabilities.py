@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import ipaddress
 import json
 import pickle
+import traceback
 from enum import IntEnum, StrEnum
 from typing import Any
 
@@ -15,6 +17,7 @@ from attrs.exceptions import FrozenInstanceError
 from acni.errors import ConfigError
 from acni.spec import Bandwidth, PortMapping
 from acni.spec.capabilities import capability_text
+from acni.spec.jsontext import JsonError
 
 
 def _mapping(**members: Any) -> PortMapping:
@@ -54,6 +57,11 @@ def test_what_is_not_given_is_not_written() -> None:
 @pytest.mark.parametrize("value", [None, True, 1.5, "x", [], {"a": [None, {"b": (1,)}]}], ids=repr)
 def test_what_is_json_already_stays(value: object) -> None:
     assert json.loads(capability_text(value)) == json.loads(json.dumps(value))
+
+
+def test_what_has_no_json_form_is_refused() -> None:
+    with pytest.raises(JsonError, match="set has no JSON form"):
+        capability_text({"a": {1}})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +112,21 @@ def test_an_error_says_what_was_given_and_what_is_expected() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("port", "shown"),
+    [
+        pytest.param(2**64 - 1, "18446744073709551615", id="64 bits"),
+        pytest.param(2**64, "int", id="65 bits"),
+        pytest.param(True, "bool", id="true"),
+        pytest.param("é" * 100, ascii("é" * 100)[:80], id="a long text"),
+    ],
+)
+def test_an_error_shows_a_long_number_or_text_shortened(port: Any, shown: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _mapping(host=port)
+    assert caught.value.message == f"{shown} is not allowed; expected a port from 1 to 65535"
+
+
 @pytest.mark.parametrize("port", [1, 65_535])
 def test_the_first_and_the_last_port_are_taken(port: int) -> None:
     assert _mapping(host=port, container=port).host == port
@@ -137,6 +160,8 @@ def test_what_is_no_address_of_the_host_is_refused(host_ip: object) -> None:
     with pytest.raises(ConfigError) as caught:
         _mapping(host_ip=host_ip)
     assert caught.value.place == "PortMapping.host_ip"
+    assert caught.value.expected == "an address of the host without a zone, or None"
+    assert "ValueError" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize("number", [0, -1, True, 1.5, 1e9, "1M"], ids=ascii)
@@ -146,6 +171,12 @@ def test_what_is_no_rate_or_burst_is_refused(name: str, number: object) -> None:
     with pytest.raises(ConfigError) as caught:
         Bandwidth(**given)
     assert caught.value.place == f"Bandwidth.{name}"
+
+
+@pytest.mark.parametrize("kind", [PortMapping, Bandwidth])
+def test_they_are_written_with_the_names_of_their_members(kind: type) -> None:
+    parameters = inspect.signature(kind).parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 def test_they_are_values() -> None:

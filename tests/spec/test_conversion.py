@@ -7,6 +7,7 @@ import json
 import pytest
 
 from acni.spec import ResultError, parse_result
+from acni.spec.conversion import fold_keys
 
 OLDEST = (
     '{"cniVersion":"0.2.0","dns":{"domain":"d"},"z":1e2,'
@@ -86,7 +87,10 @@ def test_the_oldest_shape_takes_the_first_address_of_each_family_and_its_routes(
             {"address": "192.0.2.8/24"},
         ],
         "routes": [
-            {"dst": "10.0.0.0/8", "gw": "192.0.2.9", "mtu": 1400, "table": 7},
+            {
+                **{"dst": "10.0.0.0/8", "gw": "192.0.2.9", "mtu": 1400, "advmss": 1360},
+                **{"priority": 10, "table": 7, "scope": 253},
+            },
             {"dst": "::/0"},
             {"dst": "11.0.0.0/8"},
         ],
@@ -151,6 +155,64 @@ def test_an_entry_that_is_no_object_cannot_become_the_oldest_shape(place: str) -
         parse_result(json.dumps(newest | {place: [7]}), "0.2.0")
 
 
+@pytest.mark.parametrize(
+    ("printed", "version", "message"),
+    [
+        pytest.param(
+            '{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.7/24"},7]}',
+            "0.4.0",
+            "1.0.0 as 0.4.0: expected an object at $.ips[1]",
+            id="an address",
+        ),
+        pytest.param(
+            '{"cniVersion":"0.2.0","ip4":7}',
+            "1.0.0",
+            "0.2.0 as 1.0.0: expected an object at $.ip4",
+            id="a family",
+        ),
+        pytest.param(
+            '{"cniVersion":"0.2.0","ip4":{"ip":"192.0.2.7/24","routes":7}}',
+            "0.4.0",
+            "0.2.0 as 0.4.0: expected a list at $.ip4.routes",
+            id="the routes of a family",
+        ),
+        pytest.param(
+            '{"cniVersion":"0.2.0","ip4":{"gateway":"192.0.2.1"}}',
+            "1.0.0",
+            "expected an address with a prefix length at $.ips[0].address",
+            id="a family without an address",
+        ),
+        pytest.param(
+            '{"cniVersion":"1.0.0","ips":[{"gateway":"192.0.2.1"}]}',
+            "0.4.0",
+            "expected an address with a prefix length at $.ips[0].address",
+            id="an entry without an address",
+        ),
+    ],
+)
+def test_an_error_says_where_a_result_cannot_be_converted(
+    printed: str, version: str, message: str
+) -> None:
+    with pytest.raises(ResultError) as caught:
+        parse_result(printed, version)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("route", "home"),
+    [
+        pytest.param({"gw": "192.0.2.1"}, "ip4", id="no destination"),
+        pytest.param({"dst": "2001:db8::9"}, "ip6", id="a destination without a length"),
+    ],
+)
+def test_a_route_goes_with_the_family_of_what_it_has(route: dict[str, str], home: str) -> None:
+    ips = [{"address": "192.0.2.7/24"}, {"address": "2001:db8::7/64"}]
+    newest = {"cniVersion": "1.0.0", "ips": ips, "routes": [route]}
+    oldest = json.loads(parse_result(json.dumps(newest), "0.2.0").raw)
+    assert {key for key in ("ip4", "ip6") if "routes" in oldest[key]} == {home}
+    assert oldest[home]["routes"] == [route]
+
+
 @pytest.mark.rule("R42")
 def test_keys_are_spelled_as_go_reads_them() -> None:
     """R42: a plugin that names none of its fields prints them so, and libcni reads it."""
@@ -168,6 +230,21 @@ def test_keys_are_spelled_as_go_reads_them() -> None:
         assert list(json.loads(result.raw)).count("cniVersion") == 1
         assert "CNIVersion" not in json.loads(result.raw)
     assert parse_result(printed, "1.0.0").interfaces[0].sandbox == "/n"
+
+
+@pytest.mark.rule("R42")
+def test_every_key_of_a_result_is_spelled_as_the_specification_does() -> None:
+    """R42: and no other, which may be anybody's."""
+    keys = [
+        *("cniVersion", "interfaces", "ips", "routes", "dns", "ip4", "ip6"),
+        *("name", "mac", "mtu", "sandbox", "socketPath", "pciID"),
+        *("version", "address", "gateway", "interface", "ip"),
+        *("dst", "gw", "advmss", "priority", "table", "scope"),
+        *("nameservers", "domain", "search", "options"),
+    ]
+    for spelled in (str.lower, str.upper, str.title):
+        assert fold_keys({spelled(key): key for key in keys}) == {key: key for key in keys}
+    assert fold_keys({"IPs": 1, "Unknown": 2}) == {"ips": 1, "Unknown": 2}
 
 
 def test_of_two_spellings_the_last_counts_as_in_go() -> None:

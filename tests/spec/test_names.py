@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import string
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
@@ -26,8 +28,11 @@ from acni.spec.names import (
     parse_netns_path,
     parse_network_name,
     parse_plugin_type,
+    parse_recorded_cni_args,
     record_name,
 )
+
+_ASCII = [chr(code) for code in range(128)]
 
 Parse = Callable[[object], object]
 
@@ -44,6 +49,21 @@ class _PathLike:
 
     def __fspath__(self) -> object:
         return self._path
+
+
+class _Process(int):
+    """A number that shows itself as something else."""
+
+    def __str__(self) -> str:
+        return "../run/netns/blue"
+
+
+def _is_taken(parse: Parse, value: object) -> bool:
+    try:
+        parse(value)
+    except InvalidName:
+        return False
+    return True
 
 
 # Container IDs and network names have one grammar (R1, R14).
@@ -110,6 +130,16 @@ def test_a_good_name_is_taken_as_it_is(parse: Parse, value: str) -> None:
     assert parse(value) == value
 
 
+@pytest.mark.rule("R1", "R14")
+@pytest.mark.parametrize("parse", [parse_container_id, parse_network_name])
+def test_a_name_begins_with_an_ascii_letter_or_digit_and_goes_on_with_three_more(
+    parse: Parse,
+) -> None:
+    first = string.ascii_letters + string.digits
+    assert {c for c in _ASCII if _is_taken(parse, c)} == set(first)
+    assert {c for c in _ASCII if _is_taken(parse, "a" + c)} == set(first + "_.-")
+
+
 @pytest.mark.rule("R56")
 @pytest.mark.parametrize(
     "value",
@@ -162,6 +192,13 @@ def test_a_bad_interface_name_is_refused(value: object) -> None:
 )
 def test_a_good_interface_name_is_taken_as_it_is(value: str) -> None:
     assert parse_ifname(value) == value
+
+
+@pytest.mark.rule("R56")
+def test_in_an_interface_name_every_other_ascii_character_is_taken() -> None:
+    refused = {c for c in _ASCII if not _is_taken(parse_ifname, "e" + c)}
+    controls = {c for c in _ASCII if c < " "} | {"\x7f"}
+    assert refused == controls | set(" /:%")
 
 
 @pytest.mark.rule("R7")
@@ -238,6 +275,7 @@ def test_a_bad_namespace_path_is_refused(value: object) -> None:
         pytest.param(_Opened("/proc/1/fd/7"), "/proc/1/fd/7", id="opened namespace"),
         pytest.param(1, "/proc/1/ns/net", id="process"),
         pytest.param(4_194_304, "/proc/4194304/ns/net", id="last process"),
+        pytest.param(_Process(7), "/proc/7/ns/net", id="process that shows itself otherwise"),
         pytest.param("/proc/1/ns/net", "/proc/1/ns/net", id="proc"),
         pytest.param("/" + "a" * 4094, "/" + "a" * 4094, id="4095 bytes"),
     ],
@@ -275,6 +313,7 @@ def test_bad_cni_args_are_refused(value: object) -> None:
     with pytest.raises(InvalidName) as caught:
         parse_cni_args(value)
     assert caught.value.place == "CNI_ARGS"
+    assert caught.value.expected
 
 
 @pytest.mark.rule("R53")
@@ -287,8 +326,25 @@ def test_an_error_about_cni_args_names_the_key_and_never_the_value() -> None:
 
 
 @pytest.mark.rule("R53")
+def test_an_error_about_cni_args_shows_a_long_name_shortened_and_in_ascii() -> None:
+    name = "é" * 100
+    with pytest.raises(InvalidName) as caught:
+        parse_cni_args({name: ";"})
+    assert caught.value.message == f"the value of {ascii(name)[:80]} is not allowed"
+
+
+@pytest.mark.rule("R53")
+def test_the_value_of_a_recorded_pair_may_hold_an_equals_sign() -> None:
+    """R53: what another runtime took from its environment is deleted with what it was added."""
+    assert parse_recorded_cni_args({"X": "X=Y"}) == {"X": "X=Y"}
+    for pairs in ({"A": "1;B=2"}, {"A=B": "1"}, {"A;B": "1"}, {"": "1"}, {"A": "1\n"}, {"A": 1}):
+        assert not _is_taken(parse_recorded_cni_args, pairs)
+
+
+@pytest.mark.rule("R53")
 def test_cni_args_may_be_as_long_as_an_environment_entry_can_be() -> None:
     """R53: ``CNI_ARGS=A=`` and the value, 131,071 bytes."""
+    assert MAX_ENVIRONMENT_ENTRY == 131_071
     longest = "1" * (MAX_ENVIRONMENT_ENTRY - len("CNI_ARGS=A="))
     assert parse_cni_args({"A": longest}) == {"A": longest}
     with pytest.raises(InvalidName, match="too long"):
@@ -328,6 +384,13 @@ def test_bad_text_of_cni_args_is_refused(text: str) -> None:
     with pytest.raises(InvalidName) as caught:
         parse_cni_args_text(text)
     assert caught.value.place == "CNI_ARGS"
+    assert caught.value.expected
+
+
+@pytest.mark.rule("R53")
+def test_a_pair_of_cni_args_ends_its_name_at_the_first_equals_sign() -> None:
+    with pytest.raises(InvalidName, match="the value of 'A' is not allowed"):
+        parse_cni_args_text("A=1=2")
 
 
 def test_the_empty_text_of_cni_args_is_no_pair() -> None:
@@ -357,7 +420,11 @@ def test_names_that_are_too_long_together_are_refused() -> None:
     assert len(record_name(NetworkName("net"), longest, IfName("eth0"))) == MAX_FILE_NAME
     with pytest.raises(InvalidName, match="too long together") as caught:
         record_name(NetworkName("net"), ContainerId(longest + "c"), IfName("eth0"))
+    assert caught.value.place == "network name, container ID, interface name"
+    assert caught.value.expected == "at most 253 bytes together"
     assert caught.value.network == "net"
+    assert caught.value.container_id == longest + "c"
+    assert caught.value.ifname == "eth0"
 
 
 def test_a_record_name_is_measured_in_bytes() -> None:
@@ -376,6 +443,37 @@ def test_an_error_shows_a_long_hostile_name_shortened_and_in_ascii(parse: Parse)
     assert str(caught.value).isascii()
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("parse", "value"),
+    [
+        pytest.param(parse_container_id, "é" * 100, id="container ID"),
+        pytest.param(parse_network_name, "a b", id="network name"),
+        pytest.param(parse_ifname, "a b", id="interface name"),
+        pytest.param(parse_ifname, "a" * 16, id="interface name of 16 bytes"),
+        pytest.param(parse_ifname, "\ud800", id="interface name that has no bytes"),
+        pytest.param(parse_plugin_type, "..", id="plugin type"),
+        pytest.param(parse_plugin_type, "a/b", id="plugin type with a slash"),
+        pytest.param(parse_plugin_type, "\ud800", id="plugin type that has no bytes"),
+        pytest.param(parse_netns_path, "blue", id="namespace"),
+        pytest.param(parse_netns_path, "/" + "a" * 4095, id="namespace of 4096 bytes"),
+        pytest.param(parse_netns_path, "/\udcff", id="namespace that has no bytes"),
+    ],
+)
+def test_an_error_shows_what_was_given_and_says_what_was_expected(parse: Parse, value: str) -> None:
+    with pytest.raises(InvalidName) as caught:
+        parse(value)
+    shown, expected = ascii(value)[:80], caught.value.expected
+    assert caught.value.message == f"{shown} is not allowed; expected {expected}"
+    assert "UnicodeEncodeError" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize("parse", [parse_container_id, parse_cni_args])
+def test_an_error_about_what_is_no_text_names_its_type(parse: Parse) -> None:
+    with pytest.raises(InvalidName) as caught:
+        parse(None)
+    assert caught.value.message == f"NoneType is not allowed; expected {caught.value.expected}"
 
 
 @given(st.text() | st.none() | st.integers() | st.binary())

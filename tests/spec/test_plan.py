@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from acni.errors import VersionUnsupported
 from acni.spec import SUPPORTED_VERSIONS, Command, NetworkConfig, parse_network, plan
-from acni.spec.plan import RULES, Previous
+from acni.spec.plan import RULES, Previous, Rule, Step
 from acni.spec.versions import is_at_least
 
 
@@ -117,7 +118,19 @@ def test_every_verb_has_a_rule() -> None:
     assert [command for command, rule in RULES.items() if rule.is_reversed] == [Command.DEL]
     assert [command for command, rule in RULES.items() if not rule.halts] == [Command.GC]
     assert [command for command, rule in RULES.items() if rule.has_result] == [Command.ADD]
+    on_attachments = [command for command, rule in RULES.items() if rule.is_on_attachment]
+    assert on_attachments == [Command.ADD, Command.DEL, Command.CHECK]
     assert RULES[Command.ADD].previous is Previous.PREDECESSOR
+
+
+def test_the_verbs_are_the_words_of_the_specification() -> None:
+    assert [str(command) for command in Command] == ["ADD", "DEL", "CHECK", "STATUS", "GC"]
+
+
+@pytest.mark.parametrize("kind", [Rule, Step])
+def test_a_rule_and_a_step_are_written_with_the_names_of_their_members(kind: type) -> None:
+    parameters = inspect.signature(kind).parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 @pytest.mark.rule("R3")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -292,14 +293,34 @@ def test_a_configurations_own_reserved_keys_never_reach_the_plugin() -> None:
 
 
 def test_a_request_shows_no_secret() -> None:
-    """CNI_ARGS, capability arguments and the configuration may hold some."""
-    parameters = _parameters(cni_args={"TOKEN": "hunter2"}, capability_texts={"x": '"hunter2"'})
+    """CNI_ARGS, capability arguments, the environment and the configuration may hold some."""
+    parameters = _parameters(
+        cni_args={"TOKEN": "hunter2"},
+        capability_texts={"x": '"hunter2"'},
+        inherited={"TOKEN": "hunter2"},
+    )
     request = _request(
         '{"type":"a","password":"hunter2","capabilities":{"x":true}}', parameters=parameters
     )
     assert b"hunter2" in request.stdin
     assert "hunter2" not in repr(request)
     assert "hunter2" not in repr(parameters)
+
+
+def test_the_parameters_are_written_with_the_names_of_their_members() -> None:
+    parameters = inspect.signature(Parameters).parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
+
+
+@pytest.mark.rule("R6", "R32", "R37", "R38")
+def test_what_the_runtime_adds_stands_around_the_configuration_as_it_was_written() -> None:
+    parameters = _parameters(capability_texts={"mac": '"x"'})
+    plugin = '{"type":"a","z":1e2,"capabilities":{"mac":true}}'
+    request = _request(plugin, parameters=parameters, previous='{"x":1}')
+    assert request.stdin == (
+        b'{"cniVersion":"1.0.0","name":"net","type":"a","z":1e2,'
+        b'"runtimeConfig":{"mac":"x"},"prevResult":{"x":1}}'
+    )
 
 
 _KEYS = st.text(max_size=8)

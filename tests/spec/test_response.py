@@ -7,6 +7,7 @@ import errno
 import json
 import pickle
 import signal
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from acni.errors import (
     AcniError,
     CheckFailed,
+    NotReady,
     PluginError,
     PluginFailed,
     PluginKilled,
@@ -114,6 +116,7 @@ def test_an_add_that_exits_with_0_and_no_result_broke_the_protocol(
     assert str(error).isascii()
     assert str(error).isprintable()
     assert error.stderr == "why"
+    assert "ResultError" not in "".join(traceback.format_exception(error))
 
 
 @pytest.mark.rule("R13")
@@ -170,6 +173,16 @@ def test_what_a_failed_plugin_said_is_found(stdout: str | bytes, stderr: str, st
         pytest.param({"code": 7, "msg": {"a": 1}}, 7, None, "code 7: no message", id="R13 object"),
         pytest.param({"code": "\u0667", "msg": "x"}, None, "x", "code \u0667: x", id="R13 Arabic"),
         pytest.param({"code": "11\n", "msg": "x"}, None, "x", "code 11\\n: x", id="R13 newline"),
+        pytest.param({"code": "--1", "msg": "x"}, None, "x", "code --1: x", id="R13 two signs"),
+        pytest.param({"code": "-", "msg": "x"}, None, "x", "code -: x", id="R13 a sign alone"),
+        pytest.param({"code": "1:", "msg": "x"}, None, "x", "code 1:: x", id="R13 after the nine"),
+        pytest.param({"code": "1/", "msg": "x"}, None, "x", "code 1/: x", id="R13 before the 0"),
+        pytest.param(
+            {"code": 999_999_999}, 999_999_999, None, "code 999999999: no message", id="R13 nine"
+        ),
+        pytest.param(
+            {"code": 10**9}, None, None, "code 1000000000: no message", id="R13 ten digits"
+        ),
     ],
 )
 def test_an_error_object_is_read_loosely(
@@ -208,6 +221,51 @@ def test_a_check_that_fails_found_a_difference(code: int | None) -> None:
 @pytest.mark.parametrize("command", [Command.ADD, Command.DEL])
 def test_no_other_code_is_special(command: Command, code: int) -> None:
     assert type(_error(_exited(1, json.dumps({"code": code})), command)) is PluginFailed
+
+
+@pytest.mark.rule("R43", "R45")
+@pytest.mark.parametrize(
+    ("command", "code", "kind"),
+    [
+        pytest.param(Command.STATUS, 49, PluginFailed, id="R43 below"),
+        pytest.param(Command.STATUS, 50, NotReady, id="R43 not available"),
+        pytest.param(Command.STATUS, 51, NotReady, id="R43 limited connectivity"),
+        pytest.param(Command.STATUS, 52, PluginFailed, id="R43 above"),
+        pytest.param(Command.STATUS, 11, TryAgain, id="R45 status"),
+        pytest.param(Command.STATUS, None, PluginFailed, id="R43 none"),
+        pytest.param(Command.GC, 50, PluginFailed, id="R43 gc"),
+        pytest.param(Command.GC, 51, PluginFailed, id="R43 gc, too"),
+        pytest.param(Command.GC, 11, TryAgain, id="R45 gc"),
+    ],
+)
+def test_codes_50_and_51_say_not_ready_to_status_only(
+    command: Command, code: int | None, kind: type[PluginError]
+) -> None:
+    network = parse_network(b'{"cniVersion":"1.1.0","name":"net","plugins":[{"type":"a"}]}')
+    (step,) = plan(command, network)
+    with pytest.raises(PluginError) as caught:
+        read_response(step, _exited(1, json.dumps({"code": code, "msg": "x"})), "1.1.0")
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        pytest.param({"msg": "no IP addresses available"}, "addresses-exhausted", id="msg"),
+        pytest.param(
+            {"msg": "failed", "details": "no IP addresses available"},
+            "addresses-exhausted",
+            id="details",
+        ),
+        pytest.param({"msg": "veth name (eth0) already exists"}, "interface-exists", id="veth"),
+        pytest.param({"msg": "no route"}, None, id="nothing known"),
+    ],
+)
+def test_what_plugins_say_in_prose_has_a_stable_word(
+    said: Mapping[str, str], reason: str | None
+) -> None:
+    assert _error(_exited(1, json.dumps({"code": 7, **said}))).reason == reason
 
 
 @pytest.mark.rule("R13")
@@ -305,8 +363,27 @@ def test_a_run_that_did_not_exit_is_no_success_whatever_it_printed(
 
 
 def test_an_error_object_larger_than_what_is_searched_is_none() -> None:
-    error = _error(_exited(1, json.dumps({"code": 7, "msg": "x" * 70_000})))
+    """64 KiB at the end are searched."""
+    around = len(json.dumps({"code": 7, "msg": ""}))
+    largest = json.dumps({"code": 7, "msg": "x" * (65_536 - around)})
+    assert _error(_exited(1, "a log" + largest)).code == 7
+    error = _error(_exited(1, largest.replace("x", "xx", 1)))
     assert type(error) is PluginProtocolError
+
+
+@pytest.mark.rule("R13")
+@pytest.mark.parametrize(
+    ("stdout", "head"),
+    [
+        pytest.param("", "(it printed nothing)", id="R13 nothing"),
+        pytest.param("x" * 80, f"(it printed '{'x' * 80}')", id="R13 80 bytes"),
+        pytest.param("x" * 81, f"(it printed '{'x' * 80}')", id="R13 one more"),
+        pytest.param("x" * 79 + "é", f"(it printed '{'x' * 79}\\ufffd')", id="R13 half a letter"),
+    ],
+)
+def test_an_error_shows_the_first_80_bytes_of_what_was_printed(stdout: str, head: str) -> None:
+    error = _error(_exited(2, stdout))
+    assert error.message == f"ADD exited with 2 and no error object {head}"
 
 
 def _facts(error: AcniError) -> dict[str, Any]:

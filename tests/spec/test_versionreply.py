@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import pytest
 
 from acni.errors import PluginProtocolError, PluginTimeout
@@ -32,6 +34,7 @@ def test_a_plugin_that_runs_out_of_time_is_told_apart() -> None:
         read_versions(FIRST, Response(ending=Ending.OUT_OF_TIME, seconds=10.04))
     assert caught.value.message == "VERSION ran out of time after 10.0 s"
     assert (caught.value.verb, caught.value.plugin) == ("version", "first")
+    assert caught.value.elapsed == 10.04
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,41 @@ def test_a_plugin_that_runs_out_of_time_is_told_apart() -> None:
 def test_a_plugin_that_was_ended_gave_no_answer(ending: Ending) -> None:
     with pytest.raises(PluginProtocolError, match=f"VERSION ended: {ending.value}"):
         read_versions(FIRST, Response(ending=ending, status=9))
+
+
+def _exited(status: int, stdout: bytes = b"", stderr: bytes = b"") -> Response:
+    return Response(ending=Ending.EXITED, status=status, stdout=stdout, stderr=stderr, seconds=1.25)
+
+
+@pytest.mark.rule("R60")
+def test_a_list_counts_before_the_version_that_had_none() -> None:
+    printed = b'{"cniVersion":"0.2.0","supportedVersions":["0.1.0","0.2.0","0.3.0"]}'
+    assert read_versions(FIRST, _exited(0, printed)) == ("0.1.0", "0.2.0", "0.3.0")
+
+
+@pytest.mark.rule("R60")
+def test_a_plugin_may_say_on_standard_error_that_it_does_not_know_version() -> None:
+    said = b"unknown CNI_COMMAND: VERSION"
+    assert read_versions(FIRST, _exited(1, stderr=said)) == ("0.1.0",)
+
+
+@pytest.mark.rule("R60")
+@pytest.mark.parametrize(
+    "response",
+    [
+        pytest.param(_exited(0, b'{"supportedVersions":[]}'), id="R60 an empty list"),
+        pytest.param(_exited(0, b'{"supportedVersions":"1.0.0"}'), id="R60 a text"),
+        pytest.param(_exited(0, b'{"supportedVersions":{"1.0.0":1}}'), id="R60 an object"),
+        pytest.param(_exited(0, b'{"supportedVersions":["1.0.0",1]}'), id="R60 a number in it"),
+        pytest.param(_exited(0, b'{"cniVersion":"0.2"}'), id="R60 no list"),
+        pytest.param(_exited(0, b"1.0.0"), id="R60 no object"),
+        pytest.param(_exited(1, b'{"code":4}'), id="R60 another failure"),
+        pytest.param(Response(ending=Ending.SIGNALLED, seconds=1.25), id="R60 killed"),
+    ],
+)
+def test_what_is_no_answer_says_which_plugin_gave_it(response: Response) -> None:
+    with pytest.raises(PluginProtocolError, match="VERSION") as caught:
+        read_versions(FIRST, response)
+    assert (caught.value.verb, caught.value.plugin) == ("version", "first")
+    assert caught.value.elapsed == 1.25
+    assert "JsonError" not in "".join(traceback.format_exception(caught.value))

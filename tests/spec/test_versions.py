@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import string
 
 import pytest
 from hypothesis import given
@@ -69,7 +70,47 @@ def test_what_is_no_version_is_an_error(version: str, others: list[str]) -> None
     with pytest.raises(ConfigError) as caught:
         offered_versions([*others, version], "net.conflist: $.cniVersion")
     assert caught.value.place == "net.conflist: $.cniVersion"
+    assert caught.value.expected == "a version such as 1.0.0"
     assert str(caught.value).isascii()
+
+
+def _is_version(text: str) -> bool:
+    try:
+        offered_versions([text, "1.0.0"], "")
+    except ConfigError:
+        return False
+    return True
+
+
+@pytest.mark.rule("R9")
+@pytest.mark.parametrize(
+    ("before", "after", "taken"),
+    [
+        pytest.param("", ".0.0", string.digits, id="R9 a first number of one digit"),
+        pytest.param("0.", ".0", string.digits, id="R9 a second one"),
+        pytest.param("0.0.", "", string.digits, id="R9 a third one"),
+        pytest.param("1", ".0.0", string.digits, id="R9 a first number of two digits"),
+        pytest.param("0.1", ".0", string.digits, id="R9 a second one of two"),
+        pytest.param("0.0.1", "", string.digits, id="R9 a third one of two"),
+        pytest.param("10", ".0.0", string.digits, id="R9 a first number of three digits"),
+        pytest.param("0.10", ".0", string.digits, id="R9 a second one of three"),
+        pytest.param("0.0.10", "", string.digits, id="R9 a third one of three"),
+        pytest.param("0", ".0.0", "", id="R9 after a leading zero"),
+        pytest.param("0.0", ".0", "", id="R9 after a second one"),
+        pytest.param("0.0.0", "", "", id="R9 after a third one"),
+        pytest.param("1", "0.0", ".", id="R9 the first dot"),
+        pytest.param("1.0", "0", ".", id="R9 the second dot"),
+        pytest.param("1.0.0", "rc", "-", id="R9 the hyphen of a pre-release"),
+        pytest.param(
+            "1.0.0-", "", string.ascii_letters + string.digits + ".-", id="R9 a pre-release"
+        ),
+    ],
+)
+def test_a_version_is_three_numbers_and_perhaps_a_pre_release(
+    before: str, after: str, taken: str
+) -> None:
+    every = map(chr, range(128))
+    assert {c for c in every if _is_version(before + c + after)} == set(taken)
 
 
 @pytest.mark.rule("R9")
@@ -78,6 +119,18 @@ def test_nothing_supported_is_an_error_that_names_what_was_offered() -> None:
         offered_versions(["1.2.0", "", "2.0.0-beta"], "$.cniVersion")
     assert caught.value.place == "$.cniVersion"
     assert caught.value.expected == "one of " + ", ".join(SUPPORTED_VERSIONS)
+
+
+@pytest.mark.rule("R9")
+def test_an_error_names_ten_of_the_offered_versions_and_shortens_each() -> None:
+    long = "9.0.0-" + "a" * 100
+    with pytest.raises(VersionUnsupported) as unsupported:
+        offered_versions([long, *(f"2.0.{n}" for n in range(10))], "")
+    names = [long[:40], *(f"2.0.{n}" for n in range(9))]
+    assert unsupported.value.message == "no supported version among " + ", ".join(names)
+    with pytest.raises(ConfigError) as malformed:
+        offered_versions(["é" * 100], "")
+    assert malformed.value.message == f"{ascii('é' * 100)[:40]} is no version"
 
 
 @pytest.mark.rule("R9")
