@@ -490,3 +490,13 @@ def test_any_value_is_a_name_or_a_typed_error(value: object) -> None:
             assert parse(value) == value
     with suppress(InvalidName):
         assert parse_netns_path(value) in (value, f"/proc/{value}/ns/net")
+
+
+@pytest.mark.rule("R53")
+def test_cni_args_that_are_no_mapping_are_not_shown() -> None:
+    """A caller that gives the text of the variable may give a secret."""
+    with pytest.raises(InvalidName) as caught:
+        parse_cni_args("TOKEN=hunter2")
+    assert str(caught.value).startswith("CNI_ARGS: str is not allowed")
+    assert "hunter2" not in repr(caught.value)
+    assert caught.value.expected == "a mapping of names to values"

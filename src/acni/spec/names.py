@@ -164,7 +164,11 @@ def parse_recorded_cni_args(value: object) -> Mapping[str, str]:
 
 def _parse_cni_args(value: object, forbidden: str) -> Mapping[str, str]:
     if not isinstance(value, Mapping):
-        raise _invalid("CNI_ARGS", value, "a mapping of names to values")
+        raise InvalidName(
+            f"{type(value).__name__} is not allowed; expected a mapping of names to values",
+            place="CNI_ARGS",
+            expected="a mapping of names to values",
+        )
     pairs: dict[str, str] = {}
     for key, text in cast("Mapping[object, object]", value).items():
         name = _parse_argument(key, "a name", ";=")
