@@ -500,6 +500,22 @@ async def _run_to_its_misbehaviour(runner: Executables, ground: Ground, case: Ca
 
 
 @pytest.mark.anyio
+async def test_a_plugin_that_closed_its_output_is_waited_for_without_spinning(
+    ground: Ground,
+) -> None:
+    _file(f"{SHELL}exec <&- >&- 2>&-; exec sleep 60")(Path(ground.plugin.path))
+    before = time.process_time()
+    response = await Executables(grace_seconds=0.1).run(
+        ground.plugin,
+        Request(environment=ground.environment, stdin=b""),
+        deadline=anyio.current_time() + 1,
+        caps=Caps(),
+    )
+    assert response.ending is Ending.OUT_OF_TIME
+    assert time.process_time() - before < response.seconds / 2
+
+
+@pytest.mark.anyio
 async def test_a_fork_bomb_in_a_control_group_with_a_limit_leaves_nothing(
     ground: Ground, delegated: Path
 ) -> None:
