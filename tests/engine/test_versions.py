@@ -170,7 +170,9 @@ async def test_an_answer_that_is_none_decides_nothing_and_fails_the_validation(
         await runtime.delete(attachment.id)
         await runtime.add(offering, attachment)
         assert [call.command for call in scripted.calls].count("VERSION") == 2
-        (failure,) = (await runtime.validate(offering)).failures
+        validation = await runtime.validate(offering)
+    (failure,) = validation.failures
+    assert validation.cni_version == "1.0.0"
     assert isinstance(failure, PluginProtocolError)
     assert failure.plugin == "second"
 
