@@ -475,8 +475,26 @@ def test_a_pin_stays_when_it_is_closed_and_is_pinned_again_by_its_path(tmp_path:
         netns.unpin(first)
         assert again.identity() == identity
     assert _mounts() == mounts
-    with pytest.raises(InvalidName, match="does not exist"):
+    with pytest.raises(InvalidName, match="No such file"):
         netns.unpin(first)
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("of", ["file", "own namespace", "link to a pin"])
+def test_only_a_pin_is_unpinned(of: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    with netns.anonymous() as box, netns.pin(box, tmp_path / "pin") as pinned:
+        (tmp_path / "link").symlink_to(pinned.path)
+        other = {
+            "file": path,
+            "own namespace": Path("/proc/self/ns/net"),
+            "link to a pin": tmp_path / "link",
+        }[of]
+        with pytest.raises(InvalidName):
+            netns.unpin(other)
+        assert netns.identity(pinned.path) == box.identity()
+    assert path.read_text() == "precious"
 
 
 @pytest.mark.netns

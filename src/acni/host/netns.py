@@ -183,6 +183,13 @@ class Namespace:
             status = os.fstat(self.fd)
             return NetnsIdentity("inode", f"{status.st_dev}:{status.st_ino}")
 
+    def _remove_pin(self, path: str) -> None:
+        directory, name = os.path.split(path)
+        if directory == NAMED:
+            delete(name)
+        else:
+            unpin(path)
+
     def __enter__(self) -> Self:
         return self
 
@@ -195,7 +202,7 @@ class Namespace:
         self.close()
         if self._pin is not None:
             with contextlib.suppress(InvalidName):  # somebody else removed it
-                unpin(self._pin)
+                self._remove_pin(self._pin)
 
 
 def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netns.open)
@@ -341,7 +348,19 @@ def delete(name: str) -> None:
         ...     print(error.message)
         /run/netns/box does not exist
     """
-    unpin(_named_path(name))
+    path = _named_path(name)
+    try:
+        unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+    except OSError as error:
+        # EINVAL: a file where nothing is mounted any more
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        raise InvalidName(
+            f"{path} does not exist", place="netns name", expected="the name of a namespace"
+        ) from None
 
 
 def pin(namespace: Namespace | str | os.PathLike[str], path: str | os.PathLike[str]) -> Namespace:
@@ -385,7 +404,8 @@ def unpin(path: str | os.PathLike[str]) -> None:
         path: The path that :func:`pin` was given.
 
     Raises:
-        InvalidName: there is nothing at that path.
+        InvalidName: there is no pin of a network namespace at that path.
+        NotPermitted: this process may not unmount it.
 
     Example:
         >>> with netns.anonymous() as box:
@@ -393,18 +413,14 @@ def unpin(path: str | os.PathLike[str]) -> None:
         >>> netns.unpin(f"{conf_dir}/pinned")
     """
     target = os.fspath(path)
+    open(target).close()  # nothing else is unmounted, and no file but a pin is removed
     try:
         unmount(target, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError as error:
-        # EINVAL: a file where nothing is mounted any more
-        if error.errno not in (errno.EINVAL, errno.ENOENT):
-            raise
-    try:
-        os.unlink(target)
-    except FileNotFoundError:
-        raise InvalidName(
-            f"{target} does not exist", place="netns name", expected="the name of a namespace"
-        ) from None
+        if error.errno != errno.EINVAL:
+            raise machine_error(error, f"unpinning {target}") from error
+        raise InvalidName(f"{target} is no pin", place="path", expected="a pin") from None
+    os.unlink(target)
 
 
 def _make_pin(path: str, source: str) -> None:
