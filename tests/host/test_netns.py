@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
@@ -277,6 +278,117 @@ def test_what_is_no_network_namespace_is_refused_at_once(
             netns.open(path)
         assert caught.value.place == "netns"
         assert caught.value.expected
+
+
+def _make_socket(path: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as bound:
+        # A name that is too long for bind() would be the working directory's.
+        bound.bind(f"/run/netns/{path.name}")
+    return f"/run/netns/{path.name}"
+
+
+def _make_directory(path: Path) -> str:
+    path.mkdir()
+    return str(path)
+
+
+def _make_file(path: Path) -> str:
+    path.touch()
+    return str(path)
+
+
+def _make_dangling(path: Path) -> str:
+    path.symlink_to(path.parent / "absent")
+    return str(path)
+
+
+def _make_loop(path: Path) -> str:
+    path.symlink_to(path)
+    return str(path)
+
+
+def _make_dead(_: Path) -> str:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return f"/proc/{ended.pid}/ns/net"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(netns.open, id="open"),
+        pytest.param(netns.identity, id="identity"),
+        pytest.param(lambda path: netns.run(path, ["true"], timeout=10), id="run"),
+    ],
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(_make_file, id="file"),
+        pytest.param(_make_directory, id="directory"),
+        pytest.param(_make_fifo, id="FIFO"),
+        pytest.param(_make_socket, id="socket"),
+        pytest.param(_make_dangling, id="dangling_link"),
+        pytest.param(_make_loop, id="link_to_itself"),
+        pytest.param(lambda _: "/proc/self/ns/mnt", id="mount_namespace"),
+        pytest.param(lambda _: "/x" * 2048, id="longer_than_PATH_MAX"),
+        pytest.param(_make_dead, id="dead_process"),
+    ],
+)
+def test_every_way_in_refuses_what_is_no_network_namespace_and_waits_for_nothing(
+    tmp_path: Path, make: Callable[[Path], str], ask: Callable[[str], object]
+) -> None:
+    path = make(tmp_path / "wrong")
+    began = time.monotonic()
+    with pytest.raises(InvalidName) as caught:
+        ask(path)
+    assert time.monotonic() - began < 1
+    assert caught.value.place == "netns"
+
+
+@pytest.mark.parametrize("pid", [0, -1, 1 << 22, 1 << 40])
+def test_what_is_no_process_has_no_namespace(pid: int) -> None:
+    with pytest.raises(InvalidName, match="No such file") as caught:
+        netns.from_pid(pid)
+    assert caught.value.place == "netns"
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(_make_file, id="file"),
+        pytest.param(_make_fifo, id="FIFO"),
+        pytest.param(_make_socket, id="socket"),
+        pytest.param(_make_dangling, id="dangling_link"),
+        pytest.param(_make_loop, id="link_to_itself"),
+    ],
+)
+def test_what_stands_at_a_name_is_not_made_a_namespace_and_can_be_deleted(
+    make: Callable[[Path], str],
+) -> None:
+    make(Path("/run/netns/wrong"))
+    began = time.monotonic()
+    with pytest.raises(InvalidName, match="exists"):
+        netns.create("wrong")
+    netns.delete("wrong")
+    assert time.monotonic() - began < 1
+    assert _names() == []
+
+
+def test_deleting_leaves_no_mount() -> None:
+    def mounts() -> str:
+        return Path("/proc/self/mountinfo").read_text()
+
+    netns.create("first").close()  # makes the directory of names a mount
+    netns.delete("first")
+    before = mounts()
+    for name in ("box", "a b"):
+        with netns.create(name):
+            assert mounts() != before
+        assert mounts() == before
+    netns.create("box").close()
+    netns.delete("box")
+    assert mounts() == before
 
 
 def test_the_identity_is_another_for_every_namespace_whatever_its_inode() -> None:
