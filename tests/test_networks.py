@@ -245,7 +245,8 @@ def test_what_cannot_be_a_plugin_configuration_is_refused(plugins: list[Any], pl
 
 
 @pytest.mark.parametrize(
-    ("version", "place"), [(1.0, "version"), ([], "version"), ("one", "$.cniVersion")]
+    ("version", "place"),
+    [(1.0, "version"), ([], "version"), ("", "version"), ("one", "$.cniVersion")],
 )
 def test_what_is_no_version_is_refused(version: Any, place: str) -> None:
     with pytest.raises(ConfigError) as caught:

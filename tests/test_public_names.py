@@ -21,7 +21,7 @@ PUBLIC = {
         load_network netns networks open_runtime parse_network spec
     """,
     "acni.netns": """
-        Namespace NetnsIdentity anonymous create delete from_pid identity open run
+        Namespace NetnsIdentity anonymous create delete from_pid identity open pin run unpin
     """,
     "acni.networks": """
         bridge from_plugins routed

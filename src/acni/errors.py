@@ -166,7 +166,7 @@ class AcniError(Exception):
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
         # Only the message goes to args: pickle then calls cls(message) and restores the facts from
         # __dict__.
-        self.message = printable(message)
+        self.message: str = printable(message)
         super().__init__(self.message)
         self.learn(**facts)
 

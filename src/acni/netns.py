@@ -1,5 +1,5 @@
 """Network namespaces for callers: ``create``, ``anonymous``, ``open``, ``from_pid``, ``identity``,
-``delete``, ``run``.
+``pin``, ``unpin``, ``delete``, ``run``.
 
 Plain functions; a :class:`Namespace` is a context manager.
 
@@ -18,7 +18,9 @@ from acni.host.netns import (
     from_pid,
     identity,
     open,  # noqa: A004 (read as netns.open)
+    pin,
     run,
+    unpin,
 )
 
 __all__ = [
@@ -30,5 +32,7 @@ __all__ = [
     "from_pid",
     "identity",
     "open",
+    "pin",
     "run",
+    "unpin",
 ]

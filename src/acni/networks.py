@@ -109,7 +109,7 @@ def from_plugins(
         >>> network.plugins[0].text
         '{"type":"loopback"}'
     """
-    if not isinstance(cast("object", version), str | None):
+    if version == "" or not isinstance(cast("object", version), str | None):
         raise ConfigError("no text", place="version", expected="a version such as 1.0.0")
     texts = (_plugin_text(plugin, f"plugins[{index}]") for index, plugin in enumerate(plugins))
     offered = _VERSIONS if version is None else (version,)

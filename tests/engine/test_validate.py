@@ -81,7 +81,6 @@ async def test_an_answer_is_read_as_the_plugin_gives_it(
         ),
         pytest.param(Behaviour(stdout='{"supportedVersions":[1]}'), id="numbers"),
         pytest.param(Behaviour(status=1, stdout="boom"), id="fails"),
-        pytest.param(Behaviour(stdout="x" * (1 << 21)), id="floods"),
     ],
 )
 async def test_no_answer_is_a_typed_error(
@@ -93,7 +92,7 @@ async def test_no_answer_is_a_typed_error(
             await runtime.version("first")
         with pytest.raises(InvalidName):
             await runtime.version("../first")
-    assert caught.value.plugin == "first"
+    assert (caught.value.plugin, caught.value.verb) == ("first", "version")
 
 
 async def test_a_plugin_that_hangs_is_out_of_time(opened: Any, scripted: ScriptedRunner) -> None:

@@ -15,6 +15,7 @@ from acni import (
     AttachmentId,
     CleanupIncomplete,
     NetworkConfig,
+    PluginKilled,
     PluginProtocolError,
     PluginTimeout,
     Runtime,
@@ -22,6 +23,7 @@ from acni import (
     netns,
     parse_network,
 )
+from acni.events import Event, PluginFinished
 from acni.testing import Behaviour, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
@@ -168,7 +170,9 @@ async def test_an_answer_that_is_none_decides_nothing_and_fails_the_validation(
         await runtime.delete(attachment.id)
         await runtime.add(offering, attachment)
         assert [call.command for call in scripted.calls].count("VERSION") == 2
-        (failure,) = (await runtime.validate(offering)).failures
+        validation = await runtime.validate(offering)
+    (failure,) = validation.failures
+    assert validation.cni_version == "1.0.0"
     assert isinstance(failure, PluginProtocolError)
     assert failure.plugin == "second"
 
@@ -252,3 +256,73 @@ async def test_a_record_of_another_writer_is_deleted_in_the_highest_version_it_o
         "DEL second 1.1.0",
         "DEL first 1.1.0",
     ]
+
+
+async def test_a_plugin_that_was_killed_while_it_answered_is_asked_again(
+    opened: Any,
+    scripted: ScriptedRunner,
+    offering: NetworkConfig,
+    attachment: Attachment,
+    events: list[Event],
+) -> None:
+    """Being killed says nothing of what it supports."""
+    scripted.tell("second", "VERSION", Behaviour(signal=9))
+    async with opened() as runtime:
+        with pytest.raises(PluginKilled) as caught:
+            await runtime.add(offering, attachment)
+        assert (caught.value.verb, caught.value.plugin) == ("add", "second")
+        scripted._behaviours["second", "VERSION"] = supporting("1.0.0")  # the same executable
+        assert (await runtime.add(offering, attachment)).cni_version == "1.0.0"
+    asked = [e for e in events if isinstance(e, PluginFinished) and e.command == "VERSION"]
+    assert [(e.plugin, e.error) for e in asked] == [
+        ("first", None),
+        ("second", "PluginKilled"),
+        ("second", None),
+    ]
+
+
+@pytest.mark.rule("R26", "R47")
+async def test_an_operation_keeps_its_place_while_plugins_are_asked(
+    opened: Any, scripted: ScriptedRunner, offering: NetworkConfig, attachment: Attachment
+) -> None:
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        with scripted.paused("first", "VERSION") as reached:
+            tasks.start_soon(runtime.add, offering, attachment)
+            await reached.wait()
+            tasks.start_soon(runtime.delete, attachment.id)
+            await anyio.wait_all_tasks_blocked()
+    commands = [call.command for call in scripted.calls if call.command != "VERSION"]
+    assert commands == ["ADD", "ADD", "DEL", "DEL"]
+    assert scripted.held == set()
+
+
+async def test_status_asks_nobody_where_no_version_on_offer_has_it(
+    opened: Any, scripted: ScriptedRunner
+) -> None:
+    network = parse_network(OFFERING.replace(b',"1.1.0"', b""))
+    assert network.versions == ("0.4.0", "1.0.0")
+    scripted.remove("second")
+    async with opened() as runtime:
+        await runtime.status(network)
+    assert scripted.calls == []
+
+
+@pytest.mark.rule("R17", "R19")
+async def test_a_record_of_another_writer_runs_in_the_version_of_its_result(
+    opened: Any, scripted: ScriptedRunner, attachment: Attachment, state_dir: Any
+) -> None:
+    """libcni 1.1 does not know cniVersions, so it ran cniVersion."""
+    record = {
+        "kind": "cniCacheV1",
+        "containerId": "c1",
+        "config": base64.b64encode(OFFERING).decode(),
+        "ifName": "eth0",
+        "networkName": "net",
+        "netns": attachment.netns,
+        "result": {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "10.0.0.2/24"}]},
+    }
+    async with opened() as runtime:
+        (state_dir / "results" / "net-c1-eth0").write_text(json.dumps(record))
+        await runtime.check(AttachmentId("c1"))
+        await runtime.delete(AttachmentId("c1"))
+    assert {line.split()[-1] for line in said(scripted)} == {"0.4.0"}

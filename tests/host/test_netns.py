@@ -555,3 +555,80 @@ def test_a_process_that_may_not_is_told_what_it_needs() -> None:
     )
     told = f"{NotPermitted.__name__} 2 root, or the capabilities that namespaces need"
     assert done.stdout.splitlines() == [told, told]
+
+
+def _mounts() -> int:
+    return len(Path("/proc/self/mounts").read_text().splitlines())
+
+
+@pytest.mark.netns
+def test_a_pinned_namespace_outlives_what_led_to_it_and_goes_with_the_block(tmp_path: Path) -> None:
+    path = tmp_path / "pinned"
+    mounts = _mounts()
+    box = netns.anonymous()
+    identity = box.identity()
+    with netns.pin(box, path) as pinned:
+        box.close()
+        assert pinned.path == str(path)
+        with netns.open(path) as opened:
+            assert opened.identity() == identity
+    assert not path.exists()
+    assert _mounts() == mounts
+
+
+@pytest.mark.netns
+def test_a_pin_stays_when_it_is_closed_and_is_pinned_again_by_its_path(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    mounts = _mounts()
+    with netns.anonymous() as box:
+        identity = box.identity()
+        netns.pin(box.path, first).close()
+    with netns.pin(first, second) as again:
+        netns.unpin(first)
+        assert again.identity() == identity
+    assert _mounts() == mounts
+    with pytest.raises(InvalidName, match="No such file"):
+        netns.unpin(first)
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("of", ["file", "own namespace", "link to a pin"])
+def test_only_a_pin_is_unpinned(of: str, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+    with netns.anonymous() as box, netns.pin(box, tmp_path / "pin") as pinned:
+        (tmp_path / "link").symlink_to(pinned.path)
+        other = {
+            "file": path,
+            "own namespace": Path("/proc/self/ns/net"),
+            "link to a pin": tmp_path / "link",
+        }[of]
+        with pytest.raises(InvalidName):
+            netns.unpin(other)
+        assert netns.identity(pinned.path) == box.identity()
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param("relative", "is not allowed", id="relative"),
+        pytest.param("/proc/self/exe", "exists", id="taken"),
+        pytest.param("/absent/pin", "has no directory", id="no directory"),
+        pytest.param("/etc/hostname/pin", "has no directory", id="below a file"),
+        pytest.param("/tmp/a\0b", "is not allowed", id="NUL"),
+    ],
+)
+def test_a_pin_needs_a_path_that_is_free(path: str, message: str) -> None:
+    mounts = _mounts()
+    with netns.anonymous() as box, pytest.raises(InvalidName, match=message):
+        netns.pin(box, path)
+    assert _mounts() == mounts
+
+
+@pytest.mark.netns
+def test_what_is_no_namespace_is_not_pinned(tmp_path: Path) -> None:
+    with pytest.raises(InvalidName, match="is no namespace"):
+        netns.pin(Path("/etc/hostname"), tmp_path / "pin")
+    assert list(tmp_path.iterdir()) == []

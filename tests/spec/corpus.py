@@ -215,7 +215,7 @@ def _depths() -> Iterator[Text]:
         yield _free('{"a":' * depth + "1" + "}" * depth, f"{depth} objects deep", is_taken=True)
     yield _free('[{"a":' * 45 + "1" + "}]" * 45, "45 lists and objects deep", is_taken=True)
     yield _free('"' + "[" * 50_000 + '"', "50,000 brackets in a string", is_taken=True)
-    yield _free('"' + "[" * 300_000 + '"', "300,000 brackets in a string", is_taken=False)
+    yield _free('"' + "[" * 600_000 + '"', "600,000 brackets in a string", is_taken=False)
     for depth in (200, 1_000, 10_000):
         yield _free("[" * depth + "]" * depth, f"{depth} lists deep", is_taken=False)
         yield _free('{"a":' * depth + "1" + "}" * depth, f"{depth} objects deep", is_taken=False)

@@ -684,3 +684,15 @@ def test_a_gateway_has_no_zone() -> None:
     printed = '{"ips":[{"address":"fe80::2/64","gateway":"fe80::1%eth0"}]}'
     with pytest.raises(ResultError, match="no address at"):
         parse_result(printed, "1.0.0")
+
+
+def test_a_prefix_length_may_have_leading_zeros() -> None:
+    zeros = "0" * 5000
+    printed = {
+        "ips": [{"address": f"10.0.0.2/{zeros}16"}],
+        "routes": [{"dst": "0.0.0.0/00", "gw": "10.0.0.1"}],
+    }
+    result = parse_result(json.dumps(printed), "1.0.0")
+    assert str(result.ipv4) == "10.0.0.2"
+    assert str(result.ips[0].ip) == "10.0.0.2/16"
+    assert str(result.gateway) == "10.0.0.1"

@@ -6,7 +6,15 @@ import traceback
 
 import pytest
 
-from acni.errors import PluginProtocolError, PluginTimeout
+from acni.errors import (
+    PluginError,
+    PluginKilled,
+    PluginLost,
+    PluginNotStarted,
+    PluginOverflow,
+    PluginProtocolError,
+    PluginTimeout,
+)
 from acni.spec import Ending, Response
 from acni.spec.names import parse_plugin_type
 from acni.spec.versionreply import read_versions, version_request
@@ -33,16 +41,27 @@ def test_a_plugin_that_runs_out_of_time_is_told_apart() -> None:
     with pytest.raises(PluginTimeout) as caught:
         read_versions(FIRST, Response(ending=Ending.OUT_OF_TIME, seconds=10.04))
     assert caught.value.message == "VERSION ran out of time after 10.0 s"
-    assert (caught.value.verb, caught.value.plugin) == ("version", "first")
+    assert (caught.value.verb, caught.value.plugin) == (None, "first")
     assert caught.value.elapsed == 10.04
 
 
 @pytest.mark.parametrize(
-    "ending", [each for each in Ending if each not in (Ending.EXITED, Ending.OUT_OF_TIME)], ids=str
+    ("ending", "error"),
+    [
+        (Ending.SIGNALLED, PluginKilled),
+        (Ending.OVER_CAP, PluginOverflow),
+        (Ending.NOT_STARTED, PluginNotStarted),
+        (Ending.LOST, PluginLost),
+    ],
+    ids=str,
 )
-def test_a_plugin_that_was_ended_gave_no_answer(ending: Ending) -> None:
-    with pytest.raises(PluginProtocolError, match=f"VERSION ended: {ending.value}"):
+def test_a_plugin_that_was_ended_said_nothing_of_what_it_supports(
+    ending: Ending, error: type[PluginError]
+) -> None:
+    with pytest.raises(PluginError) as caught:
         read_versions(FIRST, Response(ending=ending, status=9))
+    assert type(caught.value) is error
+    assert caught.value.plugin == "first"
 
 
 def _exited(status: int, stdout: bytes = b"", stderr: bytes = b"") -> Response:
@@ -72,12 +91,11 @@ def test_a_plugin_may_say_on_standard_error_that_it_does_not_know_version() -> N
         pytest.param(_exited(0, b'{"cniVersion":"0.2"}'), id="R60 no list"),
         pytest.param(_exited(0, b"1.0.0"), id="R60 no object"),
         pytest.param(_exited(1, b'{"code":4}'), id="R60 another failure"),
-        pytest.param(Response(ending=Ending.SIGNALLED, seconds=1.25), id="R60 killed"),
     ],
 )
 def test_what_is_no_answer_says_which_plugin_gave_it(response: Response) -> None:
     with pytest.raises(PluginProtocolError, match="VERSION") as caught:
         read_versions(FIRST, response)
-    assert (caught.value.verb, caught.value.plugin) == ("version", "first")
+    assert (caught.value.verb, caught.value.plugin) == (None, "first")
     assert caught.value.elapsed == 1.25
     assert "JsonError" not in "".join(traceback.format_exception(caught.value))

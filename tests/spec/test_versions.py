@@ -100,7 +100,10 @@ def _is_version(text: str) -> bool:
         pytest.param("0.0.0", "", "", id="R9 after a third one"),
         pytest.param("1", "0.0", ".", id="R9 the first dot"),
         pytest.param("1.0", "0", ".", id="R9 the second dot"),
-        pytest.param("1.0.0", "rc", "-", id="R9 the hyphen of a pre-release"),
+        pytest.param("1.0.0", "rc", "-+", id="R9 the sign of a pre-release or a build"),
+        pytest.param(
+            "1.0.0-rc", "5", string.ascii_letters + string.digits + ".-+", id="R9 a build"
+        ),
         pytest.param(
             "1.0.0-", "", string.ascii_letters + string.digits + ".-", id="R9 a pre-release"
         ),

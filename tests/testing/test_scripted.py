@@ -222,3 +222,25 @@ def test_a_call_is_shown_without_its_secrets() -> None:
     call = Call(plugin="bridge", environment={"CNI_COMMAND": "ADD", "TOKEN": "s3"}, stdin=b"s3")
     assert str(call) == "ADD bridge"
     assert "s3" not in repr(call)
+
+
+@pytest.mark.anyio
+async def test_pauses_within_each_other_each_hold_what_came_in_them(
+    scripted: ScriptedRunner,
+) -> None:
+    ended: list[str] = []
+
+    async def run(name: str) -> None:
+        await _run(scripted, seconds=30)
+        ended.append(name)
+
+    async with anyio.create_task_group() as tasks:
+        with scripted.paused("bridge", "ADD") as outer:
+            tasks.start_soon(run, "outer")
+            await outer.wait()
+            with scripted.paused("bridge", "ADD") as inner:
+                tasks.start_soon(run, "inner")
+                await inner.wait()
+            await anyio.wait_all_tasks_blocked()
+            assert ended == ["inner"]
+    assert ended == ["inner", "outer"]

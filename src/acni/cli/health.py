@@ -152,8 +152,9 @@ def _findings(network: NetworkConfig, found: Validation) -> list[tuple[str, str,
         for plugin, key in found.dropped
     ]
     failed = {error.plugin for error in found.failures}
+    supports = f", supports {found.cni_version}" if found.cni_version else ""
     good = [
-        ("ok", plugin.type, f"found, supports {found.cni_version or ' or '.join(network.versions)}")
+        ("ok", plugin.type, f"found{supports}")
         for plugin in network.plugins
         if plugin.type not in failed
     ]

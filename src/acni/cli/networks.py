@@ -101,6 +101,7 @@ def _document(file: _File) -> dict[str, object]:
         "state": file.state,
         "network": file.name,
         "version": network.cni_version if network else None,
+        "versions": list(network.versions) if network else [],
         "plugins": [{"type": plugin.type, "source": plugin.source} for plugin in plugins],
         "file": file.path,
         "reason": file.reason,
@@ -118,4 +119,5 @@ def _cells(file: _File) -> tuple[str, ...]:
         if _is_drop_in(plugin, network)
     ]
     reason = f"drop-ins: {', '.join(drop_ins)}" if drop_ins else ""
-    return file.state, file.name, network.cni_version, plugins, file.path, reason
+    versions = ",".join(reversed(network.versions))
+    return file.state, file.name, versions, plugins, file.path, reason

@@ -44,12 +44,12 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
     """
     operation = Operation(engine=engine, verb="add", network=network.name, id=attachment.id)
     with operation.reported():
-        # 1. Every name and every executable, and the version they all speak, before anything runs.
+        # 1. Every name and every executable, before anything runs.
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
-        network = await negotiated(engine, network, plugins)
         async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
+            network = await negotiated(operation, network, plugins)
             with (
                 netns.open(attachment.netns) as namespace,
                 engine.claims.record(name),

@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Final
 
-import anyio
 from attrs import frozen
 
 from acni.engine.engine import Operation
-from acni.errors import AcniError, printable
-from acni.events import PluginFinished, PluginStarted
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Caps, Plugin, Response
@@ -28,9 +24,6 @@ from acni.store.record import Record
 _CAPS: Final[Mapping[Command, Caps]] = {
     command: Caps(ends_at_cap=rule.has_result) for command, rule in RULES.items()
 }
-
-
-_LOG: Final = logging.getLogger("acni.engine")
 
 
 @frozen(kw_only=True)
@@ -65,29 +58,9 @@ class Chain:
             PluginNotFound: its executable is missing.
             PluginError: it failed.
         """
-        told = {
-            "command": step.command.value,
-            "plugin": step.plugin.type,
-            "index": step.index,
-        }
-        self.operation.notify(PluginStarted, **told)
-        started = anyio.current_time()
-        response: Response | None = None
-        failure: str | None = None
-        try:
-            response = await self._respond(step, previous)
-            return read_response(step, response, self.network.cni_version)
-        except BaseException as error:
-            failure = type(error).__name__
-            if isinstance(error, AcniError):
-                error.learn(plugin=step.plugin.type, index=step.index)
-            raise
-        finally:
-            seconds = anyio.current_time() - started
-            self.operation.notify(
-                PluginFinished, **told, seconds=seconds, error=failure, **_measured(response)
-            )
-            _log_stderr(step, response)
+        with self.operation.running(step.command, step.plugin.type, step.index) as run:
+            run.response = await self._respond(step, previous)
+            return read_response(step, run.response, self.network.cni_version)
 
     async def _respond(self, step: Step, previous: str | None) -> Response:
         runner = self.operation.engine.runner
@@ -98,25 +71,6 @@ class Chain:
         )
         request = build_request(step, self.network, self.parameters, previous=previous)
         return await runner.run(plugin, request, deadline=self.deadline, caps=_CAPS[step.command])
-
-
-def _measured(response: Response | None) -> Mapping[str, object]:
-    """Say of a run what an event tells besides its end; nothing where there was none."""
-    if response is None:
-        return {}
-    return {
-        "queue_seconds": response.times.queue,
-        "spawn_seconds": response.times.spawn,
-        "read_seconds": response.times.read,
-        "stderr": response.stderr.decode("utf-8", "replace"),
-    }
-
-
-def _log_stderr(step: Step, response: Response | None) -> None:
-    """Log what a plugin wrote aside, at debug level only: it may hold secrets."""
-    if response is not None and response.stderr and _LOG.isEnabledFor(logging.DEBUG):
-        written = printable(response.stderr.decode("utf-8", "replace"))
-        _LOG.debug("%s %s wrote: %s", step.command, step.plugin.type, written)
 
 
 def chain_of_record(

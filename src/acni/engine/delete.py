@@ -43,12 +43,12 @@ async def delete(
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
             for target in await engine.in_thread(to_delete, engine, attachment, network):
-                await delete_target(operation, await _in_one_version(engine, target))
+                await delete_target(operation, await _in_one_version(operation, target))
 
 
-async def _in_one_version(engine: Engine, target: Target) -> Target:
+async def _in_one_version(operation: Operation, target: Target) -> Target:
     """Settle the version of what only the caller's configuration knows; a record knows its own."""
     if target.origin != "caller":
         return target
-    network = await negotiated_to_delete(engine, target.record.network)
+    network = await negotiated_to_delete(operation, target.record.network)
     return evolve(target, record=evolve(target.record, network=network))

@@ -18,21 +18,23 @@ from acni.engine.answers import VersionAnswers
 from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
-from acni.errors import AcniError, AttachmentExists, NetnsInUse
+from acni.errors import AcniError, AttachmentExists, NetnsInUse, printable
 from acni.events import (
     Debt,
     DebtRecorded,
     Event,
     OperationFinished,
     OperationStarted,
+    PluginFinished,
+    PluginStarted,
     RollbackFinished,
 )
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import IfName
-from acni.spec.plugin import Plugin
+from acni.spec.names import IfName, PluginType
+from acni.spec.plugin import Plugin, Response
 from acni.store.record import Provenance
 from acni.store.state import Store
 
@@ -214,6 +216,34 @@ class Engine:
                 _LOG.exception("an observer failed on %s", type(event).__name__)
 
 
+@define(eq=False)
+class PluginRun:
+    """A plugin's run under way.
+
+    Attributes:
+        response: What it yielded; None where it never did.
+    """
+
+    response: Response | None = None
+
+    def measured(self) -> Mapping[str, object]:
+        """Say what the event of its end tells besides; nothing where there was no response."""
+        if self.response is None:
+            return {}
+        return {
+            "queue_seconds": self.response.times.queue,
+            "spawn_seconds": self.response.times.spawn,
+            "read_seconds": self.response.times.read,
+            "stderr": self.response.stderr.decode("utf-8", "replace"),
+        }
+
+    def log_stderr(self, command: str, plugin: PluginType) -> None:
+        """Log what it wrote aside, at debug level only: it may hold secrets."""
+        if self.response is not None and self.response.stderr and _LOG.isEnabledFor(logging.DEBUG):
+            written = printable(self.response.stderr.decode("utf-8", "replace"))
+            _LOG.debug("%s %s wrote: %s", command, plugin, written)
+
+
 @frozen(kw_only=True)
 class Operation:
     """One verb, on one attachment or on a network.
@@ -242,6 +272,29 @@ class Operation:
         )
         self.engine.notify(event)
         return event
+
+    @contextmanager
+    def running(self, command: str, plugin: PluginType, index: int) -> Generator[PluginRun]:
+        """Tell observers of the beginning and end of a plugin's run, and errors of whose it was.
+
+        The block puts the response where it is given, as soon as it has one.
+        """
+        told = {"command": str(command), "plugin": plugin, "index": index}
+        self.notify(PluginStarted, **told)
+        started = anyio.current_time()
+        run = PluginRun()
+        failure: str | None = None
+        try:
+            yield run
+        except BaseException as error:
+            failure = type(error).__name__
+            if isinstance(error, AcniError):
+                error.learn(plugin=plugin, index=index)
+            raise
+        finally:
+            seconds = anyio.current_time() - started
+            self.notify(PluginFinished, **told, seconds=seconds, error=failure, **run.measured())
+            run.log_stderr(command, plugin)
 
     @contextmanager
     def reported(self) -> Generator[None]:

@@ -40,7 +40,7 @@ class Timeouts:
     """Bounds, in seconds.
 
     Attributes:
-        wait: All waiting for other operations before the first plugin.
+        wait: All waiting for other operations on the container.
         add: All plugins of an ADD.
         delete: All plugins of a delete.
         check: All plugins of a check.

@@ -27,8 +27,10 @@ async def status(engine: Engine, network: NetworkConfig) -> None:
     """
     operation = Operation(engine=engine, verb="status", network=network.name, id=None)
     with operation.reported():
+        if not plan(Command.STATUS, network):  # no version that is offered has it
+            return
         if len(network.versions) > 1:
-            network = await negotiated(engine, network, engine.find(network))
+            network = await negotiated(operation, network, engine.find(network))
         chain = Chain(
             operation=operation,
             network=network,

@@ -163,10 +163,9 @@ def _recorded(engine: Engine, record: Record, attachment: Attachment | Attachmen
     named = with_namespace_of(record, attachment)
     provenance = engine.provenance(_identity_of(engine, named.netns), ())
     is_by_word = named.netns != record.netns
-    # Of the versions that a configuration offers, libcni runs the highest that it knows.
-    network = named.network.at_version(named.network.cni_version)
-    taken_over = evolve(named, network=network, provenance=provenance)
-    return Target(record=taken_over, origin="delete", is_by_word=is_by_word)
+    return Target(
+        record=evolve(named, provenance=provenance), origin="delete", is_by_word=is_by_word
+    )
 
 
 def _sequence(record: Record) -> int:

@@ -9,7 +9,7 @@ from attrs import frozen
 
 from acni.engine.engine import Engine
 from acni.engine.versions import nothing_in_common, version
-from acni.errors import AcniError
+from acni.errors import AcniError, PluginProtocolError
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
 from acni.spec.versions import common_version
@@ -21,7 +21,7 @@ class Validation:
 
     Attributes:
         network: The network's name.
-        cni_version: The version that an ADD would run in, or None where something fails.
+        cni_version: The version that an ADD would run in, or None where it would be refused.
         failures: One error for each plugin that is missing, does not answer or supports none of the
             versions that the network offers, in the order of the chain; one for all of them where
             they have no version in common.
@@ -76,7 +76,12 @@ async def validate(engine: Engine, network: NetworkConfig) -> Validation:
     dropped = ((plugin.type, key) for plugin in network.plugins for key in plugin.dropped)
     return Validation(
         network=network.name,
-        cni_version=None if failures else common,
+        # A plugin that gives no answer decides nothing, and an ADD runs.
+        cni_version=common if all(map(_decides_nothing, failures)) else None,
         failures=tuple(failures),
         dropped=tuple(dropped),
     )
+
+
+def _decides_nothing(failure: AcniError) -> bool:
+    return isinstance(failure, PluginProtocolError)

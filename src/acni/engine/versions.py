@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 
 import anyio
 
-from acni.engine.engine import Engine
+from acni.engine.engine import Engine, Operation
 from acni.errors import AcniError, PluginProtocolError, PluginTimeout, VersionUnsupported
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
-from acni.spec.plugin import Caps, Plugin
+from acni.spec.plugin import Caps, Plugin, Response
 from acni.spec.versionreply import read_versions, version_request
 from acni.spec.versions import SUPPORTED_VERSIONS, common_version
 
@@ -28,30 +28,38 @@ async def version(engine: Engine, plugin_type: PluginType) -> tuple[str, ...]:
 
     Raises:
         PluginNotFound: its executable is missing.
-        PluginTimeout: it ran out of time.
-        PluginProtocolError: it was ended, or its answer is none.
+        PluginProtocolError: its answer is none.
+        PluginError: it was ended, or never began.
     """
-    plugin = engine.runner.find(plugin_type, engine.plugin_dirs)
-    return await _ask(engine, plugin, anyio.current_time() + engine.timeouts.version)
+    try:
+        plugin = engine.runner.find(plugin_type, engine.plugin_dirs)
+        deadline = anyio.current_time() + engine.timeouts.version
+        return _learned(engine, plugin, await _response(engine, plugin, deadline))
+    except AcniError as error:
+        error.learn(verb="version", plugin=plugin_type)
+        raise
 
 
 async def negotiated(
-    engine: Engine, network: NetworkConfig, plugins: Sequence[Plugin]
+    operation: Operation, network: NetworkConfig, plugins: Sequence[Plugin]
 ) -> NetworkConfig:
     """Return the network in the highest version that it offers and every plugin supports.
 
     Args:
-        engine: The runtime's engine.
+        operation: What it is for.
         network: The network.
         plugins: The plugins of its chain, as they were found.
 
     Raises:
         VersionUnsupported: there is none.
-        PluginTimeout: a plugin does not answer in time.
+        PluginError: a plugin was ended before it answered, or never began.
     """
     if len(network.versions) == 1:
         return network
-    asked = {plugin.type: await _supported(engine, plugin) for plugin in plugins}
+    asked = {
+        plugin.type: await _supported(operation, plugin, index)
+        for index, plugin in enumerate(plugins)
+    }
     answers = {kind: listed for kind, listed in asked.items() if listed}
     common = common_version(network.versions, answers.values())
     if common is None:
@@ -59,14 +67,14 @@ async def negotiated(
     return network.at_version(common)
 
 
-async def negotiated_to_delete(engine: Engine, network: NetworkConfig) -> NetworkConfig:
+async def negotiated_to_delete(operation: Operation, network: NetworkConfig) -> NetworkConfig:
     """Return the network in the version to delete with, where no record tells which it was.
 
     What hinders the answer hinders no delete: the plugins then get the oldest version that is
     offered, which most of them know.
     """
     try:
-        return await negotiated(engine, network, engine.find(network))
+        return await negotiated(operation, network, operation.engine.find(network))
     except AcniError:
         return network.at_version(network.versions[0])
 
@@ -94,13 +102,18 @@ def _known_of(listed: Sequence[str]) -> str:
     return ", ".join(known) or "none that acni knows"
 
 
-async def _supported(engine: Engine, plugin: Plugin) -> tuple[str, ...]:
+async def _supported(operation: Operation, plugin: Plugin, index: int) -> tuple[str, ...]:
     """Return which versions a plugin supports: what it answered before, if it is still the same
     executable. None at all where it gives no answer.
 
     Raises:
-        PluginTimeout: it ran out of time.
+        PluginError: it was ended before it answered, or never began: that says nothing of what it
+            supports, and is asked again.
     """
+    engine = operation.engine
+    known = engine.answers.of(plugin)
+    if known is not None:
+        return known
     deadline = anyio.current_time() + engine.timeouts.version
     with anyio.CancelScope(deadline=deadline) as waiting:
         async with engine.answers.turn(plugin):
@@ -109,16 +122,21 @@ async def _supported(engine: Engine, plugin: Plugin) -> tuple[str, ...]:
             if known is not None:
                 return known
             try:
-                return await _ask(engine, plugin, deadline)
+                with operation.running("VERSION", plugin.type, index) as run:
+                    run.response = await _response(engine, plugin, deadline)
+                    return _learned(engine, plugin, run.response)
             except PluginProtocolError:
                 engine.answers.learn(plugin, ())
                 return ()
     raise PluginTimeout("its answer to VERSION ran out of time", plugin=plugin.type)
 
 
-async def _ask(engine: Engine, plugin: Plugin, deadline: float) -> tuple[str, ...]:
+async def _response(engine: Engine, plugin: Plugin, deadline: float) -> Response:
     request = version_request(engine.environment)
-    response = await engine.runner.run(plugin, request, deadline=deadline, caps=Caps())
+    return await engine.runner.run(plugin, request, deadline=deadline, caps=Caps())
+
+
+def _learned(engine: Engine, plugin: Plugin, response: Response) -> tuple[str, ...]:
     listed = read_versions(plugin.type, response)
     engine.answers.learn(plugin, listed)
     return listed

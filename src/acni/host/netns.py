@@ -77,8 +77,8 @@ class NetnsIdentity:
 
 @define(eq=False)
 class Namespace:
-    """An open network namespace; as a context manager it is closed, and deleted if it was created
-    by name.
+    """An open network namespace; as a context manager it is closed, and the name or the pin that
+    was made for it goes, too.
 
     Attributes:
         path: Where others, plugins for instance, can open it as long as it is open here.
@@ -92,7 +92,7 @@ class Namespace:
 
     path: str
     fd: int
-    _name: str | None = None
+    _pin: str | None = None
 
     def identity(self) -> NetnsIdentity:
         """Ask the kernel for its identity.
@@ -183,6 +183,13 @@ class Namespace:
             status = os.fstat(self.fd)
             return NetnsIdentity("inode", f"{status.st_dev}:{status.st_ino}")
 
+    def _remove_pin(self, path: str) -> None:
+        directory, name = os.path.split(path)
+        if directory == NAMED:
+            delete(name)
+        else:
+            unpin(path)
+
     def __enter__(self) -> Self:
         return self
 
@@ -193,9 +200,9 @@ class Namespace:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-        if self._name is not None:
-            with contextlib.suppress(InvalidName):  # somebody else deleted it
-                delete(self._name)
+        if self._pin is not None:
+            with contextlib.suppress(InvalidName):  # somebody else removed it
+                self._remove_pin(self._pin)
 
 
 def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netns.open)
@@ -320,7 +327,7 @@ def create(name: str) -> Namespace:
     except BaseException:
         delete(name)
         raise
-    return Namespace(path, fd, name)
+    return Namespace(path, fd, path)
 
 
 def delete(name: str) -> None:
@@ -345,10 +352,8 @@ def delete(name: str) -> None:
     try:
         unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError as error:
-        if error.errno not in (
-            errno.EINVAL,
-            errno.ENOENT,
-        ):  # EINVAL: a file where nothing is mounted any more
+        # EINVAL: a file where nothing is mounted any more
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
             raise
     try:
         os.unlink(path)
@@ -356,6 +361,84 @@ def delete(name: str) -> None:
         raise InvalidName(
             f"{path} does not exist", place="netns name", expected="the name of a namespace"
         ) from None
+
+
+def pin(namespace: Namespace | str | os.PathLike[str], path: str | os.PathLike[str]) -> Namespace:
+    """Hold a network namespace at a path of its own, where it outlives its processes and whatever
+    else led to it: from an ADD to the end of its DEL, for instance.
+
+    Args:
+        namespace: The namespace, or a path that leads to it.
+        path: Where: an absolute path that is free, in a directory that exists.
+
+    Returns:
+        The namespace at that path; as a context manager it is closed and unpinned at the end of the
+        block, :meth:`Namespace.close` alone leaves the pin.
+
+    Raises:
+        InvalidName: the path is not absolute, taken, or in no directory; or the namespace is none.
+        NotPermitted: this process may not mount there.
+
+    Example:
+        >>> with netns.anonymous() as box, netns.pin(box, f"{conf_dir}/pinned") as pinned:
+        ...     pinned.identity() == box.identity(), pinned.path == f"{conf_dir}/pinned"
+        (True, True)
+    """
+    target = parse_netns_path(os.fspath(path))
+    if isinstance(namespace, Namespace):
+        fd = fcntl.fcntl(namespace.fd, fcntl.F_DUPFD_CLOEXEC, 0)
+    else:
+        fd = open(namespace).fd
+    try:
+        _make_pin(target, f"/proc/self/fd/{fd}")
+    except BaseException:
+        os.close(fd)
+        raise
+    return Namespace(target, fd, target)
+
+
+def unpin(path: str | os.PathLike[str]) -> None:
+    """Remove the pin of a network namespace; it ends when nothing else holds it.
+
+    Args:
+        path: The path that :func:`pin` was given.
+
+    Raises:
+        InvalidName: there is no pin of a network namespace at that path.
+        NotPermitted: this process may not unmount it.
+
+    Example:
+        >>> with netns.anonymous() as box:
+        ...     netns.pin(box, f"{conf_dir}/pinned").close()  # the pin stays
+        >>> netns.unpin(f"{conf_dir}/pinned")
+    """
+    target = os.fspath(path)
+    open(target).close()  # nothing else is unmounted, and no file but a pin is removed
+    try:
+        unmount(target, MNT_DETACH | UMOUNT_NOFOLLOW)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise machine_error(error, f"unpinning {target}") from error
+        raise InvalidName(f"{target} is no pin", place="path", expected="a pin") from None
+    os.unlink(target)
+
+
+def _make_pin(path: str, source: str) -> None:
+    """Bind a namespace to a new file; of what fails nothing is left."""
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
+    except FileExistsError:
+        raise InvalidName(f"{path} exists", place="path", expected="a path that is free") from None
+    except (FileNotFoundError, NotADirectoryError):
+        expected = "a path in a directory that exists"
+        raise InvalidName(f"{path} has no directory", place="path", expected=expected) from None
+    except OSError as error:
+        raise machine_error(error, f"pinning at {path}") from error
+    try:
+        mount(source, path, flags=MS_BIND)
+    except OSError as error:
+        os.unlink(path)
+        raise machine_error(error, f"pinning at {path}") from error
 
 
 def identity(namespace: Namespace | str | os.PathLike[str]) -> NetnsIdentity:

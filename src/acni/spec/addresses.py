@@ -43,6 +43,12 @@ def is_with_length(text: str) -> bool:
     return int(length[1]) <= (ipaddress.IPV6LENGTH if ":" in address else ipaddress.IPV4LENGTH)
 
 
+def interface_of(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
+    """Make an object of what is an address with a prefix length, however many zeros that has."""
+    address, _, length = text.partition("/")
+    return ipaddress.ip_interface((address, int(length[-3:])))
+
+
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """Make an object of what is an address; ``ip_address`` would try both families in turn."""
     return ipaddress.IPv6Address(text) if ":" in text else ipaddress.IPv4Address(text)

@@ -12,8 +12,8 @@ from typing import Any, Literal, cast
 from attrs import Factory, field, frozen
 
 from acni.errors import ConfigError
+from acni.spec.arguments import parse_args
 from acni.spec.capabilities import capability_text
-from acni.spec.configuration import parse_args
 from acni.spec.jsontext import JsonError, join, require_bounds
 from acni.spec.names import (
     ContainerId,

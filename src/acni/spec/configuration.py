@@ -12,25 +12,24 @@ R55)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final
 
 from attrs import evolve, field, frozen
 
-from acni.errors import ConfigError, InvalidName, VersionUnsupported
+from acni.errors import ConfigError, VersionUnsupported
+from acni.spec.arguments import merge_args, parse_args
+from acni.spec.document import Located, read_document
 from acni.spec.jsontext import (
     JsonError,
     Member,
-    decode,
     dump,
     fold_key,
     inner_members,
     is_object,
     join,
-    object_members,
     require_bounds,
-    strip,
 )
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
 from acni.spec.versions import offered_versions
@@ -47,24 +46,7 @@ _LIST_KEYS: Final = frozenset(
 # The text of a document so short keeps to all bounds in a record, too, where it is compact and has
 # one member more.
 _SURELY_READABLE: Final = 32_768
-# The keys of a plugin configuration that the runtime reads.
-_SPELLED: Final[Mapping[str, str]] = {
-    key.lower(): key
-    for key in ("type", "ipam", "capabilities", "name", "cniVersion", "cniVersions")
-}
-_LISTED_KEYS: Final = ('"type"', '"ipam"', '"capabilities"')
-_MAX_SHOWN_KEY: Final = 80
 _NOTHING: Final[dict[str, Any]] = {}
-_KINDS: Final[Mapping[type, str]] = {
-    dict: "an object",
-    list: "a list",
-    str: "text",
-    bool: "true or false",
-    type(None): "null",
-}
-
-Kind = TypeVar("Kind")
-Name = TypeVar("Name")
 
 
 @frozen(kw_only=True)
@@ -90,7 +72,7 @@ class PluginConfig:
 
     type: PluginType = field(converter=parse_plugin_type)
     capabilities: frozenset[str]
-    text: str
+    text: str = field(repr=False)  # may hold secrets
     source: str | None = None
 
     @cached_property
@@ -160,7 +142,7 @@ class NetworkConfig:
     disable_check: bool
     disable_gc: bool
     plugins: tuple[PluginConfig, ...]
-    members: Mapping[str, str]
+    members: Mapping[str, str] = field(repr=False)
     source: str | None = None
 
     @property
@@ -288,11 +270,11 @@ def parse_network(
         >>> network.name, network.cni_version
         ('dbnet', '1.0.0')
     """
-    return _network(*_document(raw, source), drop_ins)
+    return _network(*read_document(raw, source), drop_ins)
 
 
 def _network(
-    document: _Object, members: Mapping[str, Member], drop_ins: Iterable[tuple[str, bytes]]
+    document: Located, members: Mapping[str, Member], drop_ins: Iterable[tuple[str, bytes]]
 ) -> NetworkConfig:
     name = document.name("name", parse_network_name)
     only_inlined = document.flag("loadOnlyInlinedPlugins")
@@ -318,7 +300,7 @@ def _network(
     return network
 
 
-def _require_readable(network: NetworkConfig, document: _Object) -> None:
+def _require_readable(network: NetworkConfig, document: Located) -> None:
     """Refuse a list that is too large to be read back from a record as it is written there."""
     try:
         require_bounds(network.effective())
@@ -343,16 +325,16 @@ def parse_single(raw: bytes, *, source: str | None = None) -> NetworkConfig:
         >>> network.name, network.plugins[0].type
         ('n', 'loopback')
     """
-    return _single(_document(raw, source)[0])
+    return _single(read_document(raw, source)[0])
 
 
 def parse_recorded_network(raw: bytes) -> NetworkConfig:
     """Parse the configuration of a record: a list, or the one plugin of libcni's ``AddNetwork``."""
-    document, members = _document(raw, None)
+    document, members = read_document(raw, None)
     return _network(document, members, ()) if "plugins" in members else _single(document)
 
 
-def _single(exactly: _Object) -> NetworkConfig:
+def _single(exactly: Located) -> NetworkConfig:
     written = evolve(exactly, is_exact=False)
     document = written.folded()
     network = NetworkConfig(
@@ -385,44 +367,17 @@ def parse_plugin(raw: bytes, *, source: str | None = None) -> PluginConfig:
         >>> plugin.type, plugin.capabilities
         ('tuning', frozenset({'mac'}))
     """
-    return _plugin(_document(raw, source)[0])
-
-
-def parse_args(value: object) -> Mapping[str, Any]:
-    """Parse the ``args`` of a caller into a JSON object of our own (CONVENTIONS.md, '"args" in
-    network config').
-
-    Raises:
-        ConfigError: it is no mapping of text to JSON values.
-    """
-    expected = "a mapping of names to JSON values"
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"no mapping but {type(value).__name__}", place="args", expected=expected)
-    given = dict(cast("Mapping[object, object]", value))
-    if not all(isinstance(key, str) for key in given):
-        raise ConfigError("a name that is no text", place="args", expected=expected)
-    try:
-        return {key: member.value for key, member in object_members(dump(given)).items()}
-    except JsonError as error:
-        raise ConfigError(str(error), place="args", expected=expected) from None
+    return _plugin(read_document(raw, source)[0])
 
 
 def _with_args(plugin: PluginConfig, args: Mapping[str, Any]) -> PluginConfig:
-    texts = {key: member.text for key, member in object_members(plugin.text).items()}
-    texts["args"] = _merged(texts.get("args", "null"), args)
+    texts = {key: member.text for key, member in inner_members(plugin.text).items()}
+    texts["args"] = merge_args(texts.get("args", "null"), args)
     return evolve(plugin, text=join(texts))
 
 
-def _merged(written: str, args: Mapping[str, Any]) -> str:
-    """Merge an object into a text, which counts as empty where it is none."""
-    members = object_members(written) if written.startswith("{") else {}
-    texts = {key: member.text for key, member in members.items()}
-    for key, value in args.items():
-        texts[key] = _merged(texts.get(key, "null"), value) if is_object(value) else dump(value)
-    return join(texts)
-
-
-def _plugin(written: _Object) -> PluginConfig:
+def _plugin(written: Located) -> PluginConfig:
+    written.require_one_ipam()
     document = written.folded()
     if document.typed("ipam", dict, _NOTHING):
         ipam = document.inner("ipam").folded()
@@ -437,7 +392,7 @@ def _plugin(written: _Object) -> PluginConfig:
     )
 
 
-def _declared(document: _Object) -> frozenset[str]:
+def _declared(document: Located) -> frozenset[str]:
     """Return the capabilities that are declared true; null counts as false, as in Go."""
     stated = document.typed("capabilities", dict, _NOTHING)
     if not stated:
@@ -450,7 +405,7 @@ def _declared(document: _Object) -> frozenset[str]:
     )
 
 
-def _plugins(document: _Object) -> Iterator[PluginConfig]:
+def _plugins(document: Located) -> Iterator[PluginConfig]:
     """Read the list of plugins, each with its own text; empty where there is none."""
     for index, element in enumerate(document.typed("plugins", list, [])):
         where = f"plugins[{index}]"
@@ -458,116 +413,19 @@ def _plugins(document: _Object) -> Iterator[PluginConfig]:
             raise document.mismatch(element.value, where, "an object")
         place = f"{document.place}.{where}"
         yield _plugin(
-            _Object(element.value, element.text, place, document.source, document.is_exact)
+            Located(element.value, element.text, place, document.source, document.is_exact)
         )
 
 
 def _is_generated(key: str) -> bool:
     """Tell whether the runtime generates a key; in any case of its letters, which Go folds."""
-    return fold_key(key) in _GENERATED or key.startswith(_RESERVED_PREFIX)
+    folded = fold_key(key)
+    return folded in _GENERATED or folded.startswith(_RESERVED_PREFIX)
 
 
-def _offered(document: _Object) -> tuple[str, ...]:
+def _offered(document: Located) -> tuple[str, ...]:
     offered = [document.typed("cniVersion", str, ""), *document.typed("cniVersions", list, [])]
     for version in offered:
         if not isinstance(version, str):
             raise document.mismatch(version, "cniVersions", "a list of text")
     return offered_versions(offered, document.at("cniVersion"))
-
-
-def _document(raw: bytes, source: str | None) -> tuple[_Object, Mapping[str, Member]]:
-    """Read a whole file: what it says, and how each member was written."""
-    try:
-        text = strip(decode(raw))
-        members = object_members(text, listed="plugins")
-    except JsonError as error:
-        place = f"{source}: $" if source else "$"
-        raise ConfigError(str(error), place=place, expected="a JSON object") from None
-    value = {key: member.value for key, member in members.items()}
-    return _Object(value, text, "$", source, _is_exact(text)), members
-
-
-def _is_exact(text: str) -> bool:
-    """Tell whether what is read of a plugin in a list stands in it in no other spelling.
-
-    Counting once is cheaper than folding each key of each object.
-    """
-    if "\\" in text or not text.isascii():
-        return False  # an escape, or a letter that folds to one of theirs: not worth knowing
-    lower = text.lower()
-    return all(lower.count(key) == text.count(key) for key in _LISTED_KEYS)
-
-
-@frozen
-class _Object:
-    """A JSON object in a configuration, which knows where it stands.
-
-    Attributes:
-        value: Its members.
-        text: Its text; empty where nobody needs it.
-        place: Its JSON path.
-        source: The file it came from.
-        is_exact: What is read of a plugin in a list stands in it in no other spelling.
-    """
-
-    value: Mapping[str, Any]
-    text: str
-    place: str
-    source: str | None
-    is_exact: bool
-
-    def folded(self) -> _Object:
-        """Return the object with the keys of a plugin spelled as the specification does: Go's
-        plugins read ``"IPAM"`` too, so it must not pass unchecked. The last spelling counts.
-        """
-        if self.is_exact:
-            return self
-        folded = {_SPELLED.get(fold_key(key), key): value for key, value in self.value.items()}
-        return evolve(self, value=folded)
-
-    def typed(self, key: str, kind: type[Kind], default: Kind) -> Kind:
-        """Return a member's value; ``null`` counts as absent."""
-        value = self.value.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, kind):
-            raise self.mismatch(value, key, _KINDS[kind])
-        return value
-
-    def flag(self, key: str) -> bool:
-        """Return a flag; 0.4.0 wrote ``disableCheck`` as text (R50)."""
-        value = self.value.get(key, False)
-        if isinstance(value, str) and value.lower() in ("true", "false"):
-            return value.lower() == "true"
-        if not isinstance(value, bool):
-            raise self.mismatch(value, key, "true or false")
-        return value
-
-    def name(self, key: str, parse: Callable[[object], Name]) -> Name:
-        """Return a name that must be there."""
-        if key not in self.value:
-            raise self.error(f"no {key}", key, f"a {key}")
-        try:
-            return parse(self.value[key])
-        except InvalidName as error:
-            error.place = self.at(key)
-            raise
-
-    def inner(self, key: str) -> _Object:
-        """Return an inner object, empty where there is none."""
-        value = self.typed(key, dict, _NOTHING)
-        return _Object(value, "", f"{self.place}.{key}", self.source, self.is_exact)
-
-    def at(self, key: str) -> str:
-        """Name the place of a member: the file and the JSON path."""
-        path = f"{self.place}.{key[:_MAX_SHOWN_KEY]}"
-        return f"{self.source}: {path}" if self.source else path
-
-    def mismatch(self, value: object, key: str, expected: str) -> ConfigError:
-        """Make the error of a member of the wrong type."""
-        kind = _KINDS.get(type(value), "a number")
-        return self.error(f"expected {expected}, got {kind}", key, expected)
-
-    def error(self, message: str, key: str, expected: str) -> ConfigError:
-        """Make an error that names a member's place."""
-        return ConfigError(message, place=self.at(key), expected=expected)

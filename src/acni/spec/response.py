@@ -74,7 +74,7 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         "stderr": response.stderr.decode("utf-8", "replace"),
     }
     if response.ending is not Ending.EXITED:
-        raise _ended(step, response, facts)
+        raise ended(step.command, response, facts)
     if response.status != 0:
         raise _failed(step, response, facts)
     if not RULES[step.command].has_result:
@@ -87,18 +87,17 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         ) from None
 
 
-def _ended(step: Step, response: Response, facts: Facts) -> PluginError:
+def ended(command: str, response: Response, facts: Facts) -> PluginError:
+    """Make the error of a run that did not end by itself, or never began."""
     match response.ending:
         case Ending.OUT_OF_TIME:
             return PluginTimeout(
-                f"{step.command} ran out of time after {response.seconds:.1f} s", **facts
+                f"{command} ran out of time after {response.seconds:.1f} s", **facts
             )
         case Ending.OVER_CAP:
-            return PluginOverflow(f"{step.command} printed more than is taken", **facts)
+            return PluginOverflow(f"{command} printed more than is taken", **facts)
         case Ending.SIGNALLED:
-            return PluginKilled(
-                f"{step.command} was ended by {_signal_name(response.status)}", **facts
-            )
+            return PluginKilled(f"{command} was ended by {_signal_name(response.status)}", **facts)
         case Ending.NOT_STARTED:
             return PluginNotStarted(
                 f"could not be started: {_error_name(response.status)}", **facts

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from acni.spec.addresses import address_of, is_address, is_with_length
+from acni.spec.addresses import address_of, interface_of, is_address, is_with_length
 from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
     JsonError,
@@ -39,7 +39,7 @@ from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shap
 
 # A member more breaks no bound of a text so short; its depth is what it was.
 _SURELY_READABLE: Final = 32_768
-_MAC: Final = re.compile(r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2})+")
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){1,31}")
 
 
 class ResultError(ValueError):
@@ -110,7 +110,7 @@ class IpConfig:
             >>> address.ip.network
             IPv4Network('192.0.2.0/24')
         """
-        return ipaddress.ip_interface(self.address)
+        return interface_of(self.address)
 
 
 @frozen(kw_only=True)
@@ -224,7 +224,9 @@ class Result:
             IPv4Address('10.88.0.1')
         """
         of_addresses = (ip.gateway for ip in self.ips)
-        of_defaults = (route.gw for route in self.routes if route.dst.endswith("/0"))
+        of_defaults = (
+            route.gw for route in self.routes if interface_of(route.dst).network.prefixlen == 0
+        )
         gateways = (address_of(written) for written in chain(of_addresses, of_defaults) if written)
         return next((gateway for gateway in gateways if not gateway.is_unspecified), None)
 
@@ -262,8 +264,7 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
         cni_version: The selected version.
 
     Raises:
-        ResultError: it is no result, or one of a version whose shape differs from the selected
-            one's.
+        ResultError: it is no result, or one that cannot be converted to the selected version.
 
     Example:
         >>> result = spec.parse_result(b'{"ips": [{"address": "10.88.0.2/16"}]}', "1.0.0")
@@ -280,7 +281,7 @@ def parse_result(raw: bytes | str, cni_version: str) -> Result:
     members = fold_keys(spelled)
     if not _RESULT_KEYS & members.keys() and "code" in map(fold_key, members):
         raise ResultError("an error object, where a result was expected")
-    printed = _typed(members, "cniVersion", str, "$") or cni_version
+    printed = _typed(members, "cniVersion", str) or cni_version
     if printed not in SUPPORTED_VERSIONS:
         raise ResultError(f"unknown version {ascii(printed)[:40]} at $.cniVersion")
     if not have_same_shape(printed, cni_version):
@@ -334,7 +335,7 @@ def _require_readable(stamped: str, text: str) -> None:
 
 def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
     found: list[Interface] = []
-    for index, entry in enumerate(_typed(members, "interfaces", list, "$") or ()):
+    for index, entry in enumerate(_typed(members, "interfaces", list) or ()):
         place = f"$.interfaces[{index}]"
         fields = _object(entry, place)
         name = fields.get("name")
@@ -355,7 +356,7 @@ def _interfaces(members: Mapping[str, Member]) -> tuple[Interface, ...]:
 
 def _ips(members: Mapping[str, Member], interfaces: int) -> tuple[IpConfig, ...]:
     found: list[IpConfig] = []
-    for index, entry in enumerate(_typed(members, "ips", list, "$") or ()):
+    for index, entry in enumerate(_typed(members, "ips", list) or ()):
         place = f"$.ips[{index}]"
         fields = _object(entry, place)
         interface = fields.get("interface")
@@ -374,7 +375,7 @@ def _oldest_ips(members: Mapping[str, Member]) -> tuple[IpConfig, ...]:
     """Read ``ip4`` and ``ip6`` of 0.1.0 and 0.2.0."""
     found: list[IpConfig] = []
     for key in ("ip4", "ip6"):
-        value = _typed(members, key, dict, "$")
+        value = _typed(members, key, dict)
         if value is not None:
             fields = fold_keys(value)
             found.append(
@@ -456,10 +457,10 @@ def _gateway(value: object, place: str) -> str | None:
     return value
 
 
-def _typed(members: Mapping[str, Member], key: str, kind: type, place: str) -> Any:
+def _typed(members: Mapping[str, Member], key: str, kind: type) -> Any:
     value = members[key].value if key in members else None
     if value is not None and not isinstance(value, kind):
-        raise ResultError(f"expected {kind.__name__} at {place}.{key}")
+        raise ResultError(f"expected {kind.__name__} at $.{key}")
     return value
 
 

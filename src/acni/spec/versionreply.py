@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from acni.errors import Facts, PluginProtocolError, PluginTimeout
+from acni.errors import Facts, PluginProtocolError
 from acni.spec.jsontext import JsonError, decode, dump, fold_key, is_array, join, object_members
 from acni.spec.names import PluginType
 from acni.spec.plugin import Ending, Request, Response
+from acni.spec.response import ended
 from acni.spec.versions import SUPPORTED_VERSIONS
 
 # Plugins older than VERSION look at these before they find that they do not know it (R60).
@@ -41,14 +42,12 @@ def read_versions(plugin_type: PluginType, response: Response) -> tuple[str, ...
     0.1.0 and 0.2.0 (R60). An empty list is none.
 
     Raises:
-        PluginTimeout: it ran out of time.
-        PluginProtocolError: it was ended otherwise, or its answer is none.
+        PluginProtocolError: its answer is none.
+        PluginError: it was ended, or never began; which, is its class.
     """
-    facts: Facts = {"verb": "version", "plugin": plugin_type, "elapsed": response.seconds}
-    if response.ending is Ending.OUT_OF_TIME:
-        raise PluginTimeout(f"VERSION ran out of time after {response.seconds:.1f} s", **facts)
+    facts: Facts = {"plugin": plugin_type, "elapsed": response.seconds}
     if response.ending is not Ending.EXITED:
-        raise PluginProtocolError(f"VERSION ended: {response.ending.value}", **facts)
+        raise ended("VERSION", response, facts)
     if response.status != 0:
         if b"unknown CNI_COMMAND" in response.stdout + response.stderr:
             return _BEFORE_LISTS[:1]

@@ -38,6 +38,7 @@ from acni.spec.jsontext import (
     is_object,
     join,
     object_members,
+    require_bounds,
 )
 from acni.spec.names import (
     ContainerId,
@@ -58,7 +59,7 @@ FORMAT: Final = 1
 # A record holds a result and arguments, each of which keeps to the bounds of a document; its
 # configuration is one text.
 _BOUNDS: Final = Bounds(
-    structure=4 * DOCUMENT.structure,
+    structure=8 * DOCUMENT.structure,
     depth=DOCUMENT.depth + 2,
     characters=16 * DOCUMENT.characters,
 )
@@ -182,7 +183,11 @@ def recorded_result(record: Record) -> str | None:
 
 
 def write_record(record: Record) -> bytes:
-    """Write a record as it stands on disk."""
+    """Write a record as it stands on disk.
+
+    Raises:
+        StoreError: it would be too large to be read back.
+    """
     members = {
         "kind": dump(KIND),
         "containerId": dump(record.container_id),
@@ -197,7 +202,14 @@ def write_record(record: Record) -> bytes:
         members["result"] = record.result
     if record.provenance is not None:
         members["acni"] = dump(_provenance_document(record.provenance))
-    return join(members).encode()
+    text = join(members)
+    try:
+        require_bounds(text, _BOUNDS)
+    except JsonError as error:
+        place = f"results/{record.name}"
+        message = f"the record could not be read back: {error}"
+        raise StoreError(message, place=place, expected="smaller arguments") from None
+    return text.encode()
 
 
 def read_record(name: str | None, raw: bytes) -> Record:
@@ -234,7 +246,7 @@ def _record(members: Mapping[str, Member]) -> Record:
     values = {key: member.value for key, member in members.items()}
     if values.get("kind") != KIND:
         raise _Mismatch(f"expected {KIND!r} at $.kind")
-    network = _network(_text(values, "config"))
+    network = _in_its_version(_network(_text(values, "config")), values.get("result"))
     if parse_network_name(_text(values, "networkName")) != network.name:
         raise _Mismatch("$.networkName is not the name in $.config")
     ours = values.get("acni")
@@ -259,6 +271,16 @@ def _network(config: str) -> NetworkConfig:
     except ValueError:  # binascii.Error, or text that is not ASCII
         raise _Mismatch("expected base64 at $.config") from None
     return parse_recorded_network(raw)
+
+
+def _in_its_version(network: NetworkConfig, result: object) -> NetworkConfig:
+    """Settle which of several versions an attachment was made in: the result says. Without a word
+    from it, it was the highest: that is what libcni runs, if it knows cniVersions.
+    """
+    said = result.get("cniVersion") if is_object(result) else None
+    if isinstance(said, str) and said in network.versions:
+        return network.at_version(said)
+    return network.at_version(network.cni_version)
 
 
 def _cni_args(value: Any) -> Mapping[str, str]:

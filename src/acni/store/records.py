@@ -103,7 +103,7 @@ class Records:
         """Read a file of that name as libcni's format before records: a result and nothing else.
 
         Returns:
-            The result's text, or None where the file is no result of that version's shape.
+            The result's text, or None where the file is no result.
         """
         try:
             raw = read_in(name, self._results, f"results/{name}")

@@ -41,6 +41,7 @@ class ScriptedRunner:
     """
 
     _behaviours: dict[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
+    _versions_told: dict[str, int] = Factory(dict[str, int])
     _missing: set[str] = Factory(set[str])
     _pauses: dict[tuple[str, str], _Pause] = field(
         factory=dict[tuple[str, str], _Pause], init=False
@@ -65,6 +66,8 @@ class ScriptedRunner:
             locked set()
         """
         self._behaviours[plugin_type, command] = behaviour
+        if command == "VERSION":
+            self._versions_told[plugin_type] = self._versions_told.get(plugin_type, 0) + 1
 
     @contextmanager
     def paused(self, plugin_type: str, command: str) -> Generator[anyio.Event]:
@@ -90,11 +93,16 @@ class ScriptedRunner:
             ['bridge/web/eth0']
             ['bridge/web/eth0', 'portmap/web/eth0']
         """
-        pause = self._pauses[plugin_type, command] = _Pause()
+        place = plugin_type, command
+        outer = self._pauses.get(place)
+        pause = self._pauses[place] = _Pause()
         try:
             yield pause.reached
         finally:
-            del self._pauses[plugin_type, command]
+            if outer is None:
+                del self._pauses[place]
+            else:
+                self._pauses[place] = outer
             pause.over.set()
 
     def remove(self, plugin_type: str) -> None:
@@ -133,8 +141,8 @@ class ScriptedRunner:
             )
         path = f"{directories[0]}/{plugin_type}"
         # Another answer to VERSION is another executable.
-        behaviour = self._behaviours.get((plugin_type, "VERSION"))
-        return Plugin(type=plugin_type, path=path, identity=repr(behaviour), runner=SCRIPTED)
+        identity = str(self._versions_told.get(plugin_type, 0))
+        return Plugin(type=plugin_type, path=path, identity=identity, runner=SCRIPTED)
 
     async def run(
         self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
