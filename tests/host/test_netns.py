@@ -319,6 +319,8 @@ def _make_dead(_: Path) -> str:
         pytest.param(netns.open, id="open"),
         pytest.param(netns.identity, id="identity"),
         pytest.param(lambda path: netns.run(path, ["true"], timeout=10), id="run"),
+        pytest.param(lambda path: netns.pin(path, "/run/netns/pinned"), id="pin"),
+        pytest.param(netns.unpin, id="unpin"),
     ],
 )
 @pytest.mark.parametrize(
@@ -344,6 +346,7 @@ def test_every_way_in_refuses_what_is_no_network_namespace_and_waits_for_nothing
         ask(path)
     assert time.monotonic() - began < 1
     assert caught.value.place == "netns"
+    assert "pinned" not in _names()
 
 
 @pytest.mark.parametrize("pid", [0, -1, 1 << 22, 1 << 40])
