@@ -186,7 +186,8 @@ class Executables:
         finally:
             child.close()
             if child.cgroup is not None:
-                await self._leave_cgroup(child.cgroup, (ending, status))
+                with anyio.move_on_after(_REAP_SECONDS, shield=True):
+                    await self._leave_cgroup(child.cgroup, (ending, status))
         return Response(
             ending=ending,
             status=status,
@@ -213,8 +214,7 @@ class Executables:
             return
         if ending == (Ending.EXITED, 0):
             self._cgroups.leave(cgroup)
-            return
-        with anyio.move_on_after(_REAP_SECONDS, shield=True):
+        else:
             await self._cgroups.end(cgroup)
 
     async def _wait_for_turn(self) -> float:
