@@ -3,7 +3,7 @@
  * go wrong in earnest.
  *
  * spawn_floor RUNS AT_ONCE PLUGIN <REQUEST: passes its environment on, and prints the microseconds
- * of its own CPU time that one run took. */
+ * of its own CPU time that one run took, and the milliseconds that the longest start blocked it. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -27,6 +28,7 @@ struct run {
 static char *plugin;
 static char request[65536];
 static size_t request_size;
+static double longest_start;
 
 static void need(int succeeded, const char *what) {
     if (!succeeded) {
@@ -35,8 +37,15 @@ static void need(int succeeded, const char *what) {
     }
 }
 
+static double milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1e3 + now.tv_nsec / 1e6;
+}
+
 static void start(struct run *run, int epoll, uint32_t number) {
     int in[2], out[2], err[2];
+    double before = milliseconds();
     need(pipe2(in, O_CLOEXEC) + pipe2(out, O_CLOEXEC) + pipe2(err, O_CLOEXEC) == 0, "pipe2");
     need(write(in[1], request, request_size) == (ssize_t)request_size, "write");
     close(in[1]);
@@ -62,6 +71,8 @@ static void start(struct run *run, int epoll, uint32_t number) {
     close(in[0]);
     close(out[1]);
     close(err[1]);
+    double took = milliseconds() - before;
+    longest_start = took > longest_start ? took : longest_start;
 
     run->out = out[0];
     run->err = err[0];
@@ -117,6 +128,6 @@ int main(int argc, char **argv) {
             }
         }
     }
-    printf("%.1f\n", (cpu_microseconds() - before) / runs);
+    printf("%.1f %.2f\n", (cpu_microseconds() - before) / runs, longest_start);
     return 0;
 }
