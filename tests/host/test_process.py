@@ -15,11 +15,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import anyio.lowlevel
 import pytest
+import trio
 from attrs import define, field
 
 from acni.host.process import Executables
@@ -744,25 +745,68 @@ async def test_fifty_runs_at_once_each_get_their_own(plugins: RecordingPlugins) 
 
 
 @pytest.mark.anyio
-async def test_only_one_process_is_spawned_per_turn_of_the_loop(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("at_once", "each"),
+    [pytest.param(20, 1, id="together"), pytest.param(8, 10, id="as_others_end")],
+)
+async def test_only_one_process_is_spawned_per_turn_of_the_loop(
+    shell: Shell, at_once: int, each: int
+) -> None:
     plugin = shell.plugin("exit 0")
     runner = Executables()
-    turn = 0
     turns: list[int] = []
 
     class Noting:
         def spawn(self, *arguments: Any) -> None:
-            turns.append(turn)
+            turns.append(counted.turn)
             make_spawner().spawn(*arguments)
 
+    async def work() -> None:
+        for _ in range(each):
+            await _run(runner, plugin)
+
     runner._spawner = Noting()
-    async with anyio.create_task_group() as tasks:
-        for _ in range(20):
-            tasks.start_soon(_run, runner, plugin)
-        while len(turns) < 20:
-            turn += 1
-            await anyio.lowlevel.checkpoint()
-    assert len(set(turns)) == 20
+    with _counted_turns() as counted:
+        async with anyio.create_task_group() as tasks:
+            for _ in range(at_once):
+                tasks.start_soon(work)
+    assert len(turns) == at_once * each
+    assert len(set(turns)) == len(turns)
+
+
+class _Turns(trio.abc.Instrument):
+    """Counts the turns of the loop, where a turn begins: no task knows whether it is the first or
+    the last of its turn.
+    """
+
+    turn = 0
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.turn += 1
+
+
+@contextmanager
+def _counted_turns() -> Iterator[_Turns]:
+    turns = _Turns()
+    if trio.lowlevel.in_trio_run():
+        trio.lowlevel.add_instrument(turns)
+        try:
+            yield turns
+        finally:
+            trio.lowlevel.remove_instrument(turns)
+        return
+    selector = cast(Any, asyncio.get_running_loop())._selector
+    select = selector.select
+
+    def counting(timeout: float | None) -> object:
+        turns.before_io_wait(timeout or 0.0)
+        return select(timeout)
+
+    selector.select = counting
+    try:
+        yield turns
+    finally:
+        del selector.select
 
 
 async def _run(

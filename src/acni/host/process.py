@@ -21,8 +21,8 @@ import fcntl
 import os
 import select
 import signal
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from time import perf_counter
 from typing import Final
 
 import anyio
@@ -88,7 +88,9 @@ class Executables:
         repr=False,
     )
     _spawner: Spawner = field(factory=make_spawner, init=False, repr=False)
-    _turn: anyio.Lock = field(factory=anyio.Lock, init=False, repr=False)
+    _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False, repr=False)
+    # The child that was started last, until the loop has come back to it.
+    _latest: _Child | None = field(default=None, init=False, repr=False)
 
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
         """Find the executable of a plugin.
@@ -160,20 +162,22 @@ class Executables:
         caps: Caps,
         guard: int | None,
     ) -> Response:
-        asked = anyio.current_time()
-        await self._wait_for_turn()
-        turn = anyio.current_time()
-        queued = turn - asked
+        queued = await self._wait_for_turn()
+        turn = perf_counter()
         try:
             child = _Child.prepare(request.stdin, caps, guard)
         except OSError as error:
             return _not_started(error)
         ending, status = Ending.LOST, 0
         try:
-            with self._in_cgroup(child) as cgroup:
-                child.start(self._spawner, plugin.path, request.environment, cgroup)
-            started = anyio.current_time()
-            ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
+            self._latest = child
+            self._start(child, plugin.path, request.environment)
+            started = perf_counter()
+            try:
+                ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
+            finally:
+                if self._latest is child:
+                    self._latest = None
             stdout, stderr = child.output()
         except ProcessLookupError:
             return Response(ending=Ending.LOST)
@@ -181,48 +185,60 @@ class Executables:
             return _not_started(error)
         finally:
             child.close()
-            await self._leave_cgroup(child, (ending, status))
+            if child.cgroup is not None:
+                with anyio.move_on_after(_REAP_SECONDS, shield=True):
+                    await self._leave_cgroup(child.cgroup, (ending, status))
         return Response(
             ending=ending,
             status=status,
             stdout=stdout,
             stderr=stderr,
-            seconds=anyio.current_time() - turn,
+            seconds=perf_counter() - turn,
             times=Times(queue=queued, spawn=started - turn, read=child.read_seconds),
         )
 
-    @contextmanager
-    def _in_cgroup(self, child: _Child) -> Generator[int | None]:
-        """Make the control group of a run and give its descriptor, for as long as the start
-        takes.
-        """
+    def _start(self, child: _Child, path: str, environment: Mapping[str, str]) -> None:
+        """Start a process, in a control group of its own where there are any."""
         if self._cgroups is None:
-            yield None
+            child.start(self._spawner, path, environment)
             return
         child.cgroup = self._cgroups.make()
         fd = os.open(child.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            yield fd
+            child.start(self._spawner, path, environment, fd)
         finally:
             os.close(fd)
 
-    async def _leave_cgroup(self, child: _Child, ending: _Exit) -> None:
-        if self._cgroups is None or child.cgroup is None:
+    async def _leave_cgroup(self, cgroup: Cgroup, ending: _Exit) -> None:
+        if self._cgroups is None:
             return
         if ending == (Ending.EXITED, 0):
-            self._cgroups.leave(child.cgroup)
-            return
-        with anyio.move_on_after(_REAP_SECONDS, shield=True):
-            await self._cgroups.end(child.cgroup)
+            self._cgroups.leave(cgroup)
+        else:
+            await self._cgroups.end(cgroup)
 
-    async def _wait_for_turn(self) -> None:
-        """Wait for a turn of the loop in which nobody else spawns.
+    async def _wait_for_turn(self) -> float:
+        """Wait for a turn of the loop in which nobody else spawns; return the seconds it took.
 
         A spawn blocks the loop for 0.1 to 0.4 ms; a thousand back to back would stall it for half a
-        second.
+        second. That of the latest child was in an earlier turn when the child has been waited for,
+        or when it was the latest before a checkpoint already.
         """
-        async with self._turn:
+        latest = self._latest
+        if latest is None and not self._turn.locked():
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return 0.0
+        asked = perf_counter()
+        if not self._turn.locked():
             await anyio.lowlevel.checkpoint()
+            if self._latest is None or self._latest is latest:
+                return perf_counter() - asked
+        async with self._turn:
+            while True:
+                latest = self._latest
+                await anyio.lowlevel.checkpoint()
+                if self._latest is None or self._latest is latest:
+                    return perf_counter() - asked
 
 
 @define(eq=False)
@@ -304,7 +320,7 @@ class _Child:
         spawner: Spawner,
         path: str,
         environment: Mapping[str, str],
-        cgroup: int | None,
+        cgroup: int | None = None,
     ) -> None:
         """Start the process. Nothing is awaited in here.
 
@@ -320,9 +336,13 @@ class _Child:
         """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
         cancelled.
         """
+        quick = anyio.current_time() + QUICK_SECONDS
         try:
+            with anyio.CancelScope(deadline=min(quick, deadline)):
+                await anyio.wait_readable(self.pidfd)
+                return self._reap()
             with anyio.CancelScope(deadline=deadline):
-                if await self._exits():
+                if await self._exits_while_read():
                     return self._reap()
                 return await self._end(Ending.OVER_CAP, 0.0)
         except BaseException:
@@ -334,15 +354,10 @@ class _Child:
             return await self._end(Ending.OUT_OF_TIME, grace_seconds)
         return Ending.OUT_OF_TIME, 0
 
-    async def _exits(self) -> bool:
-        """Wait for the exit; False when standard output went over a cap that ends the run."""
-        with anyio.move_on_after(QUICK_SECONDS):
-            await anyio.wait_readable(self.pidfd)
-            return True
-        return await self._exits_while_read()
-
     async def _exits_while_read(self) -> bool:
-        """Wait for the exit of a slow or talkative plugin, reading what it prints meanwhile."""
+        """Wait for the exit of a slow or talkative plugin, reading what it prints meanwhile; False
+        when standard output went over a cap that ends the run.
+        """
         streams = {stream.fd: stream for stream in (self.stdout, self.stderr)}
         try:
             poll = select.epoll()
@@ -427,10 +442,10 @@ class _Child:
         microseconds after a spawn the new child holds copies of our descriptors, so the end may
         come late.
         """
-        before = anyio.current_time()
+        before = perf_counter()
         for stream in (self.stdout, self.stderr):
             stream.read(_CHUNK)
-        self.read_seconds = anyio.current_time() - before
+        self.read_seconds = perf_counter() - before
 
     def output(self) -> tuple[bytes, bytes]:
         """Return both streams."""
