@@ -111,6 +111,38 @@ async def test_after_a_success_a_daemon_lives_and_its_group_is_removed_once_it_i
 
 
 @pytest.mark.anyio
+async def test_daemons_that_live_long_do_not_keep_the_groups_of_those_that_ended(
+    delegated: Path,
+) -> None:
+    runner = Executables(cgroup=str(delegated))
+    for _ in range(5):
+        assert (await run(delegated, DAEMON + "exit 0", runner=runner)).status == 0
+    long_lived = processes(delegated)
+    assert (await run(delegated, DAEMON + "exit 0", runner=runner)).status == 0
+    (ended,) = set(processes(delegated)) - set(long_lived)
+    pidfd = os.pidfd_open(ended)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        await anyio.wait_readable(pidfd)
+    finally:
+        os.close(pidfd)
+    for _ in range(3):
+        assert (await run(delegated, "exit 0", runner=runner)).status == 0
+    assert len(groups(delegated)) == 5
+
+
+@pytest.mark.anyio
+async def test_the_groups_that_a_plugin_made_itself_go_with_its_own(delegated: Path) -> None:
+    script = (
+        f"own=$(echo {delegated}/acni-run-*); mkdir -p $own/a/b; sleep 300 &\n"
+        "echo $! > $own/a/b/cgroup.procs; exit 1"
+    )
+    response = await run(delegated, script)
+    assert (response.ending, response.status) == (Ending.EXITED, 1)
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
 async def test_a_group_that_cannot_be_made_starts_nothing(delegated: Path) -> None:
     runner = Executables(cgroup=str(delegated))
     (delegated / "cgroup.max.descendants").write_text("0")

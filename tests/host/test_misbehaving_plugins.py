@@ -308,6 +308,13 @@ CASES: Sequence[Case] = (
         )
         for size in SIZES
     ),
+    exits(
+        "prints_all_at_once_into_a_pipe_that_it_made_larger",
+        f"import fcntl\nfcntl.fcntl(1, fcntl.F_SETPIPE_SZ, {MIB})\nos.write(1, bytes({2 * CAP}))",
+        head=PYTHON,
+        stdin=b"{}",
+        stdout=bytes(2 * CAP),
+    ),
     exits("drinks_its_own_output", "cat < /proc/self/fd/1 > /dev/null & echo gone; exit 1", 1),
     # Those that do not care for their descriptors.
     exits("never_reads_a_large_request", "echo done", stdin=b"x" * MIB, stdout=b"done\n"),

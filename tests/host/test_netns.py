@@ -378,6 +378,22 @@ def test_what_stands_at_a_name_is_not_made_a_namespace_and_can_be_deleted(
     assert _names() == []
 
 
+def test_a_directory_at_a_name_is_refused_and_left_alone() -> None:
+    _make_directory(Path("/run/netns/wrong"))
+    with pytest.raises(InvalidName, match="is a directory"):
+        netns.delete("wrong")
+    assert _names() == ["wrong"]
+    Path("/run/netns/wrong").rmdir()
+
+
+def test_a_name_that_was_mounted_twice_can_be_deleted() -> None:
+    netns.create("box").close()
+    _command("mount --bind /run/netns/box /run/netns/box")
+    netns.delete("box")
+    assert _names() == []
+    assert "/run/netns/box" not in Path("/proc/self/mountinfo").read_text()
+
+
 def test_deleting_leaves_no_mount() -> None:
     def mounts() -> str:
         return Path("/proc/self/mountinfo").read_text()

@@ -545,6 +545,24 @@ async def test_a_host_program_that_ignores_sigchld_loses_the_exit_status(
 
 
 @pytest.mark.anyio
+async def test_reaped_by_somebody_else_at_the_last_moment_nothing_is_left(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waitid = os.waitid
+
+    def and_then_somebody_reaps(kind: int, fd: int, options: int) -> os.waitid_result | None:
+        looked = waitid(kind, fd, options)
+        if options & os.WNOWAIT:
+            waitid(kind, fd, os.WEXITED)
+        return looked
+
+    monkeypatch.setattr(os, "waitid", and_then_somebody_reaps)
+    response = await shell.run("sleep 30 & exit 0")
+    assert response.ending is Ending.LOST
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
 async def test_a_host_program_that_ignores_sigchld_can_still_end_a_run(shell: Shell) -> None:
     with _disposition(signal.SIGCHLD, signal.SIG_IGN):
         response = await shell.run("sleep 30 & sleep 30", seconds=0.1)

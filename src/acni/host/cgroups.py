@@ -52,6 +52,24 @@ class Cgroup:
         except FileNotFoundError:
             return True
         except OSError:  # EBUSY
+            return self._is_empty() and self._remove_below()
+        return True
+
+    def _is_empty(self) -> bool:
+        """Tell whether there is no process in it or below; the plugin may have made groups there,
+        which a daemon of it may yet want.
+        """
+        try:
+            with open(f"{self.path}/cgroup.events", "rb") as events:
+                return b"populated 0" in events.read()
+        except OSError:
+            return False
+
+    def _remove_below(self) -> bool:
+        try:
+            for path, _, _ in os.walk(self.path, topdown=False):
+                os.rmdir(path)
+        except OSError:
             return False
         return True
 
@@ -82,9 +100,9 @@ class Cgroups:
         Raises:
             OSError: it cannot be made.
         """
-        for cgroup in self._left[:_AT_ONCE]:
-            if cgroup.remove():
-                self._left.remove(cgroup)
+        for _ in range(min(_AT_ONCE, len(self._left))):
+            # To the end of the queue when it is not empty: a daemon may live for months.
+            self.leave(self._left.pop(0))
         cgroup = Cgroup(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
         os.mkdir(cgroup.path)
         return cgroup

@@ -54,6 +54,9 @@ _IFF_UP: Final = 1
 _COMPONENT: Final = re.compile(r"[^/\0\ud800-\udfff]+")
 _EXPECTED: Final = "a network namespace other than the runtime's own"
 
+# More than anybody stacks at one name.
+_MOST_MOUNTS: Final = 100
+
 T = TypeVar("T")
 
 
@@ -349,8 +352,13 @@ def delete(name: str) -> None:
         /run/netns/box does not exist
     """
     path = _named_path(name)
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise InvalidName(
+            f"{path} is a directory", place="netns name", expected="the name of a namespace"
+        )
     try:
-        unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+        for _ in range(_MOST_MOUNTS):  # somebody may have mounted there again
+            unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
     except OSError as error:
         # EINVAL: a file where nothing is mounted any more
         if error.errno not in (errno.EINVAL, errno.ENOENT):

@@ -21,6 +21,8 @@ import fcntl
 import os
 import select
 import signal
+import struct
+import termios
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Final
@@ -133,7 +135,8 @@ class Executables:
 
         Returns:
             The response, whatever the plugin did. When this returns, or raises cancellation,
-            nothing of a run that failed is left but daemons that took a session of their own.
+            nothing of a run that failed is left but what took a process group or a session of its
+            own.
 
         Example:
             >>> async def main():
@@ -397,8 +400,9 @@ class _Child:
             self._kill()
         try:
             os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
-        except ChildProcessError:  # somebody else was faster
+        except ChildProcessError:  # somebody else was faster, so it is no success
             ending = Ending.LOST, 0
+            self._kill()
         self.is_reaped = True
         return ending
 
@@ -437,14 +441,14 @@ class _Child:
     def _drain(self) -> None:
         """Take what is still in the pipes.
 
-        One pipe's worth at most: a grandchild that goes on printing must not keep us, and what the
-        plugin itself wrote was in the pipe when it exited. Never to the end of the stream: for some
-        microseconds after a spawn the new child holds copies of our descriptors, so the end may
-        come late.
+        What is in them now, and no more: a grandchild that goes on printing must not keep us, and
+        what the plugin itself wrote was in the pipe when it exited, which may hold a mebibyte
+        (F_SETPIPE_SZ). Never to the end of the stream: for some microseconds after a spawn the new
+        child holds copies of our descriptors, so the end may come late.
         """
         before = perf_counter()
         for stream in (self.stdout, self.stderr):
-            stream.read(_CHUNK)
+            stream.read(_bytes_in(stream.fd))
         self.read_seconds = perf_counter() - before
 
     def output(self) -> tuple[bytes, bytes]:
@@ -531,6 +535,11 @@ def _duplicate(fd: int, opened: list[int]) -> int:
     copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _GUARD + 1)
     opened.append(copy)
     return copy
+
+
+def _bytes_in(fd: int) -> int:
+    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    return int(count)
 
 
 def _pid_of(pidfd: int) -> int:
