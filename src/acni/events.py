@@ -1,8 +1,8 @@
 """The frozen values that a runtime tells its observers.
 
 An event names the operation (verb, network, container ID, interface name) and carries ``at``, a
-monotonic time in seconds. No event holds CNI_ARGS, ``args``, capability arguments or what a plugin
-wrote on standard error.
+monotonic time in seconds. No event holds CNI_ARGS, ``args`` or capability arguments; what a plugin
+wrote on standard error is in :class:`PluginFinished`, not in what that shows.
 
 Example:
     >>> events = []
@@ -131,7 +131,7 @@ class PluginStarted(Event):
     """A plugin is about to be run.
 
     Attributes:
-        command: "ADD", "DEL", "CHECK" or "STATUS".
+        command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
 
@@ -157,7 +157,7 @@ class PluginFinished(Event):
     """A plugin's run ended.
 
     Attributes:
-        command: "ADD", "DEL", "CHECK" or "STATUS".
+        command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
         seconds: How long all of it took.

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from attrs import evolve
 
 from acni import (
     AcniError,
@@ -44,6 +45,7 @@ from acni.events import (
     PluginFinished,
     RollbackFinished,
 )
+from acni.spec.plugin import Caps, Plugin, Request, Response, Times
 from acni.testing import Behaviour, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
@@ -629,3 +631,24 @@ async def test_of_an_older_version_no_result_is_sent_with_the_undo(
             await runtime.add(network, attachment)
     deletes = [call for call in scripted.calls if call.command == "DEL"]
     assert all("prevResult" not in call.config for call in deletes)
+
+
+async def test_what_one_plugin_waits_for_its_start_is_charged_to_none(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    deadlines: list[float] = []
+
+    class Queueing(ScriptedRunner):
+        async def run(
+            self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+        ) -> Response:
+            deadlines.append(deadline)
+            response = await scripted.run(plugin, request, deadline=deadline, caps=caps)
+            return evolve(response, times=Times(queue=100.0))
+
+    async with opened() as runtime:
+        evolved = evolve(runtime._engine, runner=Queueing())
+        runtime._engine = evolved
+        await runtime.add(network, attachment)
+    first, second, third = deadlines
+    assert (second - first, third - second) == (100.0, 100.0)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import resource
 import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+import acni
 from acni.errors import ConfigError
-from acni.host.cgroups import Cgroups
+from acni.host.cgroups import Cgroup, Cgroups
 from acni.host.process import Executables
+from acni.host.spawn import make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from tests.host.conftest import groups
@@ -169,3 +176,75 @@ def test_what_is_no_cgroup_is_refused(directory: str) -> None:
     with pytest.raises(ConfigError, match="is no directory of cgroup v2") as caught:
         Executables(cgroup=directory)
     assert caught.value.place == "cgroup"
+
+
+@pytest.mark.anyio
+async def test_ending_a_run_in_a_group_needs_no_more_descriptors(delegated: Path) -> None:
+    runner = Executables(grace_seconds=0.2, cgroup=str(delegated))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken: list[int] = []
+
+    class Taking:
+        """Leaves no descriptor once the process is started."""
+
+        def spawn(self, *arguments: Any) -> None:
+            make_spawner().spawn(*arguments)
+            while True:
+                try:
+                    taken.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+                except OSError:
+                    return
+
+    runner._spawner = Taking()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+    try:
+        response = await run(delegated, DAEMON + "exit 1", runner=runner)
+    finally:
+        for fd in taken:
+            os.close(fd)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (response.ending, response.status) == (Ending.EXITED, 1)
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", [pytest.param("asyncio", id="asyncio")])
+async def test_a_group_that_a_native_cancellation_left_is_removed_by_a_later_run(
+    delegated: Path,
+) -> None:
+    runner = Executables(cgroup=str(delegated))
+    assert runner._cgroups is not None
+    cgroup = runner._cgroups.make()
+    sleeper = _sleeper_in(cgroup)
+    ending = asyncio.create_task(runner._cgroups.end(cgroup))
+    await asyncio.sleep(0)
+    ending.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await ending
+    cgroup.close()
+    _wait_for(sleeper)
+    assert (await run(delegated, "exit 0", runner=runner)).status == 0
+    assert groups(delegated) == []
+
+
+@pytest.mark.anyio
+async def test_a_runner_of_ones_own_and_a_cgroup_exclude_each_other(
+    delegated: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with acni.open_runtime(
+            state_dir=tmp_path / "state", runner=Executables(), cgroup=delegated
+        ):
+            raise AssertionError("opened")
+    assert caught.value.place == "cgroup"
+
+
+def _sleeper_in(cgroup: Cgroup) -> subprocess.Popen[bytes]:
+    sleeper = subprocess.Popen(["sleep", "60"])
+    (Path(cgroup.path) / "cgroup.procs").write_text(str(sleeper.pid))
+    return sleeper
+
+
+def _wait_for(sleeper: subprocess.Popen[bytes]) -> None:
+    """Reap it: it was killed with its group."""
+    assert sleeper.wait(timeout=20) == -signal.SIGKILL

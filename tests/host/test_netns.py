@@ -634,9 +634,10 @@ def test_only_a_pin_is_unpinned(of: str, tmp_path: Path) -> None:
     [
         pytest.param("relative", "is not allowed", id="relative"),
         pytest.param("/proc/self/exe", "exists", id="taken"),
-        pytest.param("/absent/pin", "has no directory", id="no directory"),
-        pytest.param("/etc/hostname/pin", "has no directory", id="below a file"),
+        pytest.param("/absent/pin", "No such file", id="no directory"),
+        pytest.param("/etc/hostname/pin", "Not a directory", id="below a file"),
         pytest.param("/tmp/a\0b", "is not allowed", id="NUL"),
+        pytest.param("/tmp/" + "x" * 300, "too long", id="too long"),
     ],
 )
 def test_a_pin_needs_a_path_that_is_free(path: str, message: str) -> None:

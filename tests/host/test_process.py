@@ -891,3 +891,34 @@ def _no_more_descriptors() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.anyio
+async def test_a_file_that_stays_busy_is_tried_no_longer_than_the_deadline(shell: Shell) -> None:
+    plugin = shell.plugin("exit 0")
+    tries = 0
+
+    class Counting:
+        def spawn(self, *arguments: Any) -> None:
+            nonlocal tries
+            tries += 1
+            make_spawner().spawn(*arguments)
+
+    runner = Executables()
+    runner._spawner = Counting()
+    with shell.path.open("ab"):
+        response = await _run(runner, plugin, seconds=0.05)
+    assert (response.ending, response.status) == (Ending.NOT_STARTED, errno.ETXTBSY)
+    assert tries < 4
+
+
+@pytest.mark.anyio
+async def test_a_kernel_that_signals_no_group_by_pidfd_is_served_too(shell: Shell) -> None:
+    """Before Linux 6.9; the number of the process is learnt while there are descriptors."""
+    runner = Executables(grace_seconds=0.2)
+    runner._signals_groups = False
+    name, _, value = shell.mark.partition("=")
+    plugin = shell.plugin("sleep 30 & sleep 30")
+    response = await _run(runner, plugin, seconds=0.3, environment={name: value})
+    assert response.ending is Ending.OUT_OF_TIME
+    assert shell.has_ended()

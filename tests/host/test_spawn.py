@@ -152,3 +152,22 @@ def _spawned(
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)
         os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
         os.close(pidfd)
+
+
+def test_posix_spawn_ends_what_it_can_get_no_descriptor_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The autouse fixture sees a child that is left."""
+    started: list[int] = []
+
+    def refuse(pid: int) -> int:
+        started.append(pid)
+        raise OSError(errno.ENFILE, "no room")
+
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    pidfd = ctypes.c_int(NO_DESCRIPTOR)
+    with pytest.raises(OSError, match="no room"):
+        PosixSpawner().spawn(_program(tmp_path, "sleep 30 & sleep 30"), {}, (), pidfd)
+    assert len(started) == 1
+    with pytest.raises(ProcessLookupError):
+        os.killpg(started[0], 0)

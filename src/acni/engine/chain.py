@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import define
 
 from acni.engine.engine import Operation
 from acni.spec.configuration import NetworkConfig
@@ -26,7 +26,7 @@ _CAPS: Final[Mapping[Command, Caps]] = {
 }
 
 
-@frozen(kw_only=True)
+@define(kw_only=True)
 class Chain:
     """A chain being run for an operation.
 
@@ -60,6 +60,8 @@ class Chain:
         """
         with self.operation.running(step.command, step.plugin.type, step.index) as run:
             run.response = await self._respond(step, previous)
+            # What one waits for its start is not charged to those that follow either.
+            self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
 
     async def _respond(self, step: Step, previous: str | None) -> Response:

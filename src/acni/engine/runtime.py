@@ -23,7 +23,7 @@ from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.status import status
 from acni.engine.validate import Validation, validate
 from acni.engine.versions import version
-from acni.errors import AcniError, AttachmentNotFound, RuntimeClosed
+from acni.errors import AcniError, AttachmentNotFound, ConfigError, RuntimeClosed
 from acni.events import Debt
 from acni.host import netns
 from acni.host.configurations import load_network
@@ -561,6 +561,9 @@ async def open_runtime(
     configurations = parse_path(conf_dir, "conf_dir")
     variables = plugin_environment(inherit, environment or {})
     groups = None if cgroup is None else parse_path(cgroup, "cgroup")
+    if groups is not None and runner is not None:
+        message = "a runner was given, which has a cgroup of its own or none"
+        raise ConfigError(message, place="cgroup", expected="one of the two")
     # Blocks for a few file operations, and for the disk when the state directory is new.
     with open_store(parse_path(state_dir, "state_dir")) as store:
         engine = Engine(

@@ -17,7 +17,7 @@ import time
 from typing import Final
 
 import anyio
-from attrs import Factory, define, frozen
+from attrs import Factory, define
 
 from acni.errors import ConfigError
 
@@ -30,7 +30,7 @@ _AT_ONCE: Final = 4
 _PAUSES: Final = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
 
-@frozen
+@define(eq=False)
 class Cgroup:
     """The control group of one run.
 
@@ -39,11 +39,33 @@ class Cgroup:
     """
 
     path: str
+    # Open from the beginning: killing needs no descriptor when there is none left.
+    _kill: int
+
+    @classmethod
+    def make(cls, path: str) -> Cgroup:
+        """Make the group.
+
+        Raises:
+            OSError: it cannot be made; nothing is left.
+        """
+        os.mkdir(path)
+        try:
+            return cls(path, os.open(f"{path}/cgroup.kill", os.O_WRONLY | os.O_CLOEXEC))
+        except BaseException:
+            os.rmdir(path)
+            raise
 
     def kill(self) -> None:
         """Kill every process in it; a fork cannot escape."""
-        with contextlib.suppress(FileNotFoundError):
-            _write(f"{self.path}/cgroup.kill", b"1")
+        with contextlib.suppress(OSError):  # it was removed
+            os.write(self._kill, b"1")
+
+    def close(self) -> None:
+        """Close it for killing: the run is over."""
+        if self._kill >= 0:
+            os.close(self._kill)
+            self._kill = -1
 
     def remove(self) -> bool:
         """Remove it; False while there are processes in it."""
@@ -103,9 +125,7 @@ class Cgroups:
         for _ in range(min(_AT_ONCE, len(self._left))):
             # To the end of the queue when it is not empty: a daemon may live for months.
             self.leave(self._left.pop(0))
-        cgroup = Cgroup(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
-        os.mkdir(cgroup.path)
-        return cgroup
+        return Cgroup.make(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
 
     def leave(self, cgroup: Cgroup) -> None:
         """Remove a group, now or once it is empty."""
@@ -117,11 +137,14 @@ class Cgroups:
         half a second is left.
         """
         cgroup.kill()
+        # Left first: a native cancellation of asyncio pierces the shield around this.
+        self._left.append(cgroup)
         for pause in _PAUSES:
             if cgroup.remove():
+                with contextlib.suppress(ValueError):  # another run was faster
+                    self._left.remove(cgroup)
                 return
             await anyio.sleep(pause)
-        self.leave(cgroup)
 
     def _remove_old(self) -> None:
         """Remove what earlier processes left; only what is empty goes."""
@@ -130,12 +153,4 @@ class Cgroups:
             if entry.name.startswith(_PREFIX):
                 with contextlib.suppress(OSError):
                     if now - entry.stat().st_ctime > _SURELY_USED_SECONDS:
-                        Cgroup(entry.path).remove()
-
-
-def _write(path: str, data: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(fd, data)
-    finally:
-        os.close(fd)
+                        os.rmdir(entry.path)

@@ -420,7 +420,7 @@ def unpin(path: str | os.PathLike[str]) -> None:
         ...     netns.pin(box, f"{conf_dir}/pinned").close()  # the pin stays
         >>> netns.unpin(f"{conf_dir}/pinned")
     """
-    target = os.fspath(path)
+    target = parse_netns_path(path)
     open(target).close()  # nothing else is unmounted, and no file but a pin is removed
     try:
         unmount(target, MNT_DETACH | UMOUNT_NOFOLLOW)
@@ -437,11 +437,11 @@ def _make_pin(path: str, source: str) -> None:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
     except FileExistsError:
         raise InvalidName(f"{path} exists", place="path", expected="a path that is free") from None
-    except (FileNotFoundError, NotADirectoryError):
-        expected = "a path in a directory that exists"
-        raise InvalidName(f"{path} has no directory", place="path", expected=expected) from None
     except OSError as error:
-        raise machine_error(error, f"pinning at {path}") from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE):
+            raise machine_error(error, f"pinning at {path}") from error
+        expected = "a path in a directory that exists"
+        raise InvalidName(f"{path}: {error.strerror}", place="path", expected=expected) from None
     try:
         mount(source, path, flags=MS_BIND)
     except OSError as error:

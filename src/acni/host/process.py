@@ -31,9 +31,10 @@ import anyio
 import anyio.lowlevel
 from attrs import Factory, define, field
 
+from acni.errors import ConfigError
 from acni.host.cgroups import Cgroup, Cgroups
 from acni.host.plugins import find_executable
-from acni.host.spawn import NO_DESCRIPTOR, Spawner, make_spawner
+from acni.host.spawn import NO_DESCRIPTOR, GlibcSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
 
@@ -55,6 +56,21 @@ _GUARD: Final = 3
 _BUSY_PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
 _Exit = tuple[Ending, int]
+
+
+def _can_signal_groups() -> bool:
+    """Tell whether a pidfd reaches a process group; Linux 6.9 brought that."""
+    try:
+        own = os.pidfd_open(os.getpid())
+    except OSError:  # no descriptor left: then nothing is started either
+        return False
+    try:
+        signal.pidfd_send_signal(own, 0, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+    except OSError:
+        return False
+    finally:
+        os.close(own)
+    return True
 
 
 @define(eq=False)
@@ -85,12 +101,11 @@ class Executables:
     grace_seconds: float = 2.0
     cgroup: str | None = None
     _cgroups: Cgroups | None = field(
-        default=Factory(lambda self: Cgroups(self.cgroup) if self.cgroup else None, True),
-        init=False,
-        repr=False,
+        default=Factory(lambda self: _cgroups_below(self.cgroup), True), init=False, repr=False
     )
     _spawner: Spawner = field(factory=make_spawner, init=False, repr=False)
     _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False, repr=False)
+    _signals_groups: bool = field(factory=_can_signal_groups, init=False, repr=False)
     # The child that was started last, until the loop has come back to it.
     _latest: _Child | None = field(default=None, init=False, repr=False)
 
@@ -153,6 +168,8 @@ class Executables:
             response = await self._run(plugin, request, deadline=deadline, caps=caps, guard=guard)
             if (response.ending, response.status) != (Ending.NOT_STARTED, errno.ETXTBSY):
                 return response
+            if anyio.current_time() + pause >= deadline:
+                return response
             await anyio.sleep(pause)
         return await self._run(plugin, request, deadline=deadline, caps=caps, guard=guard)
 
@@ -174,23 +191,27 @@ class Executables:
         ending, status = Ending.LOST, 0
         try:
             self._latest = child
-            self._start(child, plugin.path, request.environment)
+            try:
+                self._start(child, plugin.path, request.environment)
+            except ProcessLookupError:
+                return Response(ending=Ending.LOST)
+            except OSError as error:
+                return _not_started(error)
             started = perf_counter()
             try:
                 ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
-            finally:
-                if self._latest is child:
-                    self._latest = None
+            except OSError:  # the loop or the kernel cannot wait for it; it is ended
+                return Response(ending=Ending.LOST)
             stdout, stderr = child.output()
-        except ProcessLookupError:
-            return Response(ending=Ending.LOST)
-        except OSError as error:
-            return _not_started(error)
         finally:
-            child.close()
-            if child.cgroup is not None:
-                with anyio.move_on_after(_REAP_SECONDS, shield=True):
-                    await self._leave_cgroup(child.cgroup, (ending, status))
+            if self._latest is child:
+                self._latest = None
+            try:
+                child.close()
+            finally:
+                if child.cgroup is not None:
+                    with anyio.move_on_after(_REAP_SECONDS, shield=True):
+                        await self._leave_cgroup(child.cgroup, (ending, status))
         return Response(
             ending=ending,
             status=status,
@@ -203,7 +224,8 @@ class Executables:
     def _start(self, child: _Child, path: str, environment: Mapping[str, str]) -> None:
         """Start a process, in a control group of its own where there are any."""
         if self._cgroups is None:
-            child.start(self._spawner, path, environment)
+            child.start(self._spawner, path, environment, None)
+            child.learn_pid(needed=not self._signals_groups)
             return
         child.cgroup = self._cgroups.make()
         fd = os.open(child.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -211,14 +233,18 @@ class Executables:
             child.start(self._spawner, path, environment, fd)
         finally:
             os.close(fd)
+        child.learn_pid(needed=not self._signals_groups)
 
     async def _leave_cgroup(self, cgroup: Cgroup, ending: _Exit) -> None:
         if self._cgroups is None:
             return
-        if ending == (Ending.EXITED, 0):
-            self._cgroups.leave(cgroup)
-        else:
-            await self._cgroups.end(cgroup)
+        try:
+            if ending == (Ending.EXITED, 0):
+                self._cgroups.leave(cgroup)
+            else:
+                await self._cgroups.end(cgroup)
+        finally:
+            cgroup.close()
 
     async def _wait_for_turn(self) -> float:
         """Wait for a turn of the loop in which nobody else spawns; return the seconds it took.
@@ -286,6 +312,7 @@ class _Child:
     cgroup: Cgroup | None = field(default=None, init=False)
     read_seconds: float = field(default=0.0, init=False)
     is_reaped: bool = field(default=False, init=False)
+    _pid: int = field(default=0, init=False)
     # The spawn puts the descriptor where it belongs to us already.
     _pidfd: ctypes.c_int = field(factory=lambda: ctypes.c_int(NO_DESCRIPTOR), init=False)
 
@@ -323,7 +350,7 @@ class _Child:
         spawner: Spawner,
         path: str,
         environment: Mapping[str, str],
-        cgroup: int | None = None,
+        cgroup: int | None,
     ) -> None:
         """Start the process. Nothing is awaited in here.
 
@@ -334,6 +361,13 @@ class _Child:
         spawner.spawn(path, environment, self.ends, self._pidfd, cgroup)
         _close(self.ends)
         self.ends = []
+
+    def learn_pid(self, *, needed: bool) -> None:
+        """Learn the number of the process, where the kernel signals no group by pidfd: now, for
+        when it is to be ended there may be no descriptor left to look it up with.
+        """
+        if needed:
+            self._pid = _pid_of(self.pidfd)
 
     async def wait_until(self, deadline: float, grace_seconds: float) -> _Exit:
         """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
@@ -429,14 +463,12 @@ class _Child:
     def _signal_group(self, number: signal.Signals) -> None:
         # Gone already, or all of it runs as somebody else.
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            try:
-                # Opens nothing, so it works when no descriptor is left; and reaches the group even
-                # when somebody else reaped the leader: unlike a number it is never another's.
+            if self._pid:
+                os.killpg(self._pid, number)
+            else:
+                # Reaches the group even when somebody else reaped the leader: unlike a number it is
+                # never another's.
                 signal.pidfd_send_signal(self.pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                os.killpg(_pid_of(self.pidfd), number)
 
     def _drain(self) -> None:
         """Take what is still in the pipes.
@@ -458,10 +490,12 @@ class _Child:
     def close(self) -> None:
         """Close what is ours, and end what an interrupted wait left."""
         is_started = self.pidfd != NO_DESCRIPTOR
-        if is_started and not self.is_reaped:
-            self._end_now()
-        own = [self.pidfd] if is_started else []
-        _close([*own, self.stdout.fd, self.stderr.fd, *self.ends])
+        try:
+            if is_started and not self.is_reaped:
+                self._end_now()
+        finally:
+            own = [self.pidfd] if is_started else []
+            _close([*own, self.stdout.fd, self.stderr.fd, *self.ends])
 
     def _end_now(self) -> None:
         """Kill the process group and reap the leader without the loop: native cancellations of
@@ -472,6 +506,15 @@ class _Child:
         exits.register(self.pidfd, select.POLLIN)
         if exits.poll(_KILL_MILLISECONDS):
             self._reap()
+
+
+def _cgroups_below(directory: str | None) -> Cgroups | None:
+    if directory is None:
+        return None
+    if not isinstance(make_spawner(), GlibcSpawner):
+        expected = "glibc 2.39 or newer"
+        raise ConfigError("this C library starts nothing in it", place="cgroup", expected=expected)
+    return Cgroups(directory)
 
 
 def _not_started(error: OSError) -> Response:

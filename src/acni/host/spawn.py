@@ -3,7 +3,8 @@ own session, closed descriptors, default signals, the working directory and the 
 
 ``os.posix_spawn``, for other C libraries, can do less: it cannot close descriptors that somebody
 else left inheritable, nor change the directory or enter a cgroup, and needs a second call for the
-descriptor. ``subprocess`` does most of it, at three to seven times the cost.
+descriptor: a KeyboardInterrupt between the two loses the process. ``subprocess`` does most of it,
+at three to seven times the cost.
 
 PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does. The call returns when the child has
 executed the program or failed to; where it puts the descriptor belongs to the caller before the
@@ -12,6 +13,7 @@ call, so that no interrupt can strike between the start of a process and its own
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -82,6 +84,8 @@ class GlibcSpawner:
         self._flags = _SETSIGDEF | _SETSIGMASK | _SETSID
         self._attributes = self._make_attributes()
         self._actions = lru_cache(_REMEMBERED)(partial(_Actions, libc))
+        # ctypes forgets such a type, and making it again is dear.
+        self._array_of = lru_cache(_REMEMBERED)(_array_of)
 
     def spawn(
         self,
@@ -100,8 +104,8 @@ class GlibcSpawner:
             program,
             actions.block,
             attributes,
-            _array_of(2)(program, None),
-            _array_of(len(entries) + 1)(*entries, None),
+            self._array_of(2)(program, None),
+            self._array_of(len(entries) + 1)(*entries, None),
         )
         if code != 0:
             pidfd.value = NO_DESCRIPTOR
@@ -158,7 +162,26 @@ class PosixSpawner:
         if cgroup is not None:
             raise ValueError("os.posix_spawn enters no cgroup")
         _encoded([path])
-        pid = os.posix_spawn(
+        # Opening the descriptor of what was started must not fail for want of a descriptor.
+        reserved = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            pid = self._posix_spawn(path, environment, descriptors)
+        finally:
+            os.close(reserved)
+        try:
+            pidfd.value = os.pidfd_open(pid)
+        except BaseException:
+            # It leads its group, whose number is nobody else's while anything of it lives.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+            raise
+
+    def _posix_spawn(
+        self, path: str, environment: Mapping[str, str], descriptors: Sequence[int]
+    ) -> int:
+        return os.posix_spawn(
             path,
             [path],
             environment,
@@ -169,12 +192,9 @@ class PosixSpawner:
             setsigmask=[],
             setsigdef=signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP},
         )
-        pidfd.value = os.pidfd_open(pid)
 
 
-@lru_cache
 def _array_of(length: int) -> type[ctypes.Array[ctypes.c_char_p]]:
-    # ctypes forgets such a type, and making it again is dear.
     return ctypes.c_char_p * length
 
 

@@ -236,8 +236,6 @@ def _reading(read: Callable[[str, int], Read], text: str, at: int) -> Read:
         return read(text, at)
     except json.JSONDecodeError as error:
         raise JsonError(f"{error.msg} (line {error.lineno}, column {error.colno})") from None
-    except RecursionError:  # 100,000 brackets; no ValueError
-        raise JsonError("nested too deeply") from None
     except JsonError:
         raise
     except ValueError as error:  # an integer of over 4,300 digits, or a number refused by us
