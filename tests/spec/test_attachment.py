@@ -264,3 +264,10 @@ def test_an_argument_that_is_nested_without_end_is_refused() -> None:
     with pytest.raises(ConfigError, match="no JSON value") as caught:
         Attachment(container_id="c1", netns="/n", capability_args={"x": endless})
     assert caught.value.place == "capability_args['x']"
+
+
+@pytest.mark.parametrize("existing", ["replace", "", None, 1, True])
+def test_an_interface_that_exists_is_refused_or_adjusted_and_nothing_else(existing: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Attachment(container_id="c1", netns="/n", existing=existing)
+    assert (caught.value.place, caught.value.expected) == ("existing", "'refuse' or 'adjust'")

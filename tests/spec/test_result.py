@@ -696,3 +696,11 @@ def test_a_prefix_length_may_have_leading_zeros() -> None:
     assert str(result.ipv4) == "10.0.0.2"
     assert str(result.ips[0].ip) == "10.0.0.2/16"
     assert str(result.gateway) == "10.0.0.1"
+
+
+@pytest.mark.parametrize("selected", ["0.5.0", "", "1.2.0", "\ud800" * 100])
+def test_a_version_that_acni_does_not_know_is_no_version_to_read_in(selected: str) -> None:
+    with pytest.raises(ResultError, match="is no version that acni knows") as caught:
+        parse_result("{}", selected)
+    assert len(str(caught.value)) < 100
+    assert str(caught.value).isascii()
