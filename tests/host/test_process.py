@@ -922,3 +922,19 @@ async def test_a_kernel_that_signals_no_group_by_pidfd_is_served_too(shell: Shel
     response = await _run(runner, plugin, seconds=0.3, environment={name: value})
     assert response.ending is Ending.OUT_OF_TIME
     assert shell.has_ended()
+
+
+def test_whether_a_pidfd_reaches_a_group_is_known_in_any_process() -> None:
+    """Also in one that leads no group, as most do."""
+    program = "from acni.host.process import Executables; print(Executables()._signals_groups)"
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            process_group=group,
+            check=True,
+            timeout=20,
+        ).stdout
+        for group in (0, None)
+    }
+    assert len(answers) == 1

@@ -52,6 +52,7 @@ _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
 _STANDARD_ERROR: Final = 2
 _GUARD: Final = 3
+_GONE: Final = -1
 # Between the tries of an executable that is just being written: some 1.3 seconds in all.
 _BUSY_PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
 
@@ -66,8 +67,8 @@ def _can_signal_groups() -> bool:
         return False
     try:
         signal.pidfd_send_signal(own, 0, None, _PIDFD_SIGNAL_PROCESS_GROUP)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno != errno.EINVAL  # ESRCH: this process leads no group
     finally:
         os.close(own)
     return True
@@ -367,7 +368,10 @@ class _Child:
         when it is to be ended there may be no descriptor left to look it up with.
         """
         if needed:
-            self._pid = _pid_of(self.pidfd)
+            try:
+                self._pid = _pid_of(self.pidfd)
+            except ProcessLookupError:  # somebody else was faster: nobody can signal its group
+                self._pid = _GONE
 
     async def wait_until(self, deadline: float, grace_seconds: float) -> _Exit:
         """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
@@ -461,6 +465,8 @@ class _Child:
             self.cgroup.kill()
 
     def _signal_group(self, number: signal.Signals) -> None:
+        if self._pid == _GONE:
+            return
         # Gone already, or all of it runs as somebody else.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._pid:
