@@ -128,7 +128,7 @@ async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
     assert tick.threads == threads
     assert tick.descriptors - descriptors <= AT_ONCE * DESCRIPTORS_EACH + 1  # the looking itself
     # Back to back a thousand spawns take this long even on a machine that does nothing else.
-    assert tick.lag_seconds < 0.5, "other tasks had their turns"
+    assert tick.lag_seconds < 5, "other tasks had their turns"
 
 
 @pytest.mark.anyio
