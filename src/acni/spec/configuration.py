@@ -20,8 +20,9 @@ from attrs import evolve, field, frozen
 
 from acni.errors import ConfigError, VersionUnsupported
 from acni.spec.arguments import merge_args, parse_args
-from acni.spec.document import Located, read_document
+from acni.spec.document import SPELLED, Located, read_document
 from acni.spec.jsontext import (
+    SURELY_WITHIN,
     JsonError,
     Member,
     dump,
@@ -30,6 +31,7 @@ from acni.spec.jsontext import (
     is_object,
     join,
     require_bounds,
+    spell_keys,
 )
 from acni.spec.names import NetworkName, PluginType, parse_network_name, parse_plugin_type
 from acni.spec.versions import offered_versions
@@ -43,9 +45,6 @@ _RESERVED_PREFIX: Final = "cni.dev/"
 _LIST_KEYS: Final = frozenset(
     {"cniVersion", "cniVersions", "name", "plugins", "loadOnlyInlinedPlugins"}
 )
-# The text of a document so short keeps to all bounds in a record, too, where it is compact and has
-# one member more.
-_SURELY_READABLE: Final = 32_768
 _NOTHING: Final[dict[str, Any]] = {}
 
 
@@ -101,8 +100,7 @@ class PluginConfig:
             >>> network.plugins[1].declared
             '{"portMappings":true}'
         """
-        folded = {fold_key(key): text for key, text in self._texts.items()}
-        return folded.get("capabilities")
+        return spell_keys(self._texts, SPELLED).get("capabilities")
 
     @cached_property
     def request(self) -> str:
@@ -295,7 +293,7 @@ def _network(
         members={key: member.text for key, member in members.items() if key not in _LIST_KEYS},
         source=document.source,
     )
-    if others or len(document.text) > _SURELY_READABLE:
+    if others or len(document.text) > SURELY_WITHIN:
         _require_readable(network, document)
     return network
 

@@ -25,24 +25,22 @@ from acni.spec.jsontext import (
     Member,
     array_elements,
     dump,
-    fold_key,
+    inner_members,
     join,
-    object_members,
+    spell_keys,
+    spellings,
 )
 from acni.spec.versions import RESULT_SHAPES, is_at_least
 
 # What Go's encoding/json takes for a key: whatever folds to it. Plugins that print results without
 # naming their fields are read, by libcni and by the next plugin.
-_KEYS: Final[Mapping[str, str]] = {
-    fold_key(key): key
-    for key in (
-        *("cniVersion", "interfaces", "ips", "routes", "dns", "ip4", "ip6"),
-        *("name", "mac", "mtu", "sandbox", "socketPath", "pciID"),
-        *("version", "address", "gateway", "interface", "ip"),
-        *("dst", "gw", "advmss", "priority", "table", "scope"),
-        *("nameservers", "domain", "search", "options"),
-    )
-}
+_KEYS: Final = spellings(
+    *("cniVersion", "interfaces", "ips", "routes", "dns", "ip4", "ip6"),
+    *("name", "mac", "mtu", "sandbox", "socketPath", "pciID"),
+    *("version", "address", "gateway", "interface", "ip"),
+    *("dst", "gw", "advmss", "priority", "table", "scope"),
+    *("nameservers", "domain", "search", "options"),
+)
 _SPELLED: Final = frozenset(_KEYS.values())
 _INTERFACE_SINCE_1_0_0: Final = frozenset({"mtu", "socketPath", "pciID"})
 _ROUTE_SINCE_0_3_0: Final = frozenset({"mtu", "advmss", "priority", "table", "scope"})
@@ -62,7 +60,7 @@ def fold_keys(members: Mapping[str, Kind]) -> dict[str, Kind]:
     """
     if _SPELLED.issuperset(members):
         return dict(members)
-    return {_KEYS.get(fold_key(key), key): member for key, member in members.items()}
+    return spell_keys(members, _KEYS)
 
 
 def reshape(members: Mapping[str, Member], printed: str, wanted: str) -> str:
@@ -167,7 +165,7 @@ def _texts(members: Mapping[str, Member]) -> Texts:
 def _fields(text: str, place: str) -> Texts:
     if not text.startswith("{"):
         raise JsonError(f"expected an object at $.{place}")
-    return _texts(fold_keys(object_members(text)))
+    return _texts(fold_keys(inner_members(text)))
 
 
 def _objects(text: str, place: str) -> list[Texts]:

@@ -20,14 +20,13 @@ from acni.spec.jsontext import (
     is_array,
     is_object,
     object_members,
+    spell_keys,
+    spellings,
     strip,
 )
 
 # The keys of a plugin configuration that the runtime reads.
-_SPELLED: Final[Mapping[str, str]] = {
-    key.lower(): key
-    for key in ("type", "ipam", "capabilities", "name", "cniVersion", "cniVersions")
-}
+SPELLED: Final = spellings("type", "ipam", "capabilities", "name", "cniVersion", "cniVersions")
 _MAX_SHOWN_KEY: Final = 80
 _NOTHING: Final[dict[str, Any]] = {}
 _KINDS: Final[Mapping[type, str]] = {
@@ -115,8 +114,7 @@ class Located:
         """
         if self.is_exact:
             return self
-        folded = {_SPELLED.get(fold_key(key), key): value for key, value in self.value.items()}
-        return evolve(self, value=folded)
+        return evolve(self, value=spell_keys(self.value, SPELLED))
 
     def require_one_ipam(self) -> None:
         """Refuse two ``ipam``, or two ``type`` in it, in any spelling: Go merges such objects, so

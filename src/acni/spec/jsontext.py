@@ -33,6 +33,7 @@ _OBJECT_START: Final = re.compile(r'\{[ \t\n\r]*["}]')
 
 
 Read = TypeVar("Read")
+Kind = TypeVar("Kind")
 
 
 class JsonError(ValueError):
@@ -53,6 +54,8 @@ class Bounds(NamedTuple):
 # ten levels deep; 1 MiB of honest text has about this many. A fixed depth, because the parser's own
 # depends on how deep its caller stands.
 DOCUMENT: Final = Bounds(structure=65_536, depth=100, characters=1 << 20)
+# One member more breaks no bound of a text so short, whose depth stays what it was.
+SURELY_WITHIN: Final = 32_768
 
 
 class Member(NamedTuple):
@@ -141,6 +144,18 @@ def array_elements(text: str) -> list[Member]:
 def fold_key(key: str) -> str:
     """Fold a key as Go's encoding/json does: ASCII letters, and the two others that fold to one."""
     return key.lower().replace("\N{LATIN SMALL LETTER LONG S}", "s")
+
+
+def spellings(*keys: str) -> Mapping[str, str]:
+    """Map what a key folds to, to the key: for :func:`spell_keys`."""
+    return {fold_key(key): key for key in keys}
+
+
+def spell_keys(members: Mapping[str, Kind], spelled: Mapping[str, str]) -> dict[str, Kind]:
+    """Spell the keys that fold to known ones as those are; of two spellings the last counts, as in
+    Go.
+    """
+    return {spelled.get(fold_key(key), key): member for key, member in members.items()}
 
 
 def objects_in(text: str) -> Iterator[dict[str, Any]]:

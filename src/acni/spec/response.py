@@ -33,7 +33,7 @@ from acni.errors import (
     PluginTimeout,
     TryAgain,
 )
-from acni.spec.jsontext import fold_key, objects_in
+from acni.spec.jsontext import objects_in, spell_keys, spellings
 from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Ending, Response
 from acni.spec.reasons import reason_of
@@ -45,6 +45,7 @@ NOT_READY: Final = (50, 51)
 # A plugin's error object is some hundred bytes at the end of its output; the rest are logs.
 _ERROR_TAIL: Final = 64 << 10
 
+_ERROR_KEYS: Final = spellings("code", "msg", "details")
 _CODE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -140,7 +141,7 @@ def _error_object(response: Response) -> Mapping[str, Any] | None:
 
 def _objects(output: bytes) -> list[dict[str, Any]]:
     text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
-    return [{fold_key(key): value for key, value in said.items()} for said in objects_in(text)]
+    return [spell_keys(said, _ERROR_KEYS) for said in objects_in(text)]
 
 
 def _text(value: object) -> str | None:

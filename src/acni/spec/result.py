@@ -24,6 +24,7 @@ from attrs import field, frozen
 from acni.spec.addresses import address_of, interface_of, is_address, is_with_length
 from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
+    SURELY_WITHIN,
     JsonError,
     Member,
     decode,
@@ -37,8 +38,6 @@ from acni.spec.jsontext import (
 )
 from acni.spec.versions import RESULT_SHAPES, SUPPORTED_VERSIONS, have_same_shape
 
-# A member more breaks no bound of a text so short; its depth is what it was.
-_SURELY_READABLE: Final = 32_768
 _MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){1,31}")
 
 
@@ -325,7 +324,7 @@ def _stamp(text: str, members: Mapping[str, Member], cni_version: str) -> str:
 
 def _require_readable(stamped: str, text: str) -> None:
     """Refuse a result that only its version made too large to be read back from a record."""
-    if stamped is text or len(stamped) <= _SURELY_READABLE:
+    if stamped is text or len(stamped) <= SURELY_WITHIN:
         return
     try:
         require_bounds(stamped)

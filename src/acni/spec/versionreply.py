@@ -9,7 +9,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from acni.errors import Facts, PluginProtocolError
-from acni.spec.jsontext import JsonError, decode, dump, fold_key, is_array, join, object_members
+from acni.spec.jsontext import (
+    JsonError,
+    decode,
+    dump,
+    is_array,
+    join,
+    object_members,
+    spell_keys,
+    spellings,
+)
 from acni.spec.names import PluginType
 from acni.spec.plugin import Ending, Request, Response
 from acni.spec.response import ended
@@ -17,6 +26,7 @@ from acni.spec.versions import SUPPORTED_VERSIONS
 
 # Plugins older than VERSION look at these before they find that they do not know it (R60).
 _DUMMY: Final = "dummy"
+_KEYS: Final = spellings("cniVersion", "supportedVersions")
 _BEFORE_LISTS: Final = ("0.1.0", "0.2.0")
 
 
@@ -56,9 +66,9 @@ def read_versions(plugin_type: PluginType, response: Response) -> tuple[str, ...
         members = object_members(decode(response.stdout))
     except JsonError as error:
         raise PluginProtocolError(f"VERSION printed no JSON object: {error}", **facts) from None
-    said = {fold_key(key): member.value for key, member in members.items()}
-    listed = said.get("supportedversions")
-    if not listed and said.get("cniversion") == "0.2.0":
+    said = {key: member.value for key, member in spell_keys(members, _KEYS).items()}
+    listed = said.get("supportedVersions")
+    if not listed and said.get("cniVersion") == "0.2.0":
         return _BEFORE_LISTS
     if not listed or not is_array(listed) or not all(isinstance(one, str) for one in listed):
         raise PluginProtocolError("VERSION printed no list of supportedVersions", **facts)
