@@ -12,22 +12,21 @@ from typing import Final
 
 from attrs import Factory, define, frozen
 
+from acni.engine.add import begin
 from acni.engine.chain import Chain, chain_of_record
+from acni.engine.check import netns_to_check, records_to_check
 from acni.engine.engine import Engine, Operation
-from acni.engine.guards import look_at_ground, raise_unreadable
+from acni.engine.guards import look_at_ground
 from acni.engine.takedown import (
-    is_of_this_boot,
     previous_result,
-    require_this_host,
     standing_netns,
 )
 from acni.engine.targets import (
     owed_first,
     record_to_delete,
     to_delete,
-    with_namespace_of,
 )
-from acni.errors import AcniError, AttachmentNotFound, NetnsChanged, PluginNotFound
+from acni.errors import AcniError, PluginNotFound
 from acni.host import netns
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
@@ -96,16 +95,7 @@ class Rehearsal:
                 self._take_down(operation, target.record)
         with self._obstacle(operation), netns.open(attachment.netns) as namespace:
             look_at_ground(self.engine, attachment, namespace)
-        record = Record(
-            container_id=attachment.container_id,
-            ifname=attachment.ifname,
-            network=network,
-            netns=attachment.netns,
-            cni_args=attachment.cni_args,
-            capability_texts=attachment.capability_texts,
-            result=None,
-            provenance=self.engine.provenance(None, ()),
-        )
+        record = begin(self.engine, network, attachment, (), None)
         chain = _chain(operation, record, record.netns)
         before: Step | None = None
         for step in plan(Command.ADD, network):
@@ -138,16 +128,8 @@ class Rehearsal:
         identity = target.id if isinstance(target, Attachment) else target
         operation = self._operation(network or "", identity)
         with operation.reported():
-            found = self.engine.store.records.find(identity)
-            records = [r for r in found.records if network in (None, r.network.name)]
-            if not records and (found.aside or found.unreadable):
-                raise_unreadable(found)
-            if not records:
-                raise AttachmentNotFound(
-                    "no record knows it", expected="an attachment that was added"
-                )
-            for record in records:
-                self._check(operation, with_namespace_of(record, target))
+            for record in records_to_check(self.engine, target, network):
+                self._check(operation, record)
 
     def status(self, network: NetworkConfig) -> None:
         """Go through a STATUS."""
@@ -165,19 +147,7 @@ class Rehearsal:
         steps = plan(Command.CHECK, record.network)
         if not steps:  # disableCheck
             return
-        require_this_host(record, self.engine.host)
-        if record.owed is not None or not is_of_this_boot(record, self.engine.host):
-            raise AttachmentNotFound(
-                "it is not attached: a delete of it is owed",
-                expected="an attachment that was added",
-            )
-        standing = standing_netns(record, self.engine.host)
-        if not standing:
-            raise NetnsChanged(
-                f"the namespace it was added to no longer stands behind {record.netns}",
-                expected="the same network namespace",
-            )
-        chain = _chain(operation, record, standing)
+        chain = _chain(operation, record, netns_to_check(record, self.engine.host))
         previous = recorded_result(record)
         for step in steps:
             self._append_recorded(chain, step, previous)

@@ -21,6 +21,7 @@ from acni.engine.versions import negotiated
 from acni.errors import AcniError
 from acni.events import RollbackFinished, RollbackStarted
 from acni.host import netns
+from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import record_name
@@ -60,7 +61,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                     await delete_target(operation, target)
                 ground = await engine.in_thread(look_at_ground, engine, attachment, namespace)
                 # 3. The chain, its result kept; or all of it undone.
-                record = _begin(engine, network, attachment, plugins, ground)
+                record = begin(engine, network, attachment, plugins, ground.identity)
                 return await _attach(operation, record, plugins, ground)
 
 
@@ -108,12 +109,12 @@ async def _undo(operation: Operation, record: Record, ground: Ground, error: Bas
             error.learn(rollback=finished, debt=undo.debt)
 
 
-def _begin(
+def begin(
     engine: Engine,
     network: NetworkConfig,
     attachment: Attachment,
     plugins: tuple[Plugin, ...],
-    ground: Ground,
+    identity: NetnsIdentity | None,
 ) -> Record:
     """Make the record of an attachment that begins now, without a result yet."""
     return Record(
@@ -124,5 +125,5 @@ def _begin(
         cni_args=attachment.cni_args,
         capability_texts=attachment.capability_texts,
         result=None,
-        provenance=engine.provenance(ground.identity, plugins),
+        provenance=engine.provenance(identity, plugins),
     )

@@ -15,6 +15,7 @@ from acni.engine.guards import raise_unreadable
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
 from acni.engine.targets import with_namespace_of
 from acni.errors import AttachmentNotFound, NetnsChanged
+from acni.host.host import Host
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.plan import Command, plan
 from acni.store.record import Record, recorded_result
@@ -43,26 +44,37 @@ async def check(
     operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
-            found = await engine.in_thread(engine.store.records.find, identity)
-            records = [r for r in found.records if network in (None, r.network.name)]
-            if not records and (found.aside or found.unreadable):
-                raise_unreadable(found)
-            if not records:
-                raise AttachmentNotFound(
-                    "no record knows it", expected="an attachment that was added"
-                )
-            for record in records:
-                await _check(
-                    evolve(operation, network=record.network.name),
-                    with_namespace_of(record, attachment),
-                )
+            for record in await engine.in_thread(records_to_check, engine, attachment, network):
+                await _check(evolve(operation, network=record.network.name), record)
 
 
-async def _check(operation: Operation, record: Record) -> None:
-    host = operation.engine.host
-    steps = plan(Command.CHECK, record.network)
-    if not steps:  # disableCheck
-        return
+def records_to_check(
+    engine: Engine, attachment: Attachment | AttachmentId, network: str | None
+) -> list[Record]:
+    """Find the records of an attachment, on that network or on any.
+
+    Raises:
+        AttachmentNotFound: no record knows it.
+        StoreError: the file that may be its record cannot be read.
+    """
+    identity = attachment.id if isinstance(attachment, Attachment) else attachment
+    found = engine.store.records.find(identity)
+    records = [record for record in found.records if network in (None, record.network.name)]
+    if not records and (found.aside or found.unreadable):
+        raise_unreadable(found)
+    if not records:
+        raise AttachmentNotFound("no record knows it", expected="an attachment that was added")
+    return [with_namespace_of(record, attachment) for record in records]
+
+
+def netns_to_check(record: Record, host: Host) -> str:
+    """Return the namespace of an attachment that can be checked.
+
+    Raises:
+        AttachmentNotFound: it is owed a delete.
+        NetnsChanged: the recorded namespace no longer stands behind the path.
+        HostChanged: it was made from another host network namespace.
+    """
     require_this_host(record, host)
     if record.owed is not None or not is_of_this_boot(record, host):
         raise AttachmentNotFound(
@@ -74,6 +86,14 @@ async def _check(operation: Operation, record: Record) -> None:
             f"the namespace it was added to no longer stands behind {record.netns}",
             expected="the same network namespace",
         )
+    return netns
+
+
+async def _check(operation: Operation, record: Record) -> None:
+    steps = plan(Command.CHECK, record.network)
+    if not steps:  # disableCheck
+        return
+    netns = netns_to_check(record, operation.engine.host)
     deadline = anyio.current_time() + operation.engine.timeouts.check
     chain = chain_of_record(operation, record, netns=netns, deadline=deadline)
     previous = recorded_result(record)
