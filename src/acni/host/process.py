@@ -101,10 +101,12 @@ class Executables:
 
     grace_seconds: float = 2.0
     cgroup: str | None = None
-    _cgroups: Cgroups | None = field(
-        default=Factory(lambda self: _cgroups_below(self.cgroup), True), init=False, repr=False
-    )
     _spawner: Spawner = field(factory=make_spawner, init=False, repr=False)
+    _cgroups: Cgroups | None = field(
+        default=Factory(lambda self: _cgroups_below(self.cgroup, self._spawner), True),
+        init=False,
+        repr=False,
+    )
     _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False, repr=False)
     _signals_groups: bool = field(factory=_can_signal_groups, init=False, repr=False)
     # The child that was started last, until the loop has come back to it.
@@ -226,15 +228,15 @@ class Executables:
         """Start a process, in a control group of its own where there are any."""
         if self._cgroups is None:
             child.start(self._spawner, path, environment, None)
-            child.learn_pid(needed=not self._signals_groups)
-            return
-        child.cgroup = self._cgroups.make()
-        fd = os.open(child.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            child.start(self._spawner, path, environment, fd)
-        finally:
-            os.close(fd)
-        child.learn_pid(needed=not self._signals_groups)
+        else:
+            child.cgroup = self._cgroups.make()
+            fd = os.open(child.cgroup.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                child.start(self._spawner, path, environment, fd)
+            finally:
+                os.close(fd)
+        if not self._signals_groups:
+            child.learn_pid()
 
     async def _leave_cgroup(self, cgroup: Cgroup, ending: _Exit) -> None:
         if self._cgroups is None:
@@ -363,15 +365,14 @@ class _Child:
         _close(self.ends)
         self.ends = []
 
-    def learn_pid(self, *, needed: bool) -> None:
+    def learn_pid(self) -> None:
         """Learn the number of the process, where the kernel signals no group by pidfd: now, for
         when it is to be ended there may be no descriptor left to look it up with.
         """
-        if needed:
-            try:
-                self._pid = _pid_of(self.pidfd)
-            except ProcessLookupError:  # somebody else was faster: nobody can signal its group
-                self._pid = _GONE
+        try:
+            self._pid = _pid_of(self.pidfd)
+        except ProcessLookupError:  # somebody else was faster: nobody can signal its group
+            self._pid = _GONE
 
     async def wait_until(self, deadline: float, grace_seconds: float) -> _Exit:
         """Wait for the exit; end the process when it is out of time, over its cap, or the caller is
@@ -514,10 +515,10 @@ class _Child:
             self._reap()
 
 
-def _cgroups_below(directory: str | None) -> Cgroups | None:
+def _cgroups_below(directory: str | None, spawner: Spawner) -> Cgroups | None:
     if directory is None:
         return None
-    if not isinstance(make_spawner(), GlibcSpawner):
+    if not isinstance(spawner, GlibcSpawner):
         expected = "glibc 2.39 or newer"
         raise ConfigError("this C library starts nothing in it", place="cgroup", expected=expected)
     return Cgroups(directory)

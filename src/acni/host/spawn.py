@@ -81,7 +81,6 @@ class GlibcSpawner:
 
     def __init__(self, libc: ctypes.PyDLL) -> None:
         self._libc = libc
-        self._flags = _SETSIGDEF | _SETSIGMASK | _SETSID
         self._attributes = self._make_attributes()
         self._actions = lru_cache(_REMEMBERED)(partial(_Actions, libc))
         # ctypes forgets such a type, and making it again is dear.
@@ -119,7 +118,7 @@ class GlibcSpawner:
         self._libc.posix_spawnattr_setsigmask(attributes, signals)
         self._libc.sigfillset(signals)
         self._libc.posix_spawnattr_setsigdefault(attributes, signals)
-        flags = self._flags
+        flags = _SETSIGDEF | _SETSIGMASK | _SETSID
         if cgroup is not None:
             self._libc.posix_spawnattr_setcgroup_np(attributes, cgroup)
             flags |= _SETCGROUP
