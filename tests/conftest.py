@@ -33,27 +33,37 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, object
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let the tests of a rule be run alone."""
+    """Let the tests of a rule be run alone, and crashes be tried all, or none."""
     help_text = "only the tests of this rule of docs/rules.toml, such as R34; may be repeated"
     parser.addoption("--rule", action="append", help=help_text)
+    help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
+    choices = ("sample", "whole", "none")
+    parser.addoption("--crash", choices=choices, default="sample", help=help_text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of a rule's tests."""
+    """Register the markers of a rule's tests and of those that strike at fault points."""
     config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
+    config.addinivalue_line("markers", "crash: strikes at fault points; see --crash")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Refuse a test with both marks: it would run twice, both times on trio. Leave out what does
-    not prove the rule that was asked for.
+    """Refuse a test with both marks: it would run twice, both times on trio. Leave out what was
+    not asked for.
     """
     for item in items:
         if item.get_closest_marker("anyio") and item.get_closest_marker("trio"):
             raise pytest.UsageError(f"{item.nodeid} is marked both anyio and trio")
+    left_out = [item for item in items if not _is_wanted(item, config)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
+    if config.getoption("--crash") == "none" and item.get_closest_marker("crash"):
+        return False
     rules = config.getoption("--rule")
-    if rules:
-        config.hook.pytest_deselected(items=[item for item in items if not _proves(item, rules)])
-        items[:] = [item for item in items if _proves(item, rules)]
+    return not rules or _proves(item, rules)
 
 
 def _proves(item: pytest.Item, rules: list[str]) -> bool:

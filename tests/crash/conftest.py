@@ -1,0 +1,159 @@
+"""The shim and the plugin, compiled; a fork server; a tmpfs to strike on; and what ran, counted."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Final
+
+import pytest
+from attrs import frozen
+
+from acni import netns
+from acni.host.libc import mount, unmount
+from tests.crash.forkserver import LOOPS, ForkServer, serving
+from tests.crash.scenarios import NETNS, Ground
+from tests.crash.sweeps import WHOLE, Sample, Sweep
+from tests.crash.world import copy_ground, make_ground
+
+HERE: Final = Path(__file__).parent
+
+_COUNTS: Final = pytest.StashKey[list[str]]()
+
+# What `--crash sample` strikes of each case: about a minute and a half for all of them.
+KILLS: Final = Sample(20)
+FAILURES: Final = Sample(60)
+CUTS: Final = Sample(24)
+
+
+@frozen
+class Compiled:
+    """What is written in C.
+
+    Attributes:
+        shim: The library of fault points.
+        plugin: The executable.
+    """
+
+    shim: Path
+    plugin: Path
+
+
+MakeSweep = Callable[[str, str], Sweep]
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was struck, and how often."""
+    if counts := config.stash.get(_COUNTS, []):
+        terminalreporter.section(f"crashes ({config.getoption('--crash')})")
+        for count in counts:
+            terminalreporter.write_line(count)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_open(server: ForkServer) -> Iterator[None]:
+    """In place of the other rooms' one: the fork server outlives a test, and looks itself at what a
+    run leaves.
+    """
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """Compile what is written in C."""
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("cannot run here: no C compiler")
+    directory = tmp_path_factory.mktemp("compiled")
+    made = Compiled(directory / "faultpoints.so", directory / "plugin")
+    options = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]
+    has_pidfd_spawn = hasattr(ctypes.CDLL(None), "pidfd_spawn")
+    options += ["-DHAS_PIDFD_SPAWN"] if has_pidfd_spawn else []
+    for source, target, how in (
+        ("faultpoints.c", made.shim, ["-shared", "-fPIC"]),
+        # Static: it starts in a third of the time.
+        ("plugin.c", made.plugin, ["-static"]),
+    ):
+        command = [compiler, *options, *how, "-o", str(target), str(HERE / source)]
+        subprocess.run(command, check=True, timeout=60)
+    return made
+
+
+@pytest.fixture(scope="session")
+def room(tmp_path_factory: pytest.TempPathFactory, compiled: Compiled) -> Iterator[Path]:
+    """A tmpfs with the plugin on it, and a container's namespace."""
+    directory = tmp_path_factory.mktemp("room")
+    mount("tmpfs", str(directory), "tmpfs", options="mode=0755")
+    shutil.copy(compiled.plugin, directory / "plugin")
+    name = Path(NETNS).name
+    netns.create(name).close()
+    yield directory
+    netns.delete(name)
+    unmount(str(directory))
+
+
+@pytest.fixture(scope="session")
+def server(
+    compiled: Compiled, room: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ForkServer]:
+    """A fork server over the sources of this checkout."""
+    log = tmp_path_factory.mktemp("server") / "log"
+    with serving(compiled.shim, log) as started:
+        warm(started, make_ground(room / "warm", room / "plugin"), room)
+        yield started
+
+
+def warm(server: ForkServer, ground: Ground, room: Path) -> None:
+    """Let a server import whatever runs import."""
+    empty = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+    for loop in LOOPS:
+        copy_ground(empty, ground)
+        server.warm(loop, ground, "add_and_delete")
+
+
+@pytest.fixture
+def ground(room: Path) -> Iterator[Ground]:
+    """A state directory that does not exist yet, and a world, on the tmpfs."""
+    root = Path(mkdtemp(dir=room))
+    yield make_ground(root, room / "plugin")
+    shutil.rmtree(root)
+
+
+@pytest.fixture
+def make_sweep(server: ForkServer, room: Path, ground: Ground) -> MakeSweep:
+    """Make a sweep that knows its points."""
+
+    def make(case: str, loop: str) -> Sweep:
+        prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+        sweep = Sweep(case, loop, server, ground, prepared)
+        sweep.prepare()
+        return sweep
+
+    return make
+
+
+@pytest.fixture
+def how_much(pytestconfig: pytest.Config) -> Callable[[Sample], Sample]:
+    """Return the sample, or all where that was asked for."""
+    return lambda sample: WHOLE if pytestconfig.getoption("--crash") == "whole" else sample
+
+
+@pytest.fixture
+def require_sound(request: pytest.FixtureRequest) -> Callable[[Sweep], None]:
+    """Count what was struck, and fail on what was found."""
+    counts = request.config.stash.setdefault(_COUNTS, [])
+
+    def require(sweep: Sweep) -> None:
+        counts.append(f"{request.node.name}: {sweep}")
+        assert not sweep.findings, "\n\n".join(map(str, (sweep, *sweep.findings)))
+
+    return require

@@ -1,0 +1,169 @@
+/* A plugin that holds something: ADD makes a file, DEL removes it.
+ *
+ * It lives in <world>/plugins/<name> and knows the world by that:
+ *
+ *   held/<name>/<container>-<ifname>   what it holds; an ADD of what is held is refused
+ *   told/<name>.<verb>                 what it is told to do: slow, daemon, fail, in any order
+ *   running/<container>                locked by whichever plugin works for the container
+ *   log                                what all of them did, a line each
+ *
+ * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
+ * DEL gives up, and fails. daemon: a process of a session of its own stays, holding descriptor 3.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char world[PATH_MAX / 2], path[PATH_MAX];
+static const char *name, *verb, *container, *ifname, *netns;
+static int lock_fd;
+
+static const char *environment(const char *key) {
+    const char *value = getenv(key);
+    return value ? value : "";
+}
+
+static const char *in_world(const char *format, ...) {
+    int length = snprintf(path, sizeof path, "%s/", world);
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(path + length, sizeof path - length, format, rest);
+    va_end(rest);
+    return path;
+}
+
+static void note(const char *what, const char *previous) {
+    char line[1024];
+    int length = snprintf(line, sizeof line, "%s %s %s %s-%s netns=%s prev=%s\n", what, verb, name, container,
+                          ifname, *netns ? "yes" : "no", *previous ? previous : "-");
+    int fd = open(in_world("log"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0 || write(fd, line, length) != length)
+        exit(70);
+    close(fd);
+}
+
+static int is_told(const char *word) {
+    char words[256] = "";
+    FILE *file = fopen(in_world("told/%s.%s", name, verb), "re");
+    if (!file)
+        return 0;
+    words[fread(words, 1, sizeof words - 1, file)] = 0;
+    fclose(file);
+    return strstr(words, word) != NULL;
+}
+
+static char *read_request(void) {
+    size_t size = 0, room = 1 << 16;
+    char *text = malloc(room);
+    for (ssize_t n; (n = read(0, text + size, room - size - 1)) > 0;) {
+        size += n;
+        if (room - size < 2)
+            text = realloc(text, room *= 2);
+    }
+    text[size] = 0;
+    return text;
+}
+
+/* Says whom the previous result names: "held-first,held-second". */
+static void read_previous(char *names, size_t room, const char *request) {
+    const char *at = strstr(request, "\"prevResult\"");
+    *names = 0;
+    while (at && (at = strstr(at, "held-"))) {
+        size_t length = strcspn(at, "\"");
+        if (strlen(names) + length + 2 > room)
+            return;
+        if (*names)
+            strcat(names, ",");
+        strncat(names, at, length);
+        at += length;
+    }
+}
+
+static void print_result(char *previous) {
+    printf("{\"cniVersion\":\"1.0.0\",\"interfaces\":[");
+    for (char *each = strtok(previous, ","); each; each = strtok(NULL, ","))
+        printf("{\"name\":\"%s\"},", each);
+    printf("{\"name\":\"held-%s\"}],\"ips\":[{\"address\":\"192.0.2.7/24\"}]}", name);
+}
+
+static int refuse(const char *why) {
+    printf("{\"cniVersion\":\"1.0.0\",\"code\":100,\"msg\":\"%s\"}", why);
+    return 1;
+}
+
+/* Stays until it is ended, for ten seconds at most. */
+static void leave_daemon(void) {
+    if (fork())
+        return;
+    setsid();
+    close(lock_fd);
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    for (int i = 0; i < 1000; i++)
+        usleep(10000);
+    _exit(0);
+}
+
+static int work(const char *previous) {
+    char held[PATH_MAX];
+    snprintf(held, sizeof held, "%s", in_world("held/%s/%s-%s", name, container, ifname));
+    if (!strcmp(verb, "ADD")) {
+        int fd = open(held, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (fd < 0) {
+            note("twice", previous);
+            return 1;
+        }
+        close(fd);
+    } else if (!strcmp(verb, "DEL") && !is_told("fail")) {
+        unlink(held);
+    } else if (!strcmp(verb, "CHECK")) {
+        return access(held, F_OK) != 0;
+    }
+    return is_told("fail");
+}
+
+int main(int argc, char **argv) {
+    char previous[512];
+    char *slash;
+    (void)argc;
+    snprintf(world, sizeof world, "%s", argv[0]);
+    slash = strrchr(world, '/');
+    name = strrchr(argv[0], '/') + 1;
+    *slash = 0;
+    *strrchr(world, '/') = 0;
+    verb = environment("CNI_COMMAND"), container = environment("CNI_CONTAINERID");
+    ifname = environment("CNI_IFNAME"), netns = environment("CNI_NETNS");
+    read_previous(previous, sizeof previous, read_request());
+    if (!strcmp(verb, "VERSION")) {
+        puts("{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}");
+        return 0;
+    }
+    lock_fd = open(in_world("running/%s", container), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB))
+        note("overlap", previous);
+    note("start", previous);
+    int is_slow = is_told("slow");
+    if (is_slow)
+        usleep(30000);
+    int failed = work(previous);
+    if (is_slow)
+        usleep(10000);
+    if (is_told("daemon"))
+        leave_daemon();
+    note("end", previous);
+    /* Its work is over before whoever reads this can know: what is printed must not count as an overlap. */
+    flock(lock_fd, LOCK_UN);
+    if (failed)
+        return refuse("told to fail");
+    if (!strcmp(verb, "ADD"))
+        print_result(previous);
+    return 0;
+}

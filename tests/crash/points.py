@@ -1,0 +1,152 @@
+"""Fault points: the calls of the C library that a process makes, and what is done at one of them.
+
+The shim ``faultpoints.c`` counts the calls and ends the process, or fails the call, at the one that
+it was given. A point is a call, what it touches, and how often both met: worker threads and two
+event loops make the calls in an order of their own, so that a running number would name another
+call in the next run.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Final
+
+from attrs import frozen
+
+
+class Mode(IntEnum):
+    """What happens at a point; the numbers are the shim's."""
+
+    RECORD = 0
+    KILL_BEFORE = 1
+    KILL_AFTER = 2
+    FAIL_ONCE = 3
+    FAIL_FROM = 4
+
+
+# What a call is, as the shim knows it.
+IN_STATE: Final = 1
+MODIFIES: Final = 2
+OPENS: Final = 4
+
+ERRORS: Final = (
+    errno.EIO,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EMFILE,
+    errno.EINTR,
+    errno.EACCES,
+    errno.ENOMEM,
+)
+
+# What fails from a point on. A full disk and one that went read-only can still be read; whoever has
+# no descriptor left gets none anywhere. An empty scope is the same call, whatever it touches.
+SCOPES: Final[Mapping[int, int]] = {
+    errno.EIO: IN_STATE,
+    errno.ENOSPC: IN_STATE | MODIFIES,
+    errno.EDQUOT: IN_STATE | MODIFIES,
+    errno.EROFS: IN_STATE | MODIFIES,
+    errno.EMFILE: OPENS,
+    errno.EACCES: IN_STATE | MODIFIES,
+    errno.ENOMEM: 0,
+}
+
+
+@frozen(order=True)
+class Pair:
+    """A call and what it touches.
+
+    Attributes:
+        call: The call's name, one for all its variants.
+        path: Where it leads: "state/results/net-c1-eth0", "world/plugins/first", "pipe".
+    """
+
+    call: str
+    path: str
+
+    def __str__(self) -> str:
+        return f"{self.call} {self.path}"
+
+
+@frozen(order=True)
+class Point:
+    """The nth time of a pair in one run."""
+
+    pair: Pair
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.pair} #{self.n}"
+
+
+@frozen
+class Fault:
+    """What happens at a point.
+
+    Attributes:
+        point: Where.
+        mode: What.
+        error: The errno of a failure.
+    """
+
+    point: Point
+    mode: Mode
+    error: int = 0
+
+    def __str__(self) -> str:
+        what = self.mode.name.lower().replace("_", " ")
+        return f"{what} {errno.errorcode.get(self.error, '')} at {self.point}".replace("  ", " ")
+
+
+# Named by what the shim calls them; IN_STATE is told by the path.
+_MODIFYING: Final = frozenset(
+    "write pwrite fsync fdatasync syncfs ftruncate truncate fallocate fchmod chmod rename link"
+    " symlink unlink mkdir".split()
+)
+_OPENING: Final = frozenset(
+    "open pipe memfd_create epoll_create socket inotify_init opendir spawn pidfd_open".split()
+)
+
+
+def may_begin(pair: Pair, scope: int) -> bool:
+    """Tell whether a failure of that scope may begin at a pair: at one that is outside it, it would
+    be the same as at the next one inside.
+    """
+    kind = IN_STATE if pair.path.split("/", 1)[0] == "state" else 0
+    # Whether an open modifies is in its flags, which the pair does not know.
+    kind |= MODIFIES if pair.call in _MODIFYING | {"open"} else 0
+    kind |= OPENS if pair.call in _OPENING else 0
+    return kind & scope == scope
+
+
+class Shim:
+    """The shim in this process, which was started with it preloaded."""
+
+    def __init__(self, path: str) -> None:
+        self._library = ctypes.CDLL(path)
+        self._library.faultpoints_log.restype = ctypes.c_char_p
+
+    def start(self, state_dir: str, world: str, fault: Fault | None) -> None:
+        """Count from here on, and let the fault happen."""
+        self._library.faultpoints_roots(state_dir.encode(), world.encode())
+        if fault is None:
+            self._library.faultpoints_start(b"", 0, Mode.RECORD, 0, 0)
+            return
+        point = fault.point
+        self._library.faultpoints_start(
+            f"{point.pair.call}\t{point.pair.path}".encode(),
+            point.n,
+            fault.mode,
+            fault.error,
+            SCOPES.get(fault.error, 0) if fault.mode is Mode.FAIL_FROM else 0,
+        )
+
+    def stop(self) -> Mapping[Pair, int]:
+        """Let everything pass again; return how often each pair was met, the first met first."""
+        self._library.faultpoints_stop()
+        lines = self._library.faultpoints_log().decode().splitlines()
+        return {Pair(call, path): int(n) for call, path, n in (line.split("\t") for line in lines)}

@@ -1,0 +1,165 @@
+"""What a runtime is doing when it is struck: each in a process of its own, in the fork server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from acni import (
+    Attachment,
+    AttachmentId,
+    CleanupIncomplete,
+    NetworkConfig,
+    PluginFailed,
+    Runtime,
+    Timeouts,
+    open_runtime,
+    parse_network,
+)
+
+NETNS: Final = "/run/netns/acni-crash"
+PLUGINS: Final = ("first", "second", "third")
+CONTAINER: Final = AttachmentId("c1")
+
+# A second for what an orphan may take: a daemon that holds the guard is waited for that long.
+_TIMEOUTS: Final = Timeouts(add=1.0, delete=1.0, check=1.0, undo=2.0, grace=0.2, wait=10.0)
+
+
+@frozen
+class Ground:
+    """Where a scenario runs.
+
+    Attributes:
+        state_dir: The state directory.
+        world: Where the plugins live and hold things.
+    """
+
+    state_dir: Path
+    world: Path
+
+    def open_runtime(self) -> AbstractAsyncContextManager[Runtime]:
+        """Open a runtime."""
+        return open_runtime(
+            state_dir=self.state_dir,
+            plugin_dirs=[self.world / "plugins"],
+            timeouts=_TIMEOUTS,
+            environment={"PATH": "/usr/bin:/bin"},
+            inherit=(),
+        )
+
+    def says(self, what: str) -> None:
+        """Leave word that a caller was told something: it must be true from then on."""
+        (self.world / "said").joinpath(what).touch()
+
+
+def network() -> NetworkConfig:
+    """Make a chain of three."""
+    plugins = [{"type": plugin} for plugin in PLUGINS]
+    return parse_network(
+        json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins}).encode()
+    )
+
+
+def attachment() -> Attachment:
+    """Name the attachment of the container."""
+    return Attachment(container_id=CONTAINER.container_id, netns=NETNS)
+
+
+async def add(ground: Ground) -> None:
+    """Attach."""
+    async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment())
+        ground.says("attached")
+
+
+async def add_and_delete(ground: Ground) -> None:
+    """Attach and detach."""
+    async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment())
+        ground.says("attached")
+        ground.says("detaching")
+        await runtime.delete(CONTAINER)
+        ground.says("detached")
+
+
+async def failed_add(ground: Ground) -> None:
+    """Attach, where the last plugin takes what it wants and then fails: undone."""
+    async with ground.open_runtime() as runtime:
+        ground.says("detaching")
+        try:
+            await runtime.add(network(), attachment())
+        except PluginFailed as error:
+            if error.debt is not None:
+                raise
+            ground.says("detached")
+
+
+async def delete(ground: Ground) -> None:
+    """Detach what was attached before."""
+    async with ground.open_runtime() as runtime:
+        ground.says("detaching")
+        await runtime.delete(CONTAINER)
+        ground.says("detached")
+
+
+async def failed_delete(ground: Ground) -> None:
+    """Detach what was attached before, where the second plugin fails: owed, and settled when it no
+    longer does.
+    """
+    async with ground.open_runtime() as runtime:
+        ground.says("detaching")
+        try:
+            await runtime.delete(CONTAINER)
+        except CleanupIncomplete as error:
+            if error.debt is None:
+                raise
+            (ground.world / "told" / "second.DEL").unlink()
+            await runtime.settle(error.debt)
+            ground.says("detached")
+
+
+async def check(ground: Ground) -> None:
+    """Check what was attached before."""
+    async with ground.open_runtime() as runtime:
+        await runtime.check(CONTAINER)
+
+
+async def recover(ground: Ground) -> None:
+    """Undo what a dead runtime left."""
+    async with ground.open_runtime() as runtime:
+        await settled(runtime)
+
+
+async def clear(ground: Ground) -> None:
+    """Detach whatever is attached."""
+    async with ground.open_runtime() as runtime:
+        await settled(runtime)
+        await runtime.delete(CONTAINER, missing_ok=True)
+
+
+async def settled(runtime: Runtime) -> None:
+    """Wait until what dead runtimes left is undone."""
+    if hasattr(runtime, "recover"):
+        await runtime.recover()
+    for debt in await runtime.debts():
+        await runtime.settle(debt)
+
+
+SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        add,
+        add_and_delete,
+        failed_add,
+        delete,
+        failed_delete,
+        check,
+        recover,
+        clear,
+    )
+}

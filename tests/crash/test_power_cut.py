@@ -1,0 +1,59 @@
+"""Power that is lost at any call leaves nothing held that is not noted: the next boot lets go of
+all of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from attrs import evolve
+
+from tests.crash.conftest import CUTS
+from tests.crash.disks import Disk, NoDiskError, another_boot, mounted
+from tests.crash.forkserver import LOOPS, ForkServer
+from tests.crash.scenarios import Ground
+from tests.crash.sweeps import Sample, Sweep
+from tests.crash.world import make_ground
+
+pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(1800)]
+
+CUT = ("add", "add, delete", "failed add", "failed delete", "recovery of a delete")
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest, room: Path) -> Iterator[Disk]:
+    """A file system whose power can be cut; its image lies in memory."""
+    directory = Path(mkdtemp(dir=room))
+    try:
+        with mounted(request.param, directory) as made:
+            yield made
+    except NoDiskError as error:
+        pytest.skip(f"cannot run here: {error}")
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("case", CUT)
+def test_power_cut_at_any_call(
+    case: str,
+    loop: str,
+    disk: Disk,
+    server: ForkServer,
+    room: Path,
+    ground: Ground,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    """What plugins hold outlives the power here, as an address in a file does."""
+    on_disk = evolve(ground, state_dir=disk.path / "state")
+    prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+    sweep = Sweep(case, loop, server, on_disk, prepared, settle=disk.sync)
+    sweep.prepare()
+    sweep.cut(how_much(CUTS), disk.cut, partial(another_boot, room))
+    require_sound(sweep)
