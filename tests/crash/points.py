@@ -123,6 +123,18 @@ def may_begin(pair: Pair, scope: int) -> bool:
     return kind & scope == scope
 
 
+def can_close_fail(pair: Pair, error: int) -> bool:
+    """Tell whether closing can fail so: what the disk did not take before it may say then (close(2)),
+    and nothing else has anything to say.
+    """
+    return pair.path.startswith("state") and error in {
+        errno.EIO,
+        errno.EINTR,
+        errno.ENOSPC,
+        errno.EDQUOT,
+    }
+
+
 class Shim:
     """The shim in this process, which was started with it preloaded."""
 

@@ -19,7 +19,7 @@ ATTACHMENT: Final = "c1-eth0"
 
 # Whatever else a state directory holds once nothing is attached and nothing owed, is litter.
 _FURNITURE: Final = re.compile(
-    r"results|acni(/FORMAT|/journal(/\d{3})?|/spare(/\d{3})?|/debts|/quarantine|/first(/[0-9a-f]{64})?"
+    r"results|acni(/FORMAT|/journal(/\d{3}(\.1)?)?|/spare(/\d{3})?|/debts|/quarantine|/first(/[0-9a-f]{64})?"
     r"|/lock(/gate|/types|/[0-9a-f]{2})?)?"
 )
 _SPARE: Final = re.compile(r"acni/spare/\d{3}/[^/]+")
@@ -44,6 +44,13 @@ def tell(ground: Ground, told: Mapping[str, str]) -> None:
         path.unlink()
     for whom, words in told.items():
         (ground.world / "told" / whom).write_text(words)
+
+
+def let_succeed(ground: Ground) -> None:
+    """Let what plugins were told to refuse succeed from now on."""
+    for path in (ground.world / "told").iterdir():
+        if path.read_text() == "fail":
+            path.unlink()
 
 
 def copy_ground(source: Ground, target: Ground) -> None:
