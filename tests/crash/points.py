@@ -123,16 +123,19 @@ def may_begin(pair: Pair, scope: int) -> bool:
     return kind & scope == scope
 
 
-def can_close_fail(pair: Pair, error: int) -> bool:
-    """Tell whether closing can fail so: what the disk did not take before it may say then (close(2)),
-    and nothing else has anything to say.
+_ON_CLOSING: Final = frozenset({errno.EIO, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
+
+
+def can_fail(pair: Pair, error: int) -> bool:
+    """Tell whether a call can fail so: a close says what the disk did not take before (close(2)),
+    and of anything else it has nothing to say.
     """
-    return pair.path.startswith("state") and error in {
-        errno.EIO,
-        errno.EINTR,
-        errno.ENOSPC,
-        errno.EDQUOT,
-    }
+    return pair.call != "close" or (pair.path.startswith("state") and error in _ON_CLOSING)
+
+
+def is_of_the_loop(pair: Pair) -> bool:
+    """Tell whether the event loop makes a call for itself: to be woken from a thread."""
+    return pair.call == "epoll_ctl" and pair.path.startswith("socket")
 
 
 class Shim:

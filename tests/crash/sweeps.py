@@ -16,7 +16,7 @@ from typing import Final
 from attrs import Factory, define, field, frozen
 
 from tests.crash.forkserver import ForkServer, Run
-from tests.crash.points import ERRORS, SCOPES, Fault, Mode, Pair, Point, can_close_fail, may_begin
+from tests.crash.points import ERRORS, SCOPES, Fault, Mode, Pair, Point, can_fail, is_of_the_loop, may_begin
 from tests.crash.scenarios import Ground
 from tests.crash.world import Seen, copy_ground, let_succeed, look, tell
 
@@ -252,7 +252,7 @@ Judge = Callable[[ForkServer, str, Ground, Run], Iterable[str]]
 
 
 def _makes_sense(pair: Pair, mode: Mode, error: int) -> bool:
-    if pair.call == "close" and error and not can_close_fail(pair, error):
+    if error and (is_of_the_loop(pair) or not can_fail(pair, error)):
         return False
     return mode is not Mode.FAIL_FROM or may_begin(pair, SCOPES[error])
 
