@@ -35,6 +35,7 @@ from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import IfName, PluginType
 from acni.spec.plugin import Plugin, Response
+from acni.store.commits import Commits
 from acni.store.record import Provenance
 from acni.store.state import Store
 
@@ -142,6 +143,7 @@ class Engine:
         queues: One operation at a time for each container.
         claims: What is being made.
         answers: What plugins answered to VERSION.
+        commits: Makes what is noted durable; None where nothing can be noted.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
     """
@@ -156,7 +158,17 @@ class Engine:
     queues: ContainerQueues = Factory(ContainerQueues)
     claims: Claims = Factory(Claims)
     answers: VersionAnswers = Factory(VersionAnswers)
+    commits: Commits | None = None
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
+
+    async def durable(self) -> None:
+        """Wait until everything noted so far is durable.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self.commits is not None:
+            await self.commits.durable()
 
     async def in_thread(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
         """Call a function that blocks in one of the runtime's threads.
@@ -170,6 +182,16 @@ class Engine:
                 return function(*args)
 
         return await anyio.to_thread.run_sync(busily, limiter=self.threads)
+
+    async def in_left_thread(self, function: Callable[[], None]) -> None:
+        """Call a function that waits for the disk in a thread that a cancellation leaves to it."""
+
+        def busily() -> None:
+            with self.store.busy():
+                function()
+
+        limiter = self.threads
+        await anyio.to_thread.run_sync(busily, limiter=limiter, abandon_on_cancel=True)
 
     def find(self, network: NetworkConfig) -> tuple[Plugin, ...]:
         """Find every plugin of a chain.
