@@ -23,7 +23,7 @@ from acni import (
 )
 from acni.engine.settings import DEFAULT_PATH
 from acni.events import Event, PluginStarted
-from acni.testing import Behaviour, ScriptedRunner
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
 
 @pytest.mark.netns
@@ -220,3 +220,22 @@ async def test_a_delete_of_nothing_succeeds_where_that_is_asked_for(
         with pytest.raises(AttachmentNotFound):
             await runtime.delete(AttachmentId("c1"))
     assert scripted.calls == []
+
+
+@pytest.mark.anyio
+async def test_what_a_group_may_write_to_is_warned_of_once_in_the_life_of_a_runtime(
+    state_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins = RecordingPlugins(tmp_path / "plugins")
+    plugins.install("bridge", "portmap")
+    bridge = Path(plugins.directory) / "bridge"
+    for place in (bridge, bridge.parent):
+        place.chmod(0o775)
+    group = bridge.stat().st_gid
+    expected = [f"the group {group} may write to {place}" for place in (bridge, bridge.parent)]
+    for _ in range(2):
+        caplog.clear()
+        async with open_runtime(state_dir=state_dir, plugin_dirs=[bridge.parent]) as runtime:
+            for name in ("bridge", "portmap", "bridge"):
+                await runtime.version(name)
+        assert [record.getMessage() for record in caplog.records] == expected

@@ -23,6 +23,8 @@ class Plugin:
         path: Its executable.
         identity: Changes whenever the executable does (device, inode, modification time, size).
         runner: Which kind of runner found it; a record keeps it, so that the same kind deletes.
+        warnings: What a person should know of it, a line each: that its group may write to it, for
+            instance. With others it is still the same plugin.
 
     Example:
         >>> plugin = scripted.find("bridge", ["/opt/cni/bin"])
@@ -34,6 +36,7 @@ class Plugin:
     path: str
     identity: str
     runner: str
+    warnings: tuple[str, ...] = field(default=(), eq=False)
 
 
 @frozen(kw_only=True)
