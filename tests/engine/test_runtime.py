@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,22 @@ async def test_a_network_is_loaded_from_the_configuration_directory(
         assert (await runtime.network("net")).name == "net"
         with pytest.raises(NetworkNotFound, match=r"b\.conflist"):
             await runtime.network("other")
+
+
+@pytest.mark.rule("R54")
+@pytest.mark.anyio
+async def test_files_whose_network_has_an_earlier_one_are_warned_of_once(
+    state_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file, name in (("a", "net"), ("b", "net"), ("c", "other"), ("d", "other")):
+        text = json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "first"}]})
+        (tmp_path / f"{file}.conflist").write_text(text)
+    async with open_runtime(state_dir=state_dir, conf_dir=tmp_path) as runtime:
+        for _ in range(2):
+            assert (await runtime.network("net")).source == f"{tmp_path}/a.conflist"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/b.conflist is not used: {tmp_path}/a.conflist is network net, too"
+    ]
 
 
 @pytest.mark.parametrize(
