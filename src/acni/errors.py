@@ -431,7 +431,7 @@ class PluginProtocolError(PluginError):
 
 
 class PluginNotStarted(PluginError):
-    """The kernel refused to start the executable.
+    """The kernel refused to start the executable, or to make a control group for its run.
 
     Example:
         >>> size = (conf_dir / "bridge").write_text("no program")
