@@ -165,11 +165,13 @@ class PluginFinished(Event):
         command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
-        seconds: How long all of it took.
+        seconds: How long all of it took, from :class:`PluginStarted` on: finding the plugin where
+            that was not done before, its request, the wait for its start, the run, reading the
+            response. ``elapsed`` of an error is the run alone, without that wait.
         error: The name of the error's class, or None.
-        queue_seconds: Of that, waiting for its start.
-        spawn_seconds: Of that, starting the process.
-        read_seconds: Of that, reading what was left of its output after its end.
+        queue_seconds: Of that, waiting for its turn to be started; not charged to its deadline.
+        spawn_seconds: Of that, from its turn until the process exists; charged to its deadline.
+        read_seconds: Of that, reading what was left of its output after its exit.
         stderr: The last of what it wrote on standard error, also when it succeeded. Not shown, for
             it may hold secrets.
 

@@ -68,15 +68,15 @@ class Chain:
             return read_response(step, run.response, self.network.cni_version)
 
     async def _respond(self, step: Step, previous: str | None) -> Response:
-        runner = self.operation.engine.runner
+        engine = self.operation.engine
         plugin = (
             self.found[step.index]
             if self.found
-            else runner.find(step.plugin.type, self.parameters.plugin_dirs)
+            else engine.find_one(step.plugin.type, self.parameters.plugin_dirs)
         )
         request = build_request(step, self.network, self.parameters, previous=previous)
         with self._guarded(step.command) as guard:
-            return await runner.run(
+            return await engine.runner.run(
                 plugin, request, deadline=self.deadline, caps=_CAPS[step.command], guard=guard
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar, TypeVarTuple
@@ -144,6 +144,7 @@ class Engine:
         claims: What is being made.
         answers: What plugins answered to VERSION.
         commits: Makes what is noted durable; None where nothing can be noted.
+        warned: What was warned of: each warning is given once.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
     """
@@ -159,6 +160,7 @@ class Engine:
     claims: Claims = Factory(Claims)
     answers: VersionAnswers = Factory(VersionAnswers)
     commits: Commits | None = None
+    warned: set[str] = Factory(set[str])
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
     async def durable(self) -> None:
@@ -199,7 +201,24 @@ class Engine:
         Raises:
             PluginNotFound: an executable is missing.
         """
-        return tuple(self.runner.find(plugin.type, self.plugin_dirs) for plugin in network.plugins)
+        return tuple(self.find_one(plugin.type, self.plugin_dirs) for plugin in network.plugins)
+
+    def find_one(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+        """Find a plugin, and warn of what is to be known of it.
+
+        Raises:
+            PluginNotFound: its executable is missing.
+        """
+        plugin = self.runner.find(plugin_type, directories)
+        self.warn(plugin.warnings)
+        return plugin
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Log warnings, each once in the life of a runtime."""
+        for warning in warnings:
+            if warning not in self.warned:
+                self.warned.add(warning)
+                _LOG.warning("%s", printable(warning))
 
     def traced(self, trace: Mapping[str, str] | None) -> Engine:
         """Return this engine with other trace variables for the plugins; without any, itself.

@@ -29,7 +29,7 @@ from acni.engine.versions import version
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, RuntimeClosed
 from acni.events import Debt, StateRemade
 from acni.host import netns
-from acni.host.configurations import load_network
+from acni.host.configurations import load_configurations
 from acni.host.files import parse_path
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
@@ -75,7 +75,8 @@ class Runtime:
     _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
 
     async def network(self, name: str) -> NetworkConfig:
-        """Load the network of that name from the runtime's configuration directory.
+        """Load the network of that name from the runtime's configuration directory. Where several
+        files have that name, the first is used, and the others are warned of, once.
 
         Args:
             name: The network's name.
@@ -92,7 +93,10 @@ class Runtime:
             >>> anyio.run(main).name
             'dbnet'
         """
-        return await self._engine.in_thread(load_network, self._conf_dir, name)
+        parsed = parse_network_name(name)
+        found = await self._engine.in_thread(load_configurations, self._conf_dir)
+        self._engine.warn(found.warnings(parsed))
+        return found.network(parsed)
 
     async def add(
         self,
