@@ -124,7 +124,8 @@ class Cgroups:
         """
         for _ in range(min(_AT_ONCE, len(self._left))):
             # To the end of the queue when it is not empty: a daemon may live for months.
-            self.leave(self._left.pop(0))
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self.leave(self._left.pop(0))
         return Cgroup.make(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
 
     def leave(self, cgroup: Cgroup) -> None:
