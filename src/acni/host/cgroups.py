@@ -123,7 +123,8 @@ class Cgroups:
         """
         for _ in range(min(_AT_ONCE, len(self._left))):
             # To the end of the queue when it is not empty: a daemon may live for months.
-            self.leave(self._left.pop(0))
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self.leave(self._left.pop(0))
         try:
             return Cgroup.make(_new_path(self.directory))
         except OSError as error:
