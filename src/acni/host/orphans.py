@@ -133,7 +133,6 @@ def leaders_to_end(holders: Holders, plugins: Collection[str], *, own: int) -> l
         leader
         for leader in holders.leaders
         if leader.pid not in {_INIT, own}
-        and leader.is_alive
         and leader.started <= oldest[leader.pid]
         and is_plugin(leader.command, plugins)
     ]
@@ -143,7 +142,8 @@ def is_plugin(command: Sequence[str], plugins: Collection[str]) -> bool:
     """Tell whether a command line is that of a plugin as a runtime starts it: without arguments, so
     its path is the last word. Before it is the interpreter of a script, with its options.
 
-    A daemon that is the same executable with arguments (``dhcp daemon``) is none.
+    A daemon that is the same executable with arguments (``dhcp daemon``) is none, and nothing that
+    is dead is one: a zombie has no command line.
     """
     return bool(command) and command[-1] in plugins
 
@@ -214,11 +214,16 @@ async def _kill(leaders: Sequence[Pinned]) -> None:
     while await anyio.to_thread.run_sync(_kill_members, processes, limiter=_own_thread()):
         await anyio.sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE)
+    for leader in leaders:
+        await anyio.wait_readable(leader.pidfd)
 
 
 def _kill_members(leaders: Sequence[Process]) -> bool:
     """Kill what lives in these sessions, other process groups of theirs included; False when there
     is nothing that can be killed.
+
+    What /proc calls a zombie may live: of several threads the first ended, and the others hold all
+    that the process had open.
     """
     killed = [_kill_process(member) for member in members_of(leaders, all_processes())]
     return any(killed)
@@ -229,6 +234,8 @@ def _kill_process(process: Process) -> bool:
     if pinned is None:
         return False
     try:
+        if pinned.has_exited():
+            return False
         signal.pidfd_send_signal(pinned.pidfd, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return False
@@ -289,6 +296,7 @@ class Pinned:
             os.killpg(self.process.pid, number)
 
     def has_exited(self) -> bool:
+        """Tell whether all of its threads have."""
         exits = select.poll()
         exits.register(self.pidfd, select.POLLIN)
         return bool(exits.poll(0))
