@@ -127,7 +127,7 @@ class AcniError(Exception):
         msg: The plugin's ``msg``.
         details: The plugin's ``details``.
         stderr: The last of what the plugin wrote on standard error; may hold secrets.
-        elapsed: Seconds the plugin ran.
+        elapsed: Seconds the plugin ran, its spawn included, the wait for its start not.
         reason: A stable word where one is known ("addresses-exhausted"): nobody matches text.
         place: Where in the caller's input: a file with a JSON path, or a parameter's name.
         expected: What was expected there.
@@ -431,7 +431,7 @@ class PluginProtocolError(PluginError):
 
 
 class PluginNotStarted(PluginError):
-    """The kernel refused to start the executable.
+    """The kernel refused to start the executable, or to make a control group for its run.
 
     Example:
         >>> size = (conf_dir / "bridge").write_text("no program")

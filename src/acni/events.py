@@ -19,6 +19,7 @@ from __future__ import annotations
 from attrs import field, frozen
 
 __all__ = [
+    "AttachmentKept",
     "Debt",
     "DebtForgotten",
     "DebtRecorded",
@@ -26,11 +27,15 @@ __all__ = [
     "Event",
     "OperationFinished",
     "OperationStarted",
+    "OperationSuperseded",
+    "OrphanWaited",
     "PluginFinished",
     "PluginStarted",
     "RecordQuarantined",
+    "RecoveryFinished",
     "RollbackFinished",
     "RollbackStarted",
+    "StateRemade",
 ]
 
 
@@ -68,7 +73,7 @@ class Event:
 
     Attributes:
         at: Monotonic time in seconds (``time.monotonic``).
-        verb: "add", "delete", "check", "status", "settle" or "forget".
+        verb: "add", "delete", "check", "status", "settle", "forget" or "recover".
         network: The network's name; empty where only the record will tell it.
         container_id: The attachment's container ID; empty where there is none.
         ifname: The attachment's interface name; empty where there is none.
@@ -160,11 +165,13 @@ class PluginFinished(Event):
         command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
-        seconds: How long all of it took.
+        seconds: How long all of it took, from :class:`PluginStarted` on: finding the plugin where
+            that was not done before, its request, the wait for its start, the run, reading the
+            response. ``elapsed`` of an error is the run alone, without that wait.
         error: The name of the error's class, or None.
-        queue_seconds: Of that, waiting for its start.
-        spawn_seconds: Of that, starting the process.
-        read_seconds: Of that, reading what was left of its output after its end.
+        queue_seconds: Of that, waiting for its turn to be started; not charged to its deadline.
+        spawn_seconds: Of that, from its turn until the process exists; charged to its deadline.
+        read_seconds: Of that, reading what was left of its output after its exit.
         stderr: The last of what it wrote on standard error, also when it succeeded. Not shown, for
             it may hold secrets.
 
@@ -333,3 +340,86 @@ class RecordQuarantined(Event):
     """
 
     name: str
+
+
+@frozen(kw_only=True)
+class OrphanWaited(Event):
+    """A plugin of a runtime that was killed still ran for a container; it was waited for.
+
+    Attributes:
+        seconds: How long.
+        ended: The process numbers of those that were out of time and ended, leaders of sessions.
+        daemons: Those of processes that are no plugins and live on.
+
+    Example:
+        >>> waited = acni.events.OrphanWaited(
+        ...     at=7.5, verb="recover", network="dbnet", container_id="web", ifname="eth0",
+        ...     seconds=0.3, ended=(), daemons=(),
+        ... )
+        >>> waited.seconds
+        0.3
+    """
+
+    seconds: float
+    ended: tuple[int, ...]
+    daemons: tuple[int, ...]
+
+
+@frozen(kw_only=True)
+class AttachmentKept(Event):
+    """An ADD of a runtime that was killed had come to its end: its record stands, and is kept.
+
+    Example:
+        >>> kept = acni.events.AttachmentKept(
+        ...     at=7.5, verb="recover", network="dbnet", container_id="web", ifname="eth0"
+        ... )
+        >>> kept.container_id
+        'web'
+    """
+
+
+@frozen(kw_only=True)
+class OperationSuperseded(Event):
+    """An operation of a runtime that was killed is another's by now; nothing runs for it.
+
+    Example:
+        >>> superseded = acni.events.OperationSuperseded(
+        ...     at=7.5, verb="recover", network="dbnet", container_id="web", ifname="eth0"
+        ... )
+        >>> superseded.network
+        'dbnet'
+    """
+
+
+@frozen(kw_only=True)
+class RecoveryFinished(Event):
+    """What dead runtimes left was gone through.
+
+    Attributes:
+        settled: How many attachments are settled.
+        left: How many are still owed, or still open.
+
+    Example:
+        >>> finished = acni.events.RecoveryFinished(
+        ...     at=7.5, verb="recover", network="", container_id="", ifname="", settled=3, left=0
+        ... )
+        >>> finished.settled
+        3
+    """
+
+    settled: int
+    left: int
+
+
+@frozen(kw_only=True)
+class StateRemade(Event):
+    """Somebody removed the state directory under the runtime: it was made anew, with what is under
+    way. Records of attachments that were in it are lost.
+
+    Example:
+        >>> remade = acni.events.StateRemade(
+        ...     at=7.5, verb="add", network="", container_id="", ifname=""
+        ... )
+        >>> remade.verb
+        'add'
+    """

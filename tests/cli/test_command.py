@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -441,11 +442,15 @@ def test_what_an_undo_could_not_record_is_owed_all_the_same(
         give_up = time.monotonic() + 20
         while not plugins.held and time.monotonic() < give_up:
             time.sleep(0.01)
-        (state / "acni" / "spare" / "000").rmdir()
+        shutil.rmtree(state / "acni" / "spare" / "000")
         failed = adding.result()
     assert failed.returncode == 5
     assert "neither" in failed.stderr
-    assert "could not be recorded" in failed.stderr
+    listed = acni("debt", "list", "-o", "jsonl", **environment)
+    assert json.loads(listed.stdout)["plugin"] == "first"
+    plugins.tell("first", "DEL", Behaviour())
+    assert "settled" in acni("recover", **environment).stdout
+    assert plugins.held == set()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,9 @@ import pytest
 from attrs import Factory, define, frozen
 
 from acni.testing import Behaviour, RecordingPlugins, look_for_leftovers
+from tests.host.conftest import delegated, unified
+
+__all__ = ["delegated"]
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -71,11 +74,14 @@ _OF_A_PAGE_S_OWN_TESTS = {"PYTEST_ADDOPTS": "-p no:warnings"}
 
 @define(eq=False)
 class Reader:
-    """Does what a page says, in a directory; counts what it ran."""
+    """Does what a page says, in a directory and in a control group where there is one; counts what
+    it ran.
+    """
 
     home: Path
     plugins: RecordingPlugins
     variables: Mapping[str, str]
+    group: Path | None = None
     ran: int = 0
     _status: int = 0
     _places: dict[str, str] = Factory(dict[str, str])
@@ -84,6 +90,10 @@ class Reader:
         for block in blocks_of(text):
             self._follow(block)
         assert self._status == 0, "the last command failed"
+
+    def take_place(self, place: str, here: str) -> None:
+        """Let ``here`` be what the page calls ``place``."""
+        self._places[place] = here
 
     def _follow(self, block: Block) -> None:
         for note in block.notes:
@@ -139,6 +149,9 @@ class Reader:
 
     def _run(self, argv: list[str]) -> subprocess.CompletedProcess[str]:
         (self.home / ".environment").touch()
+        if self.group is not None:
+            procs = f"{self.group}/cgroup.procs"
+            argv = ["sh", "-c", 'echo $$ >"$0" && exec "$@"', procs, *argv]
         return subprocess.run(
             argv,
             env={**self.variables, **_OF_A_PAGE_S_OWN_TESTS},
@@ -176,6 +189,16 @@ def plain_reader(tmp_path: Path) -> Reader:
 def reader(tmp_path: Path) -> Reader:
     """A reader on a node with recording plugins and the network dbnet, in the usual places."""
     return make_reader(tmp_path)
+
+
+@pytest.fixture
+def delegated_reader(tmp_path: Path, delegated: Path) -> Iterator[Reader]:
+    """A reader like that, as a service in a control group that was delegated to it."""
+    reader = make_reader(tmp_path)
+    reader.group = delegated
+    reader.take_place("/sys/fs/cgroup", str(unified()))
+    yield reader
+    (delegated / "runs").rmdir()
 
 
 def make_reader(home: Path) -> Reader:

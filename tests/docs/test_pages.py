@@ -16,7 +16,8 @@ def test_the_tutorial_runs_on_the_reference_plugins(plain_reader: Reader) -> Non
     assert plain_reader.ran > 20
 
 
-HOW_TO = sorted((DOCS / "how-to").glob("*.md"))
+DELEGATED = DOCS / "how-to" / "kill-runs-whole.md"
+HOW_TO = sorted(set((DOCS / "how-to").glob("*.md")) - {DELEGATED})
 
 
 def test_there_are_pages_to_follow() -> None:
@@ -28,3 +29,10 @@ def test_a_how_to_runs_on_recording_plugins(page: Path, reader: Reader) -> None:
     assert blocks_of(page.read_text())
     reader.follow(page.read_text())
     assert reader.ran
+
+
+def test_the_how_to_on_control_groups_runs_in_one_that_was_delegated(
+    delegated_reader: Reader,
+) -> None:
+    delegated_reader.follow(DELEGATED.read_text())
+    assert delegated_reader.ran > 2

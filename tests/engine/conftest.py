@@ -60,6 +60,7 @@ def opened(state_dir: Path, scripted: ScriptedRunner, events: list[Event]) -> Op
             runner=scripted,
             timeouts=Timeouts(**timeouts),
             observers=[events.append],
+            recover=False,  # what is owed is tried again when a test says so
         )
 
     return open_it

@@ -196,13 +196,35 @@ async def test_a_record_that_cannot_be_written_is_a_failed_add(
     attachment: Attachment,
     state_dir: Path,
 ) -> None:
+    caught: list[StoreError] = []
+
+    async def add() -> None:
+        with pytest.raises(StoreError) as error:
+            await runtime.add(network, attachment)
+        caught.append(error.value)
+
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        with scripted.paused("third", "ADD") as reached:
+            tasks.start_soon(add)
+            await reached.wait()
+            (state_dir / "results" / "net-c1-eth0").mkdir()
+    assert said(scripted)[3:] == DELETES
+    assert caught[0].rollback is not None
+    assert scripted.held == set()
+
+
+async def test_without_a_file_for_the_record_no_plugin_runs(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    state_dir: Path,
+) -> None:
     async with opened() as runtime:
         shutil.rmtree(state_dir / "acni" / "spare" / "000")
-        with pytest.raises(StoreError) as caught:
+        with pytest.raises(StoreError, match="has no room"):
             await runtime.add(network, attachment)
-    assert said(scripted)[3:] == DELETES
-    assert caught.value.rollback is not None
-    assert scripted.held == set()
+    assert said(scripted) == []
 
 
 @pytest.mark.rule("R28")
@@ -640,7 +662,13 @@ async def test_what_one_plugin_waits_for_its_start_is_charged_to_none(
 
     class Queueing(ScriptedRunner):
         async def run(
-            self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+            self,
+            plugin: Plugin,
+            request: Request,
+            *,
+            deadline: float,
+            caps: Caps,
+            guard: int | None = None,
         ) -> Response:
             deadlines.append(deadline)
             response = await scripted.run(plugin, request, deadline=deadline, caps=caps)

@@ -147,7 +147,7 @@ async def test_a_cancelled_delete_is_owed(
     assert scripted.held == set()
 
 
-async def test_a_debt_that_cannot_be_recorded_is_said(
+async def test_a_debt_that_cannot_be_recorded_stays_open_in_the_journal(
     opened: Any,
     scripted: ScriptedRunner,
     network: NetworkConfig,
@@ -158,10 +158,17 @@ async def test_a_debt_that_cannot_be_recorded_is_said(
     async with opened() as runtime:
         await runtime.add(network, attachment)
         (state_dir / "acni" / "spare" / "000").rmdir()
-        with pytest.raises(CleanupIncomplete, match="NOT recorded") as caught:
+        with pytest.raises(CleanupIncomplete, match="recorded as owed") as caught:
             await runtime.delete(C1)
-    assert caught.value.debt is None
+        assert caught.value.debt is not None
+        assert "could not be recorded" in str(getattr(caught.value.__cause__, "__notes__", ()))
     assert (state_dir / "results" / "net-c1-eth0").exists()
+    async with opened() as runtime:
+        (owed,) = await runtime.debts()
+        assert (owed.container_id, owed.plugin) == ("c1", "third")
+        scripted.tell("third", "DEL", Behaviour())
+        await runtime.settle(owed)
+    assert scripted.held == set()
 
 
 async def test_what_no_record_knows_is_not_found(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from acni import (
 )
 from acni.engine.settings import DEFAULT_PATH
 from acni.events import Event, PluginStarted
-from acni.testing import Behaviour, ScriptedRunner
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
 
 @pytest.mark.netns
@@ -81,6 +82,22 @@ async def test_a_network_is_loaded_from_the_configuration_directory(
         assert (await runtime.network("net")).name == "net"
         with pytest.raises(NetworkNotFound, match=r"b\.conflist"):
             await runtime.network("other")
+
+
+@pytest.mark.rule("R54")
+@pytest.mark.anyio
+async def test_files_whose_network_has_an_earlier_one_are_warned_of_once(
+    state_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for file, name in (("a", "net"), ("b", "net"), ("c", "other"), ("d", "other")):
+        text = json.dumps({"cniVersion": "1.0.0", "name": name, "plugins": [{"type": "first"}]})
+        (tmp_path / f"{file}.conflist").write_text(text)
+    async with open_runtime(state_dir=state_dir, conf_dir=tmp_path) as runtime:
+        for _ in range(2):
+            assert (await runtime.network("net")).source == f"{tmp_path}/a.conflist"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{tmp_path}/b.conflist is not used: {tmp_path}/a.conflist is network net, too"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -220,3 +237,22 @@ async def test_a_delete_of_nothing_succeeds_where_that_is_asked_for(
         with pytest.raises(AttachmentNotFound):
             await runtime.delete(AttachmentId("c1"))
     assert scripted.calls == []
+
+
+@pytest.mark.anyio
+async def test_what_a_group_may_write_to_is_warned_of_once_in_the_life_of_a_runtime(
+    state_dir: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    plugins = RecordingPlugins(tmp_path / "plugins")
+    plugins.install("bridge", "portmap")
+    bridge = Path(plugins.directory) / "bridge"
+    for place in (bridge, bridge.parent):
+        place.chmod(0o775)
+    group = bridge.stat().st_gid
+    expected = [f"the group {group} may write to {place}" for place in (bridge, bridge.parent)]
+    for _ in range(2):
+        caplog.clear()
+        async with open_runtime(state_dir=state_dir, plugin_dirs=[bridge.parent]) as runtime:
+            for name in ("bridge", "portmap", "bridge"):
+                await runtime.version(name)
+        assert [record.getMessage() for record in caplog.records] == expected

@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import anyio
 import pytest
 
 import acni
-from acni.errors import ConfigError
+from acni.errors import ConfigError, PluginNotStarted
 from acni.host.cgroups import Cgroup, Cgroups
 from acni.host.process import Executables
 from acni.host.spawn import make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
-from tests.host.conftest import groups
+from acni.testing import RecordingPlugins
+from tests.host.conftest import groups, unified
 
 # A daemon in a session of its own, which a signal to the plugin's group does not reach.
 DAEMON = "setsid sleep 300 >/dev/null 2>&1 </dev/null & "
@@ -150,11 +152,47 @@ async def test_the_groups_that_a_plugin_made_itself_go_with_its_own(delegated: P
 
 
 @pytest.mark.anyio
-async def test_a_group_that_cannot_be_made_starts_nothing(delegated: Path) -> None:
+async def test_a_group_that_cannot_be_made_starts_nothing_and_says_why(delegated: Path) -> None:
     runner = Executables(cgroup=str(delegated))
     (delegated / "cgroup.max.descendants").write_text("0")
-    response = await run(delegated, "exit 0", runner=runner)
-    assert response.ending is Ending.NOT_STARTED
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        with pytest.raises(PluginNotStarted, match="no control group can be made in") as caught:
+            await run(delegated, "exit 0", runner=runner)
+        assert caught.value.place == "cgroup"
+    assert groups(delegated) == []
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
+
+
+@pytest.mark.netns
+@pytest.mark.anyio
+async def test_a_directory_that_vanishes_fails_an_add_which_says_why_and_is_owed_until_it_is_back(
+    delegated: Path, tmp_path: Path
+) -> None:
+    plugins = RecordingPlugins(tmp_path / "plugins")
+    plugins.install("bridge")
+    network = acni.networks.from_plugins("net", {"type": "bridge"})
+    within = delegated / "within"
+    within.mkdir()
+    with acni.netns.anonymous() as box:
+        attachment = acni.Attachment(container_id="c1", netns=box)
+        async with acni.open_runtime(
+            state_dir=tmp_path / "state", plugin_dirs=[plugins.directory], cgroup=within
+        ) as runtime:
+            await runtime.add(network, attachment)
+            await runtime.delete(attachment)
+            within.rmdir()
+            with pytest.raises(PluginNotStarted, match="No such file") as caught:
+                await runtime.add(network, attachment)
+            assert str(within) in caught.value.message
+            assert (caught.value.plugin, caught.value.place) == ("bridge", "cgroup")
+            assert caught.value.debt is not None
+            within.mkdir()
+            assert str((await runtime.add(network, attachment)).ipv4)
+            await runtime.delete(attachment)
+            assert await runtime.debts() == ()
+    assert plugins.held == set()
+    within.rmdir()
 
 
 def test_what_an_earlier_process_left_is_removed_only_when_it_is_old_and_empty(
@@ -171,11 +209,91 @@ def test_what_an_earlier_process_left_is_removed_only_when_it_is_old_and_empty(
     (delegated / "other").rmdir()
 
 
-@pytest.mark.parametrize("directory", ["/tmp", "/absent", "/proc"])
-def test_what_is_no_cgroup_is_refused(directory: str) -> None:
-    with pytest.raises(ConfigError, match="is no directory of cgroup v2") as caught:
+@pytest.mark.parametrize(
+    ("directory", "message"),
+    [
+        pytest.param("/tmp", "is no directory of cgroup v2", id="another file system"),
+        pytest.param("/absent", "is no directory of cgroup v2", id="missing"),
+        pytest.param("/etc/passwd", "is no directory of cgroup v2", id="file"),
+        pytest.param("", "is not absolute", id="empty"),
+        pytest.param("acni", "is not absolute", id="relative"),
+    ],
+)
+def test_what_is_no_cgroup_is_refused(directory: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
         Executables(cgroup=directory)
     assert caught.value.place == "cgroup"
+    assert "delegated" in str(caught.value.expected)
+
+
+def test_a_relative_path_is_refused_even_where_it_leads_to_a_cgroup(
+    delegated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(delegated.parent)
+    with pytest.raises(ConfigError, match="is not absolute"):
+        Executables(cgroup=delegated.name)
+
+
+def test_the_root_of_all_cgroups_is_refused() -> None:
+    mount = unified()
+    if mount is None or (mount / "cgroup.kill").exists():
+        pytest.skip("cannot run here: the root of cgroup v2 is not to be seen")
+    with pytest.raises(ConfigError, match=r"has no cgroup\.kill"):
+        Executables(cgroup=str(mount))
+
+
+def test_a_cgroup_below_which_none_can_be_made_is_refused(delegated: Path) -> None:
+    (delegated / "cgroup.max.descendants").write_text("0")
+    with pytest.raises(ConfigError, match="temporarily unavailable") as caught:
+        Executables(cgroup=str(delegated))
+    assert str(delegated) in str(caught.value)
+    assert groups(delegated) == []
+
+
+def test_what_only_looks_like_a_cgroup_is_refused_and_left_as_it_was(tmp_path: Path) -> None:
+    for name in ("cgroup.controllers", "cgroup.kill"):
+        (tmp_path / name).touch()
+    with pytest.raises(ConfigError, match="No such file"):
+        Executables(cgroup=str(tmp_path))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_opening_leaves_no_group(delegated: Path) -> None:
+    Executables(cgroup=str(delegated))
+    assert groups(delegated) == []
+
+
+_AS_NOBODY = """
+import os, sys
+from acni import ConfigError, Executables
+os.setgid(65534)
+os.setuid(65534)
+try:
+    Executables(cgroup=sys.argv[1])
+except ConfigError as error:
+    print(error.place, error.message)
+"""
+
+
+def test_a_cgroup_that_was_delegated_to_another_is_refused(delegated: Path) -> None:
+    printed = subprocess.run(
+        [sys.executable, "-c", _AS_NOBODY, delegated],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    ).stdout
+    assert printed == f"cgroup '{delegated}': Permission denied\n"
+
+
+@pytest.mark.parametrize("cgroup", ["", "relative", "/absent", "/a\0b", b"/bytes"])
+@pytest.mark.anyio
+async def test_a_runtime_is_not_opened_over_what_is_no_cgroup(tmp_path: Path, cgroup: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with acni.open_runtime(state_dir=tmp_path / "state", cgroup=cgroup):
+            raise AssertionError("opened")
+    assert caught.value.place == "cgroup"
+    assert caught.value.expected
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -122,8 +122,9 @@ def test_any_other_name_is_taken(name: str) -> None:
     assert _names() == []
 
 
-_FAIL_AFTER_THE_MOUNT = """
+_FAIL_TO_OPEN = """
 import os, sys
+from acni.errors import Busy
 from acni.host import netns
 
 def refuse(event, arguments):
@@ -133,21 +134,21 @@ def refuse(event, arguments):
 sys.addaudithook(refuse)
 try:
     netns.create("box")
-except OSError as error:
+except Busy as error:
     mounts = open("/proc/self/mountinfo").read()
-    print(error.errno, os.listdir(netns.NAMED), netns.NAMED + "/box" in mounts)
+    print(error.message, os.listdir(netns.NAMED), netns.NAMED + "/box" in mounts)
 """
 
 
 def test_a_failed_creation_leaves_neither_name_nor_mount() -> None:
     printed = subprocess.run(
-        [sys.executable, "-c", _FAIL_AFTER_THE_MOUNT],
+        [sys.executable, "-c", _FAIL_TO_OPEN],
         capture_output=True,
         text=True,
         timeout=20,
         check=True,
     ).stdout
-    assert printed == "24 [] False\n"
+    assert printed == "Too many open files [] False\n"
 
 
 def test_a_name_can_be_deleted_while_the_namespace_lives_on() -> None:
@@ -183,8 +184,29 @@ def test_closing_twice_is_closing_once() -> None:
     namespace = netns.anonymous()
     namespace.close()
     namespace.close()
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        namespace.call(lambda: None)
+    assert namespace.fd == -1
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda closed: closed.call(lambda: None), id="call"),
+        pytest.param(lambda closed: closed.has_interface("lo"), id="has_interface"),
+        pytest.param(lambda closed: closed.identity(), id="identity"),
+        pytest.param(netns.identity, id="identity_of"),
+        pytest.param(lambda closed: netns.run(closed, ["true"], timeout=10), id="run"),
+        pytest.param(lambda closed: netns.set_up(closed, "lo"), id="set_up"),
+        pytest.param(lambda closed: netns.pin(closed, "/run/netns/pinned"), id="pin"),
+    ],
+)
+def test_what_is_closed_is_refused_by_name(ask: Callable[[Namespace], object]) -> None:
+    closed = netns.anonymous()
+    closed.close()
+    with pytest.raises(InvalidName, match="was closed") as caught:
+        ask(closed)
+    assert caught.value.place == "netns"
+    assert "not closed" in str(caught.value.expected)
+    assert _names() == []
 
 
 def test_an_opened_namespace_is_the_one_at_the_path_and_keeps_its_name() -> None:
@@ -530,6 +552,23 @@ def _command(text: str) -> str:
     ).stdout
 
 
+def _command_of(argv: list[str]) -> str:
+    return subprocess.run(argv, check=True, timeout=20, capture_output=True, text=True).stdout
+
+
+@contextmanager
+def _open_to_all(directories: Sequence[Path]) -> Iterator[None]:
+    """Let everybody pass the directories that pytest keeps to itself."""
+    modes = [path.stat().st_mode for path in directories]
+    for path, mode in zip(directories, modes, strict=True):
+        path.chmod(mode | 0o111)
+    try:
+        yield
+    finally:
+        for path, mode in zip(directories, modes, strict=True):
+            path.chmod(mode)
+
+
 def _inside(namespace: Namespace, text: str) -> None:
     finished = netns.run(namespace, text.split(), timeout=10)
     assert finished.returncode == 0, finished.stderr
@@ -608,6 +647,70 @@ def test_a_pin_stays_when_it_is_closed_and_is_pinned_again_by_its_path(tmp_path:
     assert _mounts() == mounts
     with pytest.raises(InvalidName, match="No such file"):
         netns.unpin(first)
+
+
+@pytest.mark.netns
+def test_a_path_that_holds_a_pin_is_taken(tmp_path: Path) -> None:
+    with netns.anonymous() as box, netns.pin(box, tmp_path / "pin") as pinned:
+        for namespace in (box, pinned, pinned.path):
+            with pytest.raises(InvalidName, match="exists") as caught:
+                netns.pin(namespace, pinned.path)
+            assert caught.value.expected == "a path that is free"
+        assert netns.identity(pinned.path) == box.identity()
+
+
+@pytest.mark.netns
+def test_a_pin_that_was_mounted_twice_can_be_unpinned(tmp_path: Path) -> None:
+    mounts = _mounts()
+    with netns.anonymous() as box:
+        netns.pin(box, tmp_path / "pin").close()
+    _command(f"mount --bind {tmp_path}/pin {tmp_path}/pin")
+    netns.unpin(tmp_path / "pin")
+    assert list(tmp_path.iterdir()) == []
+    assert _mounts() == mounts
+
+
+_PIN_AS_NOBODY = """
+import os, sys
+from acni import NotPermitted, netns
+box = netns.anonymous()
+os.setgid(65534)
+os.setuid(65534)
+def free_name():
+    netns.create("box")
+def pinned():
+    netns.pin(box, "/tmp/nobody/pin")
+def unpinned():
+    netns.unpin("/tmp/nobody/rooted")
+def deleted():
+    netns.delete("rooted")
+for action in (free_name, pinned, unpinned, deleted):
+    try:
+        action()
+    except NotPermitted as error:
+        print(action.__name__, error.message)
+"""
+
+
+@pytest.mark.netns
+def test_who_may_not_mount_is_told_so_and_leaves_nothing(tmp_path: Path) -> None:
+    script = _PIN_AS_NOBODY.replace("/tmp/nobody", str(tmp_path))
+    tmp_path.chmod(0o777)
+    with (
+        netns.anonymous() as box,
+        netns.pin(box, tmp_path / "rooted"),
+        netns.create("rooted"),
+        _open_to_all(tmp_path.parents[:2]),
+    ):
+        printed = _command_of([sys.executable, "-c", script])
+        assert printed.splitlines() == [
+            "free_name Operation not permitted",
+            "pinned Operation not permitted",
+            "unpinned Operation not permitted",
+            "deleted Operation not permitted",
+        ]
+        assert [path.name for path in tmp_path.iterdir()] == ["rooted"]
+        assert _names() == ["rooted"]
 
 
 @pytest.mark.netns

@@ -113,6 +113,14 @@ def _make_sticky_directory(path: Path) -> None:
     path.parent.chmod(0o1777)
 
 
+def _make_link_into_shared_directory(path: Path) -> None:
+    shared = _directory(path.parent / "shared")
+    _executable(shared / "bridge")
+    shared.chmod(0o777)
+    (path.parent / "between").symlink_to("shared/bridge")
+    path.symlink_to("between")
+
+
 WRONG = [
     pytest.param(_make_nothing, "no executable", id="nothing"),
     pytest.param(_make_unexecutable, "is not executable", id="not_executable"),
@@ -124,6 +132,11 @@ WRONG = [
     pytest.param(_make_link_to_writable, "everybody may write", id="link_to_world_writable"),
     pytest.param(_make_shared_directory, r"everybody may write to .*bin\)", id="shared_directory"),
     pytest.param(_make_sticky_directory, r"everybody may write to .*bin\)", id="sticky_directory"),
+    pytest.param(
+        _make_link_into_shared_directory,
+        r"everybody may write to .*bin/shared\)",
+        id="link_into_shared_directory",
+    ),
 ]
 
 
@@ -146,13 +159,6 @@ def test_what_is_wrong_does_not_hide_a_good_one_further_on(
     make(directory / "bridge")
     good = _executable(_directory(tmp_path / "good") / "bridge")
     assert find_executable(BRIDGE, [str(directory), str(good.parent)]).path == str(good)
-
-
-def test_a_group_may_write_to_executables(directory: Path) -> None:
-    """The archives that are published have such files."""
-    _executable(directory / "bridge").chmod(0o775)
-    directory.chmod(0o775)
-    assert find_executable(BRIDGE, [str(directory)]).type == "bridge"
 
 
 def test_a_directory_that_is_a_file_is_said(tmp_path: Path) -> None:
@@ -198,13 +204,31 @@ def _executable(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("mode", "warned"), [(0o755, False), (0o775, True)])
-def test_a_plugin_that_its_group_may_write_to_is_found_with_a_warning(
-    mode: int, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("of_file", "of_directory"), [(0o755, 0o755), (0o775, 0o755), (0o755, 0o775), (0o775, 0o775)]
+)
+def test_what_its_group_may_write_to_is_found_with_warnings(
+    of_file: int, of_directory: int, directory: Path
 ) -> None:
-    path = tmp_path / "bridge"
-    path.write_text("#!/bin/sh\n")
-    path.chmod(mode)
-    assert find_executable(PluginType("bridge"), [str(tmp_path)]).path == str(path)
-    expected = [f"the group {path.stat().st_gid} may write to the plugin {path}"] if warned else []
-    assert [record.getMessage() for record in caplog.records] == expected
+    path = _executable(directory / "bridge")
+    untouched = find_executable(BRIDGE, [str(directory)])
+    path.chmod(of_file)
+    directory.chmod(of_directory)
+    found = find_executable(BRIDGE, [str(directory)])
+    group = path.stat().st_gid
+    assert found.warnings == tuple(
+        f"the group {group} may write to {where}"
+        for where, mode in ((path, of_file), (directory, of_directory))
+        if mode == 0o775
+    )
+    assert found == untouched
+
+
+def test_a_link_is_warned_of_where_it_leads(directory: Path) -> None:
+    real = _directory(directory / "real")
+    _executable(real / "bridge")
+    real.chmod(0o775)
+    (directory / "bridge").symlink_to("real/bridge")
+    group = real.stat().st_gid
+    found = find_executable(BRIDGE, [str(directory)])
+    assert found.warnings == (f"the group {group} may write to {real}",)

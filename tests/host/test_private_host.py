@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from acni.host import netns
+from acni.host.host import this_host
 from acni.host.private_host import COVERED
 from acni.store.state import open_store
 
@@ -135,5 +136,5 @@ def _run(script: str) -> Any:
 
 
 def test_its_state_directory_is_one_that_a_runtime_takes() -> None:
-    with open_store("/var/lib/cni"):
+    with open_store("/var/lib/cni", this_host()):
         pass

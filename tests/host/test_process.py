@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import fcntl
+import gc
 import json
 import os
 import resource
@@ -12,8 +14,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +28,7 @@ import trio
 from attrs import define, field
 
 from acni.host.process import Executables
-from acni.host.spawn import make_spawner
+from acni.host.spawn import PosixSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract, cancelled_at
@@ -463,10 +467,11 @@ async def test_what_a_run_waits_for_its_start_is_not_charged_to_it(shell: Shell)
         async def run() -> None:
             responses.append(await _run(runner, plugin, seconds=1.0))
 
-        await runner._turn.acquire()
+        turns = runner._turns_of_loop()
+        await turns.wait()
         tasks.start_soon(run)
         await anyio.sleep(1.1)
-        runner._turn.release()
+        turns.pass_on(None)
     (response,) = responses
     assert response.ending is Ending.EXITED
     assert response.times.queue >= 1.0
@@ -736,6 +741,106 @@ def test_an_interrupted_program_leaves_nothing(
         _, printed = running.communicate(timeout=10)
     assert b"KeyboardInterrupt" in printed
     assert shell.has_ended()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("spawner", [make_spawner, PosixSpawner])
+@pytest.mark.parametrize(
+    ("function", "time"),
+    [("pipe2", 1), ("pipe2", 2), ("pipe2", 3), ("posix_spawn", 1), ("pidfd_open", 1),
+     ("set_blocking", 3), ("waitid", 1), ("waitid", 2)],
+)  # fmt: skip
+def test_interrupted_in_the_midst_of_a_step_nothing_is_lost(
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+    backend: str,
+    spawner: Callable[[], Spawner],
+    function: str,
+    time: int,
+) -> None:
+    """The interrupt comes when a descriptor or a process is made and nobody holds it yet."""
+    runner = Executables(grace_seconds=0.0)
+    runner._spawner = spawner()
+    plugin = shell.plugin("exit 0")
+    name, _, value = shell.mark.partition("=")
+    calls = 0
+    called = getattr(os, function)
+
+    async def main() -> None:
+        monkeypatch.setattr(os, function, and_interrupt)
+        await _run(runner, plugin, environment={name: value})
+        await anyio.sleep(0.01)  # trio raises at the next checkpoint
+
+    def and_interrupt(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        returned = called(*arguments, **named)
+        if calls == time:
+            signal.raise_signal(signal.SIGINT)
+        return returned
+
+    before = _descriptors_and_children()
+    with contextlib.suppress(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
+    monkeypatch.undo()
+    gc.collect()
+    assert _descriptors_and_children() == before
+    assert shell.has_ended()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_one_runner_serves_loops_one_after_another(shell: Shell, backend: str) -> None:
+    runner = Executables()
+    plugin = shell.plugin("exit 0")
+    for _ in range(2):
+        assert anyio.run(_two_at_once, runner, plugin, backend=backend) == [Ending.EXITED] * 2
+
+
+def test_one_runner_serves_loops_in_threads_at_once(shell: Shell) -> None:
+    runner = Executables()
+    plugin = shell.plugin("sleep 0.05")
+    with ThreadPoolExecutor(4) as threads:
+        endings = [
+            threads.submit(partial(anyio.run, _two_at_once, runner, plugin, backend=backend))
+            for backend in ("asyncio", "trio", "asyncio", "trio")
+        ]
+    assert [ending.result() for ending in endings] == [[Ending.EXITED] * 2] * 4
+
+
+@pytest.mark.parametrize("turns", [1, 12], ids=["quick", "slow"])
+def test_a_run_whose_loop_was_closed_is_ended_when_it_is_closed(shell: Shell, turns: int) -> None:
+    """A loop that is closed cancels nothing: its tasks are thrown away."""
+    before = _descriptors_and_children()
+    loop = asyncio.new_event_loop()
+
+    async def start() -> Coroutine[Any, Any, Response]:
+        running = shell.run("sleep 30 & sleep 30")
+        tasks.add(asyncio.ensure_future(running))
+        for _ in range(turns):
+            await asyncio.sleep(0.005)
+        return running
+
+    tasks = set[asyncio.Future[Response]]()
+    running = loop.run_until_complete(start())
+    with contextlib.suppress(RuntimeError):  # a scope cannot be left without a loop
+        running.close()
+    loop.run_until_complete(asyncio.wait(tasks))
+    loop.close()
+    assert [type(task.exception()) for task in tasks] == [RuntimeError]
+    assert _descriptors_and_children() == before
+    assert shell.has_ended()
+
+
+async def _two_at_once(runner: Executables, plugin: Plugin) -> list[Ending]:
+    endings: list[Ending] = []
+
+    async def run() -> None:
+        endings.append((await _run(runner, plugin)).ending)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run)
+        tasks.start_soon(run)
+    return endings
 
 
 @pytest.mark.anyio

@@ -1,4 +1,4 @@
-"""``acni debt list``, ``retry`` and ``forget``: the deletes that are still owed."""
+"""``acni recover``, ``acni debt list``, ``retry`` and ``forget``: what is still owed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import sys
 from collections.abc import Mapping
 from typing import Final
+
+from attrs import astuple
 
 from acni.cli.report import error_document, exit_status
 from acni.cli.session import looking_engine, open_records, open_session, report, run_verb
@@ -54,6 +56,29 @@ def retry(arguments: argparse.Namespace) -> int:
             )
             print_documents(documents, arguments.output)
         return next((exit_status(error) for _, error in outcomes if error is not None), 0)
+
+    return run_verb(arguments, verb)
+
+
+def recover(arguments: argparse.Namespace) -> int:
+    """Settle what killed runtimes left open, what is of an earlier boot, and what is owed."""
+
+    async def verb() -> int:
+        async with open_session(arguments) as runtime:
+            report = await runtime.recover(assume_rebooted=arguments.assume_rebooted)
+        settled = [(*astuple(identity), "settled") for identity in report.settled]
+        left = [
+            (error.container_id or "", error.ifname or "", _outcome(error))
+            for error in report.failures
+        ]
+        if arguments.output == "human":
+            if settled or left:
+                print_table(("CONTAINER", "IFNAME", "OUTCOME"), [*settled, *left])
+        else:
+            keys = ("container_id", "ifname", "outcome")
+            rows = (dict(zip(keys, row, strict=True)) for row in [*settled, *left])
+            print_documents(rows, arguments.output)
+        return next((exit_status(error) for error in report.failures), 0)
 
     return run_verb(arguments, verb)
 

@@ -5,8 +5,6 @@ others are not.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -21,7 +19,6 @@ from acni.spec.configuration import NetworkConfig, PluginConfig
 from acni.spec.jsontext import JsonError, decode, object_members
 
 _HEADING: Final = ("STATE", "NETWORK", "VERSION", "PLUGINS", "FILE", "REASON")
-_ENDINGS: Final = (".conflist", ".conf", ".json")
 
 
 @frozen(kw_only=True)
@@ -63,16 +60,9 @@ def _used(found: Configurations) -> Iterator[_File]:
 
 
 def _lost(found: Configurations) -> Iterator[_File]:
-    known = {network.source for network in found.networks.values()}
-    known |= {path for path, _ in found.broken}
-    with contextlib.suppress(OSError):  # removed since it was read
-        for entry in sorted(os.listdir(found.directory)):
-            path = f"{found.directory}/{entry}"
-            if entry.endswith(_ENDINGS) and path not in known and os.path.isfile(path):
-                name = _name(path)
-                winner = found.networks[name].source if name in found.networks else None
-                reason = f"{winner} has that name and comes first" if winner else "just changed"
-                yield _File(state="lost", path=path, name=name, reason=reason)
+    for path, name in found.lost:
+        reason = f"{found.networks[name].source} has that name and comes first"
+        yield _File(state="lost", path=path, name=name, reason=reason)
 
 
 def _broken(found: Configurations) -> Iterator[_File]:

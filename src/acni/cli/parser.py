@@ -48,6 +48,7 @@ GROUPS = {
         "plan": "print what a verb would run, and run nothing",
     },
     "mend": {
+        "recover": "settle what killed runtimes left, and what is owed",
         "debt": "list, retry or forget the deletes that are still owed",
     },
     "set up": {
@@ -95,6 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_record_verbs(verbs)
     _add_network_verbs(verbs)
     _add_plan(verbs)
+    _add_recover_verb(verbs)
     _add_debt_verbs(verbs)
     _add_set_up_verbs(verbs)
     return parser
@@ -228,6 +230,20 @@ def _add_debt_verbs(verbs: _Verbs) -> None:
         _state_dir(action)
         _output(action)
         action.set_defaults(verb=_lazily("acni.cli.debts", function))
+
+
+def _add_recover_verb(verbs: _Verbs) -> None:
+    recover = _verb(verbs, "recover")
+    recover.add_argument(
+        "--assume-rebooted",
+        action="store_true",
+        help="what was attached from another host network namespace counts as of an earlier boot",
+    )
+    _plugin_dirs(recover)
+    _state_dir(recover)
+    _timeout(recover, "bound the plugins of each attachment together")
+    _output(recover)
+    recover.set_defaults(verb=_lazily("acni.cli.debts", "recover"))
 
 
 def _add_set_up_verbs(verbs: _Verbs) -> None:

@@ -63,6 +63,7 @@ def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[R
         plugin_dirs=_plugin_dirs(arguments),
         timeouts=_timeouts(arguments),
         observers=(*_observers(arguments), arguments.ending),
+        recover=False,
     )
 
 
@@ -80,14 +81,14 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
     """Make an engine that asks plugins and reads records, but has nothing to write through: to look
     takes no right to write, and leaves no state directory where there was none.
     """
-    timeouts = _timeouts(arguments)
+    timeouts, host = _timeouts(arguments), this_host()
     return Engine(
-        store=store_for_looking(records or Records(None, None)),
+        store=store_for_looking(records or Records(None, None), host),
         runner=Executables(grace_seconds=timeouts.grace),
         plugin_dirs=parse_plugin_dirs(_plugin_dirs(arguments)),
         environment=plugin_environment(INHERITED, {}),
         timeouts=timeouts,
-        host=this_host(),
+        host=host,
         observers=_observers(arguments),
     )
 

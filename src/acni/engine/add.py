@@ -1,6 +1,7 @@
 """Adding an attachment (specification, section 3, "Adding an attachment").
 
-The story of an ADD, from the names to the record. Whatever goes wrong after the first plugin began,
+The story of an ADD, from the names to the record. It is noted durably before its first plugin
+runs, and every result before the next one does. Whatever goes wrong after the first plugin began,
 a failed write or a cancellation included, is undone before the caller hears of it; the first error
 is what the caller sees.
 """
@@ -15,6 +16,8 @@ from attrs import evolve
 from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import Ground, look_at_ground
+from acni.engine.notes import Note
+from acni.engine.recovery import settle_container
 from acni.engine.takedown import STORE_SECONDS, TakeDown
 from acni.engine.targets import delete_target, owed_first
 from acni.engine.versions import negotiated
@@ -57,6 +60,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                 engine.claims.interface(namespace.identity(), attachment.ifname),
             ):
                 # 2. What is owed here is deleted first; what is there already is refused.
+                await settle_container(operation, attachment.container_id)
                 for target in await engine.in_thread(owed_first, engine, network, attachment):
                     await delete_target(operation, target)
                 ground = await engine.in_thread(look_at_ground, engine, attachment, namespace)
@@ -69,34 +73,42 @@ async def _attach(
     operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground
 ) -> Result:
     engine = operation.engine
-    deadline = anyio.current_time() + engine.timeouts.add
-    chain = chain_of_record(operation, record, netns=record.netns, deadline=deadline, found=plugins)
-    result: Result | None = None
-    try:
-        for step in plan(Command.ADD, record.network):
-            result = await chain.run(step, result.raw if result else None)
-            record = evolve(record, result=result.raw if result else None)
-        await engine.in_thread(engine.store.write, record)
-    except BaseException as error:
-        with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
-            await _undo(operation, record, ground, error)
-        raise
+    # An interface that existed before is not ours to delete: whoever undoes passes no namespace.
+    to_undo = evolve(record, netns="") if ground.existed else record
+    bounds = engine.timeouts
+    with await Note.of_add(engine, to_undo, bounds.add + bounds.grace) as note:
+        deadline = anyio.current_time() + engine.timeouts.add
+        chain = chain_of_record(
+            operation, record, netns=record.netns, deadline=deadline, found=plugins
+        )
+        result: Result | None = None
+        try:
+            for step in plan(Command.ADD, record.network):
+                result = await chain.run(step, result.raw if result else None)
+                record = evolve(record, result=result.raw if result else None)
+                note.made(step.index, result)
+            note.keep(record)
+        except BaseException as error:
+            with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
+                await _undo(operation, evolve(to_undo, result=record.result), note, error)
+            raise
+        note.end("attached")
     if result is None:
         raise AssertionError("a network has at least one plugin")
     return result
 
 
-async def _undo(operation: Operation, record: Record, ground: Ground, error: BaseException) -> None:
+async def _undo(operation: Operation, record: Record, note: Note, error: BaseException) -> None:
     """Delete the whole chain in reverse, plugins that never ran included (R46), with the last good
     result.
-
-    An interface that existed before is not ours to delete: the plugins then get an empty CNI_NETNS,
-    and so does whoever resumes what stays owed.
     """
-    undo = TakeDown(operation, evolve(record, netns="") if ground.existed else record, "add")
+    undo = TakeDown(operation, record, "add", note=note)
     failure: str | None = None
     try:
         operation.notify(RollbackStarted)
+        # Before the first DEL: else whoever finds record and intent takes what is half undone for
+        # what is attached.
+        operation.engine.store.retire(record, note.spare)
         await undo.run(anyio.current_time() + operation.engine.timeouts.undo)
     except AcniError as unfinished:
         failure = unfinished.message

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import define
 
 from acni.engine.engine import Operation
+from acni.errors import StoreError
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Caps, Plugin, Response
@@ -65,14 +68,36 @@ class Chain:
             return read_response(step, run.response, self.network.cni_version)
 
     async def _respond(self, step: Step, previous: str | None) -> Response:
-        runner = self.operation.engine.runner
+        engine = self.operation.engine
         plugin = (
             self.found[step.index]
             if self.found
-            else runner.find(step.plugin.type, self.parameters.plugin_dirs)
+            else engine.find_one(step.plugin.type, self.parameters.plugin_dirs)
         )
         request = build_request(step, self.network, self.parameters, previous=previous)
-        return await runner.run(plugin, request, deadline=self.deadline, caps=_CAPS[step.command])
+        with self._guarded(step.command) as guard:
+            return await engine.runner.run(
+                plugin, request, deadline=self.deadline, caps=_CAPS[step.command], guard=guard
+            )
+
+    @contextmanager
+    def _guarded(self, command: Command) -> Generator[int | None]:
+        """Hold the container's guard while a plugin runs: if this process is killed, whoever takes
+        over sees that the plugin still runs. Only a DEL goes without where there is none to be had.
+        """
+        store = self.operation.engine.store
+        container_id = self.parameters.container_id
+        if not container_id or command is Command.CHECK:
+            yield None
+            return
+        with contextlib.ExitStack() as held:
+            try:
+                guard = held.enter_context(store.guard(container_id))
+            except StoreError:
+                if command is not Command.DEL:
+                    raise
+                guard = None
+            yield guard
 
 
 def chain_of_record(

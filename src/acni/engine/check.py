@@ -12,6 +12,7 @@ from attrs import evolve
 from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import raise_unreadable
+from acni.engine.recovery import settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
 from acni.engine.targets import with_namespace_of
 from acni.errors import AttachmentNotFound, NetnsChanged
@@ -44,6 +45,7 @@ async def check(
     operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+            await settle_container(operation, identity.container_id)
             for record in await engine.in_thread(records_to_check, engine, attachment, network):
                 await _check(evolve(operation, network=record.network.name), record)
 

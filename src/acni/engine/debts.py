@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.recovery import is_same_operation, settle_container
+from acni.engine.takedown import is_of_this_boot
 from acni.engine.targets import Target, delete_target, to_delete
-from acni.errors import AttachmentNotFound
+from acni.errors import AttachmentNotFound, StoreError
 from acni.events import Debt, DebtForgotten
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import parse_network_name
+from acni.store.intents import Intent, record_of
+from acni.store.record import Record
 
 
 def list_debts(engine: Engine) -> tuple[Debt, ...]:
@@ -20,7 +27,41 @@ def list_debts(engine: Engine) -> tuple[Debt, ...]:
     """
     records = engine.store.records
     found = (*records.readable(), *records.debts_aside())
-    return tuple(record.debt for record in found if record.debt is not None)
+    owed = {record.id: record.debt for record in found if record.debt is not None}
+    return tuple({**dict(_left_open(engine)), **owed}.values())
+
+
+def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
+    """Iterate over what journals have open and nobody works on."""
+    journal = engine.store.journal
+    under_way = journal.under_way if journal else frozenset[str]()
+    for slot in engine.store.records.slots(engine.host.boot):
+        for intent in slot.intents:
+            is_ours = journal is not None and intent.operation in journal.intents
+            if intent.operation in under_way or (slot.is_alive and not is_ours):
+                continue
+            with contextlib.suppress(StoreError):
+                record = record_of(intent)
+                if not _is_kept(engine, intent, record):
+                    yield record.id, _debt(record)
+
+
+def _is_kept(engine: Engine, intent: Intent, record: Record) -> bool:
+    """Tell whether an ADD had come to its end in this boot: recovery keeps it."""
+    in_place = engine.store.records.read(record.name)
+    is_same = in_place is not None and is_same_operation(in_place, record)
+    return intent.verb == "add" and is_same and is_of_this_boot(record, engine.host)
+
+
+def _debt(record: Record) -> Debt:
+    plugins = record.network.plugins
+    return Debt(
+        network=record.network.name,
+        container_id=record.container_id,
+        ifname=record.ifname,
+        plugin=plugins[-1].type if plugins else "",
+        cause="its runtime ended in between",
+    )
 
 
 async def settle(engine: Engine, debt: Debt) -> None:
@@ -33,6 +74,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     operation = _operation(engine, "settle", debt)
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+            await settle_container(operation, debt.container_id)
             for target in await engine.in_thread(_owed, engine, debt):
                 await delete_target(operation, target)
 

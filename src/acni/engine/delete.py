@@ -9,8 +9,10 @@ from __future__ import annotations
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.recovery import settle_container
 from acni.engine.targets import Target, delete_target, to_delete
 from acni.engine.versions import negotiated_to_delete
+from acni.errors import AttachmentNotFound
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 
@@ -42,7 +44,14 @@ async def delete(
     operation = Operation(engine=engine, verb="delete", network=name, id=identity)
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
-            for target in await engine.in_thread(to_delete, engine, attachment, network):
+            settled = await settle_container(operation, identity.container_id)
+            try:
+                targets = await engine.in_thread(to_delete, engine, attachment, network)
+            except AttachmentNotFound:
+                if identity in settled:
+                    return
+                raise
+            for target in targets:
                 await delete_target(operation, await _in_one_version(operation, target))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar, TypeVarTuple
@@ -35,6 +35,7 @@ from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import IfName, PluginType
 from acni.spec.plugin import Plugin, Response
+from acni.store.commits import Commits
 from acni.store.record import Provenance
 from acni.store.state import Store
 
@@ -142,6 +143,8 @@ class Engine:
         queues: One operation at a time for each container.
         claims: What is being made.
         answers: What plugins answered to VERSION.
+        commits: Makes what is noted durable; None where nothing can be noted.
+        warned: What was warned of: each warning is given once.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
     """
@@ -156,7 +159,18 @@ class Engine:
     queues: ContainerQueues = Factory(ContainerQueues)
     claims: Claims = Factory(Claims)
     answers: VersionAnswers = Factory(VersionAnswers)
+    commits: Commits | None = None
+    warned: set[str] = Factory(set[str])
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
+
+    async def durable(self) -> None:
+        """Wait until everything noted so far is durable.
+
+        Raises:
+            StoreError: it is not.
+        """
+        if self.commits is not None:
+            await self.commits.durable()
 
     async def in_thread(self, function: Callable[[*Arguments], T], *args: *Arguments) -> T:
         """Call a function that blocks in one of the runtime's threads.
@@ -171,13 +185,40 @@ class Engine:
 
         return await anyio.to_thread.run_sync(busily, limiter=self.threads)
 
+    async def in_left_thread(self, function: Callable[[], None]) -> None:
+        """Call a function that waits for the disk in a thread that a cancellation leaves to it."""
+
+        def busily() -> None:
+            with self.store.busy():
+                function()
+
+        limiter = self.threads
+        await anyio.to_thread.run_sync(busily, limiter=limiter, abandon_on_cancel=True)
+
     def find(self, network: NetworkConfig) -> tuple[Plugin, ...]:
         """Find every plugin of a chain.
 
         Raises:
             PluginNotFound: an executable is missing.
         """
-        return tuple(self.runner.find(plugin.type, self.plugin_dirs) for plugin in network.plugins)
+        return tuple(self.find_one(plugin.type, self.plugin_dirs) for plugin in network.plugins)
+
+    def find_one(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+        """Find a plugin, and warn of what is to be known of it.
+
+        Raises:
+            PluginNotFound: its executable is missing.
+        """
+        plugin = self.runner.find(plugin_type, directories)
+        self.warn(plugin.warnings)
+        return plugin
+
+    def warn(self, warnings: Iterable[str]) -> None:
+        """Log warnings, each once in the life of a runtime."""
+        for warning in warnings:
+            if warning not in self.warned:
+                self.warned.add(warning)
+                _LOG.warning("%s", printable(warning))
 
     def traced(self, trace: Mapping[str, str] | None) -> Engine:
         """Return this engine with other trace variables for the plugins; without any, itself.

@@ -47,7 +47,13 @@ class Runner(Protocol):
         ...
 
     async def run(
-        self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None = None,
     ) -> Response:
         """Run a plugin once.
 
@@ -60,6 +66,9 @@ class Runner(Protocol):
             request: Environment and standard input.
             deadline: When it is out of time, on the event loop's clock.
             caps: How much output is taken.
+            guard: A descriptor that a process inherits as its descriptor 3 and keeps as long as it
+                runs, or None. It holds a lock that tells others that a plugin still runs for the
+                container, even when this process was killed.
 
         Example:
             >>> async def main(runner: acni.Runner):

@@ -5,28 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import anyio
 import anyio.to_thread
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
 from acni.engine.add import add
 from acni.engine.attached import Box
 from acni.engine.check import check
 from acni.engine.debts import forget, list_debts, settle
 from acni.engine.delete import delete
-from acni.engine.engine import Ending, Engine, Observer
+from acni.engine.engine import Ending, Engine, Observer, Operation
 from acni.engine.listing import AttachmentRecord, list_records
+from acni.engine.recovery import RecoveryReport
+from acni.engine.recovery import recover as recover_all
 from acni.engine.runner import Runner
-from acni.engine.settings import INHERITED, Timeouts, plugin_environment
+from acni.engine.settings import INHERITED, Durability, Timeouts, plugin_environment
+from acni.engine.settling import Settling
 from acni.engine.status import status
 from acni.engine.validate import Validation, validate
 from acni.engine.versions import version
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, RuntimeClosed
-from acni.events import Debt
+from acni.events import Debt, StateRemade
 from acni.host import netns
-from acni.host.configurations import load_network
+from acni.host.configurations import load_configurations
 from acni.host.files import parse_path
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
@@ -35,6 +38,7 @@ from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_network_name, parse_plugin_type
 from acni.spec.result import Result
+from acni.store.commits import Commits
 from acni.store.state import open_store
 
 CONF_DIR: Final = "/etc/cni/net.d"
@@ -71,7 +75,8 @@ class Runtime:
     _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
 
     async def network(self, name: str) -> NetworkConfig:
-        """Load the network of that name from the runtime's configuration directory.
+        """Load the network of that name from the runtime's configuration directory. Where several
+        files have that name, the first is used, and the others are warned of, once.
 
         Args:
             name: The network's name.
@@ -88,7 +93,10 @@ class Runtime:
             >>> anyio.run(main).name
             'dbnet'
         """
-        return await self._engine.in_thread(load_network, self._conf_dir, name)
+        parsed = parse_network_name(name)
+        found = await self._engine.in_thread(load_configurations, self._conf_dir)
+        self._engine.warn(found.warnings(parsed))
+        return found.network(parsed)
 
     async def add(
         self,
@@ -317,7 +325,12 @@ class Runtime:
             [('web', 'attached', ('192.0.2.7/24',))]
         """
         async with self._operation() as engine:
-            listed = await engine.in_thread(list_records, engine.store.records, engine.host)
+            journal = engine.store.journal
+            left = (
+                frozenset(one.operation for one in journal.left()) if journal else frozenset[str]()
+            )
+            records, host = engine.store.records, engine.host
+            listed = await engine.in_thread(list_records, records, host, left)
         return tuple(
             record
             for record in listed
@@ -342,6 +355,35 @@ class Runtime:
         """
         async with self._operation() as engine:
             return await engine.in_thread(list_debts, engine)
+
+    async def recover(self, *, assume_rebooted: bool = False) -> RecoveryReport:
+        """Settle everything that dead runtimes left, and everything that is owed, now.
+
+        What a runtime that is open does in the background all the same; this waits for it. Never
+        needed for correctness: whatever is done to a container settles first what was left of it.
+
+        Args:
+            assume_rebooted: What was attached from another host network namespace of this boot
+                counts as of an earlier boot: that namespace is gone.
+
+        Returns:
+            What became of it.
+
+        Raises:
+            StoreError: the state directory cannot be listed.
+            RuntimeClosed: the runtime was left; what was not settled is still owed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         report = await runtime.recover()
+            ...         return report.settled, report.owed
+            >>> anyio.run(main)
+            ((), ())
+        """
+        async with self._operation() as engine:
+            host = evolve(engine.host, assumes_reboot=assume_rebooted)
+            return await recover_all(evolve(engine, host=host))
 
     async def settle(self, debt: Debt) -> None:
         """Delete what is owed, beginning where it halted; nothing where it is no longer owed.
@@ -521,6 +563,8 @@ async def open_runtime(
     observers: Iterable[Observer] = (),
     runner: Runner | None = None,
     cgroup: str | os.PathLike[str] | None = None,
+    durability: Durability = "power",
+    recover: bool = True,
 ) -> AsyncGenerator[Runtime]:
     """Open a runtime; the only way in. When the block ends, operations under way are cancelled and
     undone.
@@ -538,14 +582,19 @@ async def open_runtime(
         cgroup: For processes: a cgroup v2 directory that was delegated to this process. Each run
             then has a control group of its own there, and of a run that failed nothing lives,
             daemons in sessions of their own included.
+        durability: What an attachment that is being made survives: with "power" a power cut, for
+            one shared sync each, with "process" the end of this process.
+        recover: Undo in the background what dead runtimes left, and settle what is owed. Without,
+            that happens where something is done to its container, and by :meth:`Runtime.recover`.
 
     Yields:
         The runtime.
 
     Raises:
-        StoreError: the state directory cannot be made or opened, others may write to it, or a newer
-            acni wrote it.
-        ConfigError: a plugin directory, a variable or the cgroup is not allowed.
+        StoreError: the state directory cannot be made or opened, lies on no local file system,
+            others may write to it, or a newer acni wrote it.
+        Busy: another runtime works with the state directory.
+        ConfigError: a plugin directory, a variable, the cgroup or the durability is not allowed.
 
     Example:
         >>> async def main():
@@ -556,6 +605,9 @@ async def open_runtime(
         >>> str(anyio.run(main).ipv4), [str(asked) for asked in plugins.calls]
         ('192.0.2.7', ['ADD bridge', 'ADD portmap'])
     """
+    if durability not in get_args(Durability):
+        expected = " or ".join(map(repr, get_args(Durability)))
+        raise ConfigError(f"{durability!r} is not allowed", place="durability", expected=expected)
     bounds = timeouts or Timeouts()
     directories = parse_plugin_dirs(plugin_dirs)
     configurations = parse_path(conf_dir, "conf_dir")
@@ -564,22 +616,60 @@ async def open_runtime(
     if groups is not None and runner is not None:
         message = "a runner was given, which has a cgroup of its own or none"
         raise ConfigError(message, place="cgroup", expected="one of the two")
+    host = this_host()
     # Blocks for a few file operations, and for the disk when the state directory is new.
-    with open_store(parse_path(state_dir, "state_dir")) as store:
+    with open_store(parse_path(state_dir, "state_dir"), host) as store:
         engine = Engine(
             store=store,
             runner=runner or Executables(grace_seconds=bounds.grace, cgroup=groups),
             plugin_dirs=directories,
             environment=variables,
             timeouts=bounds,
-            host=this_host(),
+            host=host,
             observers=tuple(observers),
         )
-        runtime = Runtime(engine, configurations)
+        async with _at_work(engine, durability, settles=recover) as working:
+            runtime = Runtime(working, configurations)
+            try:
+                yield runtime
+            finally:
+                with anyio.move_on_after(bounds.undo + bounds.grace + _CLOSE_MARGIN, shield=True):
+                    await runtime.close()
+
+
+@asynccontextmanager
+async def _at_work(
+    engine: Engine, durability: Durability, *, settles: bool
+) -> AsyncGenerator[Engine]:
+    """Let the tasks of a runtime work: the one that syncs for all, and the one that settles."""
+    store = engine.store
+    if store.journal is None:
+        yield engine
+        return
+
+    def remade() -> None:
+        store.remake()
+        Operation(engine=engine, verb="", network="", id=None).notify(StateRemade)
+
+    commits = Commits(
+        store.journal, store.sync_records, engine.in_left_thread, remade, durability == "power"
+    )
+    working = evolve(engine, commits=commits)
+    settling = Settling(working)
+    failure: BaseException | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(commits.run)
+        if settles:
+            working = working.observed(settling)
+            tasks.start_soon(settling.run)
         try:
-            yield runtime
-        finally:
-            with anyio.move_on_after(bounds.undo + bounds.grace + _CLOSE_MARGIN, shield=True):
-                await runtime.close()
-                # In a thread: a disk that hangs must not stop the loop of other runtimes.
-                await anyio.to_thread.run_sync(store.wait_until_idle)
+            yield working
+        except BaseException as error:  # noqa: ASYNC103, BLE001 (raised below, outside the group)
+            failure = error
+        with anyio.move_on_after(_CLOSE_MARGIN, shield=True):
+            await commits.close()
+            # In a thread: a disk that hangs must not stop the loop of other runtimes.
+            await anyio.to_thread.run_sync(store.wait_until_idle)
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

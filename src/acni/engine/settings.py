@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from attrs import Attribute, field, frozen
 
@@ -20,6 +20,10 @@ TRACE: Final = ("TRACEPARENT", "TRACESTATE", "BAGGAGE")
 
 # Plugins call iptables, nft and sysctl, which Debian keeps in sbin.
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+# What a begun ADD survives.
+Durability = Literal["power", "process"]
 
 
 def _require_positive(_: object, attribute: Attribute[float], value: object) -> None:

@@ -9,7 +9,10 @@ Rule 2: the record goes last, and so does a file that is no record and stands in
 Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise
     CNI_NETNS is empty. A dead path is never passed: sbr creates a regular file there, on which
     bridge's DEL then fails for good.
-Rule 4: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its
+Rule 4: no DEL runs before the last one is noted in the journal: whoever resumes must know what let
+    go. What cannot be noted is owed as if it were next. Only where nothing can be noted at all, on
+    a read-only disk, a delete that somebody asked for runs all the same.
+Rule 5: what is of an earlier boot is deleted without prevResult: its kernel state is gone, and its
     addresses may belong to somebody else by now (an intended exception to R17; address plugins
     release by container ID).
 
@@ -18,6 +21,7 @@ Rule 4: what is of an earlier boot is deleted without prevResult: its kernel sta
 
 from __future__ import annotations
 
+import logging
 from typing import Final
 
 import anyio
@@ -25,6 +29,7 @@ from attrs import Factory, define, evolve
 
 from acni.engine.chain import Chain, chain_of_record
 from acni.engine.engine import Operation
+from acni.engine.notes import Note
 from acni.errors import (
     AcniError,
     CleanupIncomplete,
@@ -41,6 +46,8 @@ from acni.store.record import Origin, Owed, Record, recorded_result
 
 # A debt is one durable write of 2 KiB; a disk that takes longer than this is not going to take it.
 STORE_SECONDS: Final = 30.0
+
+_LOG: Final = logging.getLogger("acni.engine")
 _MAX_CAUSE: Final = 500
 
 
@@ -53,6 +60,7 @@ class TakeDown:
         record: What is deleted.
         origin: What a debt that it leaves is put down to.
         is_aside: A file that is no record stands in its place.
+        note: It in the journal, where it has been begun.
         deleted: The plugins whose DEL succeeded, in the order they ran.
         debt: What is owed after a failure, once it is recorded.
     """
@@ -61,6 +69,7 @@ class TakeDown:
     record: Record
     origin: Origin
     is_aside: bool = False
+    note: Note | None = None
     deleted: list[str] = Factory(list[str])
     debt: Debt | None = None
 
@@ -76,28 +85,45 @@ class TakeDown:
         except AcniError as error:
             raise self._incomplete(error) from error
         self._retire()
+        if self.note is not None:
+            self.note.end("gone")
         if self.record.debt is not None:
             self.operation.notify(DebtSettled, debt=self.record.debt)
 
     async def _run_chain(self, deadline: float) -> None:
         previous = previous_result(self.record, self.operation.engine.host)
         steps = plan(Command.DEL, self.record.network)
-        owed = steps[0]
+        left = len(steps) - 1
         try:
             chain = self._chain(deadline)
-            for owed in steps:
-                await chain.run(owed, previous)
-                self.deleted.append(owed.plugin.type)
+            for step in steps:
+                left = step.index
+                await chain.run(step, previous)
+                self.deleted.append(step.plugin.type)
+                left = step.index - 1
+                self._let_go(step.index)
         except BaseException as error:
-            with anyio.move_on_after(STORE_SECONDS, shield=True):
-                await self._owe(owed.index, error)
+            if left >= 0:
+                with anyio.move_on_after(STORE_SECONDS, shield=True):
+                    await self._owe(left, error)
             raise
+
+    def _let_go(self, index: int) -> None:
+        if self.note is None:
+            return
+        try:
+            self.note.let_go(index)
+        except StoreError:
+            if index > 0:  # after the last one the record's end says it, too
+                raise
 
     def _retire(self) -> None:
         store = self.operation.engine.store
         if self.is_aside:
-            store.retire_aside(self.record)
+            gone = store.retire_aside(self.record)
             self.operation.notify(RecordQuarantined, name=self.record.name)
+            if gone:
+                _LOG.warning("%d older files went from quarantine to make room", len(gone))
         else:
             store.retire(self.record)
 
@@ -113,7 +139,11 @@ class TakeDown:
             await self._write(debt)
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
-            return
+            if self.note is None:
+                return  # nobody knows of it; else it stays open in the journal
+        else:
+            if self.note is not None:
+                self.note.end("owed")
         self.debt = debt.debt
         self.operation.notify(DebtRecorded, debt=self.debt)
 
@@ -173,7 +203,11 @@ def indebted(record: Record, index: int, error: BaseException, origin: Origin) -
 
 def is_of_this_boot(record: Record, host: Host) -> bool:
     """Tell whether a record was made in this boot; one of another writer counts as such."""
-    return record.provenance is None or record.provenance.boot == host.boot
+    provenance = record.provenance
+    if provenance is None:
+        return True
+    is_elsewhere = provenance.host_netns != host.netns
+    return provenance.boot == host.boot and not (host.assumes_reboot and is_elsewhere)
 
 
 def require_this_host(record: Record, host: Host) -> None:

@@ -9,15 +9,17 @@ forgets what was owed.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import anyio
 from attrs import astuple, evolve, frozen
 
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import holds_interface, raise_unreadable, require_own_name
+from acni.engine.notes import Note
+from acni.engine.orphans import wait_for_orphans
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
-from acni.errors import AttachmentExists, AttachmentNotFound, InvalidName
+from acni.errors import AttachmentExists, AttachmentNotFound, InvalidName, StoreError
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
@@ -52,10 +54,27 @@ async def delete_target(operation: Operation, target: Target) -> None:
         CleanupIncomplete: a plugin failed; what is left is a debt.
         StoreError: the record cannot be removed.
     """
-    deadline = anyio.current_time() + operation.engine.timeouts.delete
+    engine = operation.engine
     own = evolve(operation, network=target.record.network.name)
-    async with _claimed(operation.engine, target) as record:
-        await TakeDown(own, record, target.origin, target.is_aside).run(deadline)
+    async with _claimed(engine, target) as record:
+        if record.owed is not None:
+            await wait_for_orphans(own, record, until=0.0)
+        with _noted(own, record) as note:
+            deadline = anyio.current_time() + engine.timeouts.delete
+            await TakeDown(own, record, target.origin, target.is_aside, note).run(deadline)
+
+
+def _noted(operation: Operation, record: Record) -> AbstractContextManager[Note | None]:
+    """Note a delete. What somebody asked for runs even where nothing can be noted, and stays
+    recorded; what is only owed waits for better times.
+    """
+    bounds = operation.engine.timeouts
+    try:
+        return Note.of_delete(operation.engine, record, bounds.delete + bounds.grace)
+    except StoreError:
+        if operation.verb != "delete":
+            raise
+        return nullcontext()
 
 
 @asynccontextmanager

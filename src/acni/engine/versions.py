@@ -32,7 +32,7 @@ async def version(engine: Engine, plugin_type: PluginType) -> tuple[str, ...]:
         PluginError: it was ended, or never began.
     """
     try:
-        plugin = engine.runner.find(plugin_type, engine.plugin_dirs)
+        plugin = engine.find_one(plugin_type, engine.plugin_dirs)
         deadline = anyio.current_time() + engine.timeouts.version
         return _learned(engine, plugin, await _response(engine, plugin, deadline))
     except AcniError as error:

@@ -19,9 +19,10 @@ from typing import Final
 import anyio
 from attrs import Factory, define
 
-from acni.errors import ConfigError
+from acni.errors import ConfigError, PluginNotStarted
 
 _PREFIX: Final = "acni-run-"
+_DELEGATED: Final = "the absolute path of a delegated cgroup v2 directory (Linux 5.14 or newer)"
 # A group of this age is of nobody who is just about to start a process in it.
 _SURELY_USED_SECONDS: Final = 60.0
 # How many groups that were left a run tries to remove.
@@ -108,24 +109,31 @@ class Cgroups:
     _left: list[Cgroup] = Factory(list[Cgroup])
 
     def __attrs_post_init__(self) -> None:
-        if not os.path.isfile(f"{self.directory}/cgroup.kill"):
-            raise ConfigError(
-                f"{self.directory!a} is no directory of cgroup v2",
-                place="cgroup",
-                expected="a delegated cgroup v2 directory (Linux 5.14 or newer)",
-            )
-        self._remove_old()
+        try:
+            _require_delegated(self.directory)
+            self._remove_old()
+        except OSError as error:
+            raise _refused(f"{self.directory!a}: {error.strerror}") from error
 
     def make(self) -> Cgroup:
         """Make the group of a run.
 
         Raises:
-            OSError: it cannot be made.
+            PluginNotStarted: it cannot be made: the directory is gone, for instance.
         """
         for _ in range(min(_AT_ONCE, len(self._left))):
             # To the end of the queue when it is not empty: a daemon may live for months.
-            self.leave(self._left.pop(0))
-        return Cgroup.make(f"{self.directory}/{_PREFIX}{secrets.token_hex(8)}")
+            with contextlib.suppress(IndexError):  # another thread was faster
+                self.leave(self._left.pop(0))
+        try:
+            return Cgroup.make(_new_path(self.directory))
+        except OSError as error:
+            raise PluginNotStarted(
+                f"could not be started: no control group can be made in {self.directory!a}:"
+                f" {error.strerror}",
+                place="cgroup",
+                expected=_DELEGATED,
+            ) from error
 
     def leave(self, cgroup: Cgroup) -> None:
         """Remove a group, now or once it is empty."""
@@ -154,3 +162,29 @@ class Cgroups:
                 with contextlib.suppress(OSError):
                     if now - entry.stat().st_ctime > _SURELY_USED_SECONDS:
                         os.rmdir(entry.path)
+
+
+def _require_delegated(directory: str) -> None:
+    """Refuse a directory in which no group can be made: better now than with the first plugin.
+
+    Raises:
+        ConfigError: it is relative, is none of cgroup v2, or has no ``cgroup.kill``.
+        OSError: a group cannot be made there.
+    """
+    if not directory.startswith("/"):
+        raise _refused(f"{directory!a} is not absolute")
+    if not os.path.isfile(f"{directory}/cgroup.controllers"):
+        raise _refused(f"{directory!a} is no directory of cgroup v2")
+    if not os.path.isfile(f"{directory}/cgroup.kill"):
+        raise _refused(f"{directory!a} has no cgroup.kill: the root of all, or an older Linux")
+    trial = Cgroup.make(_new_path(directory))
+    trial.close()
+    os.rmdir(trial.path)
+
+
+def _refused(message: str) -> ConfigError:
+    return ConfigError(message, place="cgroup", expected=_DELEGATED)
+
+
+def _new_path(directory: str) -> str:
+    return f"{directory}/{_PREFIX}{secrets.token_hex(8)}"

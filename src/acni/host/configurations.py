@@ -37,11 +37,13 @@ class Configurations:
     Attributes:
         directory: The directory.
         networks: The networks by name; of files with one name the first.
+        lost: The files whose name an earlier one has, in order: path and name.
         broken: The files that could not be read, in order: path and error.
     """
 
     directory: str
     networks: dict[str, NetworkConfig]
+    lost: tuple[tuple[str, str], ...]
     broken: tuple[tuple[str, AcniError], ...]
 
     def network(self, name: str) -> NetworkConfig:
@@ -68,6 +70,12 @@ class Configurations:
             expected="the name of a network configuration",
         )
 
+    def warnings(self, name: str) -> Iterator[str]:
+        """Iterate over what a person should know of the network of that name, a line each."""
+        for path, lost in self.lost:
+            if lost == name:
+                yield f"{path} is not used: {self.networks[name].source} is network {name}, too"
+
 
 def load_configurations(directory: str | os.PathLike[str]) -> Configurations:
     """Read a configuration directory whole.
@@ -77,6 +85,7 @@ def load_configurations(directory: str | os.PathLike[str]) -> Configurations:
     """
     directory = os.fspath(directory)
     networks: dict[str, NetworkConfig] = {}
+    lost: list[tuple[str, str]] = []
     broken: list[tuple[str, AcniError]] = []
     for path in _files(directory):
         try:
@@ -84,8 +93,11 @@ def load_configurations(directory: str | os.PathLike[str]) -> Configurations:
         except AcniError as error:
             broken.append((path, error))
         else:
-            networks.setdefault(network.name, network)
-    return Configurations(directory=directory, networks=networks, broken=tuple(broken))
+            if networks.setdefault(network.name, network) is not network:
+                lost.append((path, network.name))
+    return Configurations(
+        directory=directory, networks=networks, lost=tuple(lost), broken=tuple(broken)
+    )
 
 
 def load_network(directory: str | os.PathLike[str], name: str) -> NetworkConfig:

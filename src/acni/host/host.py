@@ -20,10 +20,13 @@ class Host:
     Attributes:
         boot: The kernel's boot ID.
         netns: The identity of the network namespace in which plugins run.
+        assumes_reboot: What was attached from another namespace of this boot counts as of an
+            earlier boot: a person says that namespace is gone.
     """
 
     boot: str
     netns: NetnsIdentity
+    assumes_reboot: bool = False
 
 
 def this_host() -> Host:

@@ -1,4 +1,4 @@
-"""The few calls of the C library that Python 3.11 lacks: namespaces and mounts.
+"""The few calls of the C library that Python lacks: namespaces, mounts, file systems.
 
 CDLL, not PyDLL: these may sleep in the kernel, so the interpreter's lock is given up meanwhile.
 """
@@ -18,6 +18,9 @@ MS_PRIVATE: Final = 1 << 18
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
+
+# struct statfs has 15 words on 64-bit Linux; some more are room.
+_STATFS_LONGS: Final = 32
 
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +46,19 @@ def mount(
 def unmount(target: str, flags: int = 0) -> None:
     """Unmount a path (umount2(2))."""
     _checked(_LIBC.umount2(target.encode(), flags), target)
+
+
+def syncfs(fd: int) -> None:
+    """Make everything written to a file system durable (syncfs(2))."""
+    _checked(_LIBC.syncfs(fd), "syncfs")
+
+
+def file_system_type(fd: int) -> int:
+    """Return the magic number of the file system of an open file (statfs(2))."""
+    answer = (ctypes.c_long * _STATFS_LONGS)()
+    _checked(_LIBC.fstatfs(fd, ctypes.byref(answer)), "fstatfs")
+    # Signed on some, and sign-extended.
+    return int(answer[0]) & 0xFFFFFFFF
 
 
 def _checked(code: int, what: str) -> None:

@@ -53,6 +53,7 @@ _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 _COMPONENT: Final = re.compile(r"[^/\0\ud800-\udfff]+")
 _EXPECTED: Final = "a network namespace other than the runtime's own"
+_OPEN: Final = "a namespace that is not closed yet, or a path that leads to it"
 
 # More than anybody stacks at one name.
 _MOST_MOUNTS: Final = 100
@@ -104,6 +105,7 @@ class Namespace:
             What tells it from every other of this boot.
 
         Raises:
+            InvalidName: it is closed.
             NotPermitted: this process may not enter namespaces, which kernels before 6.18 ask for.
 
         Example:
@@ -112,7 +114,7 @@ class Namespace:
             True
         """
         try:
-            number = struct.unpack("Q", fcntl.ioctl(self.fd, _NS_GET_ID, bytes(8)))[0]
+            number = struct.unpack("Q", fcntl.ioctl(_fd_of(self), _NS_GET_ID, bytes(8)))[0]
         except OSError:
             return self._older_identity()
         return NetnsIdentity("id", str(number))
@@ -124,6 +126,7 @@ class Namespace:
             ifname: The interface's name.
 
         Raises:
+            InvalidName: it is closed.
             NotPermitted: this process may not enter namespaces.
 
         Example:
@@ -144,6 +147,7 @@ class Namespace:
             What the function returned; what it raises is raised here.
 
         Raises:
+            InvalidName: it is closed; the function was not called.
             NotPermitted: this process may not enter namespaces; the function was not called.
 
         Example:
@@ -152,13 +156,12 @@ class Namespace:
             ...     box.call(socket.if_nameindex)
             [(1, 'lo')]
         """
+        fd = _fd_of(self)
 
         def inside() -> T:
             try:
-                setns(self.fd, CLONE_NEWNET)
+                setns(fd, CLONE_NEWNET)
             except OSError as error:
-                if error.errno == errno.EBADF:  # closed: the caller's mistake
-                    raise
                 raise machine_error(error, f"entering {self.path}") from error
             return function()
 
@@ -306,8 +309,8 @@ def create(name: str) -> Namespace:
 
     Raises:
         InvalidName: the name is no path component, or is taken.
-        NotPermitted, Busy: as by :func:`anonymous`; the name is free again.
-        OSError: this process may not write or mount in ``/run/netns``.
+        NotPermitted, Busy: as by :func:`anonymous`, or this process may not write or mount in
+            ``/run/netns``; the name is still free.
 
     Example:
         >>> box = netns.create("box")
@@ -317,20 +320,13 @@ def create(name: str) -> Namespace:
         >>> netns.delete("box")
     """
     path = _named_path(name)
-    os.makedirs(NAMED, mode=0o755, exist_ok=True)
-    _share_names()
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
-    except FileExistsError:
-        raise InvalidName(
-            f"{path} exists", place="netns name", expected="a name that is free"
-        ) from None
-    try:
-        fd = _in_thread(lambda: _fresh(path))
-    except BaseException:
-        delete(name)
-        raise
-    return Namespace(path, fd, path)
+        os.makedirs(NAMED, mode=0o755, exist_ok=True)
+        _share_names()
+    except OSError as error:
+        raise machine_error(error, NAMED) from error
+    with anonymous() as made:
+        return pin(made, path)
 
 
 def delete(name: str) -> None:
@@ -341,6 +337,7 @@ def delete(name: str) -> None:
 
     Raises:
         InvalidName: there is none of that name.
+        NotPermitted: this process may not unmount or remove it.
 
     Example:
         >>> netns.create("box").close()
@@ -357,18 +354,14 @@ def delete(name: str) -> None:
             f"{path} is a directory", place="netns name", expected="the name of a namespace"
         )
     try:
-        for _ in range(_MOST_MOUNTS):  # somebody may have mounted there again
-            unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
-    except OSError as error:
-        # EINVAL: a file where nothing is mounted any more
-        if error.errno not in (errno.EINVAL, errno.ENOENT):
-            raise
-    try:
+        _unmount(path)
         os.unlink(path)
     except FileNotFoundError:
         raise InvalidName(
             f"{path} does not exist", place="netns name", expected="the name of a namespace"
         ) from None
+    except OSError as error:
+        raise machine_error(error, f"deleting {path}") from error
 
 
 def pin(namespace: Namespace | str | os.PathLike[str], path: str | os.PathLike[str]) -> Namespace:
@@ -384,8 +377,10 @@ def pin(namespace: Namespace | str | os.PathLike[str], path: str | os.PathLike[s
         block, :meth:`Namespace.close` alone leaves the pin.
 
     Raises:
-        InvalidName: the path is not absolute, taken, or in no directory; or the namespace is none.
-        NotPermitted: this process may not mount there.
+        InvalidName: the path is not absolute, taken, or in no directory; or the namespace is none,
+            or closed.
+        NotPermitted: this process may not write or mount there.
+        Busy: this process, or the machine, has no descriptor left.
 
     Example:
         >>> with netns.anonymous() as box, netns.pin(box, f"{conf_dir}/pinned") as pinned:
@@ -393,10 +388,10 @@ def pin(namespace: Namespace | str | os.PathLike[str], path: str | os.PathLike[s
         (True, True)
     """
     target = parse_netns_path(os.fspath(path))
-    if isinstance(namespace, Namespace):
-        fd = fcntl.fcntl(namespace.fd, fcntl.F_DUPFD_CLOEXEC, 0)
-    else:
-        fd = open(namespace).fd
+    if not isinstance(namespace, Namespace):
+        with open(namespace) as opened:
+            return pin(opened, target)
+    fd = _duplicate(namespace)
     try:
         _make_pin(target, f"/proc/self/fd/{fd}")
     except BaseException:
@@ -423,12 +418,38 @@ def unpin(path: str | os.PathLike[str]) -> None:
     target = parse_netns_path(path)
     open(target).close()  # nothing else is unmounted, and no file but a pin is removed
     try:
-        unmount(target, MNT_DETACH | UMOUNT_NOFOLLOW)
+        if not _unmount(target):
+            raise InvalidName(f"{target} is no pin", place="path", expected="a pin")
+        os.unlink(target)
     except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise machine_error(error, f"unpinning {target}") from error
-        raise InvalidName(f"{target} is no pin", place="path", expected="a pin") from None
-    os.unlink(target)
+        raise machine_error(error, f"unpinning {target}") from error
+
+
+def _fd_of(namespace: Namespace) -> int:
+    if namespace.fd < 0:
+        raise InvalidName(f"{namespace.path} was closed", place="netns", expected=_OPEN)
+    return namespace.fd
+
+
+def _duplicate(namespace: Namespace) -> int:
+    try:
+        return fcntl.fcntl(_fd_of(namespace), fcntl.F_DUPFD_CLOEXEC, 0)
+    except OSError as error:
+        raise machine_error(error, namespace.path) from error
+
+
+def _unmount(path: str) -> bool:
+    """Unmount all that is mounted at a path, where somebody may have mounted again; tell whether
+    there was anything.
+    """
+    for number in range(_MOST_MOUNTS):
+        try:
+            unmount(path, MNT_DETACH | UMOUNT_NOFOLLOW)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return number > 0
+    return True
 
 
 def _make_pin(path: str, source: str) -> None:
@@ -538,14 +559,12 @@ def _share_names() -> None:
         mount("none", NAMED, flags=MS_SHARED | MS_REC)
 
 
-def _fresh(path: str | None = None) -> int:
+def _fresh() -> int:
     try:
         unshare(CLONE_NEWNET)
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise machine_error(error, "making a network namespace") from error
-    if path is not None:
-        mount("/proc/thread-self/ns/net", path, flags=MS_BIND)
-    return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def _interface_exists(ifname: str) -> bool:

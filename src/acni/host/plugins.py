@@ -2,17 +2,16 @@
 
 Directories are absolute, the first match wins, and neither a directory nor a file that everybody
 may write to is used (CVE-2024-33522 was a plugin directory under an attacker's control). One that
-its group may write to is used, with a warning.
+its group may write to is used; what was found says so, and the engine warns of it once.
 
 (specification, section 3, "Attachment Parameters": the search path; rules R7, R31, R32)
 """
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from acni.errors import ConfigError, PluginNotFound
@@ -21,8 +20,6 @@ from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin
 
 EXECUTABLE: Final = "executable"
-
-_LOG: Final = logging.getLogger("acni.host")
 
 
 def parse_plugin_dirs(directories: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:
@@ -66,15 +63,19 @@ def find_executable(plugin_type: PluginType, directories: Sequence[str]) -> Plug
     for directory in directories:
         path = f"{directory}/{plugin_type}"
         try:
-            status = os.stat(path)
-            refusal = _refusal(path, status) or _shared_directory(directory)
+            file = os.stat(path)
+            places = {path: file} | {where: os.stat(where) for where in _homes(directory, path)}
         except OSError as error:
             refusal = "" if isinstance(error, FileNotFoundError) else f"{path}: {error.strerror}"
         else:
+            refusal = _refusal(path, places)
             if not refusal:
-                _warn_of_group(path, status)
                 return Plugin(
-                    type=plugin_type, path=path, identity=_identity(status), runner=EXECUTABLE
+                    type=plugin_type,
+                    path=path,
+                    identity=_identity(file),
+                    runner=EXECUTABLE,
+                    warnings=_warnings(places),
                 )
         if refusal:
             refusals.append(refusal)
@@ -86,25 +87,32 @@ def find_executable(plugin_type: PluginType, directories: Sequence[str]) -> Plug
     )
 
 
-def _refusal(path: str, status: os.stat_result) -> str:
-    if not stat.S_ISREG(status.st_mode):
+def _homes(directory: str, path: str) -> tuple[str, ...]:
+    """Return the directories in which the executable can be replaced: the plugin directory, and for
+    a link the one that it leads into.
+    """
+    if not os.path.islink(path):
+        return (directory,)
+    return (directory, os.path.dirname(os.path.realpath(path)))
+
+
+def _refusal(path: str, places: Mapping[str, os.stat_result]) -> str:
+    if not stat.S_ISREG(places[path].st_mode):
         return f"{path} is no regular file"
-    if status.st_mode & stat.S_IWOTH:
-        return f"everybody may write to {path}"
+    for where, status in places.items():
+        if status.st_mode & stat.S_IWOTH:
+            return f"everybody may write to {where}"
     if not os.access(path, os.X_OK):
         return f"{path} is not executable"
     return ""
 
 
-def _shared_directory(directory: str) -> str:
-    return (
-        f"everybody may write to {directory}" if os.stat(directory).st_mode & stat.S_IWOTH else ""
+def _warnings(places: Mapping[str, os.stat_result]) -> tuple[str, ...]:
+    return tuple(
+        f"the group {status.st_gid} may write to {where}"
+        for where, status in places.items()
+        if status.st_mode & stat.S_IWGRP
     )
-
-
-def _warn_of_group(path: str, status: os.stat_result) -> None:
-    if status.st_mode & stat.S_IWGRP:
-        _LOG.warning("the group %d may write to the plugin %s", status.st_gid, path)
 
 
 def _identity(status: os.stat_result) -> str:

@@ -22,10 +22,12 @@ import os
 import select
 import signal
 import struct
+import sys
 import termios
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import anyio
 import anyio.lowlevel
@@ -107,10 +109,11 @@ class Executables:
         init=False,
         repr=False,
     )
-    _turn: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False, repr=False)
+    # By what stands for a loop in its own library.
+    _turns: WeakKeyDictionary[object, _Turns] = field(
+        factory=WeakKeyDictionary[object, "_Turns"], init=False, repr=False
+    )
     _signals_groups: bool = field(factory=_can_signal_groups, init=False, repr=False)
-    # The child that was started last, until the loop has come back to it.
-    _latest: _Child | None = field(default=None, init=False, repr=False)
 
     def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
         """Find the executable of a plugin.
@@ -185,21 +188,29 @@ class Executables:
         caps: Caps,
         guard: int | None,
     ) -> Response:
-        queued = await self._wait_for_turn()
+        asked = perf_counter()
+        turns = self._turns_of_loop()
+        await turns.wait()
         turn = perf_counter()
+        queued = turn - asked
         try:
             child = _Child.prepare(request.stdin, caps, guard)
         except OSError as error:
+            turns.pass_on(None)
             return _not_started(error)
+        except BaseException:
+            turns.pass_on(None)
+            raise
         ending, status = Ending.LOST, 0
         try:
-            self._latest = child
             try:
                 self._start(child, plugin.path, request.environment)
             except ProcessLookupError:
                 return Response(ending=Ending.LOST)
             except OSError as error:
                 return _not_started(error)
+            finally:
+                turns.pass_on(child)
             started = perf_counter()
             try:
                 ending, status = await child.wait_until(deadline + queued, self.grace_seconds)
@@ -207,14 +218,16 @@ class Executables:
                 return Response(ending=Ending.LOST)
             stdout, stderr = child.output()
         finally:
-            if self._latest is child:
-                self._latest = None
+            turns.come_back(child)
             try:
                 child.close()
             finally:
                 if child.cgroup is not None:
-                    with anyio.move_on_after(_REAP_SECONDS, shield=True):
-                        await self._leave_cgroup(child.cgroup, (ending, status))
+                    try:
+                        with anyio.move_on_after(_REAP_SECONDS, shield=True):
+                            await self._leave_cgroup(child.cgroup, (ending, status))
+                    finally:
+                        child.cgroup.close()
         return Response(
             ending=ending,
             status=status,
@@ -241,36 +254,68 @@ class Executables:
     async def _leave_cgroup(self, cgroup: Cgroup, ending: _Exit) -> None:
         if self._cgroups is None:
             return
-        try:
-            if ending == (Ending.EXITED, 0):
-                self._cgroups.leave(cgroup)
-            else:
-                await self._cgroups.end(cgroup)
-        finally:
-            cgroup.close()
+        if ending == (Ending.EXITED, 0):
+            self._cgroups.leave(cgroup)
+        else:
+            await self._cgroups.end(cgroup)
 
-    async def _wait_for_turn(self) -> float:
-        """Wait for a turn of the loop in which nobody else spawns; return the seconds it took.
-
-        A spawn blocks the loop for 0.1 to 0.4 ms; a thousand back to back would stall it for half a
-        second. That of the latest child was in an earlier turn when the child has been waited for,
-        or when it was the latest before a checkpoint already.
+    def _turns_of_loop(self) -> _Turns:
+        """Return the turns of the running loop: a program may have several, one after another or in
+        threads.
         """
-        latest = self._latest
-        if latest is None and not self._turn.locked():
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            return 0.0
-        asked = perf_counter()
-        if not self._turn.locked():
+        loop = anyio.lowlevel.current_token().native_token
+        turns = self._turns.get(loop)
+        if turns is None:
+            _guard_from_interrupts(Executables._run)
+            turns = self._turns[loop] = _Turns()
+        return turns
+
+
+def _guard_from_interrupts(function: object) -> None:
+    """Have trio raise KeyboardInterrupt in a function only where it waits, as asyncio does: between
+    the making of a descriptor and its keeping the descriptor would be lost.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_run():
+        trio.lowlevel.enable_ki_protection(function)
+
+
+@define(eq=False)
+class _Turns:
+    """Lets the runs of one loop start their processes, one in a turn of the loop.
+
+    A spawn blocks the loop for 0.1 to 0.4 ms; a thousand back to back would stall it for half a
+    second. So the right to spawn is a lock that is passed on after the spawn: to whom it is handed
+    runs in a later turn, and who finds it free lets a turn pass while the latest spawn may have
+    been in this one.
+    """
+
+    _lock: anyio.Lock = field(factory=lambda: anyio.Lock(fast_acquire=True), init=False)
+    # The child that was started last, until the loop has come back to it.
+    _latest: _Child | None = field(default=None, init=False)
+
+    async def wait(self) -> None:
+        """Wait for the right to spawn; :meth:`pass_on` must follow."""
+        is_handed_over = self._lock.locked()
+        await self._lock.acquire()
+        if is_handed_over or self._latest is None:
+            return
+        try:
             await anyio.lowlevel.checkpoint()
-            if self._latest is None or self._latest is latest:
-                return perf_counter() - asked
-        async with self._turn:
-            while True:
-                latest = self._latest
-                await anyio.lowlevel.checkpoint()
-                if self._latest is None or self._latest is latest:
-                    return perf_counter() - asked
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def pass_on(self, child: _Child | None) -> None:
+        """Pass the right on after ``child`` was started, or nothing was."""
+        if child is not None:
+            self._latest = child
+        self._lock.release()
+
+    def come_back(self, child: _Child) -> None:
+        """Learn that the loop has come back to a child."""
+        if self._latest is child:
+            self._latest = None
 
 
 @define(eq=False)
@@ -387,6 +432,8 @@ class _Child:
                 if await self._exits_while_read():
                     return self._reap()
                 return await self._end(Ending.OVER_CAP, 0.0)
+        except GeneratorExit:  # nobody awaits this any more: closing ends the process
+            raise
         except BaseException:
             # Lexical and shielded: whatever interrupts us, the process is ours to end and to reap.
             with anyio.move_on_after(grace_seconds + _REAP_SECONDS, shield=True):

@@ -3,8 +3,8 @@ own session, closed descriptors, default signals, the working directory and the 
 
 ``os.posix_spawn``, for other C libraries, can do less: it cannot close descriptors that somebody
 else left inheritable, nor change the directory or enter a cgroup, and needs a second call for the
-descriptor: a KeyboardInterrupt between the two loses the process. ``subprocess`` does most of it,
-at three to seven times the cost.
+descriptor: its caller keeps a KeyboardInterrupt from coming between the two. ``subprocess`` does
+most of it, at three to seven times the cost.
 
 PyDLL keeps the interpreter's lock, as ``os.posix_spawn`` does. The call returns when the child has
 executed the program or failed to; where it puts the descriptor belongs to the caller before the

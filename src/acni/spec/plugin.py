@@ -23,6 +23,8 @@ class Plugin:
         path: Its executable.
         identity: Changes whenever the executable does (device, inode, modification time, size).
         runner: Which kind of runner found it; a record keeps it, so that the same kind deletes.
+        warnings: What a person should know of it, a line each: that its group may write to it, for
+            instance. With others it is still the same plugin.
 
     Example:
         >>> plugin = scripted.find("bridge", ["/opt/cni/bin"])
@@ -34,6 +36,7 @@ class Plugin:
     path: str
     identity: str
     runner: str
+    warnings: tuple[str, ...] = field(default=(), eq=False)
 
 
 @frozen(kw_only=True)
@@ -97,10 +100,16 @@ class Ending(Enum):
 class Times:
     """Where the time of a run went, in seconds; all but the run itself.
 
+    Of the process runner's. Where nothing was started, or the exit status was lost, all are 0; of
+    an executable that was busy and tried again, they are the last try's.
+
     Attributes:
-        queue: Waiting for its start.
-        spawn: Starting it.
-        read: Reading what was left of its output after its end.
+        queue: Waiting for its turn to be started, before the time that ``seconds`` counts; the
+            deadline is moved by it.
+        spawn: From its turn until the process exists: pipes, control group and the spawn itself.
+            The first part of ``seconds``; the deadline is not moved by it.
+        read: Reading what was left of its output after its exit. A part of ``seconds``; what was
+            read while it ran is not in it.
 
     Example:
         >>> spec.Response(ending=spec.Ending.EXITED).times
@@ -122,7 +131,10 @@ class Response:
             0.
         stdout: What was printed, up to the cap.
         stderr: The last of what was written there.
-        seconds: How long the run took, from its start.
+        seconds: How long the run took, from its turn to be started until nothing of it that had to
+            end was left: with ``times.spawn``, ``times.read``, the grace of one that was ended and
+            the end of its control group, without ``times.queue``. 0 where nothing was started or
+            the exit status was lost.
         times: What of it was no run, and how long it waited before.
 
     Example:

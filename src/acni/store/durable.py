@@ -1,51 +1,30 @@
-"""Writing what survives a power cut: a file synced before its name, its directory after it."""
+"""Making what survives a power cut: a file synced before its name, its directory after it."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import secrets
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 
-from acni.store.directory import DIRECTORY_FLAGS, store_failure
+from acni.store.directory import DIRECTORY_FLAGS
 
 
-def write_durably(
-    spare: int,
-    target: int,
-    name: str,
-    data: bytes,
-    guard: Callable[[], AbstractContextManager[None]],
-) -> None:
-    """Write a file so that at any instant the old or the new one is there, whole, and afterwards
-    the new one for good.
+def replace_durably(directory: int, name: str, data: bytes) -> None:
+    """Write a small file so that at any instant the old or the new one is there, whole, and
+    afterwards the new one for good.
 
-    The name is given under a guard, which may refuse. The file is synced before its name is: ext4
-    may otherwise keep a name without its data (LWN 322823). The directory is synced too: without it
-    2 of 13 crash states lose a write that was acknowledged.
+    Raises:
+        OSError: it could not be written.
     """
-    temporary = secrets.token_hex(16)
+    temporary = f"{name}.new"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    fd = os.open(temporary, flags, 0o600, dir_fd=directory)
     try:
-        fd = os.open(
-            temporary,
-            os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC,
-            0o600,
-            dir_fd=spare,
-        )
-        try:
-            _write_all(fd, data)
-            os.fsync(fd)
-            with guard():
-                os.rename(temporary, name, src_dir_fd=spare, dst_dir_fd=target)
-        except BaseException:
-            os.unlink(temporary, dir_fd=spare)
-            raise
-        finally:
-            os.close(fd)
-        os.fsync(target)
-    except OSError as error:
-        raise store_failure(name, "cannot be written", error) from error
+        os.write(fd, data)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    os.fsync(directory)
 
 
 def make_directory(path: str) -> None:
@@ -62,9 +41,3 @@ def make_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from typing import Self
+from typing import Final, Self
 
 from attrs import define, frozen
 
@@ -20,6 +20,9 @@ from acni.spec.names import IfName
 from acni.spec.result import ResultError, parse_result
 from acni.store.directory import look_into, names_in, read_in
 from acni.store.record import Record, read_record
+from acni.store.slots import SlotView, look_at_slots
+
+_ROOMS: Final = ("results", "acni/debts", "acni/journal")
 
 
 @frozen
@@ -43,6 +46,7 @@ class Records:
 
     _results: int | None
     _debts: int | None
+    _journal: int | None = None
 
     @classmethod
     def look(cls, state_dir: str) -> Self:
@@ -51,13 +55,13 @@ class Records:
         Raises:
             StoreError: it cannot be opened.
         """
-        results = look_into(f"{state_dir}/results")
+        opened: list[int | None] = []
         try:
-            return cls(results, look_into(f"{state_dir}/acni/debts"))
+            opened += (look_into(f"{state_dir}/{room}") for room in _ROOMS)
         except BaseException:
-            if results is not None:
-                os.close(results)
+            _close(opened)
             raise
+        return cls(*opened)
 
     def names(self) -> list[str]:
         """List the names of all records, sorted."""
@@ -132,12 +136,24 @@ class Records:
                         yield record
         yield from (debt for debt in self.debts_aside() if debt.ifname == ifname)
 
+    def slots(self, boot: str) -> Iterator[SlotView]:
+        """Iterate over what is under way, and what dead runtimes left."""
+        return look_at_slots(self._journal, boot)
+
+    def replace(self, results: int, debts: int, journal: int) -> None:
+        """Look into other directories from now on; whose the old ones are closes them."""
+        self._results, self._debts, self._journal = results, debts, journal
+
     def close(self) -> None:
         """Close the directories."""
-        for fd in (self._results, self._debts):
-            if fd is not None:
-                os.close(fd)
-        self._results = self._debts = None
+        _close([self._results, self._debts, self._journal])
+        self._results = self._debts = self._journal = None
+
+
+def _close(descriptors: list[int | None]) -> None:
+    for fd in descriptors:
+        if fd is not None:
+            os.close(fd)
 
 
 def aside_name(record: Record) -> str:

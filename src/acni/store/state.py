@@ -1,74 +1,226 @@
-"""The state directory: where records lie and how they are written.
+"""The state directory: where everything lies, and what happens to it.
 
 ::
 
-    <state>/                    0700; results/ and acni/ on one file system
+    <state>/                    0700; all of it on one local file system
       results/<network>-<container>-<ifname>    one attachment; 0600
       acni/
         FORMAT                  the format's number; a newer one is refused
-        spare/000/              files on their way into results/
+        journal/<slot>          what is under way, and what a dead runtime left
+        spare/<slot>/           files that become records
         debts/<sha256>          a debt whose name in results/ is taken by a file that is no record
         quarantine/<name>.<n>   such files, kept once their attachment was deleted
+        lock/<hash>             the bytes that plugins hold while they run
 
 libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray
 ones: whatever is not a whole record lies elsewhere and is renamed into place.
 
-Blocking calls: reading a record is left to the caller's thread (a page-cache read of 2 KiB, some 10
-µs); writing one waits for the disk and belongs into a worker thread.
+Blocking calls. Reading a record, writing one that is not synced and appending to the journal stay
+in the page cache (some 10 µs each) and are left to the caller's thread; what waits for the disk or
+lists a directory belongs into a worker thread.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 import stat
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
-from typing import Final
+from contextlib import contextmanager
+from typing import Final, Self
 
-from attrs import Factory, define
+from attrs import Factory, define, field, frozen
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
-from acni.store.directory import DIRECTORY_FLAGS, remove_from, store_failure
-from acni.store.durable import make_directory, write_durably
+from acni.host.host import Host
+from acni.host.libc import file_system_type, syncfs
+from acni.host.locks import byte_of, file_of, try_lock, unlock
+from acni.store.directory import (
+    DIRECTORY_FLAGS,
+    MAX_RECORD_BYTES,
+    remove_from,
+    store_failure,
+)
+from acni.store.durable import make_directory, replace_durably
+from acni.store.journal import Journal
+from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
 from acni.store.records import Records, aside_name
+from acni.store.slots import Slots
+from acni.store.spares import Spares
 
 # How long leaving a state directory waits for a thread that a cancelled operation left behind.
 _LAST_THREADS_SECONDS: Final = 30.0
 
+_SLOT: Final = "000"
 _ROOMS: Final = (
     "results",
     "acni",
+    "acni/journal",
     "acni/spare",
-    "acni/spare/000",
+    f"acni/spare/{_SLOT}",
     "acni/debts",
     "acni/quarantine",
+    "acni/lock",
 )
+
+# What opening says of what is not there, a link, no regular file, or one that is too large.
+_NO_RECORD: Final = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EFBIG)
+
+# linux/magic.h and the file systems' own headers: locks or syncs there are not what they are here.
+_FOREIGN_FILE_SYSTEMS: Final = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFF534D42: "CIFS",
+    0xFE534D42: "SMB2",
+    0x01021997: "9p",
+    0x65735546: "FUSE",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+}
+
+
+@frozen
+class _Rooms:
+    """The directories of a state directory, open."""
+
+    fds: dict[str, int]
+
+    @classmethod
+    def open(cls, state_dir: str) -> Self:
+        fds: dict[str, int] = {}
+        try:
+            for room in _ROOMS:
+                fds[room] = os.open(f"{state_dir}/{room}", DIRECTORY_FLAGS | os.O_NOFOLLOW)
+        except BaseException:
+            for fd in fds.values():
+                os.close(fd)
+            raise
+        return cls(fds)
+
+    def __getitem__(self, room: str) -> int:
+        return self.fds[room]
+
+    def close(self) -> None:
+        for fd in self.fds.values():
+            os.close(fd)
 
 
 @define(eq=False)
 class Store:
     """A state directory, to be worked with.
 
-    Of several writes of one name the last that began wins, and a removal wins over all of them: a
-    native cancellation of asyncio leaves a writing thread behind, and what it writes must not
-    come up after the operation was undone.
+    Of several durable writes of one name the last that began wins, and a removal wins over all of
+    them: a native cancellation of asyncio leaves a writing thread behind, and what it writes must
+    not come up after the operation was undone.
 
     Attributes:
         records: What it holds.
+        journal: What is under way; None on a read-only file system.
     """
 
     records: Records
-    _results: int
-    _spare: int
-    _debts: int
-    _quarantine: int
+    journal: Journal | None
+    _state_dir: str
+    _rooms: _Rooms
+    _spares: Spares
+    _quarantine: Quarantine
+    _host: Host
+    _stale: list[_Rooms] = field(factory=list["_Rooms"], init=False)
     _writing: threading.Condition = Factory(threading.Condition)
     _latest: dict[tuple[int, str], object] = Factory(dict[tuple[int, str], object])
     _running: int = 0
+
+    # --- what is under way
+
+    def require_journal(self) -> Journal:
+        """Return the journal.
+
+        Raises:
+            StoreError: the file system is read-only.
+        """
+        if self.journal is None:
+            raise StoreError(
+                "is read-only", place=self._state_dir, expected="a writable file system"
+            )
+        return self.journal
+
+    def take_spare(self) -> str:
+        """Take the file that is to become a record; a full disk says so here.
+
+        Raises:
+            StoreError: there is none to be had.
+        """
+        try:
+            return self._spares.take()
+        except OSError as error:
+            raise store_failure("acni/spare", "has no room", error) from error
+
+    def give_back_spare(self, spare: str) -> None:
+        """Return a file that became no record."""
+        self._spares.give_back(spare)
+
+    @contextmanager
+    def guard(self, container_id: str) -> Generator[int]:
+        """Hold the guard byte of a container while a plugin runs, on a description of its own that
+        the plugin inherits: whoever takes over from this process sees that it still runs.
+
+        Unlocked at the end, not merely closed: a daemon of the plugin may keep the description.
+
+        Raises:
+            StoreError: it cannot be held.
+        """
+        offset = byte_of("guard", container_id)
+        fd = self.open_lock(container_id)
+        try:
+            try:
+                is_held = try_lock(fd, offset, shared=True)
+            except OSError as error:
+                raise store_failure("acni/lock", "cannot be locked", error) from error
+            if not is_held:
+                raise StoreError("is locked", place="acni/lock", expected="nobody else's lock")
+            try:
+                yield fd
+            finally:
+                unlock(fd, offset)
+        finally:
+            os.close(fd)
+
+    def open_lock(self, container_id: str) -> int:
+        """Open the file with the lock bytes of a container.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        try:
+            return os.open(file_of(container_id), flags, 0o600, dir_fd=self._rooms["acni/lock"])
+        except OSError as error:
+            raise store_failure("acni/lock", "cannot be opened", error) from error
+
+    # --- records
+
+    def keep(self, record: Record, spare: str) -> None:
+        """Write the record of an attachment that was made: its spare file, renamed into place.
+
+        Not synced: a kill loses nothing, and after a power cut the journal knows.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        data = write_record(record)
+        try:
+            self._spares.write(spare, data)
+            os.rename(
+                spare,
+                record.name,
+                src_dir_fd=self._spares.directory,
+                dst_dir_fd=self._rooms["results"],
+            )
+        except OSError as error:
+            raise store_failure(f"results/{record.name}", "cannot be written", error) from error
 
     def write(self, record: Record) -> None:
         """Write a record, atomically and durably: when this returns it survives a power cut.
@@ -78,18 +230,43 @@ class Store:
         Raises:
             StoreError: it could not be written, or was superseded; what stood there still does.
         """
-        self._write(self._results, record.name, record)
+        self._write(self._rooms["results"], record.name, record)
 
-    def retire(self, record: Record) -> None:
-        """Remove a record. Not synced: one that comes back after a power cut costs an idempotent
-        DEL.
+    def retire(self, record: Record, spare: str | None = None) -> None:
+        """Remove a record; one of another operation in its place stays. Not synced: one that comes
+        back after a power cut costs an idempotent DEL.
+
+        Args:
+            record: The record.
+            spare: The name of the spare file that it was, where the journal names it: what is not
+                there any more was taken by somebody else.
 
         Raises:
             StoreError: it could not be removed.
         """
+        results = self._rooms["results"]
+        place = f"results/{record.name}"
         with self._writing:
-            self._latest.pop((self._results, record.name), None)
-            remove_from(record.name, self._results, f"results/{record.name}")
+            self._latest.pop((results, record.name), None)
+            if not self._is_of_operation(record):
+                return
+            name = spare or self._spares.new_name()
+            try:
+                os.rename(record.name, name, src_dir_fd=results, dst_dir_fd=self._spares.directory)
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise store_failure(place, "cannot be removed", error) from error
+        if spare is None:
+            self._spares.give_back(name)
+
+    def has_spare(self, spare: str) -> bool:
+        """Tell whether a spare file is still one."""
+        try:
+            os.stat(spare, dir_fd=self._spares.directory, follow_symlinks=False)
+        except OSError:
+            return False
+        return True
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
@@ -97,34 +274,57 @@ class Store:
         Raises:
             StoreError: it could not be written, or was superseded.
         """
-        self._write(self._debts, aside_name(record), record)
+        self._write(self._rooms["acni/debts"], aside_name(record), record)
 
-    def retire_aside(self, record: Record) -> None:
+    def retire_aside(self, record: Record) -> tuple[str, ...]:
         """Move the file that stood in a record's place into quarantine, and drop the debt aside.
+
+        Returns:
+            The names of older files that were removed from quarantine to make room.
 
         Raises:
             StoreError: it could not be moved.
         """
+        gone: tuple[str, ...] = ()
         if self._is_bad(record.name):
-            self._quarantine_file(record.name)
+            gone = self._quarantine.keep(record.name, self._rooms["results"])
+        debts = self._rooms["acni/debts"]
         with self._writing:
-            self._latest.pop((self._debts, aside_name(record)), None)
-            remove_from(aside_name(record), self._debts, "acni/debts")
+            self._latest.pop((debts, aside_name(record)), None)
+            remove_from(aside_name(record), debts, "acni/debts")
+        return gone
 
-    def _is_bad(self, name: str) -> bool:
-        """Tell whether it is still no record: another writer may have put one there meanwhile."""
-        try:
-            self.records.read(name)
-        except StoreError:
-            return True
-        return False
+    def sync_records(self) -> None:
+        """Make every record durable. Blocks for the disk.
 
-    def _quarantine_file(self, name: str) -> None:
-        kept = f"{name[:230]}.{secrets.token_hex(8)}"
-        try:
-            os.rename(name, kept, src_dir_fd=self._results, dst_dir_fd=self._quarantine)
-        except OSError as error:
-            raise store_failure(f"results/{name}", "cannot be moved", error) from error
+        Raises:
+            OSError: they are not.
+        """
+        syncfs(self._rooms["results"])
+
+    def remake(self) -> None:
+        """Make the state directory anew, after somebody removed it, with what is under way.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        old = self.require_journal()
+        with _as_store_failure(self._state_dir):
+            rooms = _make_rooms(self._state_dir)
+            quarantine = Quarantine(rooms["acni/quarantine"])
+            journal = Slots(rooms["acni/journal"], quarantine, self._host).take()
+        for intent in old.intents.values():
+            journal.begin(intent)
+        self._stale.append(self._rooms)
+        self._rooms, self._quarantine = rooms, quarantine
+        self._spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], frozenset())
+        for intent in old.intents.values():
+            if intent.spare is not None:
+                self._spares.make(intent.spare)
+        self.records.replace(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+        old.become(journal)
+
+    # --- threads
 
     @contextmanager
     def busy(self) -> Generator[None]:
@@ -143,69 +343,146 @@ class Store:
         with self._writing:
             return self._writing.wait_for(lambda: self._running == 0, _LAST_THREADS_SECONDS)
 
+    def close(self) -> None:
+        """Close every descriptor; where a thread works with them they are leaked rather than used
+        again under it.
+        """
+        if self.wait_until_idle():
+            for rooms in (self._rooms, *self._stale):
+                rooms.close()
+            if self.journal is not None:
+                self.journal.close()
+
+    def _is_of_operation(self, record: Record) -> bool:
+        """Tell whether a file in a record's place is that record, or one of another writer that the
+        operation took over.
+        """
+        results = self._rooms["results"]
+        try:
+            raw = read_regular(record.name, max_bytes=MAX_RECORD_BYTES, dir_fd=results)
+        except OSError as error:
+            if error.errno in _NO_RECORD:
+                return False
+            raise store_failure(f"results/{record.name}", "cannot be read", error) from error
+        if b'"acni"' not in raw:
+            return True
+        # A random number of 128 bits stands there by no accident.
+        return record.provenance is not None and record.provenance.operation.encode() in raw
+
+    def _is_bad(self, name: str) -> bool:
+        """Tell whether it is still no record: another writer may have put one there meanwhile."""
+        try:
+            self.records.read(name)
+        except StoreError:
+            return True
+        return False
+
     def _write(self, target: int, name: str, record: Record) -> None:
         key, ticket = (target, name), object()
         with self._writing:
             self._latest[key] = ticket
-
-        @contextmanager
-        def unless_superseded() -> Generator[None]:
-            with self._writing:
-                if self._latest.get(key) is not ticket:
-                    raise StoreError("was superseded", place=name, expected="to be the last write")
-                yield
-
         with self.busy():
-            data = write_record(record)
             try:
-                write_durably(self._spare, target, name, data, unless_superseded)
+                self._write_durably(key, ticket, write_record(record))
+            except OSError as error:
+                raise store_failure(name, "cannot be written", error) from error
             finally:
                 with self._writing:
                     if self._latest.get(key) is ticket:
                         del self._latest[key]
 
+    def _require_latest(self, key: tuple[int, str], ticket: object) -> None:
+        if self._latest.get(key) is not ticket:
+            raise StoreError("was superseded", place=key[1], expected="to be the last write")
 
-def store_for_looking(records: Records) -> Store:
+    def _write_durably(self, key: tuple[int, str], ticket: object, data: bytes) -> None:
+        """Sync a file before its name is given, for ext4 may otherwise keep a name without its data
+        (LWN 322823), and its directory after that: else 2 of 13 crash states lose a write that was
+        acknowledged.
+        """
+        target, name = key
+        spare = self._spares.take()
+        try:
+            self._spares.write(spare, data, durably=True)
+            with self._writing:
+                self._require_latest(key, ticket)
+                os.rename(spare, name, src_dir_fd=self._spares.directory, dst_dir_fd=target)
+        except BaseException:
+            self._spares.give_back(spare)
+            raise
+        os.fsync(target)
+
+
+def store_for_looking(records: Records, host: Host) -> Store:
     """Make a store that only has records: whatever would write through it is refused by the kernel,
     since it has no directory to write to.
     """
-    return Store(records, -1, -1, -1, -1)
+    rooms = _Rooms(dict.fromkeys(_ROOMS, -1))
+    return Store(records, None, "", rooms, Spares(-1), Quarantine(-1), host)
 
 
 @contextmanager
-def open_store(path: str | os.PathLike[str]) -> Generator[Store]:
+def open_store(path: str | os.PathLike[str], host: Host) -> Generator[Store]:
     """Open a state directory, making it where it is missing.
 
+    On a read-only file system it has no journal.
+
     Raises:
-        StoreError: it cannot be made or opened, others may write to it, or a newer acni wrote it.
+        StoreError: it cannot be made or opened, lies on a file system that is not local, others may
+            write to it, or a newer acni wrote it.
+        Busy: another runtime works with it.
     """
     state_dir = os.path.abspath(path)
-    opened: list[int] = []
+    with _as_store_failure(state_dir):
+        rooms = _make_rooms(state_dir)
     try:
-        try:
-            make_directory(state_dir)
-            _require_private(state_dir)
-            for room in _ROOMS:
-                make_directory(f"{state_dir}/{room}")
-            flags = DIRECTORY_FLAGS | os.O_NOFOLLOW
-            opened += (os.open(f"{state_dir}/{room}", flags) for room in _ROOMS)
-            rooms = dict(zip(_ROOMS, opened, strict=True))
-            _require_format(rooms["acni"], rooms["acni/spare/000"])
-        except OSError as error:
-            raise store_failure(
-                state_dir, "cannot be opened as a state directory", error
-            ) from error
-        results, debts = rooms["results"], rooms["acni/debts"]
-        spare, quarantine = rooms["acni/spare/000"], rooms["acni/quarantine"]
-        store = Store(Records(results, debts), results, spare, debts, quarantine)
-        try:
-            yield store
-        finally:
-            if not store.wait_until_idle():
-                opened.clear()  # a thread works with them: leaked rather than reused under it
+        with _as_store_failure(state_dir):
+            store = _store_in(state_dir, rooms, host)
+    except BaseException:
+        rooms.close()
+        raise
+    try:
+        yield store
     finally:
-        for fd in opened:
-            os.close(fd)
+        store.close()
+
+
+def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
+    quarantine = Quarantine(rooms["acni/quarantine"])
+    journal: Journal | None = None
+    try:
+        _require_format(rooms["acni"])
+        journal = Slots(rooms["acni/journal"], quarantine, host).take()
+    except OSError as error:
+        if error.errno != errno.EROFS:
+            raise
+    intents = journal.intents.values() if journal else ()
+    taken = frozenset(intent.spare for intent in intents if intent.spare)
+    spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
+    records = Records(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+    return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+
+
+def _make_rooms(state_dir: str) -> _Rooms:
+    make_directory(state_dir)
+    _require_private(state_dir)
+    for room in _ROOMS:
+        make_directory(f"{state_dir}/{room}")
+    rooms = _Rooms.open(state_dir)
+    try:
+        _require_one_local_file_system(rooms)
+    except BaseException:
+        rooms.close()
+        raise
+    return rooms
+
+
+@contextmanager
+def _as_store_failure(state_dir: str) -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise store_failure(state_dir, "cannot be opened as a state directory", error) from error
 
 
 def _require_private(state_dir: str) -> None:
@@ -218,11 +495,25 @@ def _require_private(state_dir: str) -> None:
         )
 
 
-def _require_format(ours: int, spare: int) -> None:
+def _require_one_local_file_system(rooms: _Rooms) -> None:
+    """Refuse what renames, locks and syncs would not hold on."""
+    devices = {os.fstat(fd).st_dev: room for room, fd in rooms.fds.items()}
+    if len(devices) > 1:
+        raise StoreError(
+            f"{' and '.join(sorted(devices.values()))} lie on different file systems",
+            place="state_dir",
+            expected="results/ and acni/ on one file system",
+        )
+    kind = _FOREIGN_FILE_SYSTEMS.get(file_system_type(rooms["results"]))
+    if kind is not None:
+        raise StoreError(f"lies on {kind}", place="state_dir", expected="a local file system")
+
+
+def _require_format(ours: int) -> None:
     try:
         text = read_regular("FORMAT", max_bytes=64, dir_fd=ours).decode("ascii", "replace").strip()
     except FileNotFoundError:
-        write_durably(spare, ours, "FORMAT", f"{FORMAT}\n".encode(), nullcontext)
+        replace_durably(ours, "FORMAT", f"{FORMAT}\n".encode())
         return
     if text != str(FORMAT):
         raise StoreError(

@@ -145,7 +145,13 @@ class ScriptedRunner:
         return Plugin(type=plugin_type, path=path, identity=identity, runner=SCRIPTED)
 
     async def run(
-        self, plugin: Plugin, request: Request, *, deadline: float, caps: Caps
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None = None,
     ) -> Response:
         """Answer as told; every run takes at least one turn of the loop.
 
@@ -154,6 +160,7 @@ class ScriptedRunner:
             request: Its environment and standard input.
             deadline: When it is out of time, on the event loop's clock (``anyio.current_time``).
             caps: How much output is taken.
+            guard: Held by processes; there is none here.
 
         Example:
             >>> async def main():

@@ -1,0 +1,313 @@
+"""The store: what a durable note costs, how listings and replays grow, and what an ADD pays for it.
+
+Run it with the interpreter that has acni, on the file system that is asked about:
+``python benchmarks/store.py [DIRECTORY] [ROUNDS]``. It needs root, for network namespaces; strace,
+where there is one, counts the syncs. What an ADD pays is measured beside a store that does nothing,
+a double of this file: the same engine, the same double of plugins, in turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
+
+import anyio
+from attrs import evolve
+
+import acni
+from acni import netns
+from acni.engine.add import add
+from acni.engine.delete import delete
+from acni.engine.engine import Engine
+from acni.engine.listing import list_records
+from acni.host.host import this_host
+from acni.store.commits import Commits
+from acni.store.frames import encode, read_frames
+from acni.store.intents import Intent, end_facts, named_facts, replay, step_facts
+from acni.store.records import Found, Records
+from acni.store.state import open_store
+from acni.testing import ScriptedRunner
+
+NETWORK = acni.parse_network(
+    b'{"cniVersion":"1.0.0","name":"dbnet","plugins":[{"type":"bridge","bridge":"acni0",'
+    b'"isGateway":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}]]}}]}'
+)
+RECORD = json.dumps({"kind": "cniCacheV1", "filler": "x" * 1400})
+
+
+class NothingRecorded(Records):
+    """Holds nothing and finds nothing."""
+
+    def find(self, attachment: acni.AttachmentId) -> Found:
+        return Found((), (), ())
+
+    def read(self, name: str) -> None:
+        return None
+
+    def of_interface(self, ifname: str) -> Any:
+        return iter(())
+
+
+class NothingStored:
+    """A store that does nothing, for what the rest of an ADD costs."""
+
+    def __init__(self) -> None:
+        self.records = NothingRecorded(None, None)
+        self.journal = None
+
+    def require_journal(self) -> NothingStored:
+        return self
+
+    def take_spare(self) -> str:
+        return ""
+
+    @contextmanager
+    def guard(self, container_id: str) -> Generator[None]:
+        yield
+
+    busy = contextlib.nullcontext
+
+    @property
+    def under_way(self) -> set[str]:
+        return set()
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+@asynccontextmanager
+async def stored(directory: str, runner: ScriptedRunner, durability: str) -> AsyncGenerator[Engine]:
+    """Open a runtime and take its engine."""
+    async with acni.open_runtime(
+        state_dir=f"{directory}/{time.monotonic_ns()}",
+        plugin_dirs=["/plugins"],
+        runner=runner,
+        durability=durability,  # type: ignore[arg-type]
+        recover=False,
+    ) as runtime:
+        yield runtime._engine  # noqa: SLF001
+
+
+@asynccontextmanager
+async def unstored(directory: str, runner: ScriptedRunner, _: str) -> AsyncGenerator[Engine]:
+    """Take an engine over the store that does nothing."""
+    async with stored(directory, runner, "process") as engine:
+        yield evolve(engine, store=NothingStored(), commits=None)  # type: ignore[arg-type]
+
+
+async def adds(opened: Any, directory: str, durability: str, at_once: int, count: int) -> float:
+    """Return the own CPU of an ADD, in µs; its delete is not counted."""
+    runner = ScriptedRunner()
+    used = 0.0
+    boxes = [netns.anonymous() for _ in range(at_once)]
+    async with opened(directory, runner, durability) as engine:
+        for turn in range(count // at_once):
+            attachments = [
+                acni.Attachment(container_id=f"c{turn}-{number}", netns=box.path)
+                for number, box in enumerate(boxes)
+            ]
+            before = time.process_time()
+            async with anyio.create_task_group() as tasks:
+                for attachment in attachments:
+                    tasks.start_soon(add, engine, NETWORK, attachment)
+            used += time.process_time() - before
+            for attachment in attachments:
+                with contextlib.suppress(acni.AttachmentNotFound):
+                    await delete(engine, attachment.id)
+    for box in boxes:
+        box.close()
+    return used / count * 1e6
+
+
+async def commits(directory: str, waiting: int, count: int) -> tuple[float, float]:
+    """Return durable notes a second, and their own CPU in µs, with so many waiting at once."""
+    host = this_host()
+    with open_store(f"{directory}/{time.monotonic_ns()}", host) as store:
+        journal = store.require_journal()
+
+        async def in_thread(function: Callable[[], None]) -> None:
+            await anyio.to_thread.run_sync(function)
+
+        shared = Commits(journal, store.sync_records, in_thread, lambda: None)
+
+        async def write(first: int) -> None:
+            for number in range(first, count, waiting):
+                operation = f"{number:032x}"
+                journal.begin(
+                    Intent(
+                        operation=operation,
+                        verb="add",
+                        container_id="c",
+                        record=RECORD,
+                        next=0,
+                        until=0.0,
+                        boot=host.boot,
+                    )
+                )
+                await shared.durable()
+                journal.end(operation, "gone")
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(shared.run)
+            began, used = time.perf_counter(), time.process_time()
+            async with anyio.create_task_group() as writers:
+                for first in range(waiting):
+                    writers.start_soon(write, first)
+            elapsed, used = time.perf_counter() - began, time.process_time() - used
+            await shared.close()
+    return count / elapsed, used / count * 1e6
+
+
+def listings(directory: str, count: int) -> float:
+    """Return how long a listing of so many records takes, in ms."""
+    state_dir = f"{directory}/{time.monotonic_ns()}"
+
+    async def attach() -> bytes:
+        box = netns.anonymous()
+        async with stored(directory, ScriptedRunner(), "process") as engine:
+            await add(engine, NETWORK, acni.Attachment(container_id="c0", netns=box.path))
+            (name,) = engine.store.records.names()
+            path = f"/proc/self/fd/{engine.store.records._results}/{name}"  # noqa: SLF001
+            with open(path, "rb") as record:
+                return record.read()
+
+    text = anyio.run(attach)
+    with open_store(state_dir, this_host()):
+        pass
+    for number in range(count):
+        with open(f"{state_dir}/results/dbnet-c{number}-eth0", "wb") as record:
+            record.write(text.replace(b'"c0"', f'"c{number}"'.encode()))
+    records, host = Records.look(state_dir), this_host()
+    began = time.perf_counter()
+    assert len(list_records(records, host)) == count
+    elapsed = time.perf_counter() - began
+    records.close()
+    shutil.rmtree(state_dir)
+    return elapsed * 1e3
+
+
+def replays(entries: int) -> float:
+    """Return how long reading a journal of so many entries takes, in ms."""
+    facts: list[Any] = []
+    for number in range(entries // 4):
+        operation = f"{number:032x}"
+        intent = Intent(
+            operation=operation,
+            verb="add",
+            container_id="c",
+            record=RECORD,
+            next=0,
+            until=0.0,
+            boot="b",
+        )
+        facts += [
+            intent.begin(),
+            step_facts(operation, 0, RECORD[:700]),
+            named_facts(operation),
+            end_facts(operation, "attached"),
+        ]
+    data = b"".join(encode(number + 1, each) for number, each in enumerate(facts))
+    began = time.perf_counter()
+    assert len(replay(read_frames(data).frames).intents) == entries // 4
+    return (time.perf_counter() - began) * 1e3
+
+
+PROGRAM = """
+import os, sys
+import anyio, acni
+from acni import netns
+from acni.testing import ScriptedRunner
+
+async def main():
+    network = acni.parse_network(b'{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"a"}]}')
+    box = netns.anonymous()
+    async with acni.open_runtime(
+        state_dir=sys.argv[1], plugin_dirs=["/plugins"], runner=ScriptedRunner()
+    ) as runtime:
+        attachment = acni.Attachment(container_id="c1", netns=box.path)
+        for verb in ("add", "check", "delete"):
+            os.write(-1 if False else 2, f"verb {verb}\\n".encode())
+            if verb == "add":
+                await runtime.add(network, attachment)
+            else:
+                await getattr(runtime, verb)(attachment.id)
+        os.write(2, b"verb end\\n")
+
+anyio.run(main)
+"""
+
+
+def syncs(directory: str) -> dict[str, int] | None:
+    """Count the syncs of an ADD, a CHECK and a delete; None without strace."""
+    if shutil.which("strace") is None:
+        return None
+    trace = f"{directory}/trace"
+    calls = "trace=fsync,fdatasync,sync_file_range,syncfs,write"
+    command = ["strace", "-f", "-o", trace, "-e", calls, sys.executable, "-c", PROGRAM]
+    subprocess.run(
+        [*command, f"{directory}/{time.monotonic_ns()}"],
+        check=True,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+    )
+    counts: dict[str, int] = {}
+    verb = ""
+    with open(trace) as lines:
+        for line in lines:
+            if '"verb ' in line:
+                verb = line.partition('"verb ')[2].partition("\\")[0]
+                counts.setdefault(verb, 0)
+            elif "sync" in line and "resumed" not in line and verb:
+                counts[verb] += 1
+    return counts
+
+
+def main(base: str, rounds: int) -> None:
+    """Measure, and print."""
+    with tempfile.TemporaryDirectory(dir=base) as directory:
+        print(f"syncs by verb: {syncs(directory)}")
+        rates: dict[int, list[float]] = {1: [], 8: [], 64: []}
+        costs: dict[int, list[float]] = {1: [], 8: [], 64: []}
+        for _ in range(rounds):
+            for waiting in rates:
+                rate, cost = anyio.run(commits, directory, waiting, 100 * waiting)
+                rates[waiting].append(rate)
+                costs[waiting].append(cost)
+        for waiting, found in rates.items():
+            rate, one = statistics.median(found), statistics.median(rates[1])
+            cost = statistics.median(costs[waiting])
+            print(f"{waiting:3} waiting: {rate:7.0f} notes/s ({rate / one:.1f} x), {cost:.0f} µs CPU")
+        print(f"replay of 10,000 entries: {min(replays(10_000) for _ in range(rounds)):.0f} ms")
+        for count in (100, 1_000, 10_000, 100_000):
+            milliseconds = min(listings(directory, count) for _ in range(1 if count > 10_000 else 3))
+            print(f"listing {count:7,} records: {milliseconds:8.1f} ms")
+        for at_once in (1, 8, 64):
+            found: dict[str, list[float]] = {"power": [], "process": [], "nothing": []}
+            for _ in range(rounds):
+                for which, those in found.items():
+                    opened = unstored if which == "nothing" else stored
+                    cost = anyio.run(adds, opened, directory, which, at_once, 512)
+                    those.append(cost)
+            medians = {which: statistics.median(those) for which, those in found.items()}
+            print(
+                f"own CPU of an ADD, {at_once} at once: "
+                + ", ".join(f"{which} {cost:.0f} µs" for which, cost in medians.items())
+                + f": the store {medians['power'] - medians['nothing']:.0f} µs"
+            )
+
+
+if __name__ == "__main__":
+    main(
+        sys.argv[1] if len(sys.argv) > 1 else os.getcwd(),
+        int(sys.argv[2]) if len(sys.argv) > 2 else 5,
+    )

@@ -1,0 +1,138 @@
+"""Noting an operation in the journal while it goes on: begun before its first plugin, every step
+before the next one, ended when nothing is held of which only the journal knows.
+
+What each note is for when its writer dies, :mod:`acni.engine.recovery` says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Self
+
+from attrs import define
+
+from acni.engine.engine import Engine
+from acni.errors import StoreError
+from acni.spec.result import Result
+from acni.store.intents import Intent, Outcome, Verb
+from acni.store.record import Record, write_record
+from acni.store.state import Store
+
+
+@define(eq=False)
+class Note:
+    """An operation in the journal; as a context manager it is under way until the block is left.
+
+    Attributes:
+        operation: Its ID.
+        spare: The file that is to become its record, for an ADD.
+    """
+
+    _store: Store
+    operation: str
+    spare: str | None = None
+
+    @classmethod
+    async def of_add(cls, engine: Engine, record: Record, seconds: float) -> Self:
+        """Note that an ADD is about to run its first plugin, durably.
+
+        Raises:
+            StoreError: it could not be noted, and nothing may run: the disk is full, read-only or
+                broken.
+        """
+        store = engine.store
+        journal = store.require_journal()
+        spare = store.take_spare()
+        intent = _intent(record, "add", seconds, spare)
+        note = cls(store, intent.operation, spare)
+        journal.under_way.add(note.operation)
+        try:
+            journal.begin(intent)
+            await engine.durable()
+        except BaseException:
+            with note:
+                note.give_up()
+            raise
+        return note
+
+    @classmethod
+    def found(cls, engine: Engine, intent: Intent) -> Self:
+        """Take up an operation that was left open."""
+        engine.store.require_journal().under_way.add(intent.operation)
+        return cls(engine.store, intent.operation, intent.spare)
+
+    @classmethod
+    def of_delete(cls, engine: Engine, record: Record, seconds: float) -> Self:
+        """Note that a delete is about to run its first plugin; not synced, for what comes back
+        after a power cut costs an idempotent DEL.
+
+        Raises:
+            StoreError: it could not be noted.
+        """
+        intent = _intent(record, "delete", seconds)
+        journal = engine.store.require_journal()
+        journal.begin(intent)
+        journal.under_way.add(intent.operation)
+        return cls(engine.store, intent.operation)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._store.require_journal().under_way.discard(self.operation)
+
+    def made(self, index: int, result: Result | None) -> None:
+        """Note what a plugin's ADD yielded.
+
+        Raises:
+            StoreError: it could not be noted; the next plugin may not run.
+        """
+        if result is not None:
+            self._store.require_journal().step(self.operation, index, result.raw)
+
+    def let_go(self, index: int) -> None:
+        """Note that a plugin's DEL succeeded.
+
+        Raises:
+            StoreError: it could not be noted; the next plugin may not run.
+        """
+        self._store.require_journal().step(self.operation, index, None)
+
+    def end(self, outcome: Outcome) -> None:
+        """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""
+        with contextlib.suppress(StoreError):
+            self._store.require_journal().end(self.operation, outcome)
+            if self.spare is not None and outcome != "attached":
+                self._store.give_back_spare(self.spare)
+
+    def keep(self, record: Record) -> None:
+        """Write the record of the attachment that was made.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        if self.spare is None:
+            raise AssertionError("only an ADD makes a record")
+        self._store.require_journal().named(self.operation)
+        self._store.keep(record, self.spare)
+
+    def give_up(self) -> None:
+        """Close what ran no plugin."""
+        self.end("gone")
+        self._store.require_journal().drop(self.operation)
+
+
+def _intent(record: Record, verb: Verb, seconds: float, spare: str | None = None) -> Intent:
+    if record.provenance is None:
+        raise AssertionError("whatever is noted has a provenance")
+    return Intent(
+        operation=record.provenance.operation,
+        verb=verb,
+        container_id=record.container_id,
+        record=write_record(record).decode(),
+        next=len(record.network.plugins) - 1,
+        spare=spare,
+        until=time.clock_gettime(time.CLOCK_BOOTTIME) + seconds,
+        boot=record.provenance.boot,
+    )

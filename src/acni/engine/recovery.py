@@ -1,0 +1,266 @@
+"""Recovery: what a dead runtime left, made whole or undone.
+
+What is open in the journal, and what stands in the record's place, say together what is to be done
+(:func:`decide`); doing it is the same chain of DELs as ever, resumed where it halted. An operation
+on a container waits for what is left of that container alone; the rest is a task of the runtime.
+
+Rule 1: looked up under the container's lock, for the whole container, before anything else.
+Rule 2: an orphan plugin is waited for first, whatever is settled.
+Rule 3: may be killed at any point, and is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final, Literal
+
+import anyio
+from attrs import evolve, frozen
+
+from acni.engine.engine import Engine, Operation
+from acni.engine.notes import Note
+from acni.engine.orphans import wait_for_orphans
+from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
+from acni.engine.targets import Target, delete_target, to_delete
+from acni.errors import AcniError, AttachmentNotFound, StoreError
+from acni.events import AttachmentKept, Debt, OperationSuperseded, RecoveryFinished
+from acni.host.host import Host
+from acni.spec.attachment import AttachmentId
+from acni.spec.names import NetworkName
+from acni.store.intents import Intent, record_of
+from acni.store.record import Origin, Record
+
+# So many containers at once: their plugins share the node with those of new ones.
+_AT_ONCE: Final = 16
+
+Verdict = Literal["superseded", "attached", "owed", "wait", "delete"]
+
+
+@frozen(kw_only=True)
+class RecoveryReport:
+    """What became of what was left.
+
+    Attributes:
+        settled: The attachments of which nothing is left open.
+        owed: What is still owed.
+        failures: Why.
+
+    Example:
+        >>> async def main():
+        ...     async with runtime_over(scripted) as runtime:
+        ...         return await runtime.recover()
+        >>> anyio.run(main)
+        RecoveryReport(settled=(), owed=(), failures=())
+    """
+
+    settled: tuple[AttachmentId, ...]
+    owed: tuple[Debt, ...]
+    failures: tuple[AcniError, ...]
+
+
+@frozen(kw_only=True)
+class Left:
+    """Something that was left: by whom an attachment is found again.
+
+    Attributes:
+        id: The attachment.
+        network: Its network's name.
+    """
+
+    id: AttachmentId
+    network: NetworkName
+
+
+def decide(
+    intent: Intent, in_place: Record | None, host: Host, *, is_here: bool, has_spare: bool
+) -> Verdict:
+    """Decide what an open operation comes to.
+
+    Args:
+        intent: What the journal says.
+        in_place: What stands in the record's place; None where nothing does, or nothing readable.
+        host: This boot and this host's namespace.
+        is_here: It was begun here, in this boot.
+        has_spare: The file that was to become the record is still spare.
+    """
+    provenance = in_place.provenance if in_place else None
+    is_same = provenance is not None and provenance.operation == intent.operation
+    if in_place is not None and not is_same:
+        if provenance is None and not is_here:
+            return "wait"  # libcni has a record there, older or newer: asked again once it is gone
+        if is_of_this_boot(in_place, host):
+            return "superseded"
+    if intent.verb == "add" and is_here:
+        if is_same:
+            # The caller may have been told already.
+            return "owed" if in_place is not None and in_place.owed else "attached"
+        if in_place is None and intent.is_named and not has_spare:
+            return "superseded"  # it was in place, and another writer took it over
+    return "delete"
+
+
+async def settle_container(operation: Operation, container_id: str) -> frozenset[AttachmentId]:
+    """Settle what was left open of a container; under its lock.
+
+    Returns:
+        The attachments that were deleted.
+
+    Raises:
+        CleanupIncomplete: a plugin failed; what is left is a debt.
+        HostChanged: it was begun from another host network namespace.
+        StoreError: it cannot be noted, or its record cannot be removed.
+    """
+    journal = operation.engine.store.journal
+    if journal is None:
+        return frozenset()
+    deleted: set[AttachmentId] = set()
+    for intent in journal.of_container(container_id):
+        record = record_of(intent)
+        if await _settle(evolve(operation, network=record.network.name), intent, record):
+            deleted.add(record.id)
+    return frozenset(deleted)
+
+
+async def _settle(operation: Operation, intent: Intent, record: Record) -> bool:
+    """Settle one operation; tell whether it was deleted."""
+    engine = operation.engine
+    require_this_host(record, engine.host)
+    is_here = is_of_this_boot(record, engine.host)
+    if is_here:
+        await wait_for_orphans(operation, record, until=intent.until)
+    in_place, is_bad = _in_place(engine, record)
+    is_spare = intent.spare is not None and engine.store.has_spare(intent.spare)
+    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare)
+    with Note.found(engine, intent) as note:
+        match verdict:
+            case "wait":
+                return False
+            case "superseded":
+                note.end("gone")
+                operation.notify(OperationSuperseded)
+                return False
+            case "attached":
+                note.end("attached")
+                operation.notify(AttachmentKept)
+                return False
+            case "owed":
+                note.end("owed")
+                return False
+            case "delete":
+                await _resume(operation, intent, _resumed(record, in_place), note, is_bad)
+                return True
+
+
+async def _resume(
+    operation: Operation, intent: Intent, record: Record, note: Note, is_bad: bool
+) -> None:
+    engine = operation.engine
+    if intent.verb == "add":
+        engine.store.retire(record, intent.spare)
+    origin: Origin = "add" if intent.verb == "add" else "delete"
+    deadline = anyio.current_time() + engine.timeouts.delete
+    await TakeDown(operation, record, origin, is_bad, note).run(deadline)
+
+
+def _resumed(record: Record, in_place: Record | None) -> Record:
+    """Return what is left to delete, by all that is known."""
+    if in_place is None or not is_same_operation(in_place, record):
+        return record
+    known = evolve(record, result=in_place.result or record.result)
+    if in_place.owed is None:
+        return known
+    return evolve(known, network=known.network.up_to(in_place.owed.next))
+
+
+def is_same_operation(in_place: Record, record: Record) -> bool:
+    """Tell whether two records are of one attachment, from its ADD on."""
+    ours, theirs = record.provenance, in_place.provenance
+    return ours is not None and theirs is not None and ours.operation == theirs.operation
+
+
+def _in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
+    """Read what stands in a record's place, and tell whether that is no record."""
+    try:
+        return engine.store.records.read(record.name), False
+    except StoreError:
+        return None, True
+
+
+async def recover(
+    engine: Engine, chosen: Callable[[Left], bool] = lambda _: True
+) -> RecoveryReport:
+    """Settle everything that was left: what is open, owed, or of an earlier boot.
+
+    Args:
+        engine: The runtime's engine.
+        chosen: Which of it.
+    """
+    left = [one for one in await engine.in_thread(list_left, engine) if chosen(one)]
+    settled: list[AttachmentId] = []
+    failures: list[AcniError] = []
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def one(what: Left) -> None:
+        async with limiter:
+            try:
+                await settle_left(engine, what)
+            except AcniError as error:
+                failures.append(error)
+            else:
+                settled.append(what.id)
+
+    async with anyio.create_task_group() as tasks:
+        for what in left:
+            tasks.start_soon(one, what)
+    owed = tuple(error.debt for error in failures if error.debt is not None)
+    report = RecoveryReport(settled=tuple(settled), owed=owed, failures=tuple(failures))
+    if left:
+        operation = Operation(engine=engine, verb="recover", network="", id=None)
+        operation.notify(RecoveryFinished, settled=len(settled), left=len(failures))
+    return report
+
+
+async def settle_left(engine: Engine, left: Left) -> None:
+    """Settle what was left of one attachment, and of its container what is open.
+
+    Raises:
+        AcniError: it is still owed, or still open.
+    """
+    operation = Operation(engine=engine, verb="recover", network=left.network, id=left.id)
+    with operation.reported():
+        async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
+            await settle_container(operation, left.id.container_id)
+            for target in await engine.in_thread(_owed_targets, engine, left):
+                await delete_target(operation, target)
+
+
+def list_left(engine: Engine) -> tuple[Left, ...]:
+    """List what was left, each once.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    journal = engine.store.journal
+    intents = tuple(journal.left()) if journal else ()
+    found = [*map(record_of, intents), *owed_records(engine)]
+    return tuple(dict.fromkeys(Left(id=one.id, network=one.network.name) for one in found))
+
+
+def owed_records(engine: Engine) -> Iterable[Record]:
+    """Iterate over the records of what is owed, or of an earlier boot."""
+    records = engine.store.records
+    for record in (*records.readable(), *records.debts_aside()):
+        if record.owed is not None or not is_of_this_boot(record, engine.host):
+            yield record
+
+
+def _owed_targets(engine: Engine, left: Left) -> tuple[Target, ...]:
+    try:
+        targets = to_delete(engine, left.id, left.network)
+    except AttachmentNotFound:
+        return ()
+    return tuple(
+        evolve(target, origin="delete")
+        for target in targets
+        if target.record.owed is not None or not is_of_this_boot(target.record, engine.host)
+    )

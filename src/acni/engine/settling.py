@@ -1,0 +1,99 @@
+"""Settling in the background, as long as a runtime is open: what dead runtimes left at once, what
+fails again and again ever more seldom.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Final
+
+import anyio
+from attrs import Factory, define, field
+
+from acni.engine.engine import Engine
+from acni.engine.recovery import Left, list_left, recover
+from acni.errors import AcniError
+from acni.events import DebtRecorded, Event
+from acni.spec.attachment import AttachmentId
+from acni.spec.names import ContainerId, IfName, NetworkName
+
+_FIRST_SECONDS: Final = 1.0
+_MOST_SECONDS: Final = 300.0
+
+
+def pause_before(attempt: int, jitter: float) -> float:
+    """Return how long to wait before an attempt.
+
+    Args:
+        attempt: Which retry it is, from 0.
+        jitter: From 0 to 1: so that what failed at once is not tried again at once.
+    """
+    pause = min(_FIRST_SECONDS * 2.0 ** min(attempt, 30), _MOST_SECONDS)
+    return pause * (0.5 + jitter)
+
+
+@define(eq=False)
+class Settling:
+    """The task that settles, and an observer that tells it what is owed from now on."""
+
+    _engine: Engine
+    _due: dict[Left, float] = field(factory=dict[Left, float], init=False)
+    _attempts: dict[Left, int] = field(factory=dict[Left, int], init=False)
+    _changed: anyio.Event = field(default=Factory(anyio.Event), init=False)
+
+    def __call__(self, event: Event) -> None:
+        """Take in an event."""
+        if isinstance(event, DebtRecorded):
+            debt = event.debt
+            attachment = AttachmentId(ContainerId(debt.container_id), IfName(debt.ifname))
+            self._postpone(Left(id=attachment, network=NetworkName(debt.network)))
+
+    async def run(self) -> None:
+        """Settle for ever."""
+        await self._begin()
+        while True:
+            now = anyio.current_time()
+            due = frozenset(left for left, when in self._due.items() if when <= now)
+            if due:
+                await self._settle(due)
+                continue
+            with anyio.CancelScope(deadline=min(self._due.values(), default=math.inf)):
+                await self._changed.wait()
+            self._changed = anyio.Event()
+
+    async def _begin(self) -> None:
+        """Settle what a dead runtime left open; what was owed before comes by and by."""
+        try:
+            journal = self._engine.store.journal
+            opened = frozenset(journal.containers()) if journal else frozenset[str]()
+            for left in await self._engine.in_thread(list_left, self._engine):
+                self._postpone(left)
+                if left.id.container_id in opened:
+                    self._due[left] = -math.inf
+        except AcniError:
+            pass  # it cannot be listed; the next debt, or an operation on its container, comes by
+
+    async def _settle(self, due: frozenset[Left]) -> None:
+        for left in due:
+            del self._due[left]
+        try:
+            report = await recover(self._engine, due.__contains__)
+        except AcniError:
+            for left in due:
+                self._postpone(left)
+            return
+        failed = {(error.container_id, error.ifname, error.network) for error in report.failures}
+        for left in due:
+            if (left.id.container_id, left.id.ifname, left.network) in failed:
+                self._postpone(left)
+            else:
+                self._attempts.pop(left, None)
+
+    def _postpone(self, left: Left) -> None:
+        attempt = self._attempts.get(left, 0)
+        self._attempts[left] = attempt + 1
+        # Not for secrets.
+        pause = pause_before(attempt, random.random())  # noqa: S311
+        self._due[left] = anyio.current_time() + pause
+        self._changed.set()

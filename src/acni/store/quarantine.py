@@ -1,0 +1,80 @@
+"""Files that were no records, or a journal that was damaged: kept aside for a person, bounded."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Final
+
+from attrs import define
+
+from acni.store.directory import names_in, store_failure
+
+MAX_FILES: Final = 1000
+MAX_BYTES: Final = 64 << 20
+
+_LONGEST_NAME: Final = 230
+
+
+@define(eq=False)
+class Quarantine:
+    """The quarantine of a state directory.
+
+    Attributes:
+        directory: Where files are kept, open.
+    """
+
+    directory: int
+
+    def keep(self, name: str, directory: int) -> tuple[str, ...]:
+        """Move a file here.
+
+        Returns:
+            The names of older ones that went to make room.
+
+        Raises:
+            StoreError: it cannot be moved.
+        """
+        try:
+            os.rename(name, _kept_name(name), src_dir_fd=directory, dst_dir_fd=self.directory)
+        except OSError as error:
+            raise store_failure(name, "cannot be moved", error) from error
+        return self._make_room()
+
+    def keep_copy(self, name: str, data: bytes) -> None:
+        """Keep a copy of what a file holds, durably.
+
+        Raises:
+            OSError: it cannot be kept.
+        """
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(_kept_name(name), flags, 0o600, dir_fd=self.directory)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        self._make_room()
+
+    def _make_room(self) -> tuple[str, ...]:
+        """Remove the oldest as long as there are too many, or too large ones; never the newest."""
+        found: list[tuple[int, int, str]] = []
+        for name in names_in(self.directory, "acni/quarantine"):
+            status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+            found.append((status.st_ctime_ns, status.st_size, name))
+        found.sort()
+        gone: list[str] = []
+        total = sum(size for _, size, _ in found)
+        for _, size, name in found[:-1]:
+            if len(found) - len(gone) <= MAX_FILES and total <= MAX_BYTES:
+                break
+            os.unlink(name, dir_fd=self.directory)
+            gone.append(name)
+            total -= size
+        return tuple(gone)
+
+
+def _kept_name(name: str) -> str:
+    return f"{name[:_LONGEST_NAME]}.{secrets.token_hex(8)}"

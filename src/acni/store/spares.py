@@ -1,0 +1,123 @@
+"""Files to be written again: a record that was retired becomes the next one.
+
+ext4 looks past every inode that was freed lately before it makes a file: creating one costs 20 µs
+on a quiet directory and 20 times that after some thousands of deletes. So none is freed: an ADD
+writes a retired record's file and renames it into place, a delete renames it back.
+
+First in, first out: who still reads a record that was just retired sees it as it was for as long as
+possible. A name may hold an older record after a power cut, or rubbish: whoever reads one checks it
+against its name.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections import deque
+from collections.abc import Iterator
+from itertools import count
+from typing import Final, Self
+
+from attrs import Factory, define
+
+from acni.store.directory import names_in
+
+_FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+# Of a new one, so that a full disk says so before a plugin runs; records have some KiB.
+_FIRST_BYTES: Final = 4096
+_WIDTH: Final = 8
+
+
+@define(eq=False)
+class Spares:
+    """The spare files of one slot.
+
+    Attributes:
+        directory: Where they lie, open.
+    """
+
+    directory: int
+    _free: deque[str] = Factory(deque[str])
+    # Not a sum: debts are written in threads.
+    _numbers: Iterator[int] = Factory(count)
+
+    @classmethod
+    def look(cls, directory: int, taken: frozenset[str]) -> Self:
+        """Find what is there, but for names that operations under way may still need.
+
+        Raises:
+            StoreError: the directory cannot be listed.
+        """
+        names = names_in(directory, "acni/spare")
+        numbered = [name for name in names if len(name) == _WIDTH and name.isdecimal()]
+        free = deque(name for name in numbered if name not in taken)
+        return cls(directory, free, count(int(numbered[-1]) + 1 if numbered else 0))
+
+    def take(self) -> str:
+        """Take a file, or make one.
+
+        Raises:
+            OSError: there is none, and none can be made.
+        """
+        while self._free:
+            name = self._free.popleft()
+            if self._is_ours(name):
+                return name
+        name = self.new_name()
+        flags = _FLAGS | os.O_CREAT | os.O_EXCL
+        fd = os.open(name, flags, 0o600, dir_fd=self.directory)
+        try:
+            os.posix_fallocate(fd, 0, _FIRST_BYTES)
+        except OSError:
+            os.unlink(name, dir_fd=self.directory)
+            raise
+        finally:
+            os.close(fd)
+        return name
+
+    def give_back(self, name: str) -> None:
+        """Return a file that was taken, or came by its name."""
+        self._free.append(name)
+
+    def make(self, name: str) -> None:
+        """Make a file of that name, where a lost one stood.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        os.close(os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self.directory))
+
+    def new_name(self) -> str:
+        """Return a name that no file has."""
+        return f"{next(self._numbers):0{_WIDTH}d}"
+
+    def write(self, name: str, data: bytes, *, durably: bool = False) -> None:
+        """Write a file, whole.
+
+        Raises:
+            OSError: it could not be written; the name stands for nothing that counts.
+        """
+        fd = os.open(name, _FLAGS, dir_fd=self.directory)
+        try:
+            if not _is_plain(os.fstat(fd)):
+                raise OSError(errno.EINVAL, "no regular file of ours", name)
+            view, offset = memoryview(data), 0
+            while offset < len(data):
+                offset += os.pwrite(fd, view[offset:], offset)
+            os.ftruncate(fd, len(data))
+            if durably:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _is_ours(self, name: str) -> bool:
+        try:
+            return _is_plain(os.stat(name, dir_fd=self.directory, follow_symlinks=False))
+        except OSError:
+            return False
+
+
+def _is_plain(status: os.stat_result) -> bool:
+    """Tell whether writing to a file changes nothing else: a backup may hold a hard link of it."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1

@@ -1,0 +1,255 @@
+"""What a killed runtime left: made whole or undone, by whoever comes next."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+import acni
+from acni import AttachmentId, CleanupIncomplete, netns
+from acni.events import Event, OrphanWaited, RecoveryFinished
+from acni.testing import Behaviour, RecordingPlugins
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+
+CHAIN = b"""{"cniVersion": "1.0.0", "name": "net",
+    "plugins": [{"type": "first"}, {"type": "second"}, {"type": "third"}]}"""
+
+# A runtime of its own, which says when it begins and ends what it was asked for.
+PROGRAM = """
+import sys
+import anyio, acni
+
+async def main(verb, state_dir, plugins, path):
+    network = acni.parse_network(sys.stdin.buffer.read())
+    async with acni.open_runtime(
+        state_dir=state_dir, plugin_dirs=[plugins], recover=False
+    ) as runtime:
+        if verb == "add":
+            await runtime.add(network, acni.Attachment(container_id="c1", netns=path))
+        else:
+            await runtime.delete(acni.AttachmentId("c1"))
+        print("done", flush=True)
+        await anyio.sleep(50)
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> RecordingPlugins:
+    plugins = RecordingPlugins(tmp_path / "plugins")
+    plugins.install("first", "second", "third")
+    return plugins
+
+
+@pytest.fixture
+def box() -> Iterator[netns.Namespace]:
+    with netns.anonymous() as made:
+        yield made
+
+
+@pytest.fixture
+def opened(state_dir: Path, plugins: RecordingPlugins) -> Callable[..., Any]:
+    def open_it(**options: Any) -> Any:
+        given = {"state_dir": state_dir, "plugin_dirs": [plugins.directory], "recover": False}
+        return acni.open_runtime(**{**given, **options})
+
+    return open_it
+
+
+@pytest.fixture
+def killed(
+    state_dir: Path, plugins: RecordingPlugins, box: netns.Namespace
+) -> Callable[[str, Callable[[], bool]], None]:
+    """Let another process work with the state directory, and kill it once something is so."""
+
+    def kill(verb: str, when: Callable[[], bool]) -> None:
+        arguments = [verb, str(state_dir), plugins.directory, box.path]
+        with subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as runtime:
+            assert runtime.stdin is not None
+            runtime.stdin.write(CHAIN)
+            runtime.stdin.close()
+            give_up = time.monotonic() + 20
+            while not when() and time.monotonic() < give_up:
+                time.sleep(0.001)
+            os.kill(runtime.pid, signal.SIGKILL)
+        assert when()
+
+    return kill
+
+
+def asked(plugins: RecordingPlugins, command: str, plugin_type: str) -> Callable[[], bool]:
+    return lambda: any(
+        (call.command, call.plugin) == (command, plugin_type) for call in plugins.calls
+    )
+
+
+def recorded(state_dir: Path) -> Callable[[], bool]:
+    return (state_dir / "results" / "net-c1-eth0").exists
+
+
+def calls(plugins: RecordingPlugins) -> list[str]:
+    return [str(call) for call in plugins.calls]
+
+
+@pytest.mark.anyio
+async def test_an_add_that_was_killed_is_undone_with_the_results_there_were(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.3))
+    killed("add", asked(plugins, "ADD", "third"))
+    async with opened() as runtime:
+        (left,) = await runtime.attachments()
+        assert (left.state, left.reason) == ("owed", "its runtime ended in between")
+        (debt,) = await runtime.debts()
+        assert (debt.container_id, debt.plugin) == ("c1", "third")
+        report = await runtime.recover()
+        assert report.settled == (AttachmentId("c1"),)
+        assert await runtime.debts() == ()
+        assert await runtime.attachments() == ()
+    assert plugins.held == set()
+    deletes = [call for call in plugins.calls if call.command == "DEL"]
+    assert [call.plugin for call in deletes] == ["third", "second", "first"]
+    assert all("prevResult" in call.config for call in deletes)
+    assert not recorded(state_dir)()
+
+
+@pytest.mark.anyio
+async def test_an_orphan_is_waited_for_before_what_it_does_is_undone(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+) -> None:
+    """The plugin takes its resource after its runtime died."""
+    plugins.tell("second", "ADD", Behaviour(seconds=0.5))
+    killed("add", asked(plugins, "ADD", "second"))
+    events: list[Event] = []
+    async with opened(observers=[events.append]) as runtime:
+        await runtime.recover()
+    assert plugins.held == set()
+    assert any(isinstance(event, OrphanWaited) for event in events)
+    assert isinstance(events[-1], RecoveryFinished)
+
+
+@pytest.mark.anyio
+async def test_what_had_come_to_its_end_is_kept(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+) -> None:
+    killed("add", recorded(state_dir))
+    async with opened() as runtime:
+        await runtime.recover()
+        (attached,) = await runtime.attachments()
+        assert attached.state == "attached"
+        assert len(plugins.held) == 3
+        await runtime.delete(AttachmentId("c1"))
+    assert plugins.held == set()
+
+
+@pytest.mark.anyio
+async def test_a_delete_that_was_killed_goes_on_where_it_was(
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    box: netns.Namespace,
+    state_dir: Path,
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(
+            acni.parse_network(CHAIN), acni.Attachment(container_id="c1", netns=box.path)
+        )
+    plugins.tell("first", "DEL", Behaviour(seconds=0.3))
+    killed("delete", asked(plugins, "DEL", "first"))
+    plugins.tell("first", "DEL", Behaviour())
+    async with opened() as runtime:
+        await runtime.recover()
+    assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL first", "DEL first"]
+    assert plugins.held == set()
+    assert not recorded(state_dir)()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("verb", ["add", "delete", "check"])
+async def test_whoever_works_on_the_container_settles_what_was_left_of_it(
+    verb: str,
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    box: netns.Namespace,
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    killed("add", asked(plugins, "ADD", "third"))
+    async with opened() as runtime:
+        match verb:
+            case "add":
+                await runtime.add(
+                    acni.parse_network(CHAIN), acni.Attachment(container_id="c1", netns=box.path)
+                )
+                assert len(plugins.held) == 3
+            case "delete":
+                await runtime.delete(AttachmentId("c1"))
+                assert plugins.held == set()
+            case _:
+                with pytest.raises(acni.AttachmentNotFound):
+                    await runtime.check(AttachmentId("c1"))
+                assert plugins.held == set()
+    assert calls(plugins)[3:6] == ["DEL third", "DEL second", "DEL first"]
+
+
+@pytest.mark.anyio
+async def test_an_open_runtime_settles_in_the_background(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    killed("add", asked(plugins, "ADD", "third"))
+    finished = anyio.Event()
+
+    def look(event: Event) -> None:
+        if isinstance(event, RecoveryFinished):
+            finished.set()
+
+    async with opened(recover=True, observers=[look]):
+        with anyio.fail_after(20):
+            await finished.wait()
+    assert plugins.held == set()
+
+
+@pytest.mark.anyio
+async def test_what_recovery_cannot_delete_is_owed_and_tried_again(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    killed("add", asked(plugins, "ADD", "third"))
+    plugins.tell("second", "DEL", Behaviour.failing(7, "in use"))
+    async with opened() as runtime:
+        report = await runtime.recover()
+        (failure,) = report.failures
+        assert isinstance(failure, CleanupIncomplete)
+        (debt,) = report.owed
+        assert debt.plugin == "second"
+        plugins.tell("second", "DEL", Behaviour())
+        await runtime.recover()
+        assert await runtime.debts() == ()
+    assert plugins.held == set()
+    assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL second", "DEL first"]
+
+
+@pytest.mark.anyio
+async def test_a_second_runtime_is_refused_by_name(opened: Any) -> None:
+    async with opened():
+        with pytest.raises(acni.Busy, match=f"process {os.getpid()}"):
+            async with opened():
+                pass
+    async with opened():
+        pass
