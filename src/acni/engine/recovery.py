@@ -230,7 +230,7 @@ async def settle_left(engine: Engine, left: Left) -> None:
     with operation.reported():
         async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
             await settle_container(operation, left.id.container_id)
-            for target in await engine.in_thread(_owed_targets, engine, left):
+            for target in _owed_targets(engine, left):
                 await delete_target(operation, target)
 
 

@@ -347,6 +347,7 @@ class Store:
         """Close every descriptor; where a thread works with them they are leaked rather than used
         again under it.
         """
+        self.records.end_watch()
         if self.wait_until_idle():
             for rooms in (self._rooms, *self._stale):
                 rooms.close()
@@ -459,7 +460,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     intents = journal.intents.values() if journal else ()
     taken = frozenset(intent.spare for intent in intents if intent.spare)
     spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
-    records = Records(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+    records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
     return Store(records, journal, state_dir, rooms, spares, quarantine, host)
 
 
