@@ -176,7 +176,7 @@ async def commits(directory: str, waiting: int, count: int) -> tuple[float, floa
 
 
 def listings(directory: str, count: int) -> float:
-    """Return the CPU of a listing of so many records, in ms: it is one thread that waits for nothing."""
+    """Return the CPU of a listing of so many records, in ms."""
     state_dir = f"{directory}/{time.monotonic_ns()}"
 
     async def attach() -> bytes:
