@@ -63,5 +63,5 @@ async def test_a_child_keeps_no_descriptor_and_no_lock_of_a_runtime(state_dir: P
             assert await runtime.debts() == ()
     finally:
         os.close(writer)
-        os.waitpid(child, 0)
+        os.waitpid(child, 0)  # noqa: ASYNC222 (it ends with the pipe)
         os.close(reader)

@@ -177,7 +177,7 @@ def _resumed(record: Record, in_place: Record | None) -> Record:
     known = evolve(record, result=in_place.result or record.result)
     if in_place.owed is None:
         return known
-    return evolve(known, network=known.network.up_to(in_place.owed.next))
+    return known.up_to(in_place.owed.next)
 
 
 def is_same_operation(in_place: Record, record: Record) -> bool:
