@@ -58,7 +58,9 @@ _ON_DESCRIPTORS: Final[Mapping[str, str]] = {
 _THREADS: Final = ("clone", "clone3")
 
 # A question mark: not every machine has every call.
-_TRACED: Final = ",".join(f"?{call}" for call in (*_ON_NAMES, *_ON_DESCRIPTORS, *_THREADS, "access"))
+_TRACED: Final = ",".join(
+    f"?{call}" for call in (*_ON_NAMES, *_ON_DESCRIPTORS, *_THREADS, "access")
+)
 
 _LINE: Final = re.compile(r"(\d+) +(\w+)\((.*)")
 _ENDED: Final = re.compile(r"(\d+) +(?:<\.\.\. )?clone3?\b.* = (\d+)$")

@@ -34,6 +34,7 @@ from acni.spec.attachment import AttachmentId
 from acni.spec.names import NetworkName
 from acni.store.intents import Intent, record_of
 from acni.store.record import Origin, Record
+from acni.store.records import is_no_record
 
 # So many containers at once: their plugins share the node with those of new ones.
 _AT_ONCE: Final = 16
@@ -190,7 +191,9 @@ def _in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
     """Read what stands in a record's place, and tell whether that is no record."""
     try:
         return engine.store.records.read(record.name), False
-    except StoreError:
+    except StoreError as error:
+        if not is_no_record(error):
+            raise
         return None, True
 
 

@@ -27,6 +27,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from acni.errors import StoreError
+from acni.host.files import close_all
 from acni.host.processes import ProcessIdentity
 from acni.store.directory import store_failure
 from acni.store.frames import encode
@@ -262,7 +263,7 @@ class Journal:
         """Close both segments; that gives up the slot's lock."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
-                os.close(segment.fd)
+                close_all(segment.fd)
                 segment.fd = -1
 
     def _append(self, facts: Mapping[str, object]) -> None:

@@ -8,6 +8,7 @@ from typing import Final
 
 from attrs import define, field
 
+from acni.host.files import close_all
 from acni.store.directory import names_in, store_failure
 
 MAX_FILES: Final = 1000
@@ -58,7 +59,7 @@ class Quarantine:
                 view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
-            os.close(fd)
+            close_all(fd)
         self.kept.append(name)
         self._make_room()
 

@@ -18,6 +18,7 @@ from typing import Final
 from attrs import frozen
 
 from acni.errors import Busy, StoreError
+from acni.host.files import close_all
 from acni.host.host import Host
 from acni.host.locks import is_held, try_lock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
@@ -69,7 +70,7 @@ def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
             continue
         finally:
             for fd in segments:
-                os.close(fd)
+                close_all(fd)
 
 
 @frozen
@@ -116,9 +117,10 @@ class Slots:
         try:
             for segment in (name, f"{name}.1"):
                 fd, is_made = _open_segment(self.directory, segment, self.quarantine)
-                segments.append(Segment(fd, size=os.fstat(fd).st_size))
+                segments.append(Segment(fd))
+                segments[-1].size = os.fstat(fd).st_size
                 if segment == name and not try_lock(fd, _LOCK):
-                    os.close(fd)
+                    close_all(fd)
                     return None
                 if is_made:
                     _allocate(segments[-1])
@@ -127,7 +129,7 @@ class Slots:
                 os.fsync(self.directory)  # their names, before anything in them counts
         except BaseException:
             for opened in segments:
-                os.close(opened.fd)
+                close_all(opened.fd)
             raise
         return segments
 
@@ -165,7 +167,7 @@ class Slots:
             _take_over_locked(journal, self.directory, name, self.host.boot)
         except BaseException:
             for segment in segments:
-                os.close(segment.fd)
+                close_all(segment.fd)
             raise
         return journal
 
@@ -192,7 +194,7 @@ def _make_void(directory: int, view: SlotView) -> None:
                 void = encode(view.last + 1, since_facts(view.last + 1))
                 os.pwrite(fd, void, reading.end)
         finally:
-            os.close(fd)
+            close_all(fd)
 
 
 def _allocate(segment: Segment) -> None:
@@ -220,11 +222,14 @@ def _open_segment(directory: int, name: str, quarantine: Quarantine) -> tuple[in
 
 
 def _regular(fd: int, name: str) -> int:
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return fd
-    os.close(fd)
-    raise IsADirectoryError(name)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise IsADirectoryError(name)
+    except OSError:
+        close_all(fd)
+        raise
+    return fd
 
 
 def _is_in_the_way(name: str, directory: int) -> bool:
