@@ -21,7 +21,7 @@ def close_all(*descriptors: int) -> None:
     """
     for fd in descriptors:
         with contextlib.suppress(OSError):
-            close_all(fd)
+            os.close(fd)
 
 
 def read_regular(
