@@ -320,10 +320,11 @@ class DebtForgotten(Event):
 
 @frozen(kw_only=True)
 class RecordQuarantined(Event):
-    """A file that was no record stood in the way of a delete that succeeded; it is kept aside.
+    """A file that was no record stood in the way of a delete that succeeded, or a journal was
+    damaged; it is kept aside.
 
     Attributes:
-        name: Its name in ``results/``.
+        name: Its name in ``results/``, or that of the journal.
 
     Example:
         >>> def keep(event):

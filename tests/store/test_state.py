@@ -18,6 +18,7 @@ from attrs import evolve
 
 from acni import AttachmentId, StoreError, parse_network
 from acni.host.host import this_host
+from acni.host.netns import NetnsIdentity
 from acni.spec.names import ContainerId, IfName
 from acni.store.record import Record
 from acni.store.records import Records
@@ -87,8 +88,8 @@ def test_of_names_that_end_alike_only_the_attachment_s_own_is_found(state_dir: P
         assert store.records.find(AttachmentId("c1")).records == ()
         store.write(record())
         assert [r.container_id for r in store.records.find(AttachmentId("c1")).records] == ["c1"]
-        names = [r.name for r in store.records.of_interface(IfName("eth0"))]
-        assert names == ["net-c1-eth0", "net-x-c1-eth0"]
+        holding = store.records.holding(IfName("eth0"), NetnsIdentity("id", "1"))
+        assert [found.container_id for found in holding] == ["c1", "x-c1"]
 
 
 def test_a_bad_file_is_found_and_kept_aside_when_it_is_retired(state_dir: Path) -> None:
@@ -163,7 +164,7 @@ def test_a_hostile_file_in_results_is_neither_followed_nor_waited_for(
                     file.truncate(1 << 30)
         with pytest.raises(StoreError, match="net-c1-eth0"):
             store.records.read("net-c1-eth0")
-        assert list(store.records.of_interface(IfName("eth0"))) == []
+        assert list(store.records.holding(IfName("eth0"), NetnsIdentity("id", "1"))) == []
     assert victim.read_text() == "precious"
 
 

@@ -94,7 +94,9 @@ class Rehearsal:
             for target in owed_first(self.engine, network, attachment):
                 self._take_down(operation, target.record)
         with self._obstacle(operation), netns.open(attachment.netns) as namespace:
-            look_at_ground(self.engine, attachment, namespace)
+            existed = namespace.has_interface(attachment.ifname)
+            identity = namespace.identity()
+            look_at_ground(self.engine, attachment, identity, existed=existed)
         record = begin(self.engine, network, attachment, (), None)
         chain = _chain(operation, record, record.netns)
         before: Step | None = None

@@ -61,9 +61,10 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
             ):
                 # 2. What is owed here is deleted first; what is there already is refused.
                 await settle_container(operation, attachment.container_id)
-                for target in await engine.in_thread(owed_first, engine, network, attachment):
+                for target in owed_first(engine, network, attachment):
                     await delete_target(operation, target)
-                ground = await engine.in_thread(look_at_ground, engine, attachment, namespace)
+                existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
+                ground = look_at_ground(engine, attachment, namespace.identity(), existed=existed)
                 # 3. The chain, its result kept; or all of it undone.
                 record = begin(engine, network, attachment, plugins, ground.identity)
                 return await _attach(operation, record, plugins, ground)

@@ -46,7 +46,7 @@ async def check(
     with operation.reported():
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
             await settle_container(operation, identity.container_id)
-            for record in await engine.in_thread(records_to_check, engine, attachment, network):
+            for record in records_to_check(engine, attachment, network):
                 await _check(evolve(operation, network=record.network.name), record)
 
 

@@ -75,7 +75,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
             await settle_container(operation, debt.container_id)
-            for target in await engine.in_thread(_owed, engine, debt):
+            for target in _owed(engine, debt):
                 await delete_target(operation, target)
 
 
@@ -90,7 +90,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     operation = _operation(engine, "forget", debt)
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
-            targets = await engine.in_thread(_owed, engine, debt)
+            targets = _owed(engine, debt)
             if not targets:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:

@@ -46,7 +46,7 @@ async def delete(
         async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
             settled = await settle_container(operation, identity.container_id)
             try:
-                targets = await engine.in_thread(to_delete, engine, attachment, network)
+                targets = to_delete(engine, attachment, network)
             except AttachmentNotFound:
                 if identity in settled:
                     return

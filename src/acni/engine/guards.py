@@ -1,8 +1,7 @@
 """What an ADD looks at before it runs anything: is the attachment there, is the namespace one, is
 the interface taken.
 
-All of it is decided under the container's lock, in one call to a worker thread: it lists the state
-directory.
+All of it is decided under the container's lock.
 
 (specification, section 2, "ADD": "A runtime should not call ADD twice"; rules R15, R18)
 """
@@ -14,14 +13,14 @@ from typing import NoReturn
 from attrs import frozen
 
 from acni.engine.engine import Engine
-from acni.engine.takedown import is_of_this_boot
 from acni.errors import AttachmentExists, InvalidName, NetnsInUse, StoreError
 from acni.host import netns
 from acni.host.host import Host
-from acni.host.netns import Namespace, NetnsIdentity
+from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
-from acni.store.record import Record
+from acni.store.intents import record_of
+from acni.store.outline import Outline, outline_of
 from acni.store.records import Found
 
 
@@ -68,30 +67,34 @@ def require_own_name(engine: Engine, network: NetworkName, identity: AttachmentI
         )
 
 
-def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace) -> Ground:
+def look_at_ground(
+    engine: Engine, attachment: Attachment, identity: NetnsIdentity, *, existed: bool
+) -> Ground:
     """Look at the namespace and at the interface's name in it.
+
+    Args:
+        engine: The runtime's engine.
+        attachment: What is to be made.
+        identity: The identity of its namespace.
+        existed: An interface of its name is there.
 
     Raises:
         InvalidName: the namespace is the runtime's own.
-        NetnsInUse: the interface exists, or another container's record holds it.
+        NetnsInUse: the interface exists, or another container holds it.
     """
-    identity = namespace.identity()
     if identity == engine.host.netns:
         raise InvalidName(
             f"{attachment.netns} is the runtime's own network namespace",
             place="netns",
             expected="a network namespace of the container's own",
         )
-    for record in engine.store.records.of_interface(attachment.ifname):
-        if record.container_id != attachment.container_id and holds_interface(
-            record, identity, engine.host
-        ):
-            raise NetnsInUse(
-                f"container {record.container_id} holds {attachment.ifname} in {attachment.netns}",
-                place="netns",
-                expected="a namespace of its own for each container, or another interface name",
-            )
-    existed = namespace.has_interface(attachment.ifname)
+    holder = other_holder(engine, attachment.id, identity)
+    if holder is not None:
+        raise NetnsInUse(
+            f"container {holder} holds {attachment.ifname} in {attachment.netns}",
+            place="netns",
+            expected="a namespace of its own for each container, or another interface name",
+        )
     if existed and attachment.ifname != "lo" and attachment.existing != "adjust":
         raise NetnsInUse(
             f"an interface {attachment.ifname} exists already in {attachment.netns}",
@@ -101,14 +104,29 @@ def look_at_ground(engine: Engine, attachment: Attachment, namespace: Namespace)
     return Ground(identity=identity, existed=existed)
 
 
-def holds_interface(record: Record, identity: NetnsIdentity, host: Host) -> bool:
+def other_holder(engine: Engine, attachment: AttachmentId, identity: NetnsIdentity) -> str | None:
+    """Find another container that holds an interface in a namespace: by a record, a debt, or an
+    operation that was left open.
+    """
+    journal = engine.store.journal
+    left = (outline_of(record_of(intent)) for intent in (journal.left() if journal else ()))
+    for outline in (*engine.store.records.holding(attachment.ifname, identity), *left):
+        is_other = outline.container_id != attachment.container_id
+        is_same = outline.ifname == attachment.ifname
+        if is_other and is_same and _holds_interface(outline, identity, engine.host):
+            return outline.container_id
+    return None
+
+
+def _holds_interface(outline: Outline, identity: NetnsIdentity, host: Host) -> bool:
     """Tell whether a record, attached or owed, claims its interface in that namespace.
 
     A record of another writer has no identity: the namespace behind its path is the one it means.
     """
-    if record.provenance is not None:
-        return is_of_this_boot(record, host) and record.provenance.netns == identity
+    if outline.boot is not None and outline.host_netns is not None:
+        is_here = host.is_here(outline.boot, outline.host_netns)
+        return is_here and outline.identity == identity
     try:
-        return bool(record.netns) and netns.identity(record.netns) == identity
+        return bool(outline.netns) and netns.identity(outline.netns) == identity
     except InvalidName:
         return False

@@ -9,12 +9,11 @@ from collections.abc import Container, Iterator
 
 from attrs import frozen
 
-from acni.engine.takedown import is_of_this_boot, standing_netns
+from acni.engine.takedown import is_standing
 from acni.errors import StoreError
 from acni.host.host import Host
-from acni.spec.result import ResultError, parse_result
 from acni.store.intents import record_of
-from acni.store.record import Record
+from acni.store.outline import Outline, outline_of
 from acni.store.records import Records
 
 
@@ -53,73 +52,73 @@ class AttachmentRecord:
 def list_records(
     records: Records, host: Host, left: Container[str] = frozenset()
 ) -> list[AttachmentRecord]:
-    """List every file in ``results/``, sorted by name, and what is under way or was left open.
+    """List every file in ``results/``, and what is under way or was left open.
 
     Args:
         records: The state directory.
         host: This boot and this host's namespace.
         left: The operations that a living runtime took over and has not come to yet.
     """
-    opened = _open(records, host, left)
-    open_ones = {record.name: (state, record) for state, record in opened}
+    opened = {name: (state, outline) for state, name, outline in _open(records, host, left)}
     listed: list[AttachmentRecord] = []
     for name in records.names():
         try:
-            record = records.read(name)
+            outline = records.outline(name)
         except StoreError as error:
             listed.append(_unreadable(name, error))
         else:
-            if record is not None:
-                state, begun = open_ones.pop(name, ("", record))
-                is_made = begun is record or state == "adding"
-                listed.append(_listed(record, host, _state(record, host) if is_made else state))
-    listed += (_listed(record, host, state) for state, record in open_ones.values())
+            if outline is not None:
+                state, _ = opened.pop(name, ("", outline))
+                # An ADD that has its record has come to its end.
+                is_made = state in ("", "adding") or outline.cause is not None
+                listed.append(_listed(outline, host, _state(outline, host) if is_made else state))
+    listed += (_listed(outline, host, state) for state, outline in opened.values())
     return sorted(listed, key=lambda one: (one.network, one.container_id, one.ifname))
 
 
-def _open(records: Records, host: Host, left: Container[str]) -> Iterator[tuple[str, Record]]:
+def _open(records: Records, host: Host, left: Container[str]) -> Iterator[tuple[str, str, Outline]]:
     """Iterate over what journals have open: under way as long as its runtime lives, else owed."""
     for slot in records.slots(host.boot):
         for intent in slot.intents:
             under_way = "adding" if intent.verb == "add" else "deleting"
+            is_worked_on = slot.is_alive and intent.operation not in left
             with contextlib.suppress(StoreError):
-                is_worked_on = slot.is_alive and intent.operation not in left
-                yield (under_way if is_worked_on else "owed"), record_of(intent)
+                record = record_of(intent)
+                yield under_way if is_worked_on else "owed", record.name, outline_of(record)
 
 
-def _listed(record: Record, host: Host, state: str) -> AttachmentRecord:
+def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
+    stands = _is_here(outline, host) and is_standing(outline.netns, outline.identity, host)
     return AttachmentRecord(
         state=state,
-        container_id=record.container_id,
-        ifname=record.ifname,
-        network=record.network.name,
-        addresses=_addresses(record),
-        netns="ok" if standing_netns(record, host) else "gone",
-        since=record.provenance.added_at if record.provenance else "",
-        reason=_reason(record, state),
+        container_id=outline.container_id,
+        ifname=outline.ifname,
+        network=outline.network,
+        addresses=outline.addresses,
+        netns="ok" if stands else "gone",
+        since=outline.added_at,
+        reason=_reason(outline, state),
     )
 
 
-def _reason(record: Record, state: str) -> str:
-    if record.owed is not None:
-        return record.owed.cause
+def _reason(outline: Outline, state: str) -> str:
+    if outline.cause is not None:
+        return outline.cause
     return "its runtime ended in between" if state == "owed" else ""
 
 
-def _state(record: Record, host: Host) -> str:
-    if record.provenance is None:
+def _state(outline: Outline, host: Host) -> str:
+    if outline.boot is None:
         return "foreign"
-    if record.owed is not None:
+    if outline.cause is not None:
         return "owed"
-    return "attached" if is_of_this_boot(record, host) else "earlier boot"
+    return "attached" if _is_here(outline, host) else "earlier boot"
 
 
-def _addresses(record: Record) -> tuple[str, ...]:
-    try:
-        result = parse_result(record.result, record.network.cni_version) if record.result else None
-    except ResultError:
-        return ()
-    return tuple(ip.address for ip in result.ips) if result else ()
+def _is_here(outline: Outline, host: Host) -> bool:
+    if outline.boot is None or outline.host_netns is None:
+        return True
+    return host.is_here(outline.boot, outline.host_netns)
 
 
 def _unreadable(name: str, error: StoreError) -> AttachmentRecord:

@@ -20,10 +20,15 @@ from attrs import evolve, frozen
 from acni.engine.engine import Engine, Operation
 from acni.engine.notes import Note
 from acni.engine.orphans import wait_for_orphans
-from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
+from acni.engine.takedown import (
+    TakeDown,
+    is_of_this_boot,
+    require_this_host,
+    standing_netns,
+)
 from acni.engine.targets import Target, delete_target, to_delete
-from acni.errors import AcniError, AttachmentNotFound, StoreError
-from acni.events import AttachmentKept, Debt, OperationSuperseded, RecoveryFinished
+from acni.errors import AcniError, AttachmentNotFound, CleanupIncomplete, StoreError
+from acni.events import AttachmentKept, Debt, DebtForgotten, OperationSuperseded, RecoveryFinished
 from acni.host.host import Host
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import NetworkName
@@ -32,6 +37,9 @@ from acni.store.record import Origin, Record
 
 # So many containers at once: their plugins share the node with those of new ones.
 _AT_ONCE: Final = 16
+
+# With pauses from one second to five minutes that is half an hour.
+_MOST_ATTEMPTS: Final = 14
 
 Verdict = Literal["superseded", "attached", "owed", "wait", "delete"]
 
@@ -169,7 +177,7 @@ def _resumed(record: Record, in_place: Record | None) -> Record:
     known = evolve(record, result=in_place.result or record.result)
     if in_place.owed is None:
         return known
-    return evolve(known, network=known.network.up_to(in_place.owed.next))
+    return known.up_to(in_place.owed.next)
 
 
 def is_same_operation(in_place: Record, record: Record) -> bool:
@@ -230,8 +238,32 @@ async def settle_left(engine: Engine, left: Left) -> None:
     with operation.reported():
         async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
             await settle_container(operation, left.id.container_id)
-            for target in await engine.in_thread(_owed_targets, engine, left):
-                await delete_target(operation, target)
+            for target in _owed_targets(engine, left):
+                try:
+                    await delete_target(operation, target)
+                except CleanupIncomplete as error:
+                    if error.debt is None or not _is_hopeless(engine, target.record):
+                        raise
+                    _give_up(operation, target, error.debt)
+
+
+def _is_hopeless(engine: Engine, record: Record) -> bool:
+    """Tell whether the undo of an ADD that never came to its end has failed often enough, and its
+    namespace is gone: macvlan's DEL fails for ever once the master link is missing.
+    """
+    owed = record.owed
+    is_tried = owed is not None and owed.origin == "add" and owed.attempts >= _MOST_ATTEMPTS
+    return is_tried and not standing_netns(record, engine.host)
+
+
+def _give_up(operation: Operation, target: Target, debt: Debt) -> None:
+    store = operation.engine.store
+    if target.is_aside:
+        store.retire_aside(target.record)
+    else:
+        store.retire(target.record)
+    reason = f"its namespace is gone, and {_MOST_ATTEMPTS} deletes of it failed"
+    operation.notify(DebtForgotten, debt=debt, reason=reason)
 
 
 def list_left(engine: Engine) -> tuple[Left, ...]:

@@ -27,7 +27,7 @@ from acni.engine.status import status
 from acni.engine.validate import Validation, validate
 from acni.engine.versions import version
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, RuntimeClosed
-from acni.events import Debt, StateRemade
+from acni.events import Debt, RecordQuarantined, StateRemade
 from acni.host import netns
 from acni.host.configurations import load_configurations
 from acni.host.files import parse_path
@@ -628,6 +628,10 @@ async def open_runtime(
             host=host,
             observers=tuple(observers),
         )
+        for name in store.kept_aside:
+            Operation(engine=engine, verb="", network="", id=None).notify(
+                RecordQuarantined, name=name
+            )
         async with _at_work(engine, durability, settles=recover) as working:
             runtime = Runtime(working, configurations)
             try:

@@ -41,6 +41,7 @@ from acni.errors import (
 from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
 from acni.host.host import Host
+from acni.host.netns import NetnsIdentity
 from acni.spec.plan import Command, plan
 from acni.store.record import Origin, Owed, Record, recorded_result
 
@@ -204,10 +205,7 @@ def indebted(record: Record, index: int, error: BaseException, origin: Origin) -
 def is_of_this_boot(record: Record, host: Host) -> bool:
     """Tell whether a record was made in this boot; one of another writer counts as such."""
     provenance = record.provenance
-    if provenance is None:
-        return True
-    is_elsewhere = provenance.host_netns != host.netns
-    return provenance.boot == host.boot and not (host.assumes_reboot and is_elsewhere)
+    return provenance is None or host.is_here(provenance.boot, provenance.host_netns)
 
 
 def require_this_host(record: Record, host: Host) -> None:
@@ -234,16 +232,22 @@ def standing_netns(record: Record, host: Host) -> str:
     """Return the recorded path while the recorded namespace stands behind it, otherwise the empty
     text.
     """
-    if not record.netns or not is_of_this_boot(record, host):
-        return ""
-    try:
-        with netns.open(record.netns) as namespace:
-            identity = namespace.identity()
-    except InvalidName:
-        return ""
     recorded = record.provenance.netns if record.provenance else None
-    is_another = identity == host.netns or (recorded is not None and recorded != identity)
-    return "" if is_another else record.netns
+    stands = is_of_this_boot(record, host) and is_standing(record.netns, recorded, host)
+    return record.netns if stands else ""
+
+
+def is_standing(path: str, recorded: NetnsIdentity | None, host: Host) -> bool:
+    """Tell whether a namespace stands behind a path that is the recorded one, where that is known,
+    and not the host's.
+    """
+    if not path:
+        return False
+    try:
+        identity = netns.identity(path)
+    except InvalidName:
+        return False
+    return identity != host.netns and recorded in (None, identity)
 
 
 def _cause(error: BaseException) -> str:

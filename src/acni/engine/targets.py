@@ -15,7 +15,7 @@ import anyio
 from attrs import astuple, evolve, frozen
 
 from acni.engine.engine import Engine, Operation
-from acni.engine.guards import holds_interface, raise_unreadable, require_own_name
+from acni.engine.guards import other_holder, raise_unreadable, require_own_name
 from acni.engine.notes import Note
 from acni.engine.orphans import wait_for_orphans
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
@@ -93,7 +93,7 @@ async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
             yield evolve(record, netns="")
             return
         with engine.claims.interface(identity, record.ifname):
-            yield await engine.in_thread(record_to_delete, engine, target)
+            yield record_to_delete(engine, target)
 
 
 def owed_first(
@@ -254,8 +254,5 @@ def record_to_delete(engine: Engine, target: Target) -> Record:
     identity = record.provenance.netns if record.provenance else None
     if not target.is_by_word or identity is None:
         return record
-    is_held = any(
-        other.container_id != record.container_id and holds_interface(other, identity, engine.host)
-        for other in engine.store.records.of_interface(record.ifname)
-    )
+    is_held = other_holder(engine, record.id, identity) is not None
     return evolve(record, netns="") if is_held else record

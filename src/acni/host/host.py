@@ -28,6 +28,11 @@ class Host:
     netns: NetnsIdentity
     assumes_reboot: bool = False
 
+    def is_here(self, boot: str, host_netns: NetnsIdentity) -> bool:
+        """Tell whether what was made in a boot, from a namespace, still counts as of this boot."""
+        is_elsewhere = host_netns != self.netns
+        return boot == self.boot and not (self.assumes_reboot and is_elsewhere)
+
 
 def this_host() -> Host:
     """Ask the kernel which host this is.

@@ -86,8 +86,7 @@ def record_of(intent: Intent) -> Record:
         StoreError: it cannot be read.
     """
     record = read_record(None, intent.record.encode())
-    network = record.network.up_to(intent.next)
-    return evolve(record, network=network, result=intent.result or record.result)
+    return evolve(record.up_to(intent.next), result=intent.result or record.result)
 
 
 def step_facts(operation: str, index: int, result: str | None) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ import os
 import secrets
 from typing import Final
 
-from attrs import define
+from attrs import define, field
 
 from acni.store.directory import names_in, store_failure
 
@@ -22,9 +22,11 @@ class Quarantine:
 
     Attributes:
         directory: Where files are kept, open.
+        kept: What was kept so far, by the names they had.
     """
 
     directory: int
+    kept: list[str] = field(factory=list[str], init=False)
 
     def keep(self, name: str, directory: int) -> tuple[str, ...]:
         """Move a file here.
@@ -39,6 +41,7 @@ class Quarantine:
             os.rename(name, _kept_name(name), src_dir_fd=directory, dst_dir_fd=self.directory)
         except OSError as error:
             raise store_failure(name, "cannot be moved", error) from error
+        self.kept.append(name)
         return self._make_room()
 
     def keep_copy(self, name: str, data: bytes) -> None:
@@ -56,6 +59,7 @@ class Quarantine:
             os.fsync(fd)
         finally:
             os.close(fd)
+        self.kept.append(name)
         self._make_room()
 
     def _make_room(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from acni.errors import AcniError, StoreError
 from acni.events import Debt
@@ -158,13 +158,23 @@ class Record:
         """What is owed, as callers see it."""
         if self.owed is None:
             return None
+        plugins = self.network.plugins
         return Debt(
             network=self.network.name,
             container_id=self.container_id,
             ifname=self.ifname,
-            plugin=self.network.plugins[self.owed.next].type,
+            # All of them may have let go, and only the record be left.
+            plugin=plugins[self.owed.next].type if plugins else "",
             cause=self.owed.cause,
         )
+
+    def up_to(self, index: int) -> Record:
+        """Return the record as it stands when the plugins after ``index`` have let go."""
+        network = self.network.up_to(index)
+        if self.provenance is None or self.provenance.owed is None:
+            return evolve(self, network=network)
+        owed = evolve(self.provenance.owed, next=min(self.provenance.owed.next, index))
+        return evolve(self, network=network, provenance=evolve(self.provenance, owed=owed))
 
 
 def recorded_result(record: Record) -> str | None:

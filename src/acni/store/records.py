@@ -9,16 +9,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
 from attrs import define, frozen
 
 from acni.errors import StoreError
+from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import IfName
 from acni.spec.result import ResultError, parse_result
 from acni.store.directory import look_into, names_in, read_in
+from acni.store.index import Index
+from acni.store.outline import Outline, outline_of, read_outline
 from acni.store.record import Record, read_record
 from acni.store.slots import SlotView, look_at_slots
 
@@ -47,6 +50,13 @@ class Records:
     _results: int | None
     _debts: int | None
     _journal: int | None = None
+    _index: Index | None = None
+    _aside: Index | None = None
+
+    @classmethod
+    def watch(cls, results: int, debts: int, journal: int) -> Self:
+        """Keep an eye on open directories; whose they are closes them."""
+        return cls(results, debts, journal, Index(results), Index(debts))
 
     @classmethod
     def look(cls, state_dir: str) -> Self:
@@ -58,10 +68,11 @@ class Records:
         opened: list[int | None] = []
         try:
             opened += (look_into(f"{state_dir}/{room}") for room in _ROOMS)
+            results, debts, journal = opened
         except BaseException:
             _close(opened)
             raise
-        return cls(*opened)
+        return cls(results, debts, journal)
 
     def names(self) -> list[str]:
         """List the names of all records, sorted."""
@@ -89,18 +100,17 @@ class Records:
 
     def find(self, attachment: AttachmentId) -> Found:
         """Find what there is of an attachment."""
-        ending = f"-{attachment.container_id}-{attachment.ifname}"
+        ending = f"{attachment.container_id}-{attachment.ifname}"
         records: list[Record] = []
         unreadable: list[str] = []
-        for name in self.names():
-            if name.endswith(ending):
-                try:
-                    record = self.read(name)
-                except StoreError:
-                    unreadable.append(name)
-                else:
-                    records += [record] if record is not None and record.id == attachment else []
-        aside = tuple(record for record in self.debts_aside() if record.id == attachment)
+        for name in self._names_ending(ending):
+            try:
+                record = self.read(name)
+            except StoreError:
+                unreadable.append(name)
+            else:
+                records += [record] if record is not None and record.id == attachment else []
+        aside = tuple(record for record in self._aside_now() if record.id == attachment)
         return Found(tuple(records), aside, tuple(unreadable))
 
     def bare_result(self, name: str, cni_version: str) -> str | None:
@@ -124,17 +134,36 @@ class Records:
                 if record is not None:
                     yield record
 
-    def of_interface(self, ifname: IfName) -> Iterator[Record]:
-        """Iterate over the records of all interfaces of that name; unreadable ones claim
-        nothing.
+    def outline(self, name: str) -> Outline | None:
+        """Read what the record of that name says at a glance; None where there is none.
+
+        Raises:
+            StoreError: the file cannot be read or is no record of that name.
         """
-        for name in self.names():
-            if name.endswith(f"-{ifname}"):
+        raw = read_in(name, self._results, f"results/{name}")
+        return None if raw is None else read_outline(name, raw)
+
+    def holding(self, ifname: IfName, identity: NetnsIdentity) -> Iterator[Outline]:
+        """Iterate over what may hold an interface in a namespace; unreadable files hold nothing."""
+        if self._index is not None:
+            yield from self._index.holding(ifname, identity)
+        else:
+            for name in self._names_ending(ifname):
                 with contextlib.suppress(StoreError):
-                    record = self.read(name)
-                    if record is not None and record.ifname == ifname:
-                        yield record
-        yield from (debt for debt in self.debts_aside() if debt.ifname == ifname)
+                    outline = self.outline(name)
+                    if outline is not None:
+                        yield outline
+        yield from map(outline_of, self._aside_now())
+
+    def _names_ending(self, ending: str) -> Iterable[str]:
+        if self._index is not None:
+            return self._index.ending(ending)
+        return [name for name in self.names() if name.endswith(f"-{ending}")]
+
+    def _aside_now(self) -> Iterator[Record]:
+        if self._aside is not None and self._aside.is_empty():
+            return iter(())
+        return self.debts_aside()
 
     def slots(self, boot: str) -> Iterator[SlotView]:
         """Iterate over what is under way, and what dead runtimes left."""
@@ -142,7 +171,15 @@ class Records:
 
     def replace(self, results: int, debts: int, journal: int) -> None:
         """Look into other directories from now on; whose the old ones are closes them."""
+        self.end_watch()
         self._results, self._debts, self._journal = results, debts, journal
+        self._index, self._aside = Index(results), Index(debts)
+
+    def end_watch(self) -> None:
+        """Keep no eye on the directories any more."""
+        for index in (self._index, self._aside):
+            if index is not None:
+                index.close()
 
     def close(self) -> None:
         """Close the directories."""

@@ -34,6 +34,7 @@ from attrs import Factory, define, field, frozen
 
 from acni.errors import StoreError
 from acni.host.files import read_regular
+from acni.host.forks import given_up_in_children
 from acni.host.host import Host
 from acni.host.libc import file_system_type, syncfs
 from acni.host.locks import byte_of, file_of, try_lock, unlock
@@ -128,10 +129,16 @@ class Store:
     _spares: Spares
     _quarantine: Quarantine
     _host: Host
+    _pid: int = field(factory=os.getpid, init=False)
     _stale: list[_Rooms] = field(factory=list["_Rooms"], init=False)
     _writing: threading.Condition = Factory(threading.Condition)
     _latest: dict[tuple[int, str], object] = Factory(dict[tuple[int, str], object])
     _running: int = 0
+
+    @property
+    def kept_aside(self) -> tuple[str, ...]:
+        """The names of files that were moved to quarantine, or copied there, since the opening."""
+        return tuple(self._quarantine.kept)
 
     # --- what is under way
 
@@ -184,7 +191,8 @@ class Store:
             try:
                 yield fd
             finally:
-                unlock(fd, offset)
+                if os.getpid() == self._pid:  # a forked child's lock is ours
+                    unlock(fd, offset)
         finally:
             os.close(fd)
 
@@ -347,11 +355,22 @@ class Store:
         """Close every descriptor; where a thread works with them they are leaked rather than used
         again under it.
         """
+        if os.getpid() != self._pid:
+            return  # given up already
+        self.records.end_watch()
         if self.wait_until_idle():
-            for rooms in (self._rooms, *self._stale):
-                rooms.close()
-            if self.journal is not None:
-                self.journal.close()
+            self._close()
+
+    def give_up(self) -> None:
+        """Close everything in a forked child; whoever forked it goes on."""
+        self.records.end_watch()
+        self._close()
+
+    def _close(self) -> None:
+        for rooms in (self._rooms, *self._stale):
+            rooms.close()
+        if self.journal is not None:
+            self.journal.close()
 
     def _is_of_operation(self, record: Record) -> bool:
         """Tell whether a file in a record's place is that record, or one of another writer that the
@@ -442,7 +461,8 @@ def open_store(path: str | os.PathLike[str], host: Host) -> Generator[Store]:
         rooms.close()
         raise
     try:
-        yield store
+        with given_up_in_children(store):
+            yield store
     finally:
         store.close()
 
@@ -459,7 +479,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     intents = journal.intents.values() if journal else ()
     taken = frozenset(intent.spare for intent in intents if intent.spare)
     spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
-    records = Records(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+    records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
     return Store(records, journal, state_dir, rooms, spares, quarantine, host)
 
 

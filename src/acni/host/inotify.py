@@ -1,0 +1,83 @@
+"""Being told which names of a directory changed (inotify(7))."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from typing import Final, Self
+
+from attrs import define
+
+_IN_CLOSE_WRITE: Final = 0x8
+_IN_MOVED_FROM: Final = 0x40
+_IN_MOVED_TO: Final = 0x80
+_IN_CREATE: Final = 0x100
+_IN_DELETE: Final = 0x200
+_IN_DELETE_SELF: Final = 0x400
+_IN_MOVE_SELF: Final = 0x800
+_IN_UNMOUNT: Final = 0x2000
+_IN_Q_OVERFLOW: Final = 0x4000
+_IN_IGNORED: Final = 0x8000
+
+_NAMES: Final = _IN_CLOSE_WRITE | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _IN_DELETE
+_LOST: Final = _IN_DELETE_SELF | _IN_MOVE_SELF | _IN_UNMOUNT | _IN_Q_OVERFLOW | _IN_IGNORED
+
+_EVENT: Final = struct.Struct("iIII")
+_BUFFER: Final = 1 << 16
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@define(eq=False)
+class Watch:
+    """A watch of one directory's names."""
+
+    fd: int
+
+    @classmethod
+    def of(cls, directory: int) -> Self:
+        """Watch an open directory.
+
+        Raises:
+            OSError: this user has too many watches.
+        """
+        fd = _LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if fd < 0:
+            raise _failure("inotify_init1")
+        path = f"/proc/self/fd/{directory}".encode()
+        if _LIBC.inotify_add_watch(fd, path, _NAMES | _IN_DELETE_SELF | _IN_MOVE_SELF) < 0:
+            failure = _failure("inotify_add_watch")
+            os.close(fd)
+            raise failure
+        return cls(fd)
+
+    def changed(self) -> Iterator[str]:
+        """Iterate over the names that changed since the last call, some more than once.
+
+        Raises:
+            LookupError: changes were lost, or the directory is gone: nothing is known any more.
+        """
+        while True:
+            try:
+                events = os.read(self.fd, _BUFFER)
+            except BlockingIOError:
+                return
+            offset = 0
+            while offset < len(events):
+                _, mask, _, length = _EVENT.unpack_from(events, offset)
+                if mask & _LOST:
+                    raise LookupError("changes were lost")
+                begin = offset + _EVENT.size
+                yield os.fsdecode(events[begin : begin + length].rstrip(b"\0"))
+                offset = begin + length
+
+    def close(self) -> None:
+        """End the watch."""
+        os.close(self.fd)
+
+
+def _failure(what: str) -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number), what)

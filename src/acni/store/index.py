@@ -1,0 +1,178 @@
+"""Which records there are, and which interfaces they hold, kept while a runtime is open.
+
+An ADD asks three things of all records: is this attachment among them, whose is the file name, and
+does another container hold this interface in this namespace. Read anew for each ADD that would cost
+with the number of records; the kernel says which names changed (10 µs of a look-up that finds no
+change is one read).
+
+What cannot be watched is read anew each time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeVar
+
+from attrs import Factory, define, field
+
+from acni.errors import StoreError
+from acni.host.inotify import Watch
+from acni.host.netns import NetnsIdentity
+from acni.store.directory import names_in, read_in
+from acni.store.outline import Outline, read_outline
+
+_Holding = tuple[str, NetnsIdentity | None]
+
+_PLACE: Final = "results"
+
+_K = TypeVar("_K")
+
+
+@define(eq=False)
+class Index:
+    """The names in a directory of records.
+
+    Attributes:
+        names: All of them.
+    """
+
+    _directory: int
+    names: set[str] = field(factory=set[str], init=False)
+    _watch: Watch | None = field(default=None, init=False)
+    _endings: defaultdict[str, set[str]] = field(
+        default=Factory(lambda: defaultdict(set)), init=False
+    )
+    _outlines: dict[str, Outline] = field(factory=dict[str, Outline], init=False)
+    _holdings: defaultdict[_Holding, set[str]] = field(
+        default=Factory(lambda: defaultdict(set)), init=False
+    )
+    # Names whose outline has not been read since they changed.
+    _unread: set[str] = field(factory=set[str], init=False)
+
+    def ending(self, ending: str) -> Iterable[str]:
+        """List the names that end so, after a dash, sorted.
+
+        Raises:
+            StoreError: the directory cannot be listed.
+        """
+        self._refresh()
+        return sorted(self._endings.get(ending, ()))
+
+    def holding(self, ifname: str, identity: NetnsIdentity) -> Iterator[Outline]:
+        """Iterate over the records that may hold an interface in a namespace: those that say so,
+        and those of other writers, which do not know the namespace's identity.
+
+        Raises:
+            StoreError: the directory cannot be listed.
+        """
+        self._refresh()
+        for name in tuple(self._unread):
+            self._read(name)
+        for holding in ((ifname, identity), (ifname, None)):
+            for name in sorted(self._holdings.get(holding, ())):
+                yield self._outlines[name]
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing.
+
+        Raises:
+            StoreError: the directory cannot be listed.
+        """
+        self._refresh()
+        return not self.names
+
+    def close(self) -> None:
+        """End the watch."""
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
+
+    def _refresh(self) -> None:
+        """Take in what changed since the last look; all of it where that is not known."""
+        if self._watch is not None:
+            try:
+                for name in self._watch.changed():
+                    self._look(name)
+            except LookupError:
+                self.close()
+            else:
+                return
+        self._begin()
+
+    def _begin(self) -> None:
+        """Read all names anew, and watch from before that on, where there is a watch to be had."""
+        try:
+            self._watch = Watch.of(self._directory)
+        except OSError:
+            self._watch = None
+        names = set(names_in(self._directory, _PLACE))
+        for name in self.names - names:
+            self._drop(name)
+        for name in names:
+            self._add(name)
+        self._unread |= names
+
+    def _look(self, name: str) -> None:
+        """Look whether a name is there."""
+        try:
+            os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+        except OSError:
+            self._drop(name)
+        else:
+            self._add(name)
+            self._unread.add(name)
+
+    def _add(self, name: str) -> None:
+        if name not in self.names:
+            self.names.add(name)
+            for ending in _endings(name):
+                self._endings[ending].add(name)
+
+    def _drop(self, name: str) -> None:
+        if name in self.names:
+            self.names.discard(name)
+            for ending in _endings(name):
+                _discard(self._endings, ending, name)
+            self._forget(name)
+            self._unread.discard(name)
+
+    def _read(self, name: str) -> None:
+        self._unread.discard(name)
+        self._forget(name)
+        try:
+            raw = read_in(name, self._directory, f"{_PLACE}/{name}")
+            if raw is None:
+                return
+            outline = read_outline(name, raw)
+        except StoreError:
+            return  # it holds nothing that is known
+        self._outlines[name] = outline
+        self._holdings[_holding(outline)].add(name)
+
+    def _forget(self, name: str) -> None:
+        outline = self._outlines.pop(name, None)
+        if outline is not None:
+            _discard(self._holdings, _holding(outline), name)
+
+
+def _holding(outline: Outline) -> _Holding:
+    """Return what a record is found by; another writer's says no identity."""
+    return outline.ifname, None if outline.boot is None else outline.identity
+
+
+def _endings(name: str) -> Iterator[str]:
+    """Iterate over what a name ends in after each of its dashes."""
+    at = name.find("-")
+    while at >= 0:
+        yield name[at + 1 :]
+        at = name.find("-", at + 1)
+
+
+def _discard(sets: defaultdict[_K, set[str]], key: _K, name: str) -> None:
+    found = sets.get(key)
+    if found is not None:
+        found.discard(name)
+        if not found:
+            del sets[key]

@@ -1,0 +1,150 @@
+"""What a record says at a glance: enough for a listing and for the guards of an ADD, which look at
+thousands of them.
+
+Read loosely: a text of usual size and shape is taken as it parses (some 10 µs); whatever is
+otherwise is read as a record, with all its checks, and that decides.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import evolve, frozen
+
+from acni.host.netns import NetnsIdentity
+from acni.spec.jsontext import is_array, is_object
+from acni.spec.result import ResultError, parse_result
+from acni.store.record import FORMAT, KIND, Record, read_record
+
+# Beyond this the bounds of a document are looked at before it is parsed.
+_USUAL_BYTES: Final = 64 << 10
+
+
+@frozen(kw_only=True)
+class Outline:
+    """What a record says at a glance.
+
+    Attributes:
+        container_id: The container's ID.
+        ifname: The interface's name.
+        network: The network's name.
+        netns: The path of the namespace, or empty.
+        addresses: The addresses of the result.
+        boot: The boot of the ADD; None in the record of another writer.
+        identity: The identity of the namespace, where it was known.
+        host_netns: That of the host's namespace; None in the record of another writer.
+        added_at: When it was added (RFC 3339), or empty.
+        cause: Why it is owed; None where it is not.
+    """
+
+    container_id: str
+    ifname: str
+    network: str
+    netns: str
+    addresses: tuple[str, ...]
+    boot: str | None = None
+    identity: NetnsIdentity | None = None
+    host_netns: NetnsIdentity | None = None
+    added_at: str = ""
+    cause: str | None = None
+
+
+def read_outline(name: str, raw: bytes) -> Outline:
+    """Read the outline of the record of that name.
+
+    Raises:
+        StoreError: it is no record, or the record of another attachment.
+    """
+    if len(raw) <= _USUAL_BYTES:
+        try:
+            return _usual(name, json.loads(raw))
+        except (KeyError, TypeError, ValueError, RecursionError):
+            pass  # unusual; it may be a record all the same
+    return outline_of(read_record(name, raw))
+
+
+def outline_of(record: Record) -> Outline:
+    """Return the outline of a record."""
+    outline = Outline(
+        container_id=record.container_id,
+        ifname=record.ifname,
+        network=record.network.name,
+        netns=record.netns,
+        addresses=_addresses(record),
+    )
+    provenance = record.provenance
+    if provenance is None:
+        return outline
+    return evolve(
+        outline,
+        boot=provenance.boot,
+        identity=provenance.netns,
+        host_netns=provenance.host_netns,
+        added_at=provenance.added_at,
+        cause=provenance.owed.cause if provenance.owed else None,
+    )
+
+
+def _usual(name: str, values: Mapping[str, Any]) -> Outline:
+    """Read what has the usual shape.
+
+    Raises:
+        KeyError, TypeError, ValueError: it has not.
+    """
+    network, container_id, ifname = (
+        _text(values[key]) for key in ("networkName", "containerId", "ifName")
+    )
+    config = json.loads(base64.b64decode(_text(values["config"]), validate=True))
+    is_named = values["kind"] == KIND and f"{network}-{container_id}-{ifname}" == name
+    if not is_named or config["name"] != network or not is_array(config["plugins"]):
+        raise ValueError(name)
+    return Outline(
+        container_id=container_id,
+        ifname=ifname,
+        network=network,
+        netns=_text(values.get("netns", "")),
+        addresses=tuple(_text(ip["address"]) for ip in _result(values).get("ips", ())),
+        **(_provenance(values["acni"]) if "acni" in values else {}),
+    )
+
+
+def _result(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    result = values.get("result", {})
+    # Before 0.3.0 addresses stood elsewhere.
+    if not is_object(result) or "ip4" in result or "ip6" in result:
+        raise ValueError(result)
+    return result
+
+
+def _provenance(values: Mapping[str, Any]) -> dict[str, Any]:
+    if values["format"] != FORMAT or values["state"] not in ("attached", "debt"):
+        raise ValueError(values)
+    netns = values["netns"]
+    return {
+        "boot": _text(values["boot"]),
+        "identity": None if netns is None else _identity(netns),
+        "host_netns": _identity(values["host_netns"]),
+        "added_at": _text(values["added_at"]),
+        "cause": _text(values["cause"]) if values["state"] == "debt" else None,
+    }
+
+
+def _identity(values: Mapping[str, Any]) -> NetnsIdentity:
+    return NetnsIdentity(_text(values["kind"]), _text(values["id"]))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _addresses(record: Record) -> tuple[str, ...]:
+    try:
+        result = parse_result(record.result, record.network.cni_version) if record.result else None
+    except ResultError:
+        return ()
+    return tuple(ip.address for ip in result.ips) if result else ()
