@@ -137,7 +137,7 @@ async def _settle(operation: Operation, intent: Intent, record: Record) -> bool:
     is_here = is_of_this_boot(record, engine.host)
     if is_here:
         await wait_for_orphans(operation, record, until=intent.until)
-    in_place, is_bad = _in_place(engine, record)
+    in_place, is_bad = read_in_place(engine, record)
     is_spare = intent.spare is not None and engine.store.has_spare(intent.spare)
     verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare)
     with Note.found(engine, intent) as note:
@@ -187,7 +187,7 @@ def is_same_operation(in_place: Record, record: Record) -> bool:
     return ours is not None and theirs is not None and ours.operation == theirs.operation
 
 
-def _in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
+def read_in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
     """Read what stands in a record's place, and tell whether that is no record."""
     try:
         return engine.store.records.read(record.name), False
