@@ -139,7 +139,8 @@ async def _settle(operation: Operation, intent: Intent, record: Record) -> bool:
         await wait_for_orphans(operation, record, until=intent.until)
     in_place, is_bad = read_in_place(engine, record)
     is_spare = intent.spare is not None and engine.store.has_spare(intent.spare)
-    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare)
+    # What cannot be read tells of no other writer.
+    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare or is_bad)
     with Note.found(engine, intent) as note:
         match verdict:
             case "wait":

@@ -51,7 +51,7 @@ class Spares:
             StoreError: the directory cannot be listed.
         """
         names = names_in(directory, "acni/spare")
-        numbered = [name for name in names if len(name) == _WIDTH and name.isdecimal()]
+        numbered = sorted(filter(is_spare_name, names), key=int)
         free = deque(name for name in numbered if name not in taken)
         return cls(directory, free, count(int(numbered[-1]) + 1 if numbered else 0))
 
@@ -117,6 +117,12 @@ class Spares:
             return _is_plain(os.stat(name, dir_fd=self.directory, follow_symlinks=False))
         except OSError:
             return False
+
+
+def is_spare_name(name: str) -> bool:
+    """Tell whether a name is one that spare files have."""
+    # Each delete takes a number: some months' are longer.
+    return len(name) >= _WIDTH and name.isascii() and name.isdecimal()
 
 
 def _is_plain(status: os.stat_result) -> bool:
