@@ -58,9 +58,7 @@ class ForkServer:
     _requests: IO[str]
     _answers: IO[str]
 
-    def run(
-        self, scenario: str, loop: str, ground: Ground, fault: Fault | None = None
-    ) -> Run:
+    def run(self, scenario: str, loop: str, ground: Ground, fault: Fault | None = None) -> Run:
         """Run a scenario, with a fault or without."""
         answer = self._ask(
             do="run",

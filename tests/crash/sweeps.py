@@ -9,14 +9,24 @@ may neither fail nor leave anything, and then cleared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Final
 
 from attrs import Factory, define, field, frozen
 
 from tests.crash.forkserver import ForkServer, Run
-from tests.crash.points import ERRORS, SCOPES, Fault, Mode, Pair, Point, can_fail, is_of_the_loop, may_begin
+from tests.crash.points import (
+    ERRORS,
+    SCOPES,
+    Fault,
+    Mode,
+    Pair,
+    Point,
+    can_fail,
+    is_of_the_loop,
+    may_begin,
+)
 from tests.crash.scenarios import Ground
 from tests.crash.world import Seen, copy_ground, let_succeed, look, tell
 
@@ -195,7 +205,9 @@ class Sweep:
         self, rounds: Sequence[Sequence[tuple[Mode, int]]], sample: Sample, judge: Judge
     ) -> None:
         if sample.at_most is not None:
-            known = [Point(pair, n) for pair, times in self._pairs.items() for n in range(1, times + 1)]
+            known = [
+                Point(pair, n) for pair, times in self._pairs.items() for n in range(1, times + 1)
+            ]
             faults = [
                 Fault(point, mode, error)
                 for point in known
@@ -255,9 +267,6 @@ def _makes_sense(pair: Pair, mode: Mode, error: int) -> bool:
     if error and (is_of_the_loop(pair) or not can_fail(pair, error)):
         return False
     return mode is not Mode.FAIL_FROM or may_begin(pair, SCOPES[error])
-
-
-# --- judges ----------------------------------------------------------------------------------------
 
 
 def judge_kill(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:

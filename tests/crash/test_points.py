@@ -11,7 +11,6 @@ import pytest
 from tests.crash.conftest import Compiled, warm
 from tests.crash.forkserver import LOOPS, serving
 from tests.crash.scenarios import Ground
-from tests.crash.sweeps import CASES
 from tests.crash.systemcalls import calls_in_state, strace
 from tests.crash.world import copy_ground, make_ground, tell
 
@@ -32,7 +31,10 @@ def test_no_call_on_the_state_directory_is_missed(
             copy_ground(empty, ground)
             if scenario == "failed_delete":
                 server.run("add", loop, ground)
-            tell(ground, {"third.ADD": "fail"} if scenario == "failed_add" else {"second.DEL": "fail"})
+            tell(
+                ground,
+                {"third.ADD": "fail"} if scenario == "failed_add" else {"second.DEL": "fail"},
+            )
             hits = server.run(scenario, loop, ground).hits
             server.wait(1)
         seen = calls_in_state(log.read_text(), ground)
