@@ -1,4 +1,4 @@
-"""The checks of acni, one session each; `.ci/run` runs them all but `mutation`."""
+"""The checks of acni, one session each; `.ci/run` runs them all but `mutation` and `crash`."""
 
 import shutil
 import tempfile
@@ -14,7 +14,8 @@ DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
-# Not mutation: it takes minutes, and is for whoever changes a rule or its tests.
+# Not mutation and crash: they take long, and are for whoever changes a rule, or the store.
+# Of the crashes the tests try a sample, on the first Python only.
 nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
@@ -53,11 +54,19 @@ def tests(session: nox.Session) -> None:
     """The tests under coverage; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
     env = {"COVERAGE_FILE": f".coverage.{session.python}"}
-    pytest = ("pytest", junit_report(session), *session.posargs)
+    crash = "sample" if session.python == PYTHONS[0] else "none"
+    pytest = ("pytest", f"--crash={crash}", junit_report(session), *session.posargs)
     session.run("coverage", "run", "-m", *pytest, env=env)
     session.run("coverage", "report", env=env)
     # Pure functions have no excuse.
     session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100", env=env)
+
+
+@nox.session
+def crash(session: nox.Session) -> None:
+    """A runtime killed, failed and cut off at every call it makes; half an hour. `-- -k kill`."""
+    session.install("-e.[trio]", "--group", "test")
+    session.run("pytest", "--crash=whole", "tests/crash", junit_report(session), *session.posargs)
 
 
 @nox.session

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from attrs import frozen
 
 from acni import netns
 from acni.host.libc import mount, unmount
+from tests.crash.disks import Disk, NoDiskError, mounted
 from tests.crash.forkserver import LOOPS, ForkServer, serving
 from tests.crash.scenarios import NETNS, Ground
 from tests.crash.sweeps import WHOLE, Sample, Sweep
@@ -25,9 +25,9 @@ HERE: Final = Path(__file__).parent
 
 _COUNTS: Final = pytest.StashKey[list[str]]()
 
-# What `--crash sample` strikes of each case: about a minute and a half for all of them.
+# What `--crash sample` strikes of each case: two to three minutes for all of them.
 KILLS: Final = Sample(20)
-FAILURES: Final = Sample(60)
+FAILURES: Final = Sample(40)
 CUTS: Final = Sample(24)
 
 
@@ -62,9 +62,9 @@ def nothing_left_open(server: ForkServer) -> Iterator[None]:
     """In place of the other rooms' one: the fork server outlives a test, and looks itself at what a
     run leaves.
     """
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 @pytest.fixture(scope="session")
@@ -139,6 +139,19 @@ def make_sweep(server: ForkServer, room: Path, ground: Ground) -> MakeSweep:
         return sweep
 
     return make
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def disk(request: pytest.FixtureRequest, room: Path) -> Iterator[Disk]:
+    """A file system whose power can be cut; its image lies in memory."""
+    directory = Path(mkdtemp(dir=room))
+    try:
+        with mounted(request.param, directory) as made:
+            yield made
+    except NoDiskError as error:
+        pytest.skip(f"cannot run here: {error}")
+    finally:
+        shutil.rmtree(directory)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from attrs import frozen
 
 from acni.host.libc import MS_BIND, mount, unmount
 
-# linux/fs.h: XFS_IOC_GOINGDOWN, which is EXT4_IOC_SHUTDOWN too, and its flag "do not flush the log".
+# XFS_IOC_GOINGDOWN, which is EXT4_IOC_SHUTDOWN too, and its flag "do not flush the log".
 _SHUTDOWN: Final = 0x8004587D
 _NO_LOG_FLUSH: Final = 2
 

@@ -104,36 +104,17 @@ class Fault:
 
 # Named by what the shim calls them; IN_STATE is told by the path.
 _MODIFYING: Final = frozenset(
-    [
-        "write",
-        "pwrite",
-        "fsync",
-        "fdatasync",
-        "syncfs",
-        "ftruncate",
-        "truncate",
-        "fallocate",
-        "fchmod",
-        "chmod",
-        "rename",
-        "link",
-        "symlink",
-        "unlink",
-        "mkdir",
-    ]
+    {
+        *("write", "pwrite", "ftruncate", "truncate", "fallocate", "fchmod", "chmod"),
+        *("fsync", "fdatasync", "syncfs"),
+        *("rename", "link", "symlink", "unlink", "mkdir"),
+    }
 )
 _OPENING: Final = frozenset(
-    [
-        "open",
-        "pipe",
-        "memfd_create",
-        "epoll_create",
-        "socket",
-        "inotify_init",
-        "opendir",
-        "spawn",
-        "pidfd_open",
-    ]
+    {
+        *("open", "opendir", "pipe", "socket", "memfd_create", "epoll_create", "inotify_init"),
+        *("spawn", "pidfd_open"),
+    }
 )
 
 

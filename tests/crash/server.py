@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -122,7 +122,7 @@ def _be_the_run(
 
     try:
         anyio.run(run, backend=loop)
-    except BaseException as error:  # noqa: BLE001 (whatever it is, it is reported)
+    except BaseException as error:  # noqa: BLE001, ASYNC103 (whatever it is, it is reported)
         report["error"] = type(error).__name__
         report["is_ours"] = isinstance(error, AcniError)
         report["traceback"] = "".join(traceback.format_exception(error))
@@ -136,9 +136,9 @@ def _be_the_run(
 def _descriptors() -> Counter[str]:
     """Count the descriptors of this process by where they lead."""
     found: Counter[str] = Counter()
-    for fd in os.listdir("/proc/self/fd"):
+    for fd in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):
-            found[os.readlink(f"/proc/self/fd/{fd}")] += 1
+            found[str(fd.readlink())] += 1
     return found
 
 
@@ -185,7 +185,7 @@ def _reap() -> list[int]:
             return [int(child) for child in children.split()]
 
 
-_ANSWERS: Final = {"import": _import, "run": _run, "wait": _wait}
+_ANSWERS: Final[Mapping[str, Callable[..., Any]]] = {"import": _import, "run": _run, "wait": _wait}
 
 if __name__ == "__main__":
     main(sys.argv[1])

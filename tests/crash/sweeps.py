@@ -269,9 +269,6 @@ def _makes_sense(pair: Pair, mode: Mode, error: int) -> bool:
     return mode is not Mode.FAIL_FROM or may_begin(pair, SCOPES[error])
 
 
-# --- judges ----------------------------------------------------------------------------------------
-
-
 def judge_kill(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
     """Recover at once, while plugins of the dead runtime may still run."""
     yield from _about_the_run(run)

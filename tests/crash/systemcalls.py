@@ -12,8 +12,8 @@ from typing import Final
 from tests.crash.points import Pair
 from tests.crash.scenarios import Ground
 
-# The shim's names of what touches a file system; not what only looks at names, which opendir and its
-# like do inside themselves.
+# The shim's names of what touches a file system; not what only looks at names, which opendir
+# and its like do inside themselves.
 _ON_NAMES: Final[Mapping[str, str]] = {
     "open": "open",
     "openat": "open",
@@ -75,8 +75,8 @@ def strace(log: Path) -> tuple[str, ...]:
 
 
 def calls_in_state(trace: str, ground: Ground) -> set[Pair]:
-    """Return the calls of the last run, between the shim's two marks, that touched the state directory,
-    by threads of the process that was marked.
+    """Return the calls of the last run, between the shim's two marks, that touched the state
+    directory, by threads of the process that was marked.
     """
     threads = _threads(trace)
     found: set[Pair] = set()

@@ -4,8 +4,7 @@ all of it.
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,7 +13,7 @@ import pytest
 from attrs import evolve
 
 from tests.crash.conftest import CUTS
-from tests.crash.disks import Disk, NoDiskError, another_boot, mounted
+from tests.crash.disks import Disk, another_boot
 from tests.crash.forkserver import LOOPS, ForkServer
 from tests.crash.scenarios import Ground
 from tests.crash.sweeps import Sample, Sweep
@@ -23,19 +22,6 @@ from tests.crash.world import make_ground
 pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(1800)]
 
 CUT = ("add", "add, delete", "failed add", "failed delete", "recovery of a delete")
-
-
-@pytest.fixture(params=["ext4", "xfs"])
-def disk(request: pytest.FixtureRequest, room: Path) -> Iterator[Disk]:
-    """A file system whose power can be cut; its image lies in memory."""
-    directory = Path(mkdtemp(dir=room))
-    try:
-        with mounted(request.param, directory) as made:
-            yield made
-    except NoDiskError as error:
-        pytest.skip(f"cannot run here: {error}")
-    finally:
-        shutil.rmtree(directory)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -141,15 +142,15 @@ class Seen:
     def about_the_order(self) -> Iterator[str]:
         """Complain of a plugin that is asked to let go again after the one before it was."""
         deletes = [PLUGINS.index(note.plugin) for note in self.notes_of("DEL")]
-        for earlier, later in zip(deletes, deletes[1:], strict=False):
+        for earlier, later in pairwise(deletes):
             if later > earlier:
                 yield f"DEL of {PLUGINS[later]} again after that of {PLUGINS[earlier]} began"
 
     def about_what_was_said(self) -> Iterator[str]:
         """Complain of what a caller was told and is not so."""
-        if "attached" in self.said and "detaching" not in self.said:
-            if not (self.is_attached and self.is_whole):
-                yield "the caller was told that it is attached"
+        is_to_last = "attached" in self.said and "detaching" not in self.said
+        if is_to_last and not (self.is_attached and self.is_whole):
+            yield "the caller was told that it is attached"
         if "detached" in self.said and (self.held or self.states):
             yield "the caller was told that it is detached"
 
