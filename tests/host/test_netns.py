@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from acni import NotPermitted
+from acni import Busy, NotPermitted
 from acni import netns as facade
 from acni.errors import InvalidName
 from acni.host import netns

@@ -66,6 +66,8 @@ class Watch:
                 events = os.read(self.fd, _BUFFER)
             except BlockingIOError:
                 return
+            except OSError as error:
+                raise LookupError("changes cannot be read") from error
             offset = 0
             while offset < len(events):
                 _, mask, _, length = _EVENT.unpack_from(events, offset)

@@ -53,6 +53,8 @@ _KILL_MILLISECONDS: Final = 100
 # Linux 6.9, include/uapi/linux/pidfd.h
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
+# pipe(7): what an unprivileged process may make one hold.
+_MOST_IN_A_PIPE: Final = 1 << 20
 _STANDARD_ERROR: Final = 2
 _GUARD: Final = 3
 _GONE: Final = -1
@@ -636,7 +638,10 @@ def _duplicate(fd: int, opened: list[int]) -> int:
 
 
 def _bytes_in(fd: int) -> int:
-    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return _MOST_IN_A_PIPE
     return int(count)
 
 

@@ -480,11 +480,16 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-    intents = journal.intents.values() if journal else ()
-    taken = frozenset(intent.spare for intent in intents if intent.spare)
-    spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
-    records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
-    return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+    try:
+        intents = journal.intents.values() if journal else ()
+        taken = frozenset(intent.spare for intent in intents if intent.spare)
+        spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
+        records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+        return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
 
 
 def _make_rooms(state_dir: str) -> _Rooms:
