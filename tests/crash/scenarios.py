@@ -26,8 +26,10 @@ NETNS: Final = "/run/netns/acni-crash"
 PLUGINS: Final = ("first", "second", "third")
 CONTAINER: Final = AttachmentId("c1")
 
-# A second for what an orphan may take: a daemon that holds the guard is waited for that long.
-_TIMEOUTS: Final = Timeouts(add=1.0, delete=1.0, check=1.0, undo=2.0, grace=0.2, wait=10.0)
+# No run comes near it, or the machine's load would have a say in what is found.
+_SECONDS: Final = 60.0
+# What holds the guard and is no plugin is waited for that long; in a case of its own.
+_SECONDS_WITH_DAEMON: Final = 1.0
 
 
 @frozen
@@ -42,12 +44,23 @@ class Ground:
     state_dir: Path
     world: Path
 
-    def open_runtime(self) -> AbstractAsyncContextManager[Runtime]:
-        """Open a runtime."""
+    def open_runtime(self, add: float = _SECONDS) -> AbstractAsyncContextManager[Runtime]:
+        """Open a runtime.
+
+        Args:
+            add: The seconds that its ADDs have.
+        """
         return open_runtime(
             state_dir=self.state_dir,
             plugin_dirs=[self.world / "plugins"],
-            timeouts=_TIMEOUTS,
+            timeouts=Timeouts(
+                add=add,
+                delete=_SECONDS,
+                check=_SECONDS,
+                undo=_SECONDS,
+                grace=0.2,
+                wait=_SECONDS,
+            ),
             environment={"PATH": "/usr/bin:/bin"},
             inherit=(),
         )
@@ -73,6 +86,13 @@ def attachment() -> Attachment:
 async def add(ground: Ground) -> None:
     """Attach."""
     async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment())
+        ground.says("attached")
+
+
+async def add_with_a_daemon(ground: Ground) -> None:
+    """Attach, where a plugin leaves a daemon."""
+    async with ground.open_runtime(add=_SECONDS_WITH_DAEMON) as runtime:
         await runtime.add(network(), attachment())
         ground.says("attached")
 
@@ -144,8 +164,7 @@ async def clear(ground: Ground) -> None:
 
 async def settled(runtime: Runtime) -> None:
     """Wait until what dead runtimes left is undone."""
-    if hasattr(runtime, "recover"):
-        await runtime.recover()
+    await runtime.recover()
     for debt in await runtime.debts():
         await runtime.settle(debt)
 
@@ -154,6 +173,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
     scenario.__name__: scenario
     for scenario in (
         add,
+        add_with_a_daemon,
         add_and_delete,
         failed_add,
         delete,

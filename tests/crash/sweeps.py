@@ -77,7 +77,7 @@ CASES: Final[Mapping[str, Case]] = {
     "recovery of a finished add": _dead_at("add", _RECORD, 1),
     "recovery of a delete": _dead_at("add_and_delete", _SECOND, 2),
     "slow plugins": Case(scenario="add_and_delete", told=dict.fromkeys(_EVERY_VERB, "slow")),
-    "a daemon": Case(scenario="add", told={"second.ADD": "daemon"}),
+    "a daemon": Case(scenario="add_with_a_daemon", told={"second.ADD": "daemon"}),
 }
 
 

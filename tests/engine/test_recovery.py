@@ -15,9 +15,9 @@ import anyio
 import pytest
 
 import acni
-from acni import AttachmentId, CleanupIncomplete, netns
-from acni.events import Event, OrphanWaited, RecoveryFinished
-from acni.testing import Behaviour, RecordingPlugins
+from acni import AttachmentId, CleanupIncomplete, RecoveryReport, netns
+from acni.events import Event, OperationStarted, OrphanWaited, RecoveryFinished
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
 
@@ -223,6 +223,38 @@ async def test_an_open_runtime_settles_in_the_background(
         with anyio.fail_after(20):
             await finished.wait()
     assert plugins.held == set()
+
+
+@pytest.mark.anyio
+async def test_recovery_that_is_asked_for_waits_for_the_one_in_the_background(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+) -> None:
+    """Else the runtime would be left while its plugins still let go."""
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    killed("add", asked(plugins, "ADD", "third"))
+    scripted = ScriptedRunner()
+    begun: list[anyio.Event] = [anyio.Event(), anyio.Event()]
+    waiting = iter(begun)
+    reports: list[RecoveryReport] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, OperationStarted) and event.verb == "recover":
+            next(waiting).set()
+
+    async def recover(runtime: acni.Runtime) -> None:
+        reports.append(await runtime.recover())
+
+    async with (
+        opened(recover=True, runner=scripted, observers=[look]) as runtime,
+        anyio.create_task_group() as tasks,
+    ):
+        with scripted.paused("first", "DEL") as reached, anyio.fail_after(20):
+            await reached.wait()
+            assert [debt.container_id for debt in await runtime.debts()] == ["c1"]
+            tasks.start_soon(recover, runtime)
+            await begun[1].wait()
+            assert not reports
+    assert [report.settled for report in reports] == [(AttachmentId("c1"),)]
 
 
 @pytest.mark.anyio

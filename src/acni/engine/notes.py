@@ -58,8 +58,10 @@ class Note:
 
     @classmethod
     def found(cls, engine: Engine, intent: Intent) -> Self:
-        """Take up an operation that was left open."""
-        engine.store.require_journal().under_way.add(intent.operation)
+        """Take up an operation that was left open.
+
+        It counts as left until it has ended: who asks for recovery meanwhile waits for this one.
+        """
         return cls(engine.store, intent.operation, intent.spare)
 
     @classmethod
