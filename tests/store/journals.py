@@ -106,7 +106,7 @@ def read_slot(directory: Path, name: str = "000", *, torn: bool = False) -> Ledg
         for segment in (name, f"{name}.1")
         if (directory / segment).exists()
     ]
-    assert torn or not any(reading.is_corrupt for reading in readings)
+    assert torn or not any(reading.damage for reading in readings)
     return replay(frame for reading in readings for frame in reading.frames)
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 from attrs import Factory, define, evolve, field, frozen
 
+from acni.errors import StoreError
 from acni.host.processes import ProcessIdentity
 from acni.store.frames import Frame
 from acni.store.record import Record, read_record
@@ -85,10 +86,17 @@ def record_of(intent: Intent) -> Record:
     last result.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: it cannot be read, or is another operation's.
     """
     # Whatever JSON can write may stand there, half a character too.
     record = read_record(None, intent.record.encode(errors="surrogatepass"))
+    provenance = record.provenance
+    is_its_own = provenance is not None and provenance.operation == intent.operation
+    is_in_chain = -1 <= intent.next < len(record.network.plugins)
+    if not (is_its_own and is_in_chain and record.container_id == intent.container_id):
+        raise StoreError(
+            "is another operation's record", place="acni/journal", expected="its own record"
+        )
     return evolve(record.up_to(intent.next), result=intent.result or record.result)
 
 
@@ -201,7 +209,9 @@ def is_open(intent: Intent, boot: str) -> bool:
 
 def _since(frame: Frame) -> int:
     number = frame.facts.get("number")
-    return number if frame.facts.get("kind") == "since" and isinstance(number, int) else 0
+    if frame.facts.get("kind") != "since" or not isinstance(number, int):
+        return 0
+    return number if number <= frame.number else 0  # it says nothing of what comes after it
 
 
 def _intent(facts: Mapping[str, Any]) -> Intent:
