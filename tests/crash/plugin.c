@@ -3,12 +3,12 @@
  * It lives in <world>/plugins/<name> and knows the world by that:
  *
  *   held/<name>/<container>-<ifname>   what it holds; an ADD of what is held is refused
- *   told/<name>.<verb>                 what it is told to do: slow, daemon, fail, in any order
+ *   told/<name>.<verb>                 what it is told to do: slow, late, daemon, fail, in any order
  *   running/<container>                locked by whichever plugin works for the container
  *   log                                what all of them did, a line each
  *
  * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
- * DEL gives up, and fails. daemon: a process of a session of its own stays, holding descriptor 3.
+ * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its own stays, holding descriptor 3.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -153,6 +153,8 @@ int main(int argc, char **argv) {
     int is_slow = is_told("slow");
     if (is_slow)
         usleep(30000);
+    if (is_told("late"))
+        usleep(1500000);
     int failed = work(previous);
     if (is_slow)
         usleep(10000);

@@ -70,17 +70,22 @@ class Ground:
         (self.world / "said").joinpath(what).touch()
 
 
-def network() -> NetworkConfig:
-    """Make a chain of three."""
+def network(**keys: str) -> NetworkConfig:
+    """Make a chain of three; further keys are for nobody."""
     plugins = [{"type": plugin} for plugin in PLUGINS]
     return parse_network(
-        json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins}).encode()
+        json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins, **keys}).encode()
     )
 
 
 def attachment() -> Attachment:
     """Name the attachment of the container."""
     return Attachment(container_id=CONTAINER.container_id, netns=NETNS)
+
+
+def attachment_of(number: int) -> Attachment:
+    """Name the attachment of one of several containers, all in one namespace."""
+    return Attachment(container_id=f"c{number}", ifname=f"eth{number}", netns=NETNS)
 
 
 async def add(ground: Ground) -> None:
@@ -143,6 +148,25 @@ async def failed_delete(ground: Ground) -> None:
             ground.says("detached")
 
 
+async def add_two(ground: Ground) -> None:
+    """Attach two containers: the sync that the second one waits for makes the end of the first one
+    durable, and nothing makes its record so.
+    """
+    async with ground.open_runtime() as runtime:
+        for number in (1, 2):
+            await runtime.add(network(), attachment_of(number))
+
+
+async def fill_segment(ground: Ground) -> None:
+    """Attach so many that the journal goes on in another segment before the last one: 16 times some
+    50 KiB are more than three quarters of a segment.
+    """
+    big = network(padding="." * (37 << 10))
+    async with ground.open_runtime() as runtime:
+        for number in range(18):
+            await runtime.add(big, attachment_of(number))
+
+
 async def check(ground: Ground) -> None:
     """Check what was attached before."""
     async with ground.open_runtime() as runtime:
@@ -178,6 +202,8 @@ SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
         failed_add,
         delete,
         failed_delete,
+        add_two,
+        fill_segment,
         check,
         recover,
         clear,

@@ -16,12 +16,12 @@ from tests.crash.conftest import CUTS
 from tests.crash.disks import Disk, another_boot
 from tests.crash.forkserver import LOOPS, ForkServer
 from tests.crash.scenarios import Ground
-from tests.crash.sweeps import Sample, Sweep
+from tests.crash.sweeps import CUT_CASES, Sample, Sweep
 from tests.crash.world import make_ground
 
 pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(1800)]
 
-CUT = ("add", "add, delete", "failed add", "failed delete", "recovery of a delete")
+CUT = ("add", "add, delete", "failed add", "failed delete", "recovery of a delete", *CUT_CASES)
 
 
 @pytest.mark.parametrize("loop", LOOPS)

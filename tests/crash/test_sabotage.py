@@ -34,12 +34,14 @@ class Sabotage:
         name: What is taken away.
         sweep: "kill" or "cut".
         case: The case of the sweep.
+        at: The points that are struck, around what is taken away.
         change: The files, and what takes the place of what.
     """
 
     name: str
     sweep: str
     case: str
+    at: Sequence[str]
     change: Sequence[Mapping[str, str]]
 
     def apply(self, sources: Path) -> None:
@@ -67,10 +69,11 @@ def test_a_kill_finds(
     with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
         warm(server, ground, room)
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-        sweep = Sweep(SABOTAGES[name].case, "asyncio", server, ground, prepared, enough=1)
+        sabotage = SABOTAGES[name]
+        sweep = Sweep(sabotage.case, "asyncio", server, ground, prepared, enough=1, at=sabotage.at)
         sweep.prepare()
         sweep.kill(WHOLE)
-    assert sweep.findings
+    assert sweep.findings, sweep
 
 
 @pytest.mark.parametrize("name", [each.name for each in SABOTAGES.values() if each.sweep == "cut"])
@@ -82,12 +85,20 @@ def test_a_power_cut_finds(
         warm(server, ground, room)
         on_disk = evolve(ground, state_dir=disk.path / "state")
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+        sabotage = SABOTAGES[name]
         sweep = Sweep(
-            SABOTAGES[name].case, "asyncio", server, on_disk, prepared, settle=disk.sync, enough=1
+            sabotage.case,
+            "asyncio",
+            server,
+            on_disk,
+            prepared,
+            settle=disk.sync,
+            enough=1,
+            at=sabotage.at,
         )
         sweep.prepare()
         sweep.cut(WHOLE, disk.cut, partial(another_boot, room))
-    assert sweep.findings
+    assert sweep.findings, sweep
 
 
 def _changed(sabotage: Sabotage, directory: Path) -> Path:

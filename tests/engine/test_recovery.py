@@ -15,7 +15,8 @@ import anyio
 import pytest
 
 import acni
-from acni import AttachmentId, CleanupIncomplete, RecoveryReport, netns
+from acni import AttachmentId, CleanupIncomplete, netns
+from acni.engine.recovery import RecoveryReport
 from acni.events import Event, OperationStarted, OrphanWaited, RecoveryFinished
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
