@@ -310,3 +310,21 @@ async def test_a_second_runtime_is_refused_by_name(opened: Any) -> None:
                 pass
     async with opened():
         pass
+
+
+@pytest.mark.xfail(
+    raises=pytest.fail.Exception, reason="what is open in the journal claims no interface yet"
+)
+@pytest.mark.anyio
+async def test_what_was_left_open_claims_its_interface(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
+) -> None:
+    """Else its undo deletes the interface of whoever was attached meanwhile."""
+    plugins.tell("second", "ADD", Behaviour(seconds=0.3))
+    killed("add", asked(plugins, "ADD", "second"))
+    async with opened() as runtime:
+        with pytest.raises(acni.NetnsInUse):
+            await runtime.add(
+                acni.parse_network(CHAIN), acni.Attachment(container_id="c2", netns=box.path)
+            )
+        await runtime.recover()
