@@ -66,7 +66,14 @@ def tests(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """A runtime killed, failed and cut off at every call it makes; half an hour. `-- -k kill`."""
     session.install("-e.[trio]", "--group", "test")
-    session.run("pytest", "--crash=whole", "tests/crash", junit_report(session), *session.posargs)
+    session.run(
+        "pytest",
+        "--crash=whole",
+        "tests/crash",
+        "tests/store",
+        junit_report(session),
+        *session.posargs,
+    )
 
 
 @nox.session

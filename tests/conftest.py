@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of a rule's tests and of those that strike at fault points."""
     config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
-    config.addinivalue_line("markers", "crash: strikes at fault points; see --crash")
+    config.addinivalue_line("markers", "crash(only_whole=False): takes long; see --crash")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -60,7 +60,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
-    if config.getoption("--crash") == "none" and item.get_closest_marker("crash"):
+    crash = item.get_closest_marker("crash")
+    tried = ("whole",) if crash and crash.kwargs.get("only_whole") else ("whole", "sample")
+    if crash and config.getoption("--crash") not in tried:
         return False
     rules = config.getoption("--rule")
     return not rules or _proves(item, rules)

@@ -312,9 +312,6 @@ async def test_a_second_runtime_is_refused_by_name(opened: Any) -> None:
         pass
 
 
-@pytest.mark.xfail(
-    raises=pytest.fail.Exception, reason="what is open in the journal claims no interface yet"
-)
 @pytest.mark.anyio
 async def test_what_was_left_open_claims_its_interface(
     killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace

@@ -26,12 +26,10 @@ def test_no_promise_is_broken(name: str) -> None:
     assert found.states > 100
 
 
-@pytest.mark.crash
+@pytest.mark.crash(only_whole=True)
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", sorted(WHOLE.keys() - QUICK.keys()))
-def test_no_promise_is_broken_in_larger_worlds(name: str, pytestconfig: pytest.Config) -> None:
-    if pytestconfig.getoption("--crash", "sample") != "whole":
-        pytest.skip("only with --crash whole")
+def test_no_promise_is_broken_in_larger_worlds(name: str) -> None:
     found = explore(WHOLE[name])
     assert found.trace is None, str(found)
 
