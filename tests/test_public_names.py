@@ -16,9 +16,9 @@ PUBLIC = {
         Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables HostChanged
         InvalidName NetnsChanged NetnsInUse NetworkConfig NetworkNotFound NotPermitted NotReady
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
-        PluginOverflow PluginProtocolError PluginTimeout PortMapping Result Runner Runtime
-        RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors events
-        load_network netns networks open_runtime parse_network spec
+        PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
+        Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors
+        events load_network netns networks open_runtime parse_network spec
     """,
     "acni.netns": """
         Namespace NetnsIdentity anonymous create delete from_pid identity open pin run unpin

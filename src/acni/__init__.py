@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from acni import errors, events, netns, networks, spec
     from acni.engine.attached import Box
     from acni.engine.listing import AttachmentRecord
+    from acni.engine.recovery import RecoveryReport
     from acni.engine.runner import Runner
     from acni.engine.runtime import Runtime, open_runtime
     from acni.engine.settings import Timeouts
@@ -97,6 +98,7 @@ __all__ = [
     "PluginProtocolError",
     "PluginTimeout",
     "PortMapping",
+    "RecoveryReport",
     "Result",
     "Runner",
     "Runtime",
@@ -125,6 +127,7 @@ _HOMES = {
     "Executables": "acni.host.process",
     "NetworkConfig": "acni.spec.configuration",
     "PortMapping": "acni.spec.capabilities",
+    "RecoveryReport": "acni.engine.recovery",
     "Result": "acni.spec.result",
     "Runner": "acni.engine.runner",
     "Runtime": "acni.engine.runtime",

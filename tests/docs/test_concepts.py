@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections.abc import Mapping
+from typing import Final, get_args
+
+from attrs import evolve
 
 from acni import errors
+from acni.engine.recovery import Verdict, decide
+from acni.host.host import Host
+from acni.store.intents import Intent, Verb
+from acni.store.record import write_record
 from tests.docs.conftest import DOCS
 from tests.libcni.intended import CONFIGURATIONS, RESULTS
 from tests.libcni.table import TABLE
 from tests.mutation import read_rules
+from tests.store.test_record import DEBT, PROVENANCE, RECORD
 
 ERRORS = (DOCS / "concepts" / "errors.md").read_text()
 DEBUG = (DOCS / "how-to" / "debug-a-chain.md").read_text()
@@ -78,3 +87,46 @@ def test_the_tables_of_rules_have_every_rule() -> None:
         f"| {rule.id}" for rule in sorted(read_rules(), key=lambda rule: rule.binds != "runtime")
     ]
     assert all(line.count(" | ") == 4 for line in lines)
+
+
+_HERE: Final = Host(boot=PROVENANCE.boot, netns=PROVENANCE.host_netns)
+_OTHER: Final = evolve(PROVENANCE, operation="1" * 32)
+_IN_PLACE: Final = {
+    "nothing": None,
+    "its own record": RECORD,
+    "its own debt": DEBT,
+    "another operation's, of this boot": evolve(RECORD, provenance=_OTHER),
+    "another operation's, of an earlier boot": evolve(
+        RECORD, provenance=evolve(_OTHER, boot="earlier")
+    ),
+    "another writer's": evolve(RECORD, provenance=None),
+}
+_VERBS: Final[Mapping[str, Verb]] = {"an ADD": "add", "a delete": "delete"}
+
+
+def test_the_table_of_recovery_says_what_is_decided() -> None:
+    page = (DOCS / "concepts" / "store.md").read_text()
+    rows = re.findall(
+        r"^\| (an ADD|a delete) \| (here|before) \| (.+) \| (.+) \| (\w+) \|$", page, re.MULTILINE
+    )
+    assert {verdict for *_, verdict in rows} == set(get_args(Verdict))
+    for verb, begun, in_place, spare, verdict in rows:
+        intent = Intent(
+            operation=PROVENANCE.operation,
+            verb=_VERBS[verb],
+            container_id="c1",
+            record=write_record(RECORD).decode(),
+            next=1,
+            spare=None if spare == "none" else "00000000",
+            is_named=spare in ("gone", "named and gone"),
+            until=0.0,
+            boot=PROVENANCE.boot,
+        )
+        decided = decide(
+            intent,
+            _IN_PLACE[in_place],
+            _HERE,
+            is_here=begun == "here",
+            has_spare=spare == "still spare",
+        )
+        assert decided == verdict, (verb, begun, in_place, spare)

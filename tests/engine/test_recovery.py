@@ -279,6 +279,30 @@ async def test_what_recovery_cannot_delete_is_owed_and_tried_again(
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("verb", ["add", "delete"])
+async def test_what_a_killed_runtime_left_can_be_given_up(
+    verb: str, killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: Any
+) -> None:
+    """It is listed as owed before anybody tried to delete it."""
+    command = "ADD" if verb == "add" else "DEL"
+    if verb == "delete":
+        async with opened() as runtime:
+            attachment = acni.Attachment(container_id="c1", netns=box)
+            await runtime.add(acni.parse_network(CHAIN), attachment)
+    plugins.tell("second", command, Behaviour(seconds=0.3))
+    killed(verb, asked(plugins, command, "second"))
+    ran = len(plugins.calls)
+    async with opened() as runtime:
+        (debt,) = await runtime.debts()
+        await runtime.forget(debt, reason="removed by hand")
+        assert await runtime.debts() == ()
+        assert await runtime.attachments() == ()
+    async with opened() as runtime:
+        assert await runtime.recover() == acni.RecoveryReport(settled=(), owed=(), failures=())
+    assert len(plugins.calls) == ran
+
+
+@pytest.mark.anyio
 async def test_a_second_runtime_is_refused_by_name(opened: Any) -> None:
     async with opened():
         with pytest.raises(acni.Busy, match=f"process {os.getpid()}"):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from acni import NotPermitted
+from acni import Busy, NotPermitted
 from acni import netns as facade
 from acni.errors import InvalidName
 from acni.host import netns
@@ -490,7 +490,7 @@ def test_no_descriptor_left_is_not_taken_for_no_interface() -> None:
     with (
         netns.anonymous() as namespace,
         _no_more_descriptors(),
-        pytest.raises(OSError, match="Too many open files"),
+        pytest.raises(Busy, match="Too many open files"),
     ):
         namespace.has_interface("lo")
 

@@ -24,6 +24,7 @@ from acni import (
 )
 from acni.engine.listing import list_records
 from acni.host.host import this_host
+from acni.store.record import read_record, write_record
 from acni.store.records import Records
 from acni.testing import Behaviour, RecordingPlugins
 from tests.libcni.conftest import Judge, JudgeError
@@ -251,6 +252,9 @@ async def test_libcni_goes_on_where_a_delete_of_acnis_halted(
         with pytest.raises(CleanupIncomplete):
             await runtime.delete(pod.attachment().id)
         assert [row.state for row in listed(judge.cache)] == ["owed"]
+        cached = await judge.cached(pod.attachment())
+        assert cached["config"] == parsed(text).up_to(1).effective()
+        assert cached["args"] == [list(pair) for pair in KUBERNETES.items()]
 
         asked = len(plugins.calls)
         with pytest.raises(JudgeError, match="busy"):
@@ -324,3 +328,123 @@ async def test_a_delete_by_the_callers_word_spares_the_interface_of_libcnis_cont
     async with open_runtime(state_dir=judge.cache, plugin_dirs=[plugins.directory]) as runtime:
         await runtime.delete(pod.attachment(container_id="stranger"), network=parsed(text))
     assert plugins.calls[-1].environment["CNI_NETNS"] == ""
+
+
+async def test_acni_goes_on_where_its_first_delete_of_libcnis_attachment_halted(
+    judge: Judge, host: Host, pods: tuple[Pod, Pod], plugins: RecordingPlugins
+) -> None:
+    """The record is acni's from then on: a debt, with what libcni knew of the attachment."""
+    pod, _ = pods
+    judge.configure(written(*({"type": name} for name in ("first", "second", "third"))))
+    libcni = judge.with_plugins(plugins.directory)
+    result = await libcni.add(pod.attachment(cni_args=KUBERNETES))
+    plugins.tell("second", "DEL", Behaviour.failing(5, "busy"))
+    asked = len(plugins.calls)
+    async with open_runtime(
+        state_dir=judge.cache, plugin_dirs=[plugins.directory], recover=False
+    ) as runtime:
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(pod.attachment())
+        assert [(row.state, row.netns) for row in listed(judge.cache)] == [("owed", "ok")]
+        plugins.tell("second", "DEL", Behaviour())
+        # Without the namespace or a configuration: the debt has both.
+        await runtime.delete(AttachmentId("a"))
+    calls = plugins.calls[asked:]
+    names = ["DEL third", "DEL second", "DEL second", "DEL first"]
+    assert [str(call) for call in calls] == names
+    for call in calls:
+        assert call.config["prevResult"] == result
+        assert call.environment["CNI_NETNS"] == pod.namespace.path
+        assert set(call.environment["CNI_ARGS"].split(";")) == {
+            "IgnoreUnknown=1",
+            "K8S_POD_NAME=web-0",
+        }
+    assert plugins.held == set()
+    assert listed(judge.cache) == []
+
+
+# What containerd passes: Go's names of the fields, and an annotation map that is not there.
+CONTAINERD_PORTS = [{"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": ""}]
+CONTAINERD = {"portMappings": CONTAINERD_PORTS, "io.kubernetes.cri.pod-annotations": None}
+LOOPBACK = json.dumps(
+    {"cniVersion": "0.3.1", "name": "cni-loopback", "plugins": [{"type": "loopback"}]}
+)
+
+
+async def test_acni_deletes_what_containerd_added(
+    judge: Judge, quiet: Host, pods: tuple[Pod, Pod]
+) -> None:
+    """Its loopback network included, which has a record of its own, of an old version."""
+    pod, _ = pods
+    judge.configure(LOOPBACK)
+    await judge.add(pod.attachment(ifname="lo"))
+    judge.configure(written(BRIDGE, PORTMAP, FIREWALL))
+    await judge.add(pod.attachment(cni_args=KUBERNETES, capability_args=CONTAINERD))
+    record = json.loads((judge.cache / "results" / "net-a-eth0").read_text())
+    assert record["capabilityArgs"] == CONTAINERD
+    assert [(row.state, row.network) for row in listed(judge.cache)] == [
+        ("foreign", "cni-loopback"),
+        ("foreign", "net"),
+    ]
+    with pod.serving(80):
+        assert await quiet.asks("127.0.0.1", 8080) == "a hello"
+        async with open_runtime(state_dir=judge.cache, plugin_dirs=[PLUGINS]) as runtime:
+            await runtime.delete(pod.attachment())
+            await runtime.delete(pod.attachment(ifname="lo"))
+        assert await quiet.asks("127.0.0.1", 8080) == "ConnectionRefusedError"
+    assert not pod.namespace.has_interface("eth0")
+    assert listed(judge.cache) == []
+
+
+async def test_what_containerd_passes_reaches_the_plugin_as_it_was_written(
+    judge: Judge, host: Host, pods: tuple[Pod, Pod], plugins: RecordingPlugins
+) -> None:
+    pod, _ = pods
+    capabilities = {"portMappings": True, "io.kubernetes.cri.pod-annotations": True}
+    text = written({"type": "first", "capabilities": capabilities})
+    judge.configure(text)
+    await judge.with_plugins(plugins.directory).add(pod.attachment(capability_args=CONTAINERD))
+    async with open_runtime(state_dir=judge.cache, plugin_dirs=[plugins.directory]) as runtime:
+        await runtime.delete(pod.attachment())
+        await runtime.add(parsed(text), pod.attachment(capability_args=CONTAINERD))
+    await judge.with_plugins(plugins.directory).delete(pod.attachment(), "-recorded")
+    assert [str(call) for call in plugins.calls] == ["ADD first", "DEL first"] * 2
+    for call in plugins.calls:
+        assert call.config["runtimeConfig"] == CONTAINERD
+    assert plugins.held == set()
+
+
+@pytest.mark.parametrize("is_owed", [False, True], ids=["attached", "owed"])
+async def test_a_record_in_a_file_that_was_longer_before_is_whole_for_libcni(
+    is_owed: bool, judge: Judge, host: Host, pods: tuple[Pod, Pod], plugins: RecordingPlugins
+) -> None:
+    """Records are written into the files of retired ones; Go's decoder takes no byte more."""
+    pod, neighbour = pods
+    text = written({"type": "first", "capabilities": {"aliases": True}})
+    judge.configure(text)
+    many = {"aliases": ["a-name-of-this-container"] * 500}
+    async with open_runtime(
+        state_dir=judge.cache, plugin_dirs=[plugins.directory], recover=False
+    ) as runtime:
+        await runtime.add(parsed(text), neighbour.attachment(capability_args=many))
+        before = (judge.cache / "results" / "net-b-eth0").stat()
+        if is_owed:
+            await runtime.add(parsed(text), pod.attachment())
+            await runtime.delete(neighbour.attachment().id)
+            plugins.tell("first", "DEL", Behaviour.failing(5, "busy"))
+            with pytest.raises(CleanupIncomplete):
+                await runtime.delete(pod.attachment().id)
+            plugins.tell("first", "DEL", Behaviour())
+        else:
+            await runtime.delete(neighbour.attachment().id)
+            await runtime.add(parsed(text), pod.attachment())
+    path = judge.cache / "results" / "net-a-eth0"
+    assert path.stat().st_ino == before.st_ino
+    assert path.stat().st_size < before.st_size
+    record = read_record(path.name, path.read_bytes())
+    assert write_record(record) == path.read_bytes()
+    cached = await judge.cached(pod.attachment())
+    assert cached["config"] == parsed(text).effective()
+    assert not cached["capabilityArgs"]
+    await judge.with_plugins(plugins.directory).delete(pod.attachment(), "-recorded")
+    assert plugins.held == set()

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
-from acni.engine.recovery import is_same_operation, settle_container
-from acni.engine.takedown import is_of_this_boot
+from acni.engine.notes import Note
+from acni.engine.recovery import is_same_operation, read_in_place, settle_container
+from acni.engine.takedown import is_of_this_boot, require_this_host
 from acni.engine.targets import Target, delete_target, to_delete
 from acni.errors import AttachmentNotFound, StoreError
 from acni.events import Debt, DebtForgotten
@@ -48,9 +49,13 @@ def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
 
 def _is_kept(engine: Engine, intent: Intent, record: Record) -> bool:
     """Tell whether an ADD had come to its end in this boot: recovery keeps it."""
-    in_place = engine.store.records.read(record.name)
-    is_same = in_place is not None and is_same_operation(in_place, record)
-    return intent.verb == "add" and is_same and is_of_this_boot(record, engine.host)
+    is_in_place = _is_in_place(engine, record)
+    return intent.verb == "add" and is_in_place and is_of_this_boot(record, engine.host)
+
+
+def _is_in_place(engine: Engine, record: Record) -> bool:
+    in_place, _ = read_in_place(engine, record)
+    return in_place is not None and is_same_operation(in_place, record)
 
 
 def _debt(record: Record) -> Debt:
@@ -91,14 +96,41 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     with operation.reported():
         async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
             targets = _owed(engine, debt)
-            if not targets:
+            opened = _open_of(engine, debt)
+            if not targets and not opened:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:
                 if target.is_aside:
                     engine.store.retire_aside(target.record)
                 else:
                     engine.store.retire(target.record)
-                operation.notify(DebtForgotten, debt=debt, reason=reason)
+            for intent, record in opened:
+                _forget_open(engine, intent, record)
+            operation.notify(DebtForgotten, debt=debt, reason=reason)
+
+
+def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Intent, Record], ...]:
+    """Find what the journal has open of a debt, under its container's lock.
+
+    Raises:
+        HostChanged: it belongs to another host.
+    """
+    found: list[tuple[Intent, Record]] = []
+    journal = engine.store.journal
+    for intent in journal.of_container(debt.container_id) if journal else ():
+        record = record_of(intent)
+        is_of_debt = (record.id, record.network.name) == (_id(debt), debt.network)
+        if is_of_debt and not _is_kept(engine, intent, record):
+            require_this_host(record, engine.host)
+            found.append((intent, record))
+    return tuple(found)
+
+
+def _forget_open(engine: Engine, intent: Intent, record: Record) -> None:
+    if _is_in_place(engine, record):
+        engine.store.retire(record)
+    with Note.found(engine, intent) as note:
+        note.end("gone")
 
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:

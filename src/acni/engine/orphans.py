@@ -6,14 +6,15 @@ of 74 kill points leaked so). Each holds its container's guard byte as long as i
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from acni.engine.engine import Operation
 from acni.errors import Busy
 from acni.events import OrphanWaited
 from acni.host import orphans
+from acni.host.files import close_all
 from acni.host.locks import byte_of
+from acni.store.directory import store_failure
 from acni.store.record import Record
 
 # Looking at a free guard takes some microseconds.
@@ -43,8 +44,10 @@ async def wait_for_orphans(operation: Operation, record: Record, *, until: float
             plugins=paths,
             grace_seconds=engine.timeouts.grace,
         )
+    except OSError as error:
+        raise store_failure("acni/lock", "cannot be looked at", error) from error
     finally:
-        os.close(lock)
+        close_all(lock)
     if found.ended or found.daemons or found.stuck or found.waited_seconds > _NOTABLE_SECONDS:
         operation.notify(
             OrphanWaited,

@@ -34,6 +34,7 @@ from acni.spec.attachment import AttachmentId
 from acni.spec.names import NetworkName
 from acni.store.intents import Intent, record_of
 from acni.store.record import Origin, Record
+from acni.store.records import is_no_record
 
 # So many containers at once: their plugins share the node with those of new ones.
 _AT_ONCE: Final = 16
@@ -136,9 +137,10 @@ async def _settle(operation: Operation, intent: Intent, record: Record) -> bool:
     is_here = is_of_this_boot(record, engine.host)
     if is_here:
         await wait_for_orphans(operation, record, until=intent.until)
-    in_place, is_bad = _in_place(engine, record)
+    in_place, is_bad = read_in_place(engine, record)
     is_spare = intent.spare is not None and engine.store.has_spare(intent.spare)
-    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare)
+    # What cannot be read tells of no other writer.
+    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=is_spare or is_bad)
     with Note.found(engine, intent) as note:
         match verdict:
             case "wait":
@@ -186,11 +188,13 @@ def is_same_operation(in_place: Record, record: Record) -> bool:
     return ours is not None and theirs is not None and ours.operation == theirs.operation
 
 
-def _in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
+def read_in_place(engine: Engine, record: Record) -> tuple[Record | None, bool]:
     """Read what stands in a record's place, and tell whether that is no record."""
     try:
         return engine.store.records.read(record.name), False
-    except StoreError:
+    except StoreError as error:
+        if not is_no_record(error):
+            raise
         return None, True
 
 

@@ -4,6 +4,7 @@ fails again and again ever more seldom.
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 from typing import Final
@@ -20,6 +21,8 @@ from acni.spec.names import ContainerId, IfName, NetworkName
 
 _FIRST_SECONDS: Final = 1.0
 _MOST_SECONDS: Final = 300.0
+
+_LOG: Final = logging.getLogger("acni.engine")
 
 
 def pause_before(attempt: int, jitter: float) -> float:
@@ -79,16 +82,17 @@ class Settling:
             del self._due[left]
         try:
             report = await recover(self._engine, due.__contains__)
-        except AcniError:
+        except Exception:  # noqa: BLE001 (who uses the runtime goes on, whatever goes wrong here)
+            _LOG.exception("what was left could not be settled")
             for left in due:
                 self._postpone(left)
             return
         failed = {(error.container_id, error.ifname, error.network) for error in report.failures}
         for left in due:
-            if (left.id.container_id, left.id.ifname, left.network) in failed:
-                self._postpone(left)
-            else:
+            if (left.id.container_id, left.id.ifname, left.network) not in failed:
                 self._attempts.pop(left, None)
+            elif left not in self._due:  # its debt may have said so already
+                self._postpone(left)
 
     def _postpone(self, left: Left) -> None:
         attempt = self._attempts.get(left, 0)

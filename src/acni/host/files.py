@@ -4,12 +4,24 @@ for, sizes bounded.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
 from pathlib import PurePath
 
 from acni.errors import ConfigError
+
+
+def close_all(*descriptors: int) -> None:
+    """Close descriptors, every one of them.
+
+    Linux gives a descriptor up whatever it answers (close(2)), and what was lost of a file its sync
+    has said: an error here would only hide another one, and leave the rest open.
+    """
+    for fd in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(fd)
 
 
 def read_regular(
@@ -38,7 +50,7 @@ def read_regular(
             raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
         return _read_up_to(fd, max_bytes, path)
     finally:
-        os.close(fd)
+        close_all(fd)
 
 
 def _read_up_to(fd: int, max_bytes: int, path: str) -> bytes:

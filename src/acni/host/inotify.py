@@ -10,6 +10,8 @@ from typing import Final, Self
 
 from attrs import define
 
+from acni.host.files import close_all
+
 _IN_CLOSE_WRITE: Final = 0x8
 _IN_MOVED_FROM: Final = 0x40
 _IN_MOVED_TO: Final = 0x80
@@ -49,7 +51,7 @@ class Watch:
         path = f"/proc/self/fd/{directory}".encode()
         if _LIBC.inotify_add_watch(fd, path, _NAMES | _IN_DELETE_SELF | _IN_MOVE_SELF) < 0:
             failure = _failure("inotify_add_watch")
-            os.close(fd)
+            close_all(fd)
             raise failure
         return cls(fd)
 
@@ -64,6 +66,8 @@ class Watch:
                 events = os.read(self.fd, _BUFFER)
             except BlockingIOError:
                 return
+            except OSError as error:
+                raise LookupError("changes cannot be read") from error
             offset = 0
             while offset < len(events):
                 _, mask, _, length = _EVENT.unpack_from(events, offset)
@@ -75,7 +79,7 @@ class Watch:
 
     def close(self) -> None:
         """End the watch."""
-        os.close(self.fd)
+        close_all(self.fd)
 
 
 def _failure(what: str) -> OSError:

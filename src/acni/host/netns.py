@@ -115,7 +115,10 @@ class Namespace:
         """
         try:
             number = struct.unpack("Q", fcntl.ioctl(_fd_of(self), _NS_GET_ID, bytes(8)))[0]
-        except OSError:
+        except OSError as error:
+            # ENOTTY before Linux 6.18; any other error is no reason to take another number.
+            if error.errno not in (errno.ENOTTY, errno.EINVAL):
+                raise machine_error(error, f"the identity of {self.path}") from error
             return self._older_identity()
         return NetnsIdentity("id", str(number))
 
@@ -185,7 +188,9 @@ class Namespace:
     def _older_identity(self) -> NetnsIdentity:
         try:
             return NetnsIdentity("cookie", str(self.call(_cookie)))
-        except OSError:
+        except OSError as error:
+            if error.errno not in (errno.ENOPROTOOPT, errno.EINVAL):  # before Linux 5.12
+                raise machine_error(error, f"the identity of {self.path}") from error
             status = os.fstat(self.fd)
             return NetnsIdentity("inode", f"{status.st_dev}:{status.st_ino}")
 
@@ -570,13 +575,13 @@ def _fresh() -> int:
 def _interface_exists(ifname: str) -> bool:
     # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left"
     # looks like "no interface".
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
             fcntl.ioctl(probe, _SIOCGIFINDEX, ifname.encode().ljust(40, b"\0"))
-        except OSError as error:
-            if error.errno == errno.ENODEV:
-                return False
-            raise
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return False
+        raise machine_error(error, f"looking for {ifname}") from error
     return True
 
 

@@ -35,6 +35,7 @@ from attrs import Factory, define, field
 
 from acni.errors import ConfigError
 from acni.host.cgroups import Cgroup, Cgroups
+from acni.host.files import close_all
 from acni.host.plugins import find_executable
 from acni.host.spawn import NO_DESCRIPTOR, GlibcSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
@@ -52,6 +53,8 @@ _KILL_MILLISECONDS: Final = 100
 # Linux 6.9, include/uapi/linux/pidfd.h
 _PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
+# pipe(7): what an unprivileged process may make one hold.
+_MOST_IN_A_PIPE: Final = 1 << 20
 _STANDARD_ERROR: Final = 2
 _GUARD: Final = 3
 _GONE: Final = -1
@@ -380,7 +383,7 @@ class _Child:
             if guard is not None:
                 ends.append(_duplicate(guard, opened))
         except BaseException:
-            _close(opened)
+            close_all(*opened)
             raise
         return cls(
             _Output(stdout, caps.stdout_bytes, keeps_tail=False),
@@ -407,7 +410,7 @@ class _Child:
             OSError: it could not be started.
         """
         spawner.spawn(path, environment, self.ends, self._pidfd, cgroup)
-        _close(self.ends)
+        close_all(*self.ends)
         self.ends = []
 
     def learn_pid(self) -> None:
@@ -549,7 +552,7 @@ class _Child:
                 self._end_now()
         finally:
             own = [self.pidfd] if is_started else []
-            _close([*own, self.stdout.fd, self.stderr.fd, *self.ends])
+            close_all(*own, self.stdout.fd, self.stderr.fd, *self.ends)
 
     def _end_now(self) -> None:
         """Kill the process group and reap the leader without the loop: native cancellations of
@@ -635,7 +638,10 @@ def _duplicate(fd: int, opened: list[int]) -> int:
 
 
 def _bytes_in(fd: int) -> int:
-    (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    try:
+        (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
+    except OSError:
+        return _MOST_IN_A_PIPE
     return int(count)
 
 
@@ -645,8 +651,3 @@ def _pid_of(pidfd: int) -> int:
             if line.startswith(b"Pid:") and int(line.split()[1]) > 0:
                 return int(line.split()[1])
     raise ProcessLookupError(errno.ESRCH, "the process was reaped by somebody else")
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for fd in descriptors:
-        os.close(fd)

@@ -46,6 +46,7 @@ class Commits:
     _batch: _Batch = field(factory=_Batch, init=False)
     _wanted: anyio.Event = field(factory=anyio.Event, init=False)
     _ended: anyio.Event = field(factory=anyio.Event, init=False)
+    _syncing: anyio.Lock = field(factory=anyio.Lock, init=False)
     _scope: anyio.CancelScope = field(factory=lambda: anyio.CancelScope(shield=True), init=False)
     _is_closing: bool = field(default=False, init=False)
     _is_renewing: bool = field(default=False, init=False)
@@ -59,6 +60,8 @@ class Commits:
         if not self.is_durable:
             self.look()
             return
+        if self._is_closing:
+            raise StoreError("is closed", place=self.journal.place, expected="an open runtime")
         batch = self._batch
         batch.waiting += 1
         self._wanted.set()
@@ -89,6 +92,7 @@ class Commits:
                         if self._is_due():
                             self._is_renewing = True
                             tasks.start_soon(self._renew)
+                    await self._commit()  # for those who came during the last one
         finally:
             self._ended.set()
 
@@ -104,16 +108,26 @@ class Commits:
         batch, self._batch = self._batch, _Batch()
         try:
             if batch.waiting:
-                await self._in_thread(self.journal.sync)
+                await self._sync()
                 if self.journal.is_deleted():
                     self._on_deleted()
         except OSError as error:
-            self.journal.poison()
             batch.failure = store_failure(self.journal.place, "cannot be synced", error)
         except AcniError as error:  # the state directory is somebody else's by now
             batch.failure = error
         finally:
             batch.done.set()
+
+    async def _sync(self) -> None:
+        """Sync, one at a time: the kernel tells of a lost write once, so of two syncs at once one
+        would be told that all is well.
+        """
+        async with self._syncing:
+            try:
+                await self._in_thread(self.journal.sync)
+            except OSError:
+                self.journal.poison()
+                raise
 
     def _is_due(self) -> bool:
         """Tell whether an old segment is to be made void, beginning a new one where it is full."""
@@ -131,12 +145,12 @@ class Commits:
         renewed_from = self.journal.renewed_from
         try:
             if self.is_durable:
-                await self._in_thread(self.journal.sync)
+                await self._sync()
                 await self._in_thread(self._sync_records)
             if self.journal.renewed_from == renewed_from:
                 self.journal.make_old_void()
                 if self.is_durable:
-                    await self._in_thread(self.journal.sync)
+                    await self._sync()
         except (OSError, StoreError):
             pass  # both segments go on to count; the next look tries again
         finally:

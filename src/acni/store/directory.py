@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Final
 
 from acni.errors import StoreError
-from acni.host.files import read_regular
+from acni.host.files import close_all, read_regular
 
 # A record holds a configuration in base64, arguments and a result: some KiB. Each of them is a
 # document of at most 1 Mi characters, so that whatever an ADD takes can be read back.
 MAX_RECORD_BYTES: Final = 16 << 20
+
+# What the kernel says of what is no file of records and never will be: a link, no regular file, one
+# that is too large, one whose blocks are lost. Everything else may pass.
+NO_RECORD: Final = (
+    errno.ELOOP,
+    errno.EINVAL,
+    errno.ENXIO,
+    errno.ENODEV,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EUCLEAN,
+)
 
 DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -35,7 +48,7 @@ def names_in(directory: int | None, place: str) -> list[str]:
         try:
             return sorted(os.listdir(listed))
         finally:
-            os.close(listed)
+            close_all(listed)
     except OSError as error:
         raise store_failure(place, "cannot be listed", error) from error
 

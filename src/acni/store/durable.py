@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
+from acni.host.files import close_all
 from acni.store.directory import DIRECTORY_FLAGS
 
 
@@ -22,15 +24,19 @@ def replace_durably(directory: int, name: str, data: bytes) -> None:
         os.write(fd, data)
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_all(fd)
     os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     os.fsync(directory)
 
 
 def make_directory(path: str) -> None:
     """Make a directory and those above it, each for its owner only, and each durable."""
-    if os.path.isdir(path):
-        return
+    try:
+        # Not isdir, which takes an error for a no, up to the root.
+        if stat.S_ISDIR(os.stat(path).st_mode):
+            return
+    except FileNotFoundError:
+        pass
     parent = os.path.dirname(path)
     make_directory(parent)
     with contextlib.suppress(FileExistsError):
@@ -40,4 +46,4 @@ def make_directory(path: str) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close_all(fd)

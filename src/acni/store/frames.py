@@ -28,6 +28,9 @@ _MAGIC: Final = b"\xacni1"
 _HEADER: Final = struct.Struct("<4sIIQ")
 _NUMBER: Final = struct.Struct("<Q")
 
+# So that the next one can be written whatever stands in a file; nobody gets there by counting.
+_LAST_NUMBER: Final = (1 << 63) - 1
+
 # A hostile file of nothing but magics must not cost its size squared.
 _MAX_CHECKED: Final = 4
 
@@ -51,13 +54,13 @@ class Reading:
 
     Attributes:
         frames: Its good frames, numbers growing.
-        end: Where the next one is written: the offset of the first bad one.
-        is_corrupt: Good frames stood behind a bad one.
+        end: Where the next one is written: behind the last good one.
+        damage: The number of the last frame that stands right behind a bad one; 0 where none does.
     """
 
     frames: tuple[Frame, ...]
     end: int
-    is_corrupt: bool
+    damage: int = 0
 
 
 def encode(number: int, facts: Mapping[str, object]) -> bytes:
@@ -68,28 +71,19 @@ def encode(number: int, facts: Mapping[str, object]) -> bytes:
 
 def read_frames(data: bytes) -> Reading:
     """Read a segment; whatever stands in it, this succeeds."""
-    prefix: list[Frame] = []
-    end = 0
-    for frame, after in _frames_from(data, 0, least=0):
-        prefix.append(frame)
-        end = after
-    behind = _frames_behind(data, end, least=prefix[-1].number + 1 if prefix else 0)
-    return Reading((*prefix, *behind), end, bool(behind))
-
-
-def _frames_behind(data: bytes, offset: int, least: int) -> list[Frame]:
-    """Read the good frames behind a bad one."""
-    found: list[Frame] = []
+    frames: list[Frame] = []
+    end = offset = damage = 0
     budget = _MAX_CHECKED * len(data)
-    offset = data.find(_MAGIC, offset + 1)
     while offset >= 0 and budget > 0:
-        after_run = offset
-        for frame, after in _frames_from(data, offset, least=least):
-            found.append(frame)
-            least, after_run = frame.number + 1, after
-        budget -= max(after_run - offset, _claimed_length(data, offset))
-        offset = data.find(_MAGIC, max(after_run, offset + 1))
-    return found
+        least = frames[-1].number + 1 if frames else 0
+        run = list(_frames_from(data, offset, least=least))
+        if run and offset > 0:
+            damage = run[0][0].number
+        frames += (frame for frame, _ in run)
+        end = run[-1][1] if run else end
+        budget -= max(run[-1][1] - offset if run else 0, _claimed_length(data, offset))
+        offset = data.find(_MAGIC, run[-1][1] if run else offset + 1)
+    return Reading(tuple(frames), end, damage)
 
 
 def _frames_from(data: bytes, offset: int, least: int) -> Iterator[tuple[Frame, int]]:
@@ -109,6 +103,8 @@ def _frame_at(data: bytes, offset: int) -> tuple[int, dict[str, Any], int] | Non
     begin = offset + _HEADER.size
     body = data[begin : begin + length]
     if magic != _MAGIC or len(body) != length or _checksum(number, body) != checksum:
+        return None
+    if number > _LAST_NUMBER:
         return None
     try:
         facts = json.loads(body)

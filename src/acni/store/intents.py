@@ -13,14 +13,17 @@ takes over its entry.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, get_args
 
 from attrs import Factory, define, evolve, field, frozen
 
+from acni.errors import StoreError
 from acni.host.processes import ProcessIdentity
 from acni.store.frames import Frame
 from acni.store.record import Record, read_record
+from acni.store.spares import is_spare_name
 
 Verb = Literal["add", "delete"]
 Outcome = Literal["attached", "gone", "owed"]
@@ -83,9 +86,17 @@ def record_of(intent: Intent) -> Record:
     last result.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: it cannot be read, or is another operation's.
     """
-    record = read_record(None, intent.record.encode())
+    # Whatever JSON can write may stand there, half a character too.
+    record = read_record(None, intent.record.encode(errors="surrogatepass"))
+    provenance = record.provenance
+    is_its_own = provenance is not None and provenance.operation == intent.operation
+    is_in_chain = -1 <= intent.next < len(record.network.plugins)
+    if not (is_its_own and is_in_chain and record.container_id == intent.container_id):
+        raise StoreError(
+            "is another operation's record", place="acni/journal", expected="its own record"
+        )
     return evolve(record.up_to(intent.next), result=intent.result or record.result)
 
 
@@ -142,7 +153,7 @@ class Ledger:
         """Take in a frame."""
         try:
             self._take(facts)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             self.is_corrupt = True
 
     def _take(self, facts: Mapping[str, Any]) -> None:
@@ -198,7 +209,9 @@ def is_open(intent: Intent, boot: str) -> bool:
 
 def _since(frame: Frame) -> int:
     number = frame.facts.get("number")
-    return number if frame.facts.get("kind") == "since" and isinstance(number, int) else 0
+    if frame.facts.get("kind") != "since" or not isinstance(number, int):
+        return 0
+    return number if number <= frame.number else 0  # it says nothing of what comes after it
 
 
 def _intent(facts: Mapping[str, Any]) -> Intent:
@@ -210,9 +223,9 @@ def _intent(facts: Mapping[str, Any]) -> Intent:
         record=_text(facts["record"]),
         next=_number(facts["next"]),
         result=_text_or_none(facts["result"]),
-        spare=_text_or_none(facts["spare"]),
+        spare=None if facts["spare"] is None else _spare(facts["spare"]),
         is_named=facts["is_named"] is True,
-        until=float(facts["until"]),
+        until=_seconds(facts["until"]),
         boot=_text(facts["boot"]),
         outcome=None if outcome is None else _one_of(_OUTCOMES, outcome),
     )
@@ -240,6 +253,20 @@ def _number(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError(value)
     return value
+
+
+def _seconds(value: object) -> float:
+    seconds = float(value) if isinstance(value, (int, float)) else math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(value)
+    return seconds
+
+
+def _spare(value: object) -> str:
+    name = _text(value)
+    if not is_spare_name(name):  # it is renamed to and from: it must not lead elsewhere
+        raise ValueError(value)
+    return name
 
 
 def _one_of(words: frozenset[str], value: Any) -> Any:

@@ -20,6 +20,7 @@ write each here (5 µs), where in SQLite they would wait for whoever syncs.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from typing import Final
@@ -27,6 +28,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from acni.errors import StoreError
+from acni.host.files import close_all
 from acni.host.processes import ProcessIdentity
 from acni.store.directory import store_failure
 from acni.store.frames import encode
@@ -49,6 +51,8 @@ _FULL_BYTES: Final = SEGMENT_BYTES // 4 * 3
 _ROOM_PER_OPERATION: Final = 16 << 10
 # A segment that open operations made grow gives back what it has beyond this.
 _MOST_KEPT_BYTES: Final = 4 * SEGMENT_BYTES
+
+_LOST: Final = "an earlier write was lost"
 
 
 @define(eq=False)
@@ -136,9 +140,9 @@ class Journal:
             StoreError: it could not be noted; nothing of it may run.
         """
         if self._is_poisoned:
-            raise StoreError(
-                "an earlier write was lost", place=self.place, expected="a disk that keeps writes"
-            )
+            self.poison()  # the disk may have come back
+        if self._is_poisoned:
+            raise StoreError(_LOST, place=self.place, expected="a disk that keeps writes")
         try:
             room = _ROOM_PER_OPERATION * (len(self.intents) + 1) + len(intent.record) * 2
             self._active.make_room(self._active.end + room)
@@ -223,6 +227,8 @@ class Journal:
         Raises:
             OSError: it is not, and nobody knows what is: :meth:`poison` is next.
         """
+        if self._is_poisoned:  # the kernel told of it once, and would not again
+            raise OSError(errno.EIO, _LOST)
         os.fdatasync(self._active.fd)
 
     def poison(self) -> None:
@@ -235,7 +241,7 @@ class Journal:
                 self.repeat()
                 self._is_poisoned = False
         except StoreError:
-            pass  # the next sync tries again
+            pass  # the next operation, or sync, tries again
 
     def make_old_void(self) -> None:
         """Say that what stands before the newest segment counts no more: all that was open there
@@ -262,7 +268,7 @@ class Journal:
         """Close both segments; that gives up the slot's lock."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
-                os.close(segment.fd)
+                close_all(segment.fd)
                 segment.fd = -1
 
     def _append(self, facts: Mapping[str, object]) -> None:
@@ -270,4 +276,5 @@ class Journal:
             self._active.write(encode(self._number, facts))
         except OSError as error:
             raise store_failure(self.place, "cannot be written", error) from error
-        self._number += 1
+        finally:
+            self._number += 1  # nobody knows what of it was written: it is not another frame's

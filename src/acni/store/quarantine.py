@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from typing import Final
 
 from attrs import define, field
 
+from acni.host.files import close_all
 from acni.store.directory import names_in, store_failure
 
 MAX_FILES: Final = 1000
@@ -37,12 +39,13 @@ class Quarantine:
         Raises:
             StoreError: it cannot be moved.
         """
+        kept = _kept_name(name)
         try:
-            os.rename(name, _kept_name(name), src_dir_fd=directory, dst_dir_fd=self.directory)
+            os.rename(name, kept, src_dir_fd=directory, dst_dir_fd=self.directory)
         except OSError as error:
             raise store_failure(name, "cannot be moved", error) from error
         self.kept.append(name)
-        return self._make_room()
+        return self._make_room(kept)
 
     def keep_copy(self, name: str, data: bytes) -> None:
         """Keep a copy of what a file holds, durably.
@@ -51,33 +54,44 @@ class Quarantine:
             OSError: it cannot be kept.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(_kept_name(name), flags, 0o600, dir_fd=self.directory)
+        kept = _kept_name(name)
+        fd = os.open(kept, flags, 0o600, dir_fd=self.directory)
         try:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view) :]
             os.fsync(fd)
         finally:
-            os.close(fd)
+            close_all(fd)
         self.kept.append(name)
-        self._make_room()
+        self._make_room(kept)
 
-    def _make_room(self) -> tuple[str, ...]:
-        """Remove the oldest as long as there are too many, or too large ones; never the newest."""
+    def _make_room(self, newest: str) -> tuple[str, ...]:
+        """Remove the oldest as long as there are too many, or too large ones; never the newest, of
+        which the clock of the file system says no more than that it is among the last ones.
+        """
         found: list[tuple[int, int, str]] = []
         for name in names_in(self.directory, "acni/quarantine"):
-            status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
-            found.append((status.st_ctime_ns, status.st_size, name))
-        found.sort()
+            with contextlib.suppress(FileNotFoundError):  # a person looks through them
+                status = os.stat(name, dir_fd=self.directory, follow_symlinks=False)
+                found.append((status.st_ctime_ns, status.st_size, name))
         gone: list[str] = []
         total = sum(size for _, size, _ in found)
-        for _, size, name in found[:-1]:
+        for _, size, name in sorted(found):
             if len(found) - len(gone) <= MAX_FILES and total <= MAX_BYTES:
                 break
-            os.unlink(name, dir_fd=self.directory)
-            gone.append(name)
-            total -= size
+            if name != newest and self._is_removed(name):
+                gone.append(name)
+                total -= size
         return tuple(gone)
+
+    def _is_removed(self, name: str) -> bool:
+        """Remove a file; a directory, which somebody else put into a record's place, stays."""
+        try:
+            os.unlink(name, dir_fd=self.directory)
+        except OSError:
+            return False
+        return True
 
 
 def _kept_name(name: str) -> str:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterable, Iterator
 from typing import Final, Self
 
 from attrs import define, frozen
 
 from acni.errors import StoreError
+from acni.host.files import close_all
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import IfName
 from acni.spec.result import ResultError, parse_result
-from acni.store.directory import look_into, names_in, read_in
+from acni.store.directory import NO_RECORD, look_into, names_in, read_in
 from acni.store.index import Index
 from acni.store.outline import Outline, outline_of, read_outline
 from acni.store.record import Record, read_record
@@ -106,7 +106,9 @@ class Records:
         for name in self._names_ending(ending):
             try:
                 record = self.read(name)
-            except StoreError:
+            except StoreError as error:
+                if not is_no_record(error):
+                    raise
                 unreadable.append(name)
             else:
                 records += [record] if record is not None and record.id == attachment else []
@@ -190,7 +192,13 @@ class Records:
 def _close(descriptors: list[int | None]) -> None:
     for fd in descriptors:
         if fd is not None:
-            os.close(fd)
+            close_all(fd)
+
+
+def is_no_record(error: StoreError) -> bool:
+    """Tell whether reading failed for what the file is, not for what the machine lacks just now."""
+    cause = error.__cause__
+    return not isinstance(cause, OSError) or cause.errno in NO_RECORD
 
 
 def aside_name(record: Record) -> str:

@@ -10,18 +10,24 @@ that its last `open` frame names is gone: a forked child of that process may kee
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import frozen
 
 from acni.errors import Busy, StoreError
+from acni.host.files import close_all
 from acni.host.host import Host
+from acni.host.libc import syncfs
 from acni.host.locks import is_held, try_lock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
-from acni.store.directory import names_in
+from acni.store.directory import DIRECTORY_FLAGS, names_in
 from acni.store.frames import Reading, encode, read_frames
 from acni.store.intents import Intent, is_open, record_of, replay, since_facts
 from acni.store.journal import SEGMENT_BYTES, Journal, Segment
@@ -32,6 +38,7 @@ _MAX_BYTES: Final = 256 << 20
 _WIDTH: Final = 3
 _MOST: Final = 10**_WIDTH
 _LOCK: Final = 0
+_ALONE: Final = "one runtime at a time on a state directory"
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -59,17 +66,24 @@ def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
     for name in _slot_names(directory):
         segments: list[int] = []
         try:
-            segments += (
-                os.open(segment, os.O_RDONLY | _FLAGS, dir_fd=directory)
-                for segment in (name, f"{name}.1")
-            )
+            segments.append(_open_to_look(name, directory))
+            with contextlib.suppress(FileNotFoundError):  # its runtime is locked all the same
+                segments.append(_open_to_look(f"{name}.1", directory))
             readings = [_read(fd) for fd in segments]
             yield _view(name, segments[0], readings, boot)
         except OSError:
             continue
         finally:
             for fd in segments:
-                os.close(fd)
+                close_all(fd)
+
+
+def _open_to_look(name: str, directory: int | None) -> int:
+    fd = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=directory)
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    close_all(fd)
+    raise OSError(errno.EINVAL, "not a regular file", name)
 
 
 @frozen
@@ -91,16 +105,37 @@ class Slots:
         that is open in slots whose lock a dead runtime's child keeps.
 
         Raises:
-            Busy: a living runtime has the state directory.
+            Busy: a living runtime has the state directory, or is just opening it.
             StoreError: there is none.
             OSError: none can be made.
         """
+        with self._alone():
+            return self._take_first()
+
+    @contextmanager
+    def _alone(self) -> Generator[None]:
+        """Open alone: of two that look at once who lives, neither would see the other."""
+        fd = os.open(".", DIRECTORY_FLAGS, dir_fd=self.directory)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                yield
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may have the description
+        except BlockingIOError:
+            raise Busy(
+                "it is just being opened by another runtime", place="state_dir", expected=_ALONE
+            ) from None
+        finally:
+            close_all(fd)
+
+    def _take_first(self) -> Journal:
         for view in look_at_slots(self.directory, self.host.boot):
             if view.is_alive:
                 raise Busy(
                     f"another runtime works with it{_pid(view.opener)}",
                     place="state_dir",
-                    expected="one runtime at a time on a state directory",
+                    expected=_ALONE,
                 )
         for number in range(_MOST):
             name = f"{number:0{_WIDTH}d}"
@@ -116,9 +151,10 @@ class Slots:
         try:
             for segment in (name, f"{name}.1"):
                 fd, is_made = _open_segment(self.directory, segment, self.quarantine)
-                segments.append(Segment(fd, size=os.fstat(fd).st_size))
+                segments.append(Segment(fd))
+                segments[-1].size = os.fstat(fd).st_size
                 if segment == name and not try_lock(fd, _LOCK):
-                    os.close(fd)
+                    close_all(fd)
                     return None
                 if is_made:
                     _allocate(segments[-1])
@@ -127,7 +163,7 @@ class Slots:
                 os.fsync(self.directory)  # their names, before anything in them counts
         except BaseException:
             for opened in segments:
-                os.close(opened.fd)
+                close_all(opened.fd)
             raise
         return segments
 
@@ -139,8 +175,9 @@ class Slots:
             ledger = replay(frame for reading in readings for frame in reading.frames)
             left = [one for one in ledger.intents.values() if is_open(one, self.host.boot)]
             readable = list(filter(_is_readable, left))
-            is_damaged = ledger.is_corrupt or any(reading.is_corrupt for reading in readings)
-            is_damaged |= len(readable) < len(left)
+            is_damaged = ledger.is_corrupt or len(readable) < len(left)
+            # What is void may be as damaged as it likes.
+            is_damaged |= any(reading.damage > ledger.since for reading in readings)
             if is_damaged:
                 for segment in segments:
                     self.quarantine.keep_copy(f"journal-{name}", _bytes_of(segment.fd))
@@ -157,7 +194,8 @@ class Slots:
                 intents={intent.operation: intent for intent in readable},
             )
             if is_damaged:
-                journal.begin_segment()
+                journal.repeat()
+                self._leave_behind(journal)
             elif older >= ledger.since and older > 0:
                 journal.repeat()  # both segments count: its runtime died in between
             else:
@@ -165,9 +203,19 @@ class Slots:
             _take_over_locked(journal, self.directory, name, self.host.boot)
         except BaseException:
             for segment in segments:
-                os.close(segment.fd)
+                close_all(segment.fd)
             raise
         return journal
+
+    def _leave_behind(self, journal: Journal) -> None:
+        """Make what is damaged void at once, as a copy of it is kept: else each opening would keep
+        another one.
+        """
+        with contextlib.suppress(OSError, StoreError):  # then all of it goes on to count
+            journal.sync()
+            syncfs(self.directory)
+            journal.make_old_void()
+            journal.sync()
 
 
 def _take_over_locked(journal: Journal, directory: int, own: str, boot: str) -> None:
@@ -192,7 +240,7 @@ def _make_void(directory: int, view: SlotView) -> None:
                 void = encode(view.last + 1, since_facts(view.last + 1))
                 os.pwrite(fd, void, reading.end)
         finally:
-            os.close(fd)
+            close_all(fd)
 
 
 def _allocate(segment: Segment) -> None:
@@ -220,11 +268,14 @@ def _open_segment(directory: int, name: str, quarantine: Quarantine) -> tuple[in
 
 
 def _regular(fd: int, name: str) -> int:
-    status = os.fstat(fd)
-    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:
-        return fd
-    os.close(fd)
-    raise IsADirectoryError(name)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise IsADirectoryError(name)
+    except OSError:
+        close_all(fd)
+        raise
+    return fd
 
 
 def _is_in_the_way(name: str, directory: int) -> bool:

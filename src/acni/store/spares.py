@@ -21,6 +21,7 @@ from typing import Final, Self
 
 from attrs import Factory, define
 
+from acni.host.files import close_all
 from acni.store.directory import names_in
 
 _FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -50,7 +51,7 @@ class Spares:
             StoreError: the directory cannot be listed.
         """
         names = names_in(directory, "acni/spare")
-        numbered = [name for name in names if len(name) == _WIDTH and name.isdecimal()]
+        numbered = sorted(filter(is_spare_name, names), key=int)
         free = deque(name for name in numbered if name not in taken)
         return cls(directory, free, count(int(numbered[-1]) + 1 if numbered else 0))
 
@@ -73,7 +74,7 @@ class Spares:
             os.unlink(name, dir_fd=self.directory)
             raise
         finally:
-            os.close(fd)
+            close_all(fd)
         return name
 
     def give_back(self, name: str) -> None:
@@ -86,7 +87,7 @@ class Spares:
         Raises:
             OSError: it cannot be made.
         """
-        os.close(os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self.directory))
+        close_all(os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self.directory))
 
     def new_name(self) -> str:
         """Return a name that no file has."""
@@ -109,13 +110,19 @@ class Spares:
             if durably:
                 os.fsync(fd)
         finally:
-            os.close(fd)
+            close_all(fd)
 
     def _is_ours(self, name: str) -> bool:
         try:
             return _is_plain(os.stat(name, dir_fd=self.directory, follow_symlinks=False))
         except OSError:
             return False
+
+
+def is_spare_name(name: str) -> bool:
+    """Tell whether a name is one that spare files have."""
+    # Each delete takes a number: some months' are longer.
+    return len(name) >= _WIDTH and name.isascii() and name.isdecimal()
 
 
 def _is_plain(status: os.stat_result) -> bool:

@@ -22,6 +22,7 @@ lists a directory belongs into a worker thread.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -33,7 +34,7 @@ from typing import Final, Self
 from attrs import Factory, define, field, frozen
 
 from acni.errors import StoreError
-from acni.host.files import read_regular
+from acni.host.files import close_all, read_regular
 from acni.host.forks import given_up_in_children
 from acni.host.host import Host
 from acni.host.libc import file_system_type, syncfs
@@ -41,6 +42,7 @@ from acni.host.locks import byte_of, file_of, try_lock, unlock
 from acni.store.directory import (
     DIRECTORY_FLAGS,
     MAX_RECORD_BYTES,
+    NO_RECORD,
     remove_from,
     store_failure,
 )
@@ -48,7 +50,7 @@ from acni.store.durable import make_directory, replace_durably
 from acni.store.journal import Journal
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
-from acni.store.records import Records, aside_name
+from acni.store.records import Records, aside_name, is_no_record
 from acni.store.slots import Slots
 from acni.store.spares import Spares
 
@@ -66,9 +68,6 @@ _ROOMS: Final = (
     "acni/quarantine",
     "acni/lock",
 )
-
-# What opening says of what is not there, a link, no regular file, or one that is too large.
-_NO_RECORD: Final = (errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO, errno.EFBIG)
 
 # linux/magic.h and the file systems' own headers: locks or syncs there are not what they are here.
 _FOREIGN_FILE_SYSTEMS: Final = {
@@ -97,7 +96,7 @@ class _Rooms:
                 fds[room] = os.open(f"{state_dir}/{room}", DIRECTORY_FLAGS | os.O_NOFOLLOW)
         except BaseException:
             for fd in fds.values():
-                os.close(fd)
+                close_all(fd)
             raise
         return cls(fds)
 
@@ -106,7 +105,7 @@ class _Rooms:
 
     def close(self) -> None:
         for fd in self.fds.values():
-            os.close(fd)
+            close_all(fd)
 
 
 @define(eq=False)
@@ -192,9 +191,10 @@ class Store:
                 yield fd
             finally:
                 if os.getpid() == self._pid:  # a forked child's lock is ours
-                    unlock(fd, offset)
+                    with contextlib.suppress(OSError):  # closing lets go, but for a daemon's copy
+                        unlock(fd, offset)
         finally:
-            os.close(fd)
+            close_all(fd)
 
     def open_lock(self, container_id: str) -> int:
         """Open the file with the lock bytes of a container.
@@ -296,6 +296,8 @@ class Store:
         gone: tuple[str, ...] = ()
         if self._is_bad(record.name):
             gone = self._quarantine.keep(record.name, self._rooms["results"])
+        else:
+            self.retire(record)
         debts = self._rooms["acni/debts"]
         with self._writing:
             self._latest.pop((debts, aside_name(record)), None)
@@ -380,7 +382,7 @@ class Store:
         try:
             raw = read_regular(record.name, max_bytes=MAX_RECORD_BYTES, dir_fd=results)
         except OSError as error:
-            if error.errno in _NO_RECORD:
+            if error.errno in (errno.ENOENT, *NO_RECORD):
                 return False
             raise store_failure(f"results/{record.name}", "cannot be read", error) from error
         if b'"acni"' not in raw:
@@ -392,7 +394,9 @@ class Store:
         """Tell whether it is still no record: another writer may have put one there meanwhile."""
         try:
             self.records.read(name)
-        except StoreError:
+        except StoreError as error:
+            if not is_no_record(error):
+                raise
             return True
         return False
 
@@ -476,11 +480,16 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     except OSError as error:
         if error.errno != errno.EROFS:
             raise
-    intents = journal.intents.values() if journal else ()
-    taken = frozenset(intent.spare for intent in intents if intent.spare)
-    spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
-    records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
-    return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+    try:
+        intents = journal.intents.values() if journal else ()
+        taken = frozenset(intent.spare for intent in intents if intent.spare)
+        spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
+        records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+        return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+    except BaseException:
+        if journal is not None:
+            journal.close()
+        raise
 
 
 def _make_rooms(state_dir: str) -> _Rooms:

@@ -1,0 +1,251 @@
+"""The protocol: what a runtime does, step by step.
+
+Each `yield` is a request: one step, before which the runtime may be killed and everybody else may
+run. A procedure knows of the world only what its requests were answered; it ends by naming the one
+that it goes on as, or None. So where a runtime stands is a name, arguments and answers, and it is
+replayed, not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from attrs import Factory, define
+
+from tests.store.model.journal import GONE, OWED
+from tests.store.model.recovery import Job
+from tests.store.model.world import ATTACHED, DEBT, Case, Procedure, Record
+
+Request = tuple[Any, ...]
+Steps = Generator[Request, Any, Procedure | None]
+
+
+@define(eq=False)
+class Protocol:
+    """The procedures of a case.
+
+    Attributes:
+        case: The case.
+    """
+
+    case: Case
+    _asked: dict[tuple[Procedure, tuple[Any, ...]], Request] = Factory(
+        dict[tuple[Procedure, tuple[Any, ...]], Request]
+    )
+
+    def ask(self, procedure: Procedure, heard: tuple[Any, ...]) -> Request:
+        """Return the next request of a procedure that heard these answers, or ("goto", what it
+        goes on as).
+        """
+        key = procedure, heard
+        if key not in self._asked:
+            self._asked[key] = self._replayed(procedure, heard)
+        return self._asked[key]
+
+    def _replayed(self, procedure: Procedure, heard: tuple[Any, ...]) -> Request:
+        name, *arguments = procedure
+        steps = _PROCEDURES[name](self.case, *arguments)
+        try:
+            request = next(steps)
+            for answer in heard:
+                request = steps.send(answer)
+        except StopIteration as end:
+            return "goto", end.value
+        return request
+
+
+def _enter(case: Case, attachment: int, *, is_gated: bool = True) -> Generator[Request, Any, None]:
+    if case.scenario.left.gcs and is_gated:
+        yield "lock", "gate"
+        yield ("gc guard",)  # an orphan GC plugin still goes by an old valid set
+    yield "lock", ("container", case.scenario.containers[attachment])
+
+
+def _operation(case: Case, attachment: int, run: str) -> Steps:
+    """Begin a verb of one attachment."""
+    yield from _enter(case, attachment)
+    return "prepare", attachment, (run, attachment), None
+
+
+def _prepare(case: Case, attachment: int, then: Procedure, otherwise: Procedure | None) -> Steps:
+    """Settle what is owed here, which is looked up under the container's lock."""
+    job = yield "look", attachment
+    if job is None:
+        return then
+    if job.how == "wait":
+        return otherwise
+    return "settle", job, ("prepare", attachment, then, otherwise), otherwise
+
+
+def _settle(case: Case, job: Job, then: Procedure, otherwise: Procedure | None) -> Steps:
+    if job.how == "adopt":
+        yield "adopt", job.slot
+        return then
+    if not case.has("no_guard"):
+        yield "guard", job.attachment  # an orphan plugin of this container may still run
+    match job.how:
+        case "quarantine":
+            yield "quarantine", job.attachment
+            return then
+        case "end":
+            yield "append", ("end", job.operation, job.outcome)
+            return then
+        case "record" if not case.has("debt_retry_unjournaled"):
+            if not (yield "append", ("del", job.operation, job.next)):
+                return otherwise
+        case "delete" if job.is_add:
+            # Before the first DEL, as for an ADD that failed.
+            if not (yield "retire", job.attachment, job.operation):
+                return otherwise
+        case _:
+            pass
+    what = job.attachment, job.operation
+    return "take_down", *what, job.next, job.address, then, otherwise
+
+
+def _take_down(
+    case: Case,
+    attachment: int,
+    operation: int,
+    index: int,
+    address: int | None,
+    then: Procedure | None,
+    otherwise: Procedure | None,
+) -> Steps:
+    """DEL of the plugins from ``index`` down: the one function of delete, undo and settling."""
+    if index < 0:
+        return (yield from _retire(case, attachment, operation, then, otherwise))
+    if index == 0 and case.has("record_retired_before_last_del"):
+        yield "retire", attachment, operation
+    is_done, _ = yield "run", "del", operation, index, address
+    if is_done:
+        is_noted = yield "append", ("deleted", operation, index)
+        # Never the next DEL before the last one is noted; after the last one the end says it, too.
+        if is_noted or index == 0 or case.has("next_del_before_note"):
+            what = attachment, operation, index - 1, address
+            return "take_down", *what, then, otherwise
+        index -= 1
+    if (yield "debt", attachment, Record(DEBT, operation, address, index)):
+        yield "append", ("end", operation, OWED)
+    return otherwise
+
+
+def _retire(
+    case: Case,
+    attachment: int,
+    operation: int,
+    then: Procedure | None,
+    otherwise: Procedure | None,
+) -> Steps:
+    if not (yield "retire", attachment, operation):
+        return otherwise
+    yield "append", ("end", operation, GONE)
+    return then
+
+
+def _add(case: Case, attachment: int) -> Steps:
+    if case.has("first_add_settles_others"):
+        # As first written: a network's first ADD settles the old records of all others.
+        yield "lock", "first"
+        for other in case.scenario.attachments:
+            if (yield "old", other):
+                yield "lock", ("container", case.scenario.containers[other])
+                return "prepare", other, ("add", attachment), None
+    if case.scenario.shares_interfaces:
+        yield "lock", ("netns", case.scenario.namespaces[attachment])
+    if not (yield "guards", attachment):
+        return None
+    operation = yield "begin", attachment
+    if operation is None:
+        return None
+    if not case.has("begin_not_synced"):
+        yield ("sync",)
+    return "chain", attachment, operation, 0, None
+
+
+def _chain(case: Case, attachment: int, operation: int, index: int, address: int | None) -> Steps:
+    """ADD of the plugins from ``index`` on, then the record; or all of it undone."""
+    if index < case.scenario.chain:
+        is_done, result = yield "run", "add", operation, index, address
+        address = result if is_done else address
+        if is_done and (yield "append", ("step", operation, address)):
+            return "chain", attachment, operation, index + 1, address
+    elif (yield "append", ("named", operation)) and (
+        yield "record", attachment, Record(ATTACHED, operation, address)
+    ):
+        yield "append", ("end", operation, ATTACHED)
+        yield "tell", operation
+        return None
+    # Failed or cancelled: the record may be there or not.
+    if not case.has("undo_keeps_record") and not (yield "retire", attachment, operation):
+        return None
+    return "take_down", attachment, operation, case.scenario.chain - 1, address, None, None
+
+
+def _delete(case: Case, attachment: int) -> Steps:
+    scenario = case.scenario
+    found = yield "found", attachment  # from here on the caller counts it as deleted
+    if found is None and scenario.shares_interfaces:
+        # The caller's configuration and namespace: claimed as for an ADD.
+        if not case.has("bare_del_without_netns_lock"):
+            yield "lock", ("netns", scenario.namespaces[attachment])
+        found = yield "bare", attachment
+    if found is None:
+        return None
+    operation, address = found
+    is_noted = yield "append", ("del", operation, scenario.chain - 1)
+    if not is_noted and not case.has("unnoted_delete_runs"):
+        return None
+    return "take_down", attachment, operation, scenario.chain - 1, address, None, None
+
+
+def _recover(case: Case, attachment: int) -> Steps:
+    """Settle what is left of every attachment."""
+    yield ("unlock",)
+    if attachment == len(case.scenario.containers):
+        return None
+    job: Job | None = None
+    if case.has("slot_read_before_lock"):
+        job = yield "look", attachment
+    if case.has("slot_adopted_by_one"):
+        yield "lock", "adopter"
+    yield from _enter(case, attachment, is_gated=not case.has("recovery_without_gate"))
+    after = "recover", attachment + 1
+    if job is not None and job.how != "wait":
+        return "settle", job, after, after
+    return "prepare", attachment, after, after
+
+
+def _gc(case: Case, attachment: int) -> Steps:
+    if attachment == 0:
+        yield "lock", "GATE"
+    if attachment < len(case.scenario.containers):
+        return "prepare", attachment, ("gc_one", attachment), ("gc", attachment + 1)
+    yield "run", "gc", -1, 0, None  # one plugin stands for the chain
+    return None
+
+
+def _gc_one(case: Case, attachment: int) -> Steps:
+    after = "gc", attachment + 1
+    record = yield "not kept", attachment
+    if record is None:
+        return after
+    last = case.scenario.chain - 1
+    if not (yield "append", ("del", record.operation, last)):
+        return after
+    return "take_down", attachment, record.operation, last, record.address, after, after
+
+
+_PROCEDURES: Final[dict[str, Callable[..., Steps]]] = {
+    "operation": _operation,
+    "prepare": _prepare,
+    "settle": _settle,
+    "take_down": _take_down,
+    "add": _add,
+    "chain": _chain,
+    "delete": _delete,
+    "recover": _recover,
+    "gc": _gc,
+    "gc_one": _gc_one,
+}
