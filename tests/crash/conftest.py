@@ -26,9 +26,9 @@ HERE: Final = Path(__file__).parent
 _COUNTS: Final = pytest.StashKey[list[str]]()
 
 # What `--crash sample` strikes of each case: two to three minutes for all of them.
-KILLS: Final = Sample(20)
-FAILURES: Final = Sample(40)
-CUTS: Final = Sample(24)
+KILLS: Final = Sample(12)
+FAILURES: Final = Sample(24)
+CUTS: Final = Sample(8)
 
 
 @frozen

@@ -8,7 +8,8 @@
  *   log                                what all of them did, a line each
  *
  * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
- * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its own stays, holding descriptor 3.
+ * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its
+ * own stays, holding descriptor 3.
  */
 #define _GNU_SOURCE
 #include <errno.h>

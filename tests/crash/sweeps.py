@@ -179,8 +179,10 @@ class Sweep:
             assert (run.signal != 0) == (fault is not None), f"not met before: {fault} {run}"
             self._server.wait(_ORPHAN_SECONDS)
             copy_ground(self._ground, self._prepared)
+        # Of several containers only another boot leaves what can be judged: nothing.
+        judge = judge_nothing if self.case in CUT_CASES else judge_failure
         for _ in range(2):
-            self._learn(self.strike(None, judge_failure))
+            self._learn(self.strike(None, judge))
 
     def kill(self, sample: Sample) -> None:
         """End the runtime before and after every call."""
@@ -282,6 +284,11 @@ def _makes_sense(pair: Pair, mode: Mode, error: int) -> bool:
     if error and (is_of_the_loop(pair) or not can_fail(pair, error)):
         return False
     return mode is not Mode.FAIL_FROM or may_begin(pair, SCOPES[error])
+
+
+def judge_nothing(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
+    """Look at what the run said of itself."""
+    yield from _about_an_unhurt_run(run, "the run")
 
 
 def judge_kill(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:

@@ -25,7 +25,8 @@ _FURNITURE: Final = re.compile(
 )
 _SPARE: Final = re.compile(r"acni/spare/\d{3}/[^/]+")
 _KEPT: Final = re.compile(r"acni/quarantine/[^/]+")
-_MAX_SPARE: Final = 4
+# Besides one for each attachment that there was.
+_MORE_SPARE: Final = 3
 
 
 def make_ground(root: Path, plugin: Path) -> Ground:
@@ -159,7 +160,7 @@ class Seen:
         rest = {name for name in self.files if not _FURNITURE.fullmatch(name)}
         spare = {name for name in rest if _SPARE.fullmatch(name)}
         kept = {name for name in rest if keeps and _KEPT.fullmatch(name)}
-        if len(spare) > _MAX_SPARE:
+        if len(spare) > len({note.attachment for note in self.notes}) + _MORE_SPARE:
             yield f"litter: {len(spare)} spare files"
         if rest := rest - spare - kept:
             yield f"litter: {_listed(rest)}"
