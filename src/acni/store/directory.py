@@ -58,11 +58,21 @@ def read_in(name: str, directory: int | None, place: str) -> bytes | None:
     if directory is None:
         return None
     try:
-        return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
+        return _read_surely(name, directory)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise store_failure(place, "cannot be read", error) from error
+
+
+def _read_surely(name: str, directory: int) -> bytes:
+    """Read a file; what a disk refuses twice is lost, and the file no record any more."""
+    try:
+        return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+    return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
 
 
 def remove_from(name: str, directory: int, place: str) -> None:
