@@ -102,9 +102,9 @@ WHOLE: Final[Mapping[str, Scenario]] = {
         foreign=1,
     ),
     "segments": scenario(adds=2, dels=1, cuts=1, kills=1, segments=1, releases="operation"),
-    "segments, full disk": scenario(adds=1, dels=1, cuts=1, kills=1, fails=1, disk=1, segments=1),
+    "segments, full disk": scenario(adds=1, dels=1, kills=1, fails=1, disk=1, segments=1),
     "segments, leases lost": scenario(
-        containers=TWO, addresses=1, loses_leases=True, adds=2, dels=1, cuts=1, fails=1, segments=1
+        containers=TWO, addresses=1, loses_leases=True, adds=2, cuts=1, segments=1
     ),
     "two of one container, killed twice": scenario(
         containers=SAME, runtimes=2, adds=2, dels=1, kills=2
