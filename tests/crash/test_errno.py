@@ -12,7 +12,9 @@ from tests.crash.conftest import FAILURES, MakeSweep
 from tests.crash.forkserver import LOOPS
 from tests.crash.sweeps import CASES, Sample, Sweep
 
-pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(3600)]
+# Only with the whole sweeps: which of its points a sample strikes is another matter each time, and
+# some still have findings (docs/concepts/promises.md).
+pytestmark = [pytest.mark.crash(only_whole=True), pytest.mark.netns, pytest.mark.timeout(3600)]
 
 # The others differ in what plugins do, which is all one to a call that fails.
 QUICK = [case for case in CASES if case not in ("slow plugins", "a daemon")]

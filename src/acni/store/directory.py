@@ -58,15 +58,19 @@ def read_in(name: str, directory: int | None, place: str) -> bytes | None:
     if directory is None:
         return None
     try:
-        return _read_surely(name, directory)
+        return read_surely(name, directory)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise store_failure(place, "cannot be read", error) from error
 
 
-def _read_surely(name: str, directory: int) -> bytes:
-    """Read a file; what a disk refuses twice is lost, and the file no record any more."""
+def read_surely(name: str, directory: int) -> bytes:
+    """Read a file; what a disk refuses twice is lost, and the file no record any more.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     try:
         return read_regular(name, max_bytes=MAX_RECORD_BYTES, dir_fd=directory)
     except OSError as error:

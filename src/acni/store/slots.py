@@ -11,7 +11,6 @@ that its last `open` frame names is gone: a forked child of that process may kee
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import stat
@@ -79,11 +78,7 @@ def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
 
 
 def _open_to_look(name: str, directory: int | None) -> int:
-    fd = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=directory)
-    if stat.S_ISREG(os.fstat(fd).st_mode):
-        return fd
-    close_all(fd)
-    raise OSError(errno.EINVAL, "not a regular file", name)
+    return _regular(os.open(name, os.O_RDONLY | _FLAGS, dir_fd=directory), name)
 
 
 @frozen

@@ -41,8 +41,8 @@ from acni.host.libc import file_system_type, syncfs
 from acni.host.locks import byte_of, file_of, try_lock, unlock
 from acni.store.directory import (
     DIRECTORY_FLAGS,
-    MAX_RECORD_BYTES,
     NO_RECORD,
+    read_surely,
     remove_from,
     store_failure,
 )
@@ -380,9 +380,9 @@ class Store:
         """
         results = self._rooms["results"]
         try:
-            raw = read_regular(record.name, max_bytes=MAX_RECORD_BYTES, dir_fd=results)
+            raw = read_surely(record.name, results)
         except OSError as error:
-            if error.errno in (errno.ENOENT, *NO_RECORD):
+            if error.errno in (errno.ENOENT, *NO_RECORD) and error.errno != errno.EIO:
                 return False
             raise store_failure(f"results/{record.name}", "cannot be read", error) from error
         if b'"acni"' not in raw:
