@@ -18,7 +18,9 @@ def replace_durably(directory: int, name: str, data: bytes) -> None:
         OSError: it could not be written.
     """
     temporary = f"{name}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError):  # a link of another file would be written to
+        os.unlink(temporary, dir_fd=directory)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     fd = os.open(temporary, flags, 0o600, dir_fd=directory)
     try:
         os.write(fd, data)
@@ -47,3 +49,19 @@ def make_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         close_all(fd)
+
+
+def make_room(directory: int, name: str) -> int:
+    """Make a directory in an open one, durably, where it is missing, and open it; a link is not
+    followed, wherever it leads.
+
+    Raises:
+        OSError: it cannot be made, or something else stands there.
+    """
+    try:
+        os.mkdir(name, mode=0o700, dir_fd=directory)
+    except FileExistsError:
+        pass
+    else:
+        os.fsync(directory)
+    return os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)

@@ -46,7 +46,7 @@ from acni.store.directory import (
     remove_from,
     store_failure,
 )
-from acni.store.durable import make_directory, replace_durably
+from acni.store.durable import make_directory, make_room, replace_durably
 from acni.store.journal import Journal
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
@@ -89,15 +89,19 @@ class _Rooms:
     fds: dict[str, int]
 
     @classmethod
-    def open(cls, state_dir: str) -> Self:
+    def make(cls, state_dir: str) -> Self:
+        """Open them, making what is missing; each below the open one above it."""
         fds: dict[str, int] = {}
+        whole = os.open(state_dir, DIRECTORY_FLAGS)
         try:
             for room in _ROOMS:
-                fds[room] = os.open(f"{state_dir}/{room}", DIRECTORY_FLAGS | os.O_NOFOLLOW)
+                above, _, name = room.rpartition("/")
+                fds[room] = make_room(fds.get(above, whole), name)
         except BaseException:
-            for fd in fds.values():
-                close_all(fd)
+            cls(fds).close()
             raise
+        finally:
+            close_all(whole)
         return cls(fds)
 
     def __getitem__(self, room: str) -> int:
@@ -495,9 +499,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
 def _make_rooms(state_dir: str) -> _Rooms:
     make_directory(state_dir)
     _require_private(state_dir)
-    for room in _ROOMS:
-        make_directory(f"{state_dir}/{room}")
-    rooms = _Rooms.open(state_dir)
+    rooms = _Rooms.make(state_dir)
     try:
         _require_one_local_file_system(rooms)
     except BaseException:
