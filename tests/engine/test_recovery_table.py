@@ -1,5 +1,7 @@
 """What an open operation comes to, by what stands in its record's place: every row of the table."""
 
+# ruff: noqa: E501 (a table is read across)
+
 from __future__ import annotations
 
 import itertools
