@@ -15,7 +15,7 @@ REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
 # Not mutation and crash: they take long, and are for whoever changes a rule, or the store.
-# Of the crashes the tests try a sample, on the last Python only.
+# The crashes have a session of their own: their fork server is a child that other tests would find.
 nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
@@ -54,8 +54,7 @@ def tests(session: nox.Session) -> None:
     """The tests under coverage; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
     env = {"COVERAGE_FILE": f".coverage.{session.python}"}
-    crash = "sample" if session.python == PYTHONS[-1] else "none"
-    pytest = ("pytest", f"--crash={crash}", junit_report(session), *session.posargs)
+    pytest = ("pytest", "--crash=none", junit_report(session), *session.posargs)
     session.run("coverage", "run", "-m", *pytest, env=env)
     session.run("coverage", "report", env=env)
     # Pure functions have no excuse.
