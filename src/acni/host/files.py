@@ -24,6 +24,29 @@ def close_all(*descriptors: int) -> None:
             os.close(fd)
 
 
+def write_at(fd: int, data: bytes, offset: int = 0) -> int:
+    """Write all of it at an offset, wherever the descriptor stands.
+
+    Returns:
+        The offset behind it.
+
+    Raises:
+        OSError: some of it may have been written.
+    """
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(fd, view, offset)
+        view, offset = view[written:], offset + written
+    return offset
+
+
+def is_plain(status: os.stat_result) -> bool:
+    """Tell whether writing to a file changes nothing else: a regular one of one name. A backup may
+    hold a hard link of it.
+    """
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def read_regular(
     path: str, *, max_bytes: int, dir_fd: int | None = None, follow: bool = False
 ) -> bytes:

@@ -16,6 +16,8 @@ from typing import Final
 
 from attrs import evolve, field, frozen
 
+from acni.host.processes import SESSION, STARTED, words_of_stat
+
 # More of a command line is of no plugin.
 _COMMAND_BYTES: Final = 1 << 16
 # An empty command line is a zombie's, and for some microseconds that of a process which executes a
@@ -26,9 +28,6 @@ _PAUSE_SECONDS: Final = 0.002
 # How /proc says that a process has ended, or is not ours to look at. That there are no descriptors
 # left to look with is something else, and leaves.
 _UNSEEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
-# Where in the words that follow a process's name its facts stand; that name may hold anything.
-_SESSION: Final = 3
-_STARTED: Final = 19
 
 
 @frozen(kw_only=True)
@@ -99,13 +98,9 @@ def find_process(pid: int) -> Process | None:
 
 def parse_stat(line: bytes) -> Process:
     """Read a line of /proc/<pid>/stat."""
-    number, _, rest = line.partition(b" (")
-    words = rest[rest.rindex(b")") + 1 :].split()
-    return Process(
-        pid=int(number),
-        started=int(words[_STARTED]),
-        session=int(words[_SESSION]),
-    )
+    number, _, _ = line.partition(b" (")
+    words = words_of_stat(line)
+    return Process(pid=int(number), started=int(words[STARTED]), session=int(words[SESSION]))
 
 
 def locks_byte(line: bytes, offset: int) -> bool:

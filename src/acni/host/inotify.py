@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from typing import Final, Self
 from attrs import define
 
 from acni.host.files import close_all
+from acni.host.libc import inotify, watch
 
 _IN_CLOSE_WRITE: Final = 0x8
 _IN_MOVED_FROM: Final = 0x40
@@ -29,8 +29,6 @@ _LOST: Final = _IN_DELETE_SELF | _IN_MOVE_SELF | _IN_UNMOUNT | _IN_Q_OVERFLOW | 
 _EVENT: Final = struct.Struct("iIII")
 _BUFFER: Final = 1 << 16
 
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-
 
 @define(eq=False)
 class Watch:
@@ -45,14 +43,12 @@ class Watch:
         Raises:
             OSError: this user has too many watches.
         """
-        fd = _LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
-        if fd < 0:
-            raise _failure("inotify_init1")
-        path = f"/proc/self/fd/{directory}".encode()
-        if _LIBC.inotify_add_watch(fd, path, _NAMES | _IN_DELETE_SELF | _IN_MOVE_SELF) < 0:
-            failure = _failure("inotify_add_watch")
+        fd = inotify()
+        try:
+            watch(fd, f"/proc/self/fd/{directory}", _NAMES | _IN_DELETE_SELF | _IN_MOVE_SELF)
+        except OSError:
             close_all(fd)
-            raise failure
+            raise
         return cls(fd)
 
     def changed(self) -> Iterator[str]:
@@ -80,8 +76,3 @@ class Watch:
     def close(self) -> None:
         """End the watch."""
         close_all(self.fd)
-
-
-def _failure(what: str) -> OSError:
-    number = ctypes.get_errno()
-    return OSError(number, os.strerror(number), what)

@@ -48,6 +48,16 @@ def unmount(target: str, flags: int = 0) -> None:
     _checked(_LIBC.umount2(target.encode(), flags), target)
 
 
+def inotify() -> int:
+    """Make an empty set of watches, which is read without waiting (inotify_init1(2))."""
+    return _checked(_LIBC.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK), "inotify_init1")
+
+
+def watch(fd: int, path: str, events: int) -> None:
+    """Add a watch (inotify_add_watch(2))."""
+    _checked(_LIBC.inotify_add_watch(fd, path.encode(), events), path)
+
+
 def syncfs(fd: int) -> None:
     """Make everything written to a file system durable (syncfs(2))."""
     _checked(_LIBC.syncfs(fd), "syncfs")
@@ -61,7 +71,8 @@ def file_system_type(fd: int) -> int:
     return int(answer[0]) & 0xFFFFFFFF
 
 
-def _checked(code: int, what: str) -> None:
-    if code != 0:
+def _checked(code: int, what: str) -> int:
+    if code < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), what)
+    return code

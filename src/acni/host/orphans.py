@@ -36,6 +36,7 @@ from acni.host.holders import (
     members_of,
 )
 from acni.host.locks import is_held
+from acni.host.processes import PIDFD_SIGNAL_PROCESS_GROUP
 
 # Between two looks at the byte, which cost 1 µs each; many a plugin needs a millisecond more.
 _FIRST_PAUSE: Final = 0.0005
@@ -46,8 +47,6 @@ _LOOK_SECONDS: Final = 5.0
 _HANG_SECONDS: Final = _LOOK_SECONDS + 1.0
 # How long a killed session may take to be gone; a process in an uninterruptible sleep takes longer.
 _KILL_SECONDS: Final = 5.0
-# Linux 6.9, include/uapi/linux/pidfd.h
-_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _INIT: Final = 1
 
 # The processes that are gone, and those that are not.
@@ -282,7 +281,7 @@ class Pinned:
         """Signal the process group that it leads; it may be gone, or another user's."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             try:
-                signal.pidfd_send_signal(self.pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+                signal.pidfd_send_signal(self.pidfd, number, None, PIDFD_SIGNAL_PROCESS_GROUP)
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise

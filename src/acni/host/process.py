@@ -35,8 +35,9 @@ from attrs import Factory, define, field
 
 from acni.errors import ConfigError
 from acni.host.cgroups import Cgroup, Cgroups
-from acni.host.files import close_all
+from acni.host.files import close_all, write_at
 from acni.host.plugins import find_executable
+from acni.host.processes import PIDFD_SIGNAL_PROCESS_GROUP
 from acni.host.spawn import NO_DESCRIPTOR, GlibcSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
@@ -50,8 +51,6 @@ _REAP_SECONDS: Final = 5.0
 # The same where the loop must not be waited for, and is blocked meanwhile; most are gone in less
 # than one.
 _KILL_MILLISECONDS: Final = 100
-# Linux 6.9, include/uapi/linux/pidfd.h
-_PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 _CHUNK: Final = 1 << 16
 # pipe(7): what an unprivileged process may make one hold.
 _MOST_IN_A_PIPE: Final = 1 << 20
@@ -71,7 +70,7 @@ def _can_signal_groups() -> bool:
     except OSError:  # no descriptor left: then nothing is started either
         return False
     try:
-        signal.pidfd_send_signal(own, 0, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+        signal.pidfd_send_signal(own, 0, None, PIDFD_SIGNAL_PROCESS_GROUP)
     except OSError as error:
         return error.errno != errno.EINVAL  # ESRCH: this process leads no group
     finally:
@@ -525,7 +524,7 @@ class _Child:
             else:
                 # Reaches the group even when somebody else reaped the leader: unlike a number it is
                 # never another's.
-                signal.pidfd_send_signal(self.pidfd, number, None, _PIDFD_SIGNAL_PROCESS_GROUP)
+                signal.pidfd_send_signal(self.pidfd, number, None, PIDFD_SIGNAL_PROCESS_GROUP)
 
     def _drain(self) -> None:
         """Take what is still in the pipes.
@@ -601,10 +600,7 @@ def _readable(data: bytes, opened: list[int]) -> int:
 def _file_in_memory(data: bytes, opened: list[int]) -> int:
     fd = os.memfd_create("acni-request", os.MFD_CLOEXEC)
     opened.append(fd)
-    view = memoryview(data)
-    offset = 0
-    while offset < len(data):
-        offset += os.pwrite(fd, view[offset:], offset)  # pwrite: the plugin reads from offset 0
+    write_at(fd, data)  # the plugin reads from offset 0
     return fd
 
 

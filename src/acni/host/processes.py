@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 from attrs import frozen
 
-# proc(5): the 22nd field of /proc/<pid>/stat, counted from behind the name, which may hold
-# anything.
-_STARTED = 22 - 3
+# Where in the words behind a process's name in /proc/<pid>/stat its facts stand (proc_pid_stat(5)).
+STATE: Final = 0
+SESSION: Final = 3
+STARTED: Final = 19
+
+# Linux 6.9, include/uapi/linux/pidfd.h
+PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 
 
 @frozen(kw_only=True)
@@ -47,8 +52,13 @@ def start_time(pid: int) -> int | None:
         text = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    fields = text[text.rindex(b")") + 2 :].split()
-    return None if fields[0] in b"ZX" else int(fields[_STARTED])
+    words = words_of_stat(text)
+    return None if words[STATE] in b"ZX" else int(words[STARTED])
+
+
+def words_of_stat(line: bytes) -> list[bytes]:
+    """Split what follows the name in a line of /proc/<pid>/stat; a name may hold anything."""
+    return line[line.rindex(b")") + 1 :].split()
 
 
 def is_gone(identity: ProcessIdentity) -> bool:

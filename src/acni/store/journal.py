@@ -28,7 +28,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from acni.errors import StoreError
-from acni.host.files import close_all
+from acni.host.files import close_all, write_at
 from acni.host.processes import ProcessIdentity
 from acni.store.directory import store_failure
 from acni.store.frames import encode
@@ -71,12 +71,8 @@ class Segment:
 
     def write(self, data: bytes) -> None:
         """Append, all or nothing that counts."""
-        view, offset = memoryview(data), self.end
-        while view:
-            written = os.pwrite(self.fd, view, offset)
-            view, offset = view[written:], offset + written
-        self.end = offset
-        self.size = max(self.size, offset)
+        self.end = write_at(self.fd, data, self.end)
+        self.size = max(self.size, self.end)
 
     def make_room(self, size: int) -> None:
         """Allocate up to ``size`` bytes, in steps."""

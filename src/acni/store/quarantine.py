@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import define, field
 
-from acni.host.files import close_all
+from acni.host.files import close_all, write_at
 from acni.store.directory import names_in, store_failure
 
 MAX_FILES: Final = 1000
@@ -57,9 +57,7 @@ class Quarantine:
         kept = _kept_name(name)
         fd = os.open(kept, flags, 0o600, dir_fd=self.directory)
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            write_at(fd, data)
             os.fsync(fd)
         finally:
             close_all(fd)

@@ -190,9 +190,7 @@ class Records:
 
 
 def _close(descriptors: list[int | None]) -> None:
-    for fd in descriptors:
-        if fd is not None:
-            close_all(fd)
+    close_all(*(fd for fd in descriptors if fd is not None))
 
 
 def is_no_record(error: StoreError) -> bool:

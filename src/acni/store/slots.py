@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import stat
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -21,7 +20,7 @@ from typing import Final
 from attrs import frozen
 
 from acni.errors import Busy, StoreError
-from acni.host.files import close_all
+from acni.host.files import close_all, is_plain
 from acni.host.host import Host
 from acni.host.libc import syncfs
 from acni.host.locks import is_held, try_lock
@@ -73,8 +72,7 @@ def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
         except OSError:
             continue
         finally:
-            for fd in segments:
-                close_all(fd)
+            close_all(*segments)
 
 
 def _open_to_look(name: str, directory: int | None) -> int:
@@ -125,7 +123,9 @@ class Slots:
             close_all(fd)
 
     def _take_first(self) -> Journal:
-        for view in look_at_slots(self.directory, self.host.boot):
+        # Nobody else opens or writes one meanwhile, so what is seen here holds till the end.
+        views = list(look_at_slots(self.directory, self.host.boot))
+        for view in views:
             if view.is_alive:
                 raise Busy(
                     f"another runtime works with it{_pid(view.opener)}",
@@ -136,7 +136,8 @@ class Slots:
             name = f"{number:0{_WIDTH}d}"
             segments = self._open(name)
             if segments is not None:
-                return self._take(name, segments)
+                others = [view for view in views if view.name != name]
+                return self._take(name, segments, others)
         raise StoreError("every slot is taken", place="acni/journal", expected="a free slot")
 
     def _open(self, name: str) -> list[Segment] | None:
@@ -157,12 +158,11 @@ class Slots:
             if is_new:
                 os.fsync(self.directory)  # their names, before anything in them counts
         except BaseException:
-            for opened in segments:
-                close_all(opened.fd)
+            close_all(*(segment.fd for segment in segments))
             raise
         return segments
 
-    def _take(self, name: str, segments: list[Segment]) -> Journal:
+    def _take(self, name: str, segments: list[Segment], others: list[SlotView]) -> Journal:
         try:
             readings = [_read(segment.fd) for segment in segments]
             for reading, segment in zip(readings, segments, strict=True):
@@ -195,10 +195,9 @@ class Slots:
                 journal.repeat()  # both segments count: its runtime died in between
             else:
                 journal.sign()
-            _take_over_locked(journal, self.directory, name, self.host.boot)
+            _take_over_locked(journal, self.directory, others)
         except BaseException:
-            for segment in segments:
-                close_all(segment.fd)
+            close_all(*(segment.fd for segment in segments))
             raise
         return journal
 
@@ -213,12 +212,12 @@ class Slots:
             journal.sync()
 
 
-def _take_over_locked(journal: Journal, directory: int, own: str, boot: str) -> None:
+def _take_over_locked(journal: Journal, directory: int, others: list[SlotView]) -> None:
     """Take over what is open in slots that are dead and locked all the same: first it is durable
     here, then it is void there.
     """
-    for view in look_at_slots(directory, boot):
-        if view.name != own and view.intents:
+    for view in others:
+        if view.intents:
             for intent in view.intents:
                 journal.begin(intent)
             journal.sync()
@@ -265,7 +264,7 @@ def _open_segment(directory: int, name: str, quarantine: Quarantine) -> tuple[in
 def _regular(fd: int, name: str) -> int:
     try:
         status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        if not is_plain(status):
             raise IsADirectoryError(name)
     except OSError:
         close_all(fd)
@@ -276,7 +275,7 @@ def _regular(fd: int, name: str) -> int:
 def _is_in_the_way(name: str, directory: int) -> bool:
     """Tell whether something stands there that is no file of ours: a link, a pipe, a directory."""
     status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    return not stat.S_ISREG(status.st_mode) or status.st_nlink != 1
+    return not is_plain(status)
 
 
 def _is_readable(intent: Intent) -> bool:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections import deque
 from collections.abc import Iterator
 from itertools import count
@@ -21,7 +20,7 @@ from typing import Final, Self
 
 from attrs import Factory, define
 
-from acni.host.files import close_all
+from acni.host.files import close_all, is_plain, write_at
 from acni.store.directory import names_in
 
 _FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -101,11 +100,9 @@ class Spares:
         """
         fd = os.open(name, _FLAGS, dir_fd=self.directory)
         try:
-            if not _is_plain(os.fstat(fd)):
+            if not is_plain(os.fstat(fd)):
                 raise OSError(errno.EINVAL, "no regular file of ours", name)
-            view, offset = memoryview(data), 0
-            while offset < len(data):
-                offset += os.pwrite(fd, view[offset:], offset)
+            write_at(fd, data)
             os.ftruncate(fd, len(data))
             if durably:
                 os.fsync(fd)
@@ -114,7 +111,7 @@ class Spares:
 
     def _is_ours(self, name: str) -> bool:
         try:
-            return _is_plain(os.stat(name, dir_fd=self.directory, follow_symlinks=False))
+            return is_plain(os.stat(name, dir_fd=self.directory, follow_symlinks=False))
         except OSError:
             return False
 
@@ -123,8 +120,3 @@ def is_spare_name(name: str) -> bool:
     """Tell whether a name is one that spare files have."""
     # Each delete takes a number: some months' are longer.
     return len(name) >= _WIDTH and name.isascii() and name.isdecimal()
-
-
-def _is_plain(status: os.stat_result) -> bool:
-    """Tell whether writing to a file changes nothing else: a backup may hold a hard link of it."""
-    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1

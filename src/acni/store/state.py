@@ -108,8 +108,7 @@ class _Rooms:
         return self.fds[room]
 
     def close(self) -> None:
-        for fd in self.fds.values():
-            close_all(fd)
+        close_all(*self.fds.values())
 
 
 @define(eq=False)
