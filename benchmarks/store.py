@@ -136,6 +136,19 @@ async def adds(opened: Any, directory: str, durability: str, at_once: int, count
     return used / count * 1e6
 
 
+def noted(operation: str, boot: str) -> Intent:
+    """Make what the journal says of an ADD."""
+    return Intent(
+        operation=operation,
+        verb="add",
+        container_id="c",
+        record=RECORD,
+        next=0,
+        until=0.0,
+        boot=boot,
+    )
+
+
 async def commits(directory: str, waiting: int, count: int) -> tuple[float, float]:
     """Return durable notes a second, and their own CPU in µs, with so many waiting at once."""
     host = this_host()
@@ -150,17 +163,7 @@ async def commits(directory: str, waiting: int, count: int) -> tuple[float, floa
         async def write(first: int) -> None:
             for number in range(first, count, waiting):
                 operation = f"{number:032x}"
-                journal.begin(
-                    Intent(
-                        operation=operation,
-                        verb="add",
-                        container_id="c",
-                        record=RECORD,
-                        next=0,
-                        until=0.0,
-                        boot=host.boot,
-                    )
-                )
+                journal.begin(noted(operation, host.boot))
                 await shared.durable()
                 journal.end(operation, "gone")
 
@@ -207,17 +210,8 @@ def replays(entries: int) -> float:
     facts: list[Any] = []
     for number in range(entries // 4):
         operation = f"{number:032x}"
-        intent = Intent(
-            operation=operation,
-            verb="add",
-            container_id="c",
-            record=RECORD,
-            next=0,
-            until=0.0,
-            boot="b",
-        )
         facts += [
-            intent.begin(),
+            noted(operation, "b").begin(),
             step_facts(operation, 0, RECORD[:700]),
             named_facts(operation),
             end_facts(operation, "attached"),

@@ -17,7 +17,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -30,6 +30,7 @@ from acni import (
     AttachmentId,
     NetworkConfig,
     PluginFailed,
+    Runtime,
     netns,
     open_runtime,
     parse_network,
@@ -125,14 +126,17 @@ class _Life:
         """Live on."""
         anyio.run(self._second)
 
-    async def _first(self) -> None:
-        async with open_runtime(
+    def _opened(self) -> AbstractAsyncContextManager[Runtime]:
+        return open_runtime(
             state_dir=self.state_dir,
             plugin_dirs=["/plugins"],
             runner=self.runner,
             observers=[_observe],
             recover=False,
-        ) as runtime:
+        )
+
+    async def _first(self) -> None:
+        async with self._opened() as runtime:
 
             async def add(container_id: str) -> None:
                 with netns.anonymous() as box:
@@ -163,13 +167,7 @@ class _Life:
                     os._exit(0)
 
     async def _second(self) -> None:
-        async with open_runtime(
-            state_dir=self.state_dir,
-            plugin_dirs=["/plugins"],
-            runner=self.runner,
-            observers=[_observe],
-            recover=False,
-        ) as runtime:
+        async with self._opened() as runtime:
             with netns.anonymous() as box:
                 await runtime.add(self.network, Attachment(container_id="c7", netns=box.path))
             journal = runtime._engine.store.require_journal()

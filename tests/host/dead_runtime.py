@@ -13,6 +13,7 @@ from typing import Final
 from attrs import define, field
 
 from acni.host.locks import try_lock
+from tests.host.marks import living_with
 
 BYTE: Final = (1 << 61) + 7
 GUARD: Final = 3
@@ -96,15 +97,7 @@ class DeadRuntime:
 
     def living(self) -> set[int]:
         """Return the processes that came of the plugins; a zombie has no environment."""
-        found = set[int]()
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if self.mark.encode() in environment:
-                found.add(int(entry.name))
-        return found
+        return living_with(self.mark)
 
     def exit_code(self, pid: int) -> int:
         """Reap a plugin and return its exit code; that of a signal is negative."""

@@ -32,6 +32,7 @@ from acni.host.spawn import PosixSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract, cancelled_at
+from tests.host.marks import living_with
 
 KIB = 1 << 10
 MIB = 1 << 20
@@ -79,15 +80,7 @@ class Shell:
 
     def living(self) -> set[int]:
         """Return the processes with the mark; a zombie has no environment."""
-        found = set[int]()
-        for entry in Path("/proc").glob("[0-9]*"):
-            try:
-                environment = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if self.mark.encode() in environment:
-                found.add(int(entry.name))
-        return found
+        return living_with(self.mark)
 
     async def has_started(self, processes: int) -> None:
         """Wait until so many processes with the mark live."""

@@ -55,14 +55,6 @@ def aside(tmp_path: Path) -> Path:
     return aside
 
 
-@pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Path]:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    yield victim
-    assert victim.read_text() == "precious"
-
-
 Opened = Callable[..., Any]
 
 

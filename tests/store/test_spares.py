@@ -29,14 +29,6 @@ def directory(place: Path) -> Iterator[int]:
     os.close(fd)
 
 
-@pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Path]:
-    victim = tmp_path / "victim"
-    victim.write_text("precious")
-    yield victim
-    assert victim.read_text() == "precious"
-
-
 def looked(directory: int, *taken: str) -> Spares:
     return Spares.look(directory, frozenset(taken))
 

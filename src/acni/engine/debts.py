@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from attrs import evolve
-
 from acni.engine.engine import Engine, Operation
+from acni.engine.listing import LEFT_OPEN
 from acni.engine.notes import Note
 from acni.engine.recovery import is_same_operation, read_in_place, settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host
-from acni.engine.targets import Target, delete_target, to_delete
+from acni.engine.targets import Target, delete_target, owed_targets, retire_target
 from acni.errors import AttachmentNotFound, StoreError
 from acni.events import Debt, DebtForgotten
 from acni.spec.attachment import AttachmentId
@@ -65,7 +64,7 @@ def _debt(record: Record) -> Debt:
         container_id=record.container_id,
         ifname=record.ifname,
         plugin=plugins[-1].type if plugins else "",
-        cause="its runtime ended in between",
+        cause=LEFT_OPEN,
     )
 
 
@@ -100,10 +99,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
             if not targets and not opened:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:
-                if target.is_aside:
-                    engine.store.retire_aside(target.record)
-                else:
-                    engine.store.retire(target.record)
+                retire_target(engine, target)
             for intent, record in opened:
                 _forget_open(engine, intent, record)
             operation.notify(DebtForgotten, debt=debt, reason=reason)
@@ -134,13 +130,8 @@ def _forget_open(engine: Engine, intent: Intent, record: Record) -> None:
 
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:
-    try:
-        targets = to_delete(engine, _id(debt), parse_network_name(debt.network))
-    except AttachmentNotFound:
-        return ()
-    return tuple(
-        evolve(target, origin="delete") for target in targets if target.record.owed is not None
-    )
+    network = parse_network_name(debt.network)
+    return owed_targets(engine, _id(debt), network, lambda record: record.owed is not None)
 
 
 def _operation(engine: Engine, verb: str, debt: Debt) -> Operation:

@@ -123,9 +123,8 @@ def _holds_interface(outline: Outline, identity: NetnsIdentity, host: Host) -> b
 
     A record of another writer has no identity: the namespace behind its path is the one it means.
     """
-    if outline.boot is not None and outline.host_netns is not None:
-        is_here = host.is_here(outline.boot, outline.host_netns)
-        return is_here and outline.identity == identity
+    if outline.boot is not None:
+        return outline.is_here(host) and outline.identity == identity
     try:
         return bool(outline.netns) and netns.identity(outline.netns) == identity
     except InvalidName:

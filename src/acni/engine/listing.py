@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Container, Iterator
+from typing import Final
 
 from attrs import frozen
 
@@ -15,6 +16,9 @@ from acni.host.host import Host
 from acni.store.intents import record_of
 from acni.store.outline import Outline, outline_of
 from acni.store.records import Records
+
+# Why what a journal has open is owed.
+LEFT_OPEN: Final = "its runtime ended in between"
 
 
 @frozen(kw_only=True)
@@ -88,7 +92,7 @@ def _open(records: Records, host: Host, left: Container[str]) -> Iterator[tuple[
 
 
 def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
-    stands = _is_here(outline, host) and is_standing(outline.netns, outline.identity, host)
+    stands = outline.is_here(host) and is_standing(outline.netns, outline.identity, host)
     return AttachmentRecord(
         state=state,
         container_id=outline.container_id,
@@ -104,7 +108,7 @@ def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
 def _reason(outline: Outline, state: str) -> str:
     if outline.cause is not None:
         return outline.cause
-    return "its runtime ended in between" if state == "owed" else ""
+    return LEFT_OPEN if state == "owed" else ""
 
 
 def _state(outline: Outline, host: Host) -> str:
@@ -112,13 +116,7 @@ def _state(outline: Outline, host: Host) -> str:
         return "foreign"
     if outline.cause is not None:
         return "owed"
-    return "attached" if _is_here(outline, host) else "earlier boot"
-
-
-def _is_here(outline: Outline, host: Host) -> bool:
-    if outline.boot is None or outline.host_netns is None:
-        return True
-    return host.is_here(outline.boot, outline.host_netns)
+    return "attached" if outline.is_here(host) else "earlier boot"
 
 
 def _unreadable(name: str, error: StoreError) -> AttachmentRecord:

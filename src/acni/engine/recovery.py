@@ -12,6 +12,7 @@ Rule 3: may be killed at any point, and is done again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final, Literal
 
 import anyio
@@ -26,8 +27,8 @@ from acni.engine.takedown import (
     require_this_host,
     standing_netns,
 )
-from acni.engine.targets import Target, delete_target, to_delete
-from acni.errors import AcniError, AttachmentNotFound, CleanupIncomplete, StoreError
+from acni.engine.targets import Target, delete_target, owed_targets, retire_target
+from acni.errors import AcniError, CleanupIncomplete, StoreError
 from acni.events import AttachmentKept, Debt, DebtForgotten, OperationSuperseded, RecoveryFinished
 from acni.host.host import Host
 from acni.spec.attachment import AttachmentId
@@ -242,7 +243,8 @@ async def settle_left(engine: Engine, left: Left) -> None:
     with operation.reported():
         async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
             await settle_container(operation, left.id.container_id)
-            for target in _owed_targets(engine, left):
+            is_left = partial(_is_left, engine)
+            for target in owed_targets(engine, left.id, left.network, is_left):
                 try:
                     await delete_target(operation, target)
                 except CleanupIncomplete as error:
@@ -261,11 +263,7 @@ def _is_hopeless(engine: Engine, record: Record) -> bool:
 
 
 def _give_up(operation: Operation, target: Target, debt: Debt) -> None:
-    store = operation.engine.store
-    if target.is_aside:
-        store.retire_aside(target.record)
-    else:
-        store.retire(target.record)
+    retire_target(operation.engine, target)
     reason = f"its namespace is gone, and {_MOST_ATTEMPTS} deletes of it failed"
     operation.notify(DebtForgotten, debt=debt, reason=reason)
 
@@ -286,17 +284,9 @@ def owed_records(engine: Engine) -> Iterable[Record]:
     """Iterate over the records of what is owed, or of an earlier boot."""
     records = engine.store.records
     for record in (*records.readable(), *records.debts_aside()):
-        if record.owed is not None or not is_of_this_boot(record, engine.host):
+        if _is_left(engine, record):
             yield record
 
 
-def _owed_targets(engine: Engine, left: Left) -> tuple[Target, ...]:
-    try:
-        targets = to_delete(engine, left.id, left.network)
-    except AttachmentNotFound:
-        return ()
-    return tuple(
-        evolve(target, origin="delete")
-        for target in targets
-        if target.record.owed is not None or not is_of_this_boot(target.record, engine.host)
-    )
+def _is_left(engine: Engine, record: Record) -> bool:
+    return record.owed is not None or not is_of_this_boot(record, engine.host)

@@ -8,7 +8,7 @@ forgets what was owed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 
 import anyio
@@ -24,7 +24,7 @@ from acni.host import netns
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import record_name
+from acni.spec.names import NetworkName, record_name
 from acni.store.record import Origin, Record
 from acni.store.records import Found
 
@@ -165,6 +165,37 @@ def to_delete(
     if not is_bad:
         require_own_name(engine, network.name, identity)
     return (_from_caller(engine, attachment, network, is_bad=is_bad),)
+
+
+def owed_targets(
+    engine: Engine,
+    attachment: AttachmentId,
+    network: NetworkName,
+    is_wanted: Callable[[Record], bool],
+) -> tuple[Target, ...]:
+    """Find what is to be deleted of an attachment without anybody asking for the attachment itself;
+    nothing where nothing is.
+
+    Raises:
+        HostChanged, StoreError: as by :func:`to_delete`.
+    """
+    try:
+        targets = to_delete(engine, attachment, network)
+    except AttachmentNotFound:
+        return ()
+    return tuple(evolve(target, origin="delete") for target in targets if is_wanted(target.record))
+
+
+def retire_target(engine: Engine, target: Target) -> None:
+    """Remove a target's record without running a plugin.
+
+    Raises:
+        StoreError: it cannot be removed.
+    """
+    if target.is_aside:
+        engine.store.retire_aside(target.record)
+    else:
+        engine.store.retire(target.record)
 
 
 def _aside(engine: Engine, found: Found) -> list[Target]:

@@ -24,6 +24,7 @@ from acni.host.processes import ProcessIdentity
 from acni.store.frames import Frame
 from acni.store.record import Record, read_record
 from acni.store.spares import is_spare_name
+from acni.store.values import number_at, text_at
 
 Verb = Literal["add", "delete"]
 Outcome = Literal["attached", "gone", "owed"]
@@ -162,7 +163,10 @@ class Ledger:
                 intent = _intent(facts)
                 self.intents[intent.operation] = intent
             case "step":
-                index, result = _number(facts["index"]), _text_or_none(facts["result"])
+                index, result = (
+                    number_at(facts, "index"),
+                    _text_or_none_at(facts, "result"),
+                )
                 self._change(facts, lambda intent: advanced(intent, index, result))
             case "named":
                 self._change(facts, lambda intent: evolve(intent, is_named=True))
@@ -170,7 +174,7 @@ class Ledger:
                 outcome: Outcome = _one_of(_OUTCOMES, facts["outcome"])
                 self._change(facts, lambda intent: evolve(intent, outcome=outcome))
             case "open":
-                self.opener, self.boot = _opener(facts), _text(facts["boot"])
+                self.opener, self.boot = _opener(facts), text_at(facts, "boot")
             case "since":
                 pass
             case unknown:
@@ -217,42 +221,30 @@ def _since(frame: Frame) -> int:
 def _intent(facts: Mapping[str, Any]) -> Intent:
     outcome = facts["outcome"]
     return Intent(
-        operation=_text(facts["operation"]),
+        operation=text_at(facts, "operation"),
         verb=_one_of(_VERBS, facts["verb"]),
-        container_id=_text(facts["container_id"]),
-        record=_text(facts["record"]),
-        next=_number(facts["next"]),
-        result=_text_or_none(facts["result"]),
-        spare=None if facts["spare"] is None else _spare(facts["spare"]),
+        container_id=text_at(facts, "container_id"),
+        record=text_at(facts, "record"),
+        next=number_at(facts, "next"),
+        result=_text_or_none_at(facts, "result"),
+        spare=None if facts["spare"] is None else _spare_at(facts, "spare"),
         is_named=facts["is_named"] is True,
         until=_seconds(facts["until"]),
-        boot=_text(facts["boot"]),
+        boot=text_at(facts, "boot"),
         outcome=None if outcome is None else _one_of(_OUTCOMES, outcome),
     )
 
 
 def _opener(facts: Mapping[str, Any]) -> ProcessIdentity:
     return ProcessIdentity(
-        pid=_number(facts["pid"]),
-        started=_number(facts["started"]),
-        pid_namespace=_text(facts["pid_namespace"]),
+        pid=number_at(facts, "pid"),
+        started=number_at(facts, "started"),
+        pid_namespace=text_at(facts, "pid_namespace"),
     )
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)
-
-
-def _number(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(value)
-    return value
+def _text_or_none_at(facts: Mapping[str, Any], key: str) -> str | None:
+    return None if facts[key] is None else text_at(facts, key)
 
 
 def _seconds(value: object) -> float:
@@ -262,10 +254,10 @@ def _seconds(value: object) -> float:
     return seconds
 
 
-def _spare(value: object) -> str:
-    name = _text(value)
+def _spare_at(facts: Mapping[str, Any], key: str) -> str:
+    name = text_at(facts, key)
     if not is_spare_name(name):  # it is renamed to and from: it must not lead elsewhere
-        raise ValueError(value)
+        raise ValueError(name)
     return name
 
 

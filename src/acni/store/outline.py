@@ -14,10 +14,12 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
+from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.jsontext import is_array, is_object
 from acni.spec.result import ResultError, parse_result
-from acni.store.record import FORMAT, KIND, Record, read_record
+from acni.store.record import FORMAT, KIND, Record, identity_of, read_record
+from acni.store.values import text_at
 
 # Beyond this the bounds of a document are looked at before it is parsed.
 _USUAL_BYTES: Final = 64 << 10
@@ -51,6 +53,12 @@ class Outline:
     added_at: str = ""
     cause: str | None = None
 
+    def is_here(self, host: Host) -> bool:
+        """Tell whether it was made in this boot; the record of another writer counts as such."""
+        if self.boot is None or self.host_netns is None:
+            return True
+        return host.is_here(self.boot, self.host_netns)
+
 
 def read_outline(name: str, raw: bytes) -> Outline:
     """Read the outline of the record of that name.
@@ -61,7 +69,7 @@ def read_outline(name: str, raw: bytes) -> Outline:
     if len(raw) <= _USUAL_BYTES:
         try:
             return _usual(name, json.loads(raw))
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
             pass  # unusual; it may be a record all the same
     return outline_of(read_record(name, raw))
 
@@ -95,9 +103,9 @@ def _usual(name: str, values: Mapping[str, Any]) -> Outline:
         KeyError, TypeError, ValueError: it has not.
     """
     network, container_id, ifname = (
-        _text(values[key]) for key in ("networkName", "containerId", "ifName")
+        text_at(values, key) for key in ("networkName", "containerId", "ifName")
     )
-    config = json.loads(base64.b64decode(_text(values["config"]), validate=True))
+    config = json.loads(base64.b64decode(text_at(values, "config"), validate=True))
     is_named = values["kind"] == KIND and f"{network}-{container_id}-{ifname}" == name
     if not is_named or config["name"] != network or not is_array(config["plugins"]):
         raise ValueError(name)
@@ -105,8 +113,8 @@ def _usual(name: str, values: Mapping[str, Any]) -> Outline:
         container_id=container_id,
         ifname=ifname,
         network=network,
-        netns=_text(values.get("netns", "")),
-        addresses=tuple(_text(ip["address"]) for ip in _result(values).get("ips", ())),
+        netns=text_at(values, "netns") if "netns" in values else "",
+        addresses=tuple(text_at(ip, "address") for ip in _result(values).get("ips", ())),
         **(_provenance(values["acni"]) if "acni" in values else {}),
     )
 
@@ -124,22 +132,12 @@ def _provenance(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(values)
     netns = values["netns"]
     return {
-        "boot": _text(values["boot"]),
-        "identity": None if netns is None else _identity(netns),
-        "host_netns": _identity(values["host_netns"]),
-        "added_at": _text(values["added_at"]),
-        "cause": _text(values["cause"]) if values["state"] == "debt" else None,
+        "boot": text_at(values, "boot"),
+        "identity": None if netns is None else identity_of(netns),
+        "host_netns": identity_of(values["host_netns"]),
+        "added_at": text_at(values, "added_at"),
+        "cause": text_at(values, "cause") if values["state"] == "debt" else None,
     }
-
-
-def _identity(values: Mapping[str, Any]) -> NetnsIdentity:
-    return NetnsIdentity(_text(values["kind"]), _text(values["id"]))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(value)
-    return value
 
 
 def _addresses(record: Record) -> tuple[str, ...]:

@@ -52,6 +52,7 @@ from acni.spec.names import (
 )
 from acni.spec.plugin import Plugin
 from acni.spec.result import ResultError, parse_result
+from acni.store.values import Mismatch, list_at, mapping_at, number_at, text_at, texts_at
 
 KIND: Final = "cniCacheV1"
 FORMAT: Final = 1
@@ -234,17 +235,13 @@ def read_record(name: str | None, raw: bytes) -> Record:
         record = _record(members)
     except JsonError as error:
         raise _bad(name, f"no JSON object: {error}") from None
-    except _Mismatch as error:
+    except Mismatch as error:
         raise _bad(name, str(error)) from None
     except AcniError as error:
         raise _bad(name, str(error)) from error
     if name is not None and record.name != name:
         raise _bad(name, f"it is the record {record.name}")
     return record
-
-
-class _Mismatch(ValueError):
-    """A member is missing or of another type."""
 
 
 def _bad(name: str | None, why: str) -> StoreError:
@@ -255,19 +252,19 @@ def _bad(name: str | None, why: str) -> StoreError:
 def _record(members: Mapping[str, Member]) -> Record:
     values = {key: member.value for key, member in members.items()}
     if values.get("kind") != KIND:
-        raise _Mismatch(f"expected {KIND!r} at $.kind")
-    network = _in_its_version(_network(_text(values, "config")), values.get("result"))
-    if parse_network_name(_text(values, "networkName")) != network.name:
-        raise _Mismatch("$.networkName is not the name in $.config")
+        raise Mismatch(f"expected {KIND!r} at $.kind")
+    network = _in_its_version(_network(text_at(values, "config")), values.get("result"))
+    if parse_network_name(text_at(values, "networkName")) != network.name:
+        raise Mismatch("$.networkName is not the name in $.config")
     ours = values.get("acni")
-    provenance = None if ours is None else _provenance(_mapping(values, "acni"))
+    provenance = None if ours is None else _provenance(mapping_at(values, "acni"))
     if provenance and provenance.owed and not 0 <= provenance.owed.next < len(network.plugins):
-        raise _Mismatch("$.acni.next is no place in the configuration's plugins")
+        raise Mismatch("$.acni.next is no place in the configuration's plugins")
     return Record(
-        container_id=parse_container_id(_text(values, "containerId")),
-        ifname=parse_ifname(_text(values, "ifName")),
+        container_id=parse_container_id(text_at(values, "containerId")),
+        ifname=parse_ifname(text_at(values, "ifName")),
         network=network,
-        netns=_text(values, "netns") if "netns" in values else "",
+        netns=text_at(values, "netns") if "netns" in values else "",
         cni_args=_cni_args(values.get("cniArgs")),
         capability_texts=_capability_texts(members.get("capabilityArgs")),
         result=members["result"].text if values.get("result") is not None else None,
@@ -279,7 +276,7 @@ def _network(config: str) -> NetworkConfig:
     try:
         raw = base64.b64decode(config, validate=True)
     except ValueError:  # binascii.Error, or text that is not ASCII
-        raise _Mismatch("expected base64 at $.config") from None
+        raise Mismatch("expected base64 at $.config") from None
     return parse_recorded_network(raw)
 
 
@@ -296,7 +293,7 @@ def _in_its_version(network: NetworkConfig, result: object) -> NetworkConfig:
 def _cni_args(value: Any) -> Mapping[str, str]:
     pairs: object = [] if value is None else value
     if not is_array(pairs):
-        raise _Mismatch("expected a list of pairs at $.cniArgs")
+        raise Mismatch("expected a list of pairs at $.cniArgs")
     return parse_recorded_cni_args(dict(map(_pair, pairs)))
 
 
@@ -305,14 +302,14 @@ def _pair(pair: Any) -> tuple[str, str]:
         case [str(key), str(text)]:
             return key, text
         case _:
-            raise _Mismatch("expected pairs of text at $.cniArgs")
+            raise Mismatch("expected pairs of text at $.cniArgs")
 
 
 def _capability_texts(member: Member | None) -> Mapping[str, str]:
     if member is None or member.value is None:
         return {}
     if not isinstance(member.value, dict):
-        raise _Mismatch("expected an object at $.capabilityArgs")
+        raise Mismatch("expected an object at $.capabilityArgs")
     return {key: argument.text for key, argument in object_members(member.text).items()}
 
 
@@ -349,20 +346,20 @@ def _provenance_document(provenance: Provenance) -> dict[str, object]:
 
 
 def _provenance(values: Mapping[str, Any]) -> Provenance:
-    if _number(values, "format") != FORMAT:
-        raise _Mismatch(
+    if number_at(values, "format") != FORMAT:
+        raise Mismatch(
             f"expected {FORMAT} at $.acni.format: it was written by another version of acni"
         )
     netns = values.get("netns")
     return Provenance(
-        operation=_text(values, "operation"),
-        boot=_text(values, "boot"),
-        netns=None if netns is None else _identity(_mapping(values, "netns")),
-        host_netns=_identity(_mapping(values, "host_netns")),
-        plugin_dirs=parse_plugin_dirs(_texts(values, "plugin_dirs")),
-        plugins=tuple(_plugin(entry) for entry in _list(values, "plugins")),
-        sequence=_number(values, "sequence"),
-        added_at=_text(values, "added_at"),
+        operation=text_at(values, "operation"),
+        boot=text_at(values, "boot"),
+        netns=None if netns is None else identity_of(mapping_at(values, "netns")),
+        host_netns=identity_of(mapping_at(values, "host_netns")),
+        plugin_dirs=parse_plugin_dirs(texts_at(values, "plugin_dirs")),
+        plugins=tuple(_plugin(entry) for entry in list_at(values, "plugins")),
+        sequence=number_at(values, "sequence"),
+        added_at=text_at(values, "added_at"),
         owed=_owed(values),
     )
 
@@ -374,25 +371,25 @@ def _owed(values: Mapping[str, Any]) -> Owed | None:
         case "debt":
             origin = values.get("origin")
             if origin not in ("add", "delete", "caller"):
-                raise _Mismatch("expected 'add', 'delete' or 'caller' at $.acni.origin")
+                raise Mismatch("expected 'add', 'delete' or 'caller' at $.acni.origin")
             return Owed(
-                next=_number(values, "next"),
-                cause=_text(values, "cause"),
+                next=number_at(values, "next"),
+                cause=text_at(values, "cause"),
                 origin=origin,
-                attempts=_number(values, "attempts"),
+                attempts=number_at(values, "attempts"),
             )
         case _:
-            raise _Mismatch("expected 'attached' or 'debt' at $.acni.state")
+            raise Mismatch("expected 'attached' or 'debt' at $.acni.state")
 
 
 def _plugin(entry: object) -> Plugin:
     if not is_object(entry):
-        raise _Mismatch("expected objects at $.acni.plugins")
+        raise Mismatch("expected objects at $.acni.plugins")
     return Plugin(
-        type=parse_plugin_type(_text(entry, "type")),
-        path=_text(entry, "path"),
-        identity=_text(entry, "identity"),
-        runner=_text(entry, "runner"),
+        type=parse_plugin_type(text_at(entry, "type")),
+        path=text_at(entry, "path"),
+        identity=text_at(entry, "identity"),
+        runner=text_at(entry, "runner"),
     )
 
 
@@ -400,40 +397,10 @@ def _identity_document(identity: NetnsIdentity) -> dict[str, str]:
     return {"kind": identity.kind, "id": identity.id}
 
 
-def _identity(values: Mapping[str, Any]) -> NetnsIdentity:
-    return NetnsIdentity(_text(values, "kind"), _text(values, "id"))
+def identity_of(values: Mapping[str, Any]) -> NetnsIdentity:
+    """Read what tells a namespace from others.
 
-
-def _text(values: Mapping[str, Any], key: str) -> str:
-    value = values.get(key)
-    if not isinstance(value, str):
-        raise _Mismatch(f"expected text at {key}")
-    return value
-
-
-def _number(values: Mapping[str, Any], key: str) -> int:
-    value = values.get(key)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _Mismatch(f"expected a number at {key}")
-    return value
-
-
-def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = values.get(key)
-    if not is_object(value):
-        raise _Mismatch(f"expected an object at {key}")
-    return value
-
-
-def _list(values: Mapping[str, Any], key: str) -> list[Any]:
-    value = values.get(key)
-    if not is_array(value):
-        raise _Mismatch(f"expected a list at {key}")
-    return value
-
-
-def _texts(values: Mapping[str, Any], key: str) -> list[str]:
-    texts = _list(values, key)
-    if not all(isinstance(text, str) for text in texts):
-        raise _Mismatch(f"expected text at {key}")
-    return texts
+    Raises:
+        Mismatch: it does not.
+    """
+    return NetnsIdentity(text_at(values, "kind"), text_at(values, "id"))

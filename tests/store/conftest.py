@@ -1,0 +1,17 @@
+"""Fixtures of the tests that put hostile files into a state directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Path]:
+    """A file outside, which must stay as it is."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    yield victim
+    assert victim.read_text() == "precious"
