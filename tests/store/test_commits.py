@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio.abc import TaskGroup
-from attrs import Factory, define, field
+from attrs import Factory, define
 
 from acni import StoreError
 from acni.store.commits import Commits
@@ -36,7 +36,7 @@ class Disk:
     syncs: int = 0
     records: int = 0
     gate: anyio.Event | None = None
-    deleted: list[str] = field(factory=list[str])
+    stands: int = 0
 
     async def in_thread(self, function: Callable[[], None]) -> None:
         await anyio.lowlevel.checkpoint()
@@ -52,8 +52,8 @@ class Disk:
     def sync_records(self) -> None:
         self.records += 1
 
-    def on_deleted(self) -> None:
-        self.deleted.append("deleted")
+    def stand(self) -> None:
+        self.stands += 1
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ async def committing(
     disk: Disk, *, durable: bool = True
 ) -> AsyncGenerator[tuple[Commits, TaskGroup]]:
     commits = Commits(
-        disk.journal, disk.sync_records, disk.in_thread, disk.on_deleted, is_durable=durable
+        disk.journal, disk.sync_records, disk.in_thread, disk.stand, is_durable=durable
     )
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commits.run)
@@ -277,7 +277,7 @@ async def test_after_closing_nothing_is_durable(disk: Disk) -> None:
 
 async def test_the_task_goes_on_while_the_one_around_it_is_cancelled(disk: Disk) -> None:
     """What is being undone then needs it."""
-    commits = Commits(disk.journal, disk.sync_records, disk.in_thread, disk.on_deleted)
+    commits = Commits(disk.journal, disk.sync_records, disk.in_thread, disk.stand)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commits.run)
         await anyio.wait_all_tasks_blocked()
@@ -327,7 +327,7 @@ async def test_records_that_cannot_be_synced_keep_the_old_segment(
         for failure in failures:
             raise failure
 
-    commits = Commits(journal, sync_records, disk.in_thread, disk.on_deleted)
+    commits = Commits(journal, sync_records, disk.in_thread, disk.stand)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commits.run)
         fill(journal)
@@ -378,7 +378,7 @@ async def test_two_syncs_are_never_under_way_at_once(disk: Disk, journal: Journa
         if is_sync:
             running.pop()
 
-    commits = Commits(journal, lambda: None, in_thread, disk.on_deleted)
+    commits = Commits(journal, lambda: None, in_thread, disk.stand)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commits.run)
         with anyio.fail_after(20):
@@ -398,6 +398,7 @@ async def test_without_power_cuts_in_mind_nobody_waits_and_segments_are_renewed(
 ) -> None:
     async with committing(disk, durable=False) as (commits, _):
         fill(journal)
+        commits.look()
         await commits.durable()
         await anyio.wait_all_tasks_blocked()
         assert journal.renewed_from is None
@@ -405,15 +406,14 @@ async def test_without_power_cuts_in_mind_nobody_waits_and_segments_are_renewed(
     assert (disk.syncs, disk.records) == (0, 0)
 
 
-async def test_that_the_files_were_removed_is_noticed_with_a_commit(
-    disk: Disk, tmp_path: Path
+async def test_whether_the_state_still_stands_is_asked_before_a_note_and_with_each_commit(
+    disk: Disk,
 ) -> None:
     async with committing(disk) as (commits, _):
         await commits.durable()
-        assert disk.deleted == []
-        (tmp_path / "000").unlink()
-        await commits.durable()
-        assert disk.deleted == ["deleted"]
+        assert disk.stands == 1
+        commits.look()
+        assert disk.stands == 2
 
 
 async def test_what_cannot_be_made_anew_is_what_the_waiters_are_told(

@@ -137,12 +137,13 @@ def test_one_that_vanished_is_passed_over(directory: int, place: Path) -> None:
     assert spares.take() == second
 
 
-def test_a_lost_file_is_made_again_by_its_name_once(directory: int, place: Path) -> None:
+def test_a_lost_file_is_made_again_by_its_name(directory: int, place: Path) -> None:
     spares = looked(directory)
     spares.make("00000005")
     assert (place / "00000005").is_file()
-    with pytest.raises(FileExistsError):
-        spares.make("00000005")
+    (place / "00000006").write_text("there already")
+    spares.make("00000006")
+    assert (place / "00000006").read_text() == "there already"
 
 
 def test_a_directory_that_cannot_be_listed_is_a_typed_error(tmp_path: Path) -> None:

@@ -163,6 +163,15 @@ class Engine:
     warned: set[str] = Factory(set[str])
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
+    def look_at_state(self) -> None:
+        """Look whether there is something to note an operation in.
+
+        Raises:
+            StoreError: there is not.
+        """
+        if self.commits is not None:
+            self.commits.look()
+
     async def durable(self) -> None:
         """Wait until everything noted so far is durable.
 

@@ -43,6 +43,7 @@ class Note:
         """
         store = engine.store
         journal = store.require_journal()
+        engine.look_at_state()
         spare = store.take_spare()
         intent = _intent(record, "add", seconds, spare)
         note = cls(store, intent.operation, spare)
@@ -74,6 +75,7 @@ class Note:
         """
         intent = _intent(record, "delete", seconds)
         journal = engine.store.require_journal()
+        engine.look_at_state()
         journal.begin(intent)
         journal.under_way.add(intent.operation)
         return cls(engine.store, intent.operation)

@@ -35,7 +35,9 @@ async def wait_for_orphans(operation: Operation, record: Record, *, until: float
     """
     engine = operation.engine
     paths = [plugin.path for plugin in record.provenance.plugins] if record.provenance else []
-    lock = engine.store.open_lock(record.container_id)
+    lock = engine.store.look_at_lock(record.container_id)
+    if lock is None:
+        return
     try:
         found = await orphans.wait_for_orphans(
             lock,

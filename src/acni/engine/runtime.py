@@ -651,12 +651,13 @@ async def _at_work(
         yield engine
         return
 
-    def remade() -> None:
-        store.remake()
-        Operation(engine=engine, verb="", network="", id=None).notify(StateRemade)
+    def stand() -> None:
+        if store.is_deleted():
+            store.remake()
+            Operation(engine=engine, verb="", network="", id=None).notify(StateRemade)
 
     commits = Commits(
-        store.journal, store.sync_records, engine.in_left_thread, remade, durability == "power"
+        store.journal, store.sync_records, engine.in_left_thread, stand, durability == "power"
     )
     working = evolve(engine, commits=commits)
     settling = Settling(working)

@@ -41,7 +41,7 @@ class Commits:
     journal: Journal
     _sync_records: Callable[[], None]
     _in_thread: InThread
-    _on_deleted: Callable[[], None]
+    _stand: Callable[[], None]
     is_durable: bool = True
     _batch: _Batch = field(factory=_Batch, init=False)
     _wanted: anyio.Event = field(factory=anyio.Event, init=False)
@@ -58,7 +58,6 @@ class Commits:
             StoreError: it is not; what was appended may have to be done again.
         """
         if not self.is_durable:
-            self.look()
             return
         if self._is_closing:
             raise StoreError("is closed", place=self.journal.place, expected="an open runtime")
@@ -73,7 +72,13 @@ class Commits:
             raise batch.failure
 
     def look(self) -> None:
-        """Look whether it is time for a new segment."""
+        """Look, before something is noted, whether the state directory still stands, and whether it
+        is time for a new segment.
+
+        Raises:
+            StoreError: it was removed, and cannot be made anew.
+        """
+        self._stand()
         if self.journal.is_full():
             self._wanted.set()
 
@@ -109,8 +114,7 @@ class Commits:
         try:
             if batch.waiting:
                 await self._sync()
-                if self.journal.is_deleted():
-                    self._on_deleted()
+                self._stand()
         except OSError as error:
             batch.failure = store_failure(self.journal.place, "cannot be synced", error)
         except AcniError as error:  # the state directory is somebody else's by now

@@ -81,12 +81,12 @@ class Spares:
         self._free.append(name)
 
     def make(self, name: str) -> None:
-        """Make a file of that name, where a lost one stood.
+        """Make a file of that name, where it was lost.
 
         Raises:
             OSError: it cannot be made.
         """
-        close_all(os.open(name, _FLAGS | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=self.directory))
+        close_all(os.open(name, _FLAGS | os.O_CREAT, 0o600, dir_fd=self.directory))
 
     def new_name(self) -> str:
         """Return a name that no file has."""

@@ -97,6 +97,7 @@ class _Rooms:
             for room in _ROOMS:
                 above, _, name = room.rpartition("/")
                 fds[room] = make_room(fds.get(above, whole), name)
+                _require_private(os.fstat(fds[room]), f"{state_dir}/{room}")
         except BaseException:
             cls(fds).close()
             raise
@@ -205,7 +206,24 @@ class Store:
         Raises:
             StoreError: it cannot be opened.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        return self._open_lock(container_id, os.O_RDWR | os.O_CREAT)
+
+    def look_at_lock(self, container_id: str) -> int | None:
+        """Open the file with the lock bytes of a container for looking; None where there is none,
+        so that nobody holds one.
+
+        Raises:
+            StoreError: it cannot be opened.
+        """
+        try:
+            return self._open_lock(container_id, os.O_RDONLY)
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return None
+            raise
+
+    def _open_lock(self, container_id: str, access: int) -> int:
+        flags = access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
             return os.open(file_of(container_id), flags, 0o600, dir_fd=self._rooms["acni/lock"])
         except OSError as error:
@@ -315,6 +333,11 @@ class Store:
         """
         syncfs(self._rooms["results"])
 
+    def is_deleted(self) -> bool:
+        """Tell whether somebody removed the state directory, or a part of it, under us."""
+        kept = (self._rooms["results"], self._rooms["acni/lock"], self._spares.directory)
+        return self.require_journal().is_deleted() or any(os.fstat(fd).st_nlink == 0 for fd in kept)
+
     def remake(self) -> None:
         """Make the state directory anew, after somebody removed it, with what is under way.
 
@@ -322,20 +345,25 @@ class Store:
             StoreError: it cannot be made.
         """
         old = self.require_journal()
-        with _as_store_failure(self._state_dir):
+        with _as_store_failure(self._state_dir), contextlib.ExitStack() as failed:
             rooms = _make_rooms(self._state_dir)
+            failed.callback(rooms.close)
+            _require_format(rooms["acni"])
             quarantine = Quarantine(rooms["acni/quarantine"])
-            journal = Slots(rooms["acni/journal"], quarantine, self._host).take()
-        for intent in old.intents.values():
-            journal.begin(intent)
+            named = frozenset(one.spare for one in old.intents.values() if one.spare is not None)
+            for name in named:
+                Spares(rooms[f"acni/spare/{_SLOT}"]).make(name)
+            spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], named)
+            if old.is_deleted():
+                journal = Slots(rooms["acni/journal"], quarantine, self._host).take()
+                failed.callback(journal.close)
+                for intent in old.intents.values():
+                    journal.begin(intent)
+                old.become(journal)
+            failed.pop_all()
         self._stale.append(self._rooms)
-        self._rooms, self._quarantine = rooms, quarantine
-        self._spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], frozenset())
-        for intent in old.intents.values():
-            if intent.spare is not None:
-                self._spares.make(intent.spare)
+        self._rooms, self._quarantine, self._spares = rooms, quarantine, spares
         self.records.replace(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
-        old.become(journal)
 
     # --- threads
 
@@ -497,7 +525,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
 
 def _make_rooms(state_dir: str) -> _Rooms:
     make_directory(state_dir)
-    _require_private(state_dir)
+    _require_private(os.stat(state_dir), state_dir)
     rooms = _Rooms.make(state_dir)
     try:
         _require_one_local_file_system(rooms)
@@ -515,12 +543,11 @@ def _as_store_failure(state_dir: str) -> Generator[None]:
         raise store_failure(state_dir, "cannot be opened as a state directory", error) from error
 
 
-def _require_private(state_dir: str) -> None:
-    status = os.stat(state_dir)
+def _require_private(status: os.stat_result, place: str) -> None:
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) or status.st_uid not in (0, os.geteuid()):
         raise StoreError(
             "others may write to it",
-            place=state_dir,
+            place=place,
             expected="a directory of root's or our own, writable by its owner only",
         )
 
