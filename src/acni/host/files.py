@@ -9,8 +9,12 @@ import errno
 import os
 import stat
 from pathlib import PurePath
+from typing import Final
 
 from acni.errors import ConfigError
+
+
+_CHUNK_BYTES: Final = 64 << 10
 
 
 def close_all(*descriptors: int) -> None:
@@ -71,15 +75,20 @@ def read_regular(
             raise OSError(errno.EINVAL, "not a regular file", path)
         if status.st_size > max_bytes:
             raise OSError(errno.EFBIG, f"larger than {max_bytes} bytes", path)
-        return _read_up_to(fd, max_bytes, path)
+        # One byte more, so that one call tells the end: a large buffer costs more than the reading.
+        first = os.read(fd, status.st_size + 1)
+        if first and len(first) == status.st_size:
+            return first
+        return _read_on(fd, first, max_bytes, path)
     finally:
         close_all(fd)
 
 
-def _read_up_to(fd: int, max_bytes: int, path: str) -> bytes:
-    chunks: list[bytes] = []
-    taken = 0
-    while chunk := os.read(fd, max_bytes + 1 - taken):
+def _read_on(fd: int, first: bytes, max_bytes: int, path: str) -> bytes:
+    """Read to the end what has another size than it said: it grows, or is no file of a disk."""
+    chunks = [first]
+    taken = len(first)
+    while chunk := os.read(fd, min(_CHUNK_BYTES, max_bytes + 1 - taken)):
         chunks.append(chunk)
         taken += len(chunk)
         if taken > max_bytes:  # it grew while we read

@@ -68,7 +68,7 @@ def read_outline(name: str, raw: bytes) -> Outline:
     """
     if len(raw) <= _USUAL_BYTES:
         try:
-            return _usual(name, json.loads(raw))
+            return _usual(name, json.loads(raw.decode()))
         except (KeyError, TypeError, AttributeError, ValueError, RecursionError):
             pass  # unusual; it may be a record all the same
     return outline_of(read_record(name, raw))
@@ -105,7 +105,7 @@ def _usual(name: str, values: Mapping[str, Any]) -> Outline:
     network, container_id, ifname = (
         text_at(values, key) for key in ("networkName", "containerId", "ifName")
     )
-    config = json.loads(base64.b64decode(text_at(values, "config"), validate=True))
+    config = json.loads(base64.b64decode(text_at(values, "config"), validate=True).decode())
     is_named = values["kind"] == KIND and f"{network}-{container_id}-{ifname}" == name
     if not is_named or config["name"] != network or not is_array(config["plugins"]):
         raise ValueError(name)
