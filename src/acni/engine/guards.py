@@ -20,7 +20,7 @@ from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
 from acni.store.intents import record_of
-from acni.store.outline import Outline, outline_of
+from acni.store.outline import Outline, claim_of
 from acni.store.records import Found
 
 
@@ -109,7 +109,7 @@ def other_holder(engine: Engine, attachment: AttachmentId, identity: NetnsIdenti
     operation that was left open.
     """
     journal = engine.store.journal
-    left = (outline_of(record_of(intent)) for intent in (journal.left() if journal else ()))
+    left = (claim_of(record_of(intent)) for intent in (journal.left() if journal else ()))
     for outline in (*engine.store.records.holding(attachment.ifname, identity), *left):
         is_other = outline.container_id != attachment.container_id
         is_same = outline.ifname == attachment.ifname

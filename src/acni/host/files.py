@@ -13,7 +13,6 @@ from typing import Final
 
 from acni.errors import ConfigError
 
-
 _CHUNK_BYTES: Final = 64 << 10
 
 

@@ -10,6 +10,7 @@ What cannot be watched is read anew each time.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from acni.store.directory import names_in, read_in
 from acni.store.outline import Outline, read_outline
 
 _Holding = tuple[str, NetnsIdentity | None]
+_File = tuple[int, int, int]
 
 _PLACE: Final = "results"
 
@@ -50,6 +52,8 @@ class Index:
     )
     # Names whose outline has not been read since they changed.
     _unread: set[str] = field(factory=set[str], init=False)
+    # The files that this process put there, as long as they are the same.
+    _own: dict[str, _File] = field(factory=dict[str, "_File"], init=False)
 
     def ending(self, ending: str) -> Iterable[str]:
         """List the names that end so, after a dash, sorted.
@@ -73,6 +77,14 @@ class Index:
         for holding in ((ifname, identity), (ifname, None)):
             for name in sorted(self._holdings.get(holding, ())):
                 yield self._outlines[name]
+
+    def put(self, name: str, outline: Outline) -> None:
+        """Take in a record that this process has just put there: it need not be read."""
+        if self._watch is not None:
+            with contextlib.suppress(OSError):  # then it is read
+                self._own[name] = _file(os.stat(name, dir_fd=self._directory))
+                self._forget(name)
+                self._hold(name, outline)
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing.
@@ -113,15 +125,18 @@ class Index:
         for name in names:
             self._add(name)
         self._unread |= names
+        self._own.clear()
 
     def _look(self, name: str) -> None:
         """Look whether a name is there."""
         try:
-            os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+            file = _file(os.stat(name, dir_fd=self._directory, follow_symlinks=False))
         except OSError:
             self._drop(name)
-        else:
-            self._add(name)
+            return
+        self._add(name)
+        if self._own.get(name) != file:
+            self._own.pop(name, None)
             self._unread.add(name)
 
     def _add(self, name: str) -> None:
@@ -135,8 +150,9 @@ class Index:
             self.names.discard(name)
             for ending in _endings(name):
                 _discard(self._endings, ending, name)
-            self._forget(name)
             self._unread.discard(name)
+        self._own.pop(name, None)
+        self._forget(name)
 
     def _read(self, name: str) -> None:
         self._unread.discard(name)
@@ -148,6 +164,9 @@ class Index:
             outline = read_outline(name, raw)
         except StoreError:
             return  # it holds nothing that is known
+        self._hold(name, outline)
+
+    def _hold(self, name: str, outline: Outline) -> None:
         self._outlines[name] = outline
         self._holdings[_holding(outline)].add(name)
 
@@ -155,6 +174,11 @@ class Index:
         outline = self._outlines.pop(name, None)
         if outline is not None:
             _discard(self._holdings, _holding(outline), name)
+
+
+def _file(status: os.stat_result) -> _File:
+    """Return what changes with whatever is done to a file or its name."""
+    return status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def _holding(outline: Outline) -> _Holding:

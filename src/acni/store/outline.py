@@ -76,23 +76,24 @@ def read_outline(name: str, raw: bytes) -> Outline:
 
 def outline_of(record: Record) -> Outline:
     """Return the outline of a record."""
-    outline = Outline(
+    return evolve(claim_of(record), addresses=_addresses(record))
+
+
+def claim_of(record: Record) -> Outline:
+    """Return the outline of a record without its addresses: what it claims."""
+    provenance = record.provenance
+    owed = record.owed
+    return Outline(
         container_id=record.container_id,
         ifname=record.ifname,
         network=record.network.name,
         netns=record.netns,
-        addresses=_addresses(record),
-    )
-    provenance = record.provenance
-    if provenance is None:
-        return outline
-    return evolve(
-        outline,
-        boot=provenance.boot,
-        identity=provenance.netns,
-        host_netns=provenance.host_netns,
-        added_at=provenance.added_at,
-        cause=provenance.owed.cause if provenance.owed else None,
+        addresses=(),
+        boot=provenance.boot if provenance else None,
+        identity=provenance.netns if provenance else None,
+        host_netns=provenance.host_netns if provenance else None,
+        added_at=provenance.added_at if provenance else "",
+        cause=owed.cause if owed else None,
     )
 
 

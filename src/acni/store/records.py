@@ -21,7 +21,7 @@ from acni.spec.names import IfName
 from acni.spec.result import ResultError, parse_result
 from acni.store.directory import NO_RECORD, look_into, names_in, read_in
 from acni.store.index import Index
-from acni.store.outline import Outline, outline_of, read_outline
+from acni.store.outline import Outline, claim_of, read_outline
 from acni.store.record import Record, read_record
 from acni.store.slots import SlotView, look_at_slots
 
@@ -155,7 +155,12 @@ class Records:
                     outline = self.outline(name)
                     if outline is not None:
                         yield outline
-        yield from map(outline_of, self._aside_now())
+        yield from map(claim_of, self._aside_now())
+
+    def put(self, record: Record) -> None:
+        """Take in a record that this process has just put in its place."""
+        if self._index is not None:
+            self._index.put(record.name, claim_of(record))
 
     def _names_ending(self, ending: str) -> Iterable[str]:
         if self._index is not None:

@@ -250,6 +250,7 @@ class Store:
             )
         except OSError as error:
             raise store_failure(f"results/{record.name}", "cannot be written", error) from error
+        self.records.put(record)
 
     def write(self, record: Record) -> None:
         """Write a record, atomically and durably: when this returns it survives a power cut.
