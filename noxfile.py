@@ -15,8 +15,8 @@ REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
 # Not mutation and crash: they take long, and are for whoever changes a rule, or the store.
-# The crashes have a session of their own: their fork server is a child that other tests would find.
-nox.options.sessions = ["lint", "types", "tests", "docs", "package"]
+# The crashes have sessions of their own: their fork server is a child that other tests would find.
+nox.options.sessions = ["lint", "types", "tests", "crash-sample", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
 
@@ -65,14 +65,15 @@ def tests(session: nox.Session) -> None:
 def crash(session: nox.Session) -> None:
     """A runtime killed, failed and cut off at every call it makes; half an hour. `-- -k kill`."""
     session.install("-e.[trio]", "--group", "test")
-    session.run(
-        "pytest",
-        "--crash=whole",
-        "tests/crash",
-        "tests/store",
-        junit_report(session),
-        *session.posargs,
-    )
+    rooms = ("tests/crash", "tests/store")
+    session.run("pytest", "--crash=whole", *rooms, junit_report(session), *session.posargs)
+
+
+@nox.session(name="crash-sample", python=PYTHONS[-1])
+def crash_sample(session: nox.Session) -> None:
+    """A sample of that, in two minutes."""
+    session.install("-e.[trio]", "--group", "test")
+    session.run("pytest", "--crash=sample", "tests/crash", junit_report(session), *session.posargs)
 
 
 @nox.session

@@ -53,11 +53,19 @@ class Disk:
 
     def cut(self) -> None:
         """Cut the power and give it back: what was not synced is gone."""
+        self.shut_down()
+        self.mount_again()
+
+    def shut_down(self) -> None:
+        """Let whatever is asked of it fail, and what was not synced be gone."""
         fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.ioctl(fd, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
         finally:
             os.close(fd)
+
+    def mount_again(self) -> None:
+        """Mount it again, with what it kept."""
         _run("umount", str(self.path))
         _run("mount", "-o", "loop", str(self.image), str(self.path))
 
