@@ -87,7 +87,7 @@ def make_journal(directory: Path, on_write: Callable[[], None] = lambda: None) -
         for name in ("000", "000.1")
     ]
     journal = Journal(
-        place="acni/journal/000",
+        slot="000",
         active=segments[0],
         other=segments[1],
         number=1,

@@ -29,8 +29,8 @@ def directory(place: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def looked(directory: int, *taken: str) -> Spares:
-    return Spares.look(directory, frozenset(taken))
+def looked(directory: int) -> Spares:
+    return Spares.look(directory)
 
 
 def test_files_come_back_in_the_order_in_which_they_were_retired(directory: int) -> None:
@@ -49,13 +49,15 @@ def test_a_new_file_has_room_for_a_record_and_is_its_owner_s(directory: int, pla
     assert status.st_mode & 0o777 == 0o600
 
 
-def test_what_an_earlier_runtime_left_is_taken_but_for_what_is_under_way(
+def test_what_an_earlier_runtime_left_is_taken_but_for_what_is_made_anew(
     directory: int, place: Path
 ) -> None:
     for name in ("00000001", "00000003", "00000010", "notes", "0000001", ARABIC):
         (place / name).touch()
-    spares = looked(directory, "00000003")
-    assert [spares.take() for _ in range(3)] == ["00000001", "00000010", "00000011"]
+    spares = looked(directory)
+    spares.make("00000003")
+    spares.make("00000020")
+    assert [spares.take() for _ in range(3)] == ["00000001", "00000010", "00000021"]
 
 
 def test_numbers_that_outgrew_their_width_are_found_again(directory: int, place: Path) -> None:

@@ -7,8 +7,13 @@ from collections.abc import Iterator
 
 from acni.engine.engine import Engine, Operation
 from acni.engine.listing import LEFT_OPEN
-from acni.engine.notes import Note
-from acni.engine.recovery import is_same_operation, read_in_place, settle_container
+from acni.engine.recovery import (
+    Opened,
+    is_same_operation,
+    opened_of,
+    read_in_place,
+    settle_container,
+)
 from acni.engine.takedown import is_of_this_boot, require_this_host
 from acni.engine.targets import Target, delete_target, owed_targets, retire_target
 from acni.errors import AttachmentNotFound, StoreError
@@ -33,17 +38,19 @@ def list_debts(engine: Engine) -> tuple[Debt, ...]:
 
 def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
     """Iterate over what journals have open and nobody works on."""
-    journal = engine.store.journal
-    under_way = journal.under_way if journal else frozenset[str]()
-    for slot in engine.store.records.slots(engine.host.boot):
-        for intent in slot.intents:
-            is_ours = journal is not None and intent.operation in journal.intents
-            if intent.operation in under_way or (slot.is_alive and not is_ours):
-                continue
-            with contextlib.suppress(StoreError):
-                record = record_of(intent)
-                if not _is_kept(engine, intent, record):
-                    yield record.id, _debt(record)
+    for intent in _left_by_all(engine):
+        with contextlib.suppress(StoreError):
+            record = record_of(intent)
+            if not _is_kept(engine, intent, record):
+                yield record.id, _debt(record)
+
+
+def _left_by_all(engine: Engine) -> Iterator[Intent]:
+    if engine.store.journal is not None:
+        yield from engine.left_open()
+    else:  # only looking
+        for slot in engine.store.records.slots(engine.host.boot):
+            yield from () if slot.is_alive else slot.intents
 
 
 def _is_kept(engine: Engine, intent: Intent, record: Record) -> bool:
@@ -100,33 +107,31 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:
                 retire_target(engine, target)
-            for intent, record in opened:
-                _forget_open(engine, intent, record)
+            for one, record in opened:
+                _forget_open(engine, one, record)
             operation.notify(DebtForgotten, debt=debt, reason=reason)
 
 
-def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Intent, Record], ...]:
-    """Find what the journal has open of a debt, under its container's lock.
+def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Opened, Record], ...]:
+    """Find what journals have open of a debt, under its container's lock.
 
     Raises:
         HostChanged: it belongs to another host.
     """
-    found: list[tuple[Intent, Record]] = []
-    journal = engine.store.journal
-    for intent in journal.of_container(debt.container_id) if journal else ():
-        record = record_of(intent)
+    found: list[tuple[Opened, Record]] = []
+    for one in opened_of(engine, debt.container_id):
+        record = record_of(one.intent)
         is_of_debt = (record.id, record.network.name) == (_id(debt), debt.network)
-        if is_of_debt and not _is_kept(engine, intent, record):
+        if is_of_debt and not _is_kept(engine, one.intent, record):
             require_this_host(record, engine.host)
-            found.append((intent, record))
+            found.append((one, record))
     return tuple(found)
 
 
-def _forget_open(engine: Engine, intent: Intent, record: Record) -> None:
+def _forget_open(engine: Engine, opened: Opened, record: Record) -> None:
     if _is_in_place(engine, record):
         engine.store.retire(record)
-    with Note.found(engine, intent) as note:
-        note.end("gone")
+    opened.end("gone")
 
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:

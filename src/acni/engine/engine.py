@@ -5,7 +5,15 @@ from __future__ import annotations
 import logging
 import secrets
 import time
-from collections.abc import Callable, Generator, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Generator,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar, TypeVarTuple
@@ -36,6 +44,7 @@ from acni.spec.configuration import NetworkConfig
 from acni.spec.names import IfName, PluginType
 from acni.spec.plugin import Plugin, Response
 from acni.store.commits import Commits
+from acni.store.intents import Intent
 from acni.store.record import Provenance
 from acni.store.state import Store
 
@@ -203,6 +212,18 @@ class Engine:
 
         limiter = self.threads
         await anyio.to_thread.run_sync(busily, limiter=limiter, abandon_on_cancel=True)
+
+    def left_open(self) -> Iterator[Intent]:
+        """Iterate over what is open and nobody works on: what this runtime could not bring to an
+        end, and what dead ones left.
+
+        Raises:
+            StoreError: the slots cannot be listed.
+        """
+        if self.store.journal is not None:
+            yield from self.store.journal.left()
+        if self.store.neighbours is not None:
+            yield from (left.intent for left in self.store.neighbours.left())
 
     def find(self, network: NetworkConfig) -> tuple[Plugin, ...]:
         """Find every plugin of a chain.

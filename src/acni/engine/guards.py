@@ -108,8 +108,7 @@ def other_holder(engine: Engine, attachment: AttachmentId, identity: NetnsIdenti
     """Find another container that holds an interface in a namespace: by a record, a debt, or an
     operation that was left open.
     """
-    journal = engine.store.journal
-    left = (claim_of(record_of(intent)) for intent in (journal.left() if journal else ()))
+    left = (claim_of(record_of(intent)) for intent in engine.left_open())
     for outline in (*engine.store.records.holding(attachment.ifname, identity), *left):
         is_other = outline.container_id != attachment.container_id
         is_same = outline.ifname == attachment.ifname

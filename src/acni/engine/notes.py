@@ -16,6 +16,7 @@ from acni.engine.engine import Engine
 from acni.errors import StoreError
 from acni.spec.result import Result
 from acni.store.intents import Intent, Outcome, Verb
+from acni.store.neighbours import LeftOpen
 from acni.store.record import Record, write_record
 from acni.store.state import Store
 
@@ -64,6 +65,24 @@ class Note:
         It counts as left until it has ended: who asks for recovery meanwhile waits for this one.
         """
         return cls(engine.store, intent.operation, intent.spare)
+
+    @classmethod
+    async def taking_over(cls, engine: Engine, left: LeftOpen) -> Self:
+        """Take over what a dead runtime left open, under its container's lock: first it is durable
+        here, and only then ended there.
+
+        Raises:
+            StoreError: it could not be noted, and stays there.
+        """
+        note = cls.found(engine, left.intent)
+        try:
+            engine.store.require_journal().begin(left.intent)
+            await engine.durable()
+            engine.store.note_end(left, "gone")
+        except BaseException:
+            note.give_up()
+            raise
+        return note
 
     @classmethod
     def of_delete(cls, engine: Engine, record: Record, seconds: float) -> Self:

@@ -18,9 +18,12 @@ from acni.errors import AcniError
 from acni.events import DebtRecorded, Event
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import ContainerId, IfName, NetworkName
+from acni.store.intents import record_of
 
 _FIRST_SECONDS: Final = 1.0
 _MOST_SECONDS: Final = 300.0
+# How long it may take until somebody sees that another runtime died.
+_LOOK_SECONDS: Final = 10.0
 
 _LOG: Final = logging.getLogger("acni.engine")
 
@@ -55,27 +58,43 @@ class Settling:
     async def run(self) -> None:
         """Settle for ever."""
         await self._begin()
+        look_at = anyio.current_time() + _LOOK_SECONDS
         while True:
             now = anyio.current_time()
+            if now >= look_at:
+                look_at = now + _LOOK_SECONDS
+                self._look()
             due = frozenset(left for left, when in self._due.items() if when <= now)
             if due:
                 await self._settle(due)
                 continue
-            with anyio.CancelScope(deadline=min(self._due.values(), default=math.inf)):
+            with anyio.CancelScope(deadline=min([look_at, *self._due.values()])):
                 await self._changed.wait()
             self._changed = anyio.Event()
 
     async def _begin(self) -> None:
-        """Settle what a dead runtime left open; what was owed before comes by and by."""
+        """Settle what dead runtimes left open; what was owed before comes by and by."""
+        self._look()
         try:
-            journal = self._engine.store.journal
-            opened = frozenset(journal.containers()) if journal else frozenset[str]()
             for left in await self._engine.in_thread(list_left, self._engine):
-                self._postpone(left)
-                if left.id.container_id in opened:
-                    self._due[left] = -math.inf
+                if left not in self._due:
+                    self._postpone(left)
         except AcniError:
             pass  # it cannot be listed; the next debt, or an operation on its container, comes by
+
+    def _look(self) -> None:
+        """Settle at once what is open, and not being tried again already: another runtime may have
+        died meanwhile.
+        """
+        for left in self._opened():
+            self._due.setdefault(left, -math.inf)
+
+    def _opened(self) -> frozenset[Left]:
+        try:
+            records = [record_of(intent) for intent in self._engine.left_open()]
+        except AcniError:
+            return frozenset()
+        return frozenset(Left(id=one.id, network=one.network.name) for one in records)
 
     async def _settle(self, due: frozenset[Left]) -> None:
         for left in due:
@@ -88,8 +107,10 @@ class Settling:
                 self._postpone(left)
             return
         failed = {(error.container_id, error.ifname, error.network) for error in report.failures}
+        opened = self._opened()  # what nothing can be done about yet, too
         for left in due:
-            if (left.id.container_id, left.id.ifname, left.network) not in failed:
+            is_failed = (left.id.container_id, left.id.ifname, left.network) in failed
+            if not is_failed and left not in opened:
                 self._attempts.pop(left, None)
             elif left not in self._due:  # its debt may have said so already
                 self._postpone(left)

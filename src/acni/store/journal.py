@@ -94,14 +94,14 @@ class Journal:
     """A slot that this runtime writes.
 
     Attributes:
-        place: What errors call it.
+        slot: The name of its slot.
         intents: What is open, by operation.
         under_way: Which of it an operation of this runtime is just working on.
         renewed_from: The number from which on a new segment repeats what is open, as long as the
             old one counts too.
     """
 
-    place: str
+    slot: str
     _active: Segment = field(alias="active")
     _other: Segment = field(alias="other")
     _number: int = field(alias="number")
@@ -112,6 +112,11 @@ class Journal:
     renewed_from: int | None = None
     _repeated_bytes: int = field(default=0, init=False)
     _is_poisoned: bool = field(default=False, init=False)
+
+    @property
+    def place(self) -> str:
+        """What errors call it."""
+        return f"acni/journal/{self.slot}"
 
     def containers(self) -> Iterator[str]:
         """Iterate over the containers of which something is open."""
@@ -253,7 +258,7 @@ class Journal:
     def become(self, other: Journal) -> None:
         """Go on as another slot: this one's files were removed."""
         self.close()
-        for name in ("_active", "_other", "_number", "intents", "renewed_from"):
+        for name in ("slot", "_active", "_other", "_number", "intents", "renewed_from"):
             setattr(self, name, getattr(other, name))
 
     def is_deleted(self) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
-from typing import Final, Self
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, Self, TypeVar
 
 from attrs import define, frozen
 
@@ -25,7 +25,11 @@ from acni.store.outline import Outline, claim_of, read_outline
 from acni.store.record import Record, read_record
 from acni.store.slots import SlotView, look_at_slots
 
+_MOST_LOOKS: Final = 3
 _ROOMS: Final = ("results", "acni/debts", "acni/journal")
+
+
+T = TypeVar("T")
 
 
 @frozen
@@ -85,8 +89,7 @@ class Records:
             StoreError: the file cannot be read or is no record of that name. It is left where it
                 is.
         """
-        raw = read_in(name, self._results, f"results/{name}")
-        return None if raw is None else read_record(name, raw)
+        return self._read(name, read_record)
 
     def debts_aside(self) -> Iterator[Record]:
         """Iterate over the debts whose names are taken by files that are no records; what is no
@@ -142,8 +145,7 @@ class Records:
         Raises:
             StoreError: the file cannot be read or is no record of that name.
         """
-        raw = read_in(name, self._results, f"results/{name}")
-        return None if raw is None else read_outline(name, raw)
+        return self._read(name, read_outline)
 
     def holding(self, ifname: IfName, identity: NetnsIdentity) -> Iterator[Outline]:
         """Iterate over what may hold an interface in a namespace; unreadable files hold nothing."""
@@ -161,6 +163,19 @@ class Records:
         """Take in a record that this process has just put in its place."""
         if self._index is not None:
             self._index.put(record.name, claim_of(record))
+
+    def _read(self, name: str, parse: Callable[[str, bytes], T]) -> T | None:
+        """Read a file of that name. Its file may just have been used again for another record, by
+        whoever has the lock of its container: only what is no record time and again is none.
+        """
+        for _ in range(_MOST_LOOKS - 1):
+            raw = read_in(name, self._results, f"results/{name}")
+            if raw is None:
+                return None
+            with contextlib.suppress(StoreError):
+                return parse(name, raw)
+        raw = read_in(name, self._results, f"results/{name}")
+        return None if raw is None else parse(name, raw)
 
     def _names_ending(self, ending: str) -> Iterable[str]:
         if self._index is not None:

@@ -1,4 +1,4 @@
-"""Slots: taken by a runtime that opens a state directory, and taken over from dead ones.
+"""Slots: each runtime on a state directory writes one, and others look into those of dead ones.
 
 ::
 
@@ -6,28 +6,34 @@
 
 A slot is locked as long as its runtime lives. It is dead when the lock is free, or when the process
 that its last `open` frame names is gone: a forked child of that process may keep the lock for ever.
+Who begins takes the first slot that is free and in which nothing is open; what is open in a dead
+one is settled by whoever needs that container, under its lock, and noted there as ended.
+
+Rule 1: who writes to a slot that is not his, or is about to take one, holds its second byte: for as
+    long as a few writes take. Only under it is a slot dead for certain.
+Rule 2: in a dead slot only ends are noted, so that it becomes free.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-from collections.abc import Generator, Iterator
+import time
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from attrs import frozen
 
-from acni.errors import Busy, StoreError
-from acni.host.files import close_all, is_plain
+from acni.errors import StoreError
+from acni.host.files import close_all, is_plain, write_at
 from acni.host.host import Host
 from acni.host.libc import syncfs
-from acni.host.locks import is_held, try_lock
+from acni.host.locks import is_held, try_lock, unlock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
-from acni.store.directory import DIRECTORY_FLAGS, names_in
+from acni.store.directory import names_in, store_failure
 from acni.store.frames import Reading, encode, read_frames
-from acni.store.intents import Intent, is_open, record_of, replay, since_facts
+from acni.store.intents import Intent, Outcome, end_facts, is_open, record_of, replay
 from acni.store.journal import SEGMENT_BYTES, Journal, Segment
 from acni.store.quarantine import Quarantine
 
@@ -35,8 +41,13 @@ from acni.store.quarantine import Quarantine
 _MAX_BYTES: Final = 256 << 20
 _WIDTH: Final = 3
 _MOST: Final = 10**_WIDTH
-_LOCK: Final = 0
-_ALONE: Final = "one runtime at a time on a state directory"
+# Held by the runtime that writes it as long as it lives; by who looks whether that one does.
+_LIVES: Final = 0
+_WRITES: Final = 1
+# Whoever holds the second byte does so for some writes, or is being stopped by a debugger.
+_MOST_TRIES: Final = 500
+_PAUSE_SECONDS: Final = 0.002
+_MAKE: Final = os.O_CREAT | os.O_EXCL
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -61,22 +72,84 @@ class SlotView:
 
 def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
     """Look at every slot, changing nothing; one that cannot be read says nothing."""
-    for name in _slot_names(directory):
-        segments: list[int] = []
-        try:
-            segments.append(_open_to_look(name, directory))
-            with contextlib.suppress(FileNotFoundError):  # its runtime is locked all the same
-                segments.append(_open_to_look(f"{name}.1", directory))
-            readings = [_read(fd) for fd in segments]
-            yield _view(name, segments[0], readings, boot)
-        except OSError:
-            continue
-        finally:
-            close_all(*segments)
+    if directory is None:
+        return
+    for name in slot_names(directory):
+        view = look_at_slot(directory, name, boot)
+        if view is not None:
+            yield view
 
 
-def _open_to_look(name: str, directory: int | None) -> int:
+def _open_to_look(name: str, directory: int) -> int:
     return _regular(os.open(name, os.O_RDONLY | _FLAGS, dir_fd=directory), name)
+
+
+def look_at_slot(directory: int, name: str, boot: str) -> SlotView | None:
+    """Look at one slot; None where there is none that can be read."""
+    segments: list[int] = []
+    try:
+        segments.append(_open_to_look(name, directory))
+        with contextlib.suppress(FileNotFoundError):  # its runtime is locked all the same
+            segments.append(_open_to_look(f"{name}.1", directory))
+        readings = [_read(fd) for fd in segments]
+        return _view(name, segments[0], readings, boot)
+    except OSError:
+        return None
+    finally:
+        close_all(*segments)
+
+
+def is_taken(directory: int, name: str) -> bool:
+    """Tell whether somebody has a slot's lock: its runtime, or a child of that."""
+    try:
+        fd = _open_to_look(name, directory)
+    except OSError:
+        return False
+    try:
+        return is_held(fd, _LIVES)
+    finally:
+        close_all(fd)
+
+
+def note_ends(directory: int, name: str, boot: str, ends: Mapping[str, Outcome]) -> None:
+    """Note in a dead slot how operations ended.
+
+    Raises:
+        StoreError: it could not be noted, or its runtime lives.
+    """
+    place = f"acni/journal/{name}"
+    fds: list[int] = []
+    try:
+        fds += (os.open(each, os.O_RDWR | _FLAGS, dir_fd=directory) for each in _files_of(name))
+        with _writing(fds[0]) as has_byte:
+            readings = [_read(fd) for fd in fds]
+            view = _view(name, fds[0], readings, boot)
+            if not has_byte or view.is_alive:
+                raise StoreError("is another runtime's", place=place, expected="a dead one's")
+            newest = max(range(len(fds)), key=lambda at: _last(readings[at]))
+            facts = [end_facts(operation, outcome) for operation, outcome in ends.items()]
+            frames = (encode(view.last + 1 + at, each) for at, each in enumerate(facts))
+            write_at(fds[newest], b"".join(frames), readings[newest].end)
+    except OSError as error:
+        raise store_failure(place, "cannot be written", error) from error
+    finally:
+        close_all(*fds)
+
+
+@contextmanager
+def _writing(fd: int) -> Generator[bool]:
+    """Hold the byte of who writes to a slot that is not his; yields whether it could be had."""
+    is_ours = False
+    for _ in range(_MOST_TRIES):
+        is_ours = try_lock(fd, _WRITES)
+        if is_ours:
+            break
+        time.sleep(_PAUSE_SECONDS)
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            unlock(fd, _WRITES)
 
 
 @frozen
@@ -94,111 +167,87 @@ class Slots:
     host: Host
 
     def take(self) -> Journal:
-        """Take the first slot that is not locked, with what a dead runtime left open in it, and all
-        that is open in slots whose lock a dead runtime's child keeps.
+        """Take the first slot that is free and in which nothing is open.
 
         Raises:
-            Busy: a living runtime has the state directory, or is just opening it.
             StoreError: there is none.
             OSError: none can be made.
         """
-        with self._alone():
-            return self._take_first()
-
-    @contextmanager
-    def _alone(self) -> Generator[None]:
-        """Open alone: of two that look at once who lives, neither would see the other."""
-        fd = os.open(".", DIRECTORY_FLAGS, dir_fd=self.directory)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            try:
-                yield
-            finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may have the description
-        except BlockingIOError:
-            raise Busy(
-                "it is just being opened by another runtime", place="state_dir", expected=_ALONE
-            ) from None
-        finally:
-            close_all(fd)
-
-    def _take_first(self) -> Journal:
-        # Nobody else opens or writes one meanwhile, so what is seen here holds till the end.
-        views = list(look_at_slots(self.directory, self.host.boot))
-        for view in views:
-            if view.is_alive:
-                raise Busy(
-                    f"another runtime works with it{_pid(view.opener)}",
-                    place="state_dir",
-                    expected=_ALONE,
-                )
         for number in range(_MOST):
             name = f"{number:0{_WIDTH}d}"
             segments = self._open(name)
-            if segments is not None:
-                others = [view for view in views if view.name != name]
-                return self._take(name, segments, others)
+            if segments is None:
+                continue
+            journal = self._take(name, segments)
+            if journal is not None:
+                return journal
         raise StoreError("every slot is taken", place="acni/journal", expected="a free slot")
 
     def _open(self, name: str) -> list[Segment] | None:
         """Open a slot and lock it; None where somebody else has the lock."""
         segments: list[Segment] = []
-        is_new = False
         try:
-            for segment in (name, f"{name}.1"):
-                fd, is_made = _open_segment(self.directory, segment, self.quarantine)
+            for segment in _files_of(name):
+                fd = _open_segment(self.directory, segment, self.quarantine)
                 segments.append(Segment(fd))
-                segments[-1].size = os.fstat(fd).st_size
-                if segment == name and not try_lock(fd, _LOCK):
+                if segment == name and not try_lock(fd, _LIVES):
                     close_all(fd)
                     return None
-                if is_made:
+                segments[-1].size = os.fstat(fd).st_size
+                if segments[-1].size == 0:
                     _allocate(segments[-1])
-                is_new |= is_made
-            if is_new:
-                os.fsync(self.directory)  # their names, before anything in them counts
         except BaseException:
             close_all(*(segment.fd for segment in segments))
             raise
         return segments
 
-    def _take(self, name: str, segments: list[Segment], others: list[SlotView]) -> Journal:
+    def _take(self, name: str, segments: list[Segment]) -> Journal | None:
+        """Take a slot that is locked; None where something is open in it."""
+        is_ours = False
         try:
-            readings = [_read(segment.fd) for segment in segments]
-            for reading, segment in zip(readings, segments, strict=True):
-                segment.end = reading.end
-            ledger = replay(frame for reading in readings for frame in reading.frames)
-            left = [one for one in ledger.intents.values() if is_open(one, self.host.boot)]
-            readable = list(filter(_is_readable, left))
-            is_damaged = ledger.is_corrupt or len(readable) < len(left)
-            # What is void may be as damaged as it likes.
-            is_damaged |= any(reading.damage > ledger.since for reading in readings)
-            if is_damaged:
-                for segment in segments:
-                    self.quarantine.keep_copy(f"journal-{name}", _bytes_of(segment.fd))
-            older, newer = sorted(map(_last, readings))
-            if _last(readings[1]) == newer:
-                segments.reverse()
-            journal = Journal(
-                place=f"acni/journal/{name}",
-                active=segments[0],
-                other=segments[1],
-                number=newer + 1,
-                opener=own_identity(),
-                boot=self.host.boot,
-                intents={intent.operation: intent for intent in readable},
-            )
-            if is_damaged:
-                journal.repeat()
-                self._leave_behind(journal)
-            elif older >= ledger.since and older > 0:
-                journal.repeat()  # both segments count: its runtime died in between
-            else:
-                journal.sign()
-            _take_over_locked(journal, self.directory, others)
-        except BaseException:
-            close_all(*(segment.fd for segment in segments))
-            raise
+            with _writing(segments[0].fd) as has_byte:
+                journal = self._journal(name, segments) if has_byte else None
+                is_ours = journal is not None
+                return journal
+        finally:
+            if not is_ours:
+                close_all(*(segment.fd for segment in segments))
+
+    def _journal(self, name: str, segments: list[Segment]) -> Journal | None:
+        readings = [_read(segment.fd) for segment in segments]
+        for reading, segment in zip(readings, segments, strict=True):
+            segment.end = reading.end
+        ledger = replay(frame for reading in readings for frame in reading.frames)
+        left = [one for one in ledger.intents.values() if is_open(one, self.host.boot)]
+        if any(map(_is_readable, left)):
+            return None
+        is_damaged = ledger.is_corrupt or bool(left)
+        # What is void may be as damaged as it likes.
+        is_damaged |= any(reading.damage > ledger.since for reading in readings)
+        if is_damaged:
+            for segment in segments:
+                self.quarantine.keep_copy(f"journal-{name}", _bytes_of(segment.fd))
+        older, newer = sorted(map(_last, readings))
+        if newer == 0:
+            os.fsync(self.directory)  # the names of what is new, before anything in it counts
+        if _last(readings[1]) == newer:
+            segments.reverse()
+        journal = Journal(
+            slot=name,
+            active=segments[0],
+            other=segments[1],
+            number=newer + 1,
+            opener=own_identity(),
+            boot=self.host.boot,
+            intents={},
+        )
+        if is_damaged:
+            journal.repeat()
+            self._leave_behind(journal)
+        elif older >= ledger.since and older > 0:
+            journal.repeat()  # both segments count: its runtime died in between
+        else:
+            journal.sign()
         return journal
 
     def _leave_behind(self, journal: Journal) -> None:
@@ -212,31 +261,6 @@ class Slots:
             journal.sync()
 
 
-def _take_over_locked(journal: Journal, directory: int, others: list[SlotView]) -> None:
-    """Take over what is open in slots that are dead and locked all the same: first it is durable
-    here, then it is void there.
-    """
-    for view in others:
-        if view.intents:
-            for intent in view.intents:
-                journal.begin(intent)
-            journal.sync()
-            _make_void(directory, view)
-
-
-def _make_void(directory: int, view: SlotView) -> None:
-    # Behind the newest frame, whichever segment has it: nobody writes there any more.
-    for name in (view.name, f"{view.name}.1"):
-        fd = os.open(name, os.O_RDWR | _FLAGS, dir_fd=directory)
-        try:
-            reading = _read(fd)
-            if _last(reading) == view.last:
-                void = encode(view.last + 1, since_facts(view.last + 1))
-                os.pwrite(fd, void, reading.end)
-        finally:
-            close_all(fd)
-
-
 def _allocate(segment: Segment) -> None:
     """Allocate a new segment; a disk without room refuses operations one by one."""
     try:
@@ -247,13 +271,14 @@ def _allocate(segment: Segment) -> None:
     os.fsync(segment.fd)
 
 
-def _open_segment(directory: int, name: str, quarantine: Quarantine) -> tuple[int, bool]:
+def _open_segment(directory: int, name: str, quarantine: Quarantine) -> int:
     flags = os.O_RDWR | _FLAGS
-    for _ in range(2):
+    for _ in range(3):
         try:
-            return _regular(os.open(name, flags, dir_fd=directory), name), False
+            return _regular(os.open(name, flags, dir_fd=directory), name)
         except FileNotFoundError:
-            return os.open(name, flags | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=directory), True
+            with contextlib.suppress(FileExistsError):  # somebody else was faster
+                return os.open(name, flags | _MAKE, 0o600, dir_fd=directory)
         except OSError:
             if not _is_in_the_way(name, directory):
                 raise
@@ -288,10 +313,11 @@ def _is_readable(intent: Intent) -> bool:
 
 def _view(name: str, fd: int, readings: list[Reading], boot: str) -> SlotView:
     ledger = replay(frame for reading in readings for frame in reading.frames)
-    is_dead = not is_held(fd, _LOCK) or (
+    is_dead = not is_held(fd, _LIVES) or (
         ledger.opener is not None and (ledger.boot != boot or is_gone(ledger.opener))
     )
-    intents = tuple(intent for intent in ledger.intents.values() if is_open(intent, boot))
+    opened = (intent for intent in ledger.intents.values() if is_open(intent, boot))
+    intents = tuple(filter(_is_readable, opened))
     return SlotView(
         name=name,
         intents=intents,
@@ -301,9 +327,23 @@ def _view(name: str, fd: int, readings: list[Reading], boot: str) -> SlotView:
     )
 
 
-def _slot_names(directory: int | None) -> list[str]:
-    names = names_in(directory, "acni/journal")
-    return [name for name in names if len(name) == _WIDTH and name.isdecimal()]
+def slot_names(directory: int) -> list[str]:
+    """List the slots there are.
+
+    Raises:
+        StoreError: they cannot be listed.
+    """
+    return [name for name in names_in(directory, "acni/journal") if slot_of(name) == name]
+
+
+def slot_of(file: str) -> str | None:
+    """Return the name of the slot that a file is a segment of; None where it is none."""
+    name = file.removesuffix(".1")
+    return name if len(name) == _WIDTH and name.isascii() and name.isdecimal() else None
+
+
+def _files_of(name: str) -> tuple[str, str]:
+    return name, f"{name}.1"
 
 
 def _read(fd: int) -> Reading:
@@ -321,7 +361,3 @@ def _bytes_of(fd: int) -> bytes:
 
 def _last(reading: Reading) -> int:
     return reading.frames[-1].number if reading.frames else 0
-
-
-def _pid(opener: ProcessIdentity | None) -> str:
-    return f" (process {opener.pid})" if opener else ""

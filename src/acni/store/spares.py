@@ -43,16 +43,16 @@ class Spares:
     _numbers: Iterator[int] = Factory(count)
 
     @classmethod
-    def look(cls, directory: int, taken: frozenset[str]) -> Self:
-        """Find what is there, but for names that operations under way may still need.
+    def look(cls, directory: int) -> Self:
+        """Find what is there: nothing that is open needs any of it, since a slot is taken only
+        then.
 
         Raises:
             StoreError: the directory cannot be listed.
         """
         names = names_in(directory, "acni/spare")
         numbered = sorted(filter(is_spare_name, names), key=int)
-        free = deque(name for name in numbered if name not in taken)
-        return cls(directory, free, count(int(numbered[-1]) + 1 if numbered else 0))
+        return cls(directory, deque(numbered), count(int(numbered[-1]) + 1 if numbered else 0))
 
     def take(self) -> str:
         """Take a file, or make one.
@@ -81,12 +81,17 @@ class Spares:
         self._free.append(name)
 
     def make(self, name: str) -> None:
-        """Make a file of that name, where it was lost.
+        """Make a file of that name where it was lost, and count it as taken.
 
         Raises:
             OSError: it cannot be made.
         """
         close_all(os.open(name, _FLAGS | os.O_CREAT, 0o600, dir_fd=self.directory))
+        if name in self._free:
+            self._free.remove(name)
+        else:
+            first = next(self._numbers)
+            self._numbers = count(max(first, int(name) + 1))
 
     def new_name(self) -> str:
         """Return a name that no file has."""

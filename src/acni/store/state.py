@@ -46,24 +46,24 @@ from acni.store.directory import (
     remove_from,
     store_failure,
 )
-from acni.store.durable import make_directory, make_room, replace_durably
+from acni.store.durable import make_directory, make_room, open_below, replace_durably
+from acni.store.intents import Intent, Outcome
 from acni.store.journal import Journal
+from acni.store.neighbours import LeftOpen, Neighbours
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
 from acni.store.records import Records, aside_name, is_no_record
-from acni.store.slots import Slots
+from acni.store.slots import Slots, note_ends
 from acni.store.spares import Spares
 
 # How long leaving a state directory waits for a thread that a cancelled operation left behind.
 _LAST_THREADS_SECONDS: Final = 30.0
 
-_SLOT: Final = "000"
 _ROOMS: Final = (
     "results",
     "acni",
     "acni/journal",
     "acni/spare",
-    f"acni/spare/{_SLOT}",
     "acni/debts",
     "acni/quarantine",
     "acni/lock",
@@ -91,19 +91,33 @@ class _Rooms:
     @classmethod
     def make(cls, state_dir: str) -> Self:
         """Open them, making what is missing; each below the open one above it."""
-        fds: dict[str, int] = {}
         whole = os.open(state_dir, DIRECTORY_FLAGS)
+        rooms = cls({"": whole})
         try:
             for room in _ROOMS:
-                above, _, name = room.rpartition("/")
-                fds[room] = make_room(fds.get(above, whole), name)
-                _require_private(os.fstat(fds[room]), f"{state_dir}/{room}")
+                rooms.add(room)
         except BaseException:
-            cls(fds).close()
+            rooms.close()
             raise
-        finally:
-            close_all(whole)
-        return cls(fds)
+        return rooms
+
+    def add(self, room: str) -> None:
+        """Open one more, making it where it is missing.
+
+        Raises:
+            StoreError: others may write to it, or it lies on another file system.
+            OSError: it cannot be made.
+        """
+        above, _, name = room.rpartition("/")
+        fd = self.fds[room] = make_room(self.fds[above], name)
+        status = os.fstat(fd)
+        _require_private(status, room)
+        if status.st_dev != os.fstat(self.fds["results"]).st_dev:
+            raise StoreError(
+                f"{room} and results lie on different file systems",
+                place="state_dir",
+                expected="results/ and acni/ on one file system",
+            )
 
     def __getitem__(self, room: str) -> int:
         return self.fds[room]
@@ -123,10 +137,12 @@ class Store:
     Attributes:
         records: What it holds.
         journal: What is under way; None on a read-only file system.
+        neighbours: What other runtimes left; None there, too.
     """
 
     records: Records
     journal: Journal | None
+    neighbours: Neighbours | None
     _state_dir: str
     _rooms: _Rooms
     _spares: Spares
@@ -290,13 +306,27 @@ class Store:
         if spare is None:
             self._spares.give_back(name)
 
-    def has_spare(self, spare: str) -> bool:
-        """Tell whether a spare file is still one."""
-        try:
-            os.stat(spare, dir_fd=self._spares.directory, follow_symlinks=False)
-        except OSError:
+    def has_spare(self, intent: Intent, *slots: str) -> bool:
+        """Tell whether the file that was to become an operation's record is still spare, in our
+        slot or in others.
+        """
+        if intent.spare is None:
             return False
-        return True
+        rooms = [open_below(self._rooms["acni/spare"], slot) for slot in slots]
+        try:
+            return any(_is_there(intent.spare, room) for room in rooms or [self._spares.directory])
+        finally:
+            close_all(*rooms)
+
+    def note_end(self, left: LeftOpen, outcome: Outcome) -> None:
+        """Note how something ended that a dead runtime left open.
+
+        Raises:
+            StoreError: it cannot be noted everywhere: it is still open.
+        """
+        ends = {left.intent.operation: outcome}
+        for slot in left.slots:
+            note_ends(self._rooms["acni/journal"], slot, self._host.boot, ends)
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
@@ -351,20 +381,25 @@ class Store:
             failed.callback(rooms.close)
             _require_format(rooms["acni"])
             quarantine = Quarantine(rooms["acni/quarantine"])
-            named = frozenset(one.spare for one in old.intents.values() if one.spare is not None)
-            for name in named:
-                Spares(rooms[f"acni/spare/{_SLOT}"]).make(name)
-            spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], named)
+            journal = old
             if old.is_deleted():
                 journal = Slots(rooms["acni/journal"], quarantine, self._host).take()
                 failed.callback(journal.close)
-                for intent in old.intents.values():
+            spares = _spares_in(rooms, journal.slot)
+            for intent in old.intents.values():
+                if intent.spare is not None:
+                    spares.make(intent.spare)
+                if journal is not old:
                     journal.begin(intent)
-                old.become(journal)
             failed.pop_all()
+        if journal is not old:
+            old.become(journal)
         self._stale.append(self._rooms)
         self._rooms, self._quarantine, self._spares = rooms, quarantine, spares
         self.records.replace(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
+        if self.neighbours is not None:
+            self.neighbours.close()
+        self.neighbours = Neighbours(rooms["acni/journal"], old.slot, self._host.boot)
 
     # --- threads
 
@@ -391,14 +426,19 @@ class Store:
         """
         if os.getpid() != self._pid:
             return  # given up already
-        self.records.end_watch()
+        self._end_watches()
         if self.wait_until_idle():
             self._close()
 
     def give_up(self) -> None:
         """Close everything in a forked child; whoever forked it goes on."""
-        self.records.end_watch()
+        self._end_watches()
         self._close()
+
+    def _end_watches(self) -> None:
+        self.records.end_watch()
+        if self.neighbours is not None:
+            self.neighbours.close()
 
     def _close(self) -> None:
         for rooms in (self._rooms, *self._stale):
@@ -473,7 +513,7 @@ def store_for_looking(records: Records, host: Host) -> Store:
     since it has no directory to write to.
     """
     rooms = _Rooms(dict.fromkeys(_ROOMS, -1))
-    return Store(records, None, "", rooms, Spares(-1), Quarantine(-1), host)
+    return Store(records, None, None, "", rooms, Spares(-1), Quarantine(-1), host)
 
 
 @contextmanager
@@ -485,7 +525,6 @@ def open_store(path: str | os.PathLike[str], host: Host) -> Generator[Store]:
     Raises:
         StoreError: it cannot be made or opened, lies on a file system that is not local, others may
             write to it, or a newer acni wrote it.
-        Busy: another runtime works with it.
     """
     state_dir = os.path.abspath(path)
     with _as_store_failure(state_dir):
@@ -513,15 +552,30 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
         if error.errno != errno.EROFS:
             raise
     try:
-        intents = journal.intents.values() if journal else ()
-        taken = frozenset(intent.spare for intent in intents if intent.spare)
-        spares = Spares.look(rooms[f"acni/spare/{_SLOT}"], taken)
         records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
-        return Store(records, journal, state_dir, rooms, spares, quarantine, host)
+        if journal is None:
+            return Store(records, None, None, state_dir, rooms, Spares(-1), quarantine, host)
+        neighbours = Neighbours(rooms["acni/journal"], journal.slot, host.boot)
+        spares = _spares_in(rooms, journal.slot)
+        return Store(records, journal, neighbours, state_dir, rooms, spares, quarantine, host)
     except BaseException:
         if journal is not None:
             journal.close()
         raise
+
+
+def _is_there(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _spares_in(rooms: _Rooms, slot: str) -> Spares:
+    room = f"acni/spare/{slot}"
+    rooms.add(room)
+    return Spares.look(rooms[room])
 
 
 def _make_rooms(state_dir: str) -> _Rooms:
@@ -529,7 +583,7 @@ def _make_rooms(state_dir: str) -> _Rooms:
     _require_private(os.stat(state_dir), state_dir)
     rooms = _Rooms.make(state_dir)
     try:
-        _require_one_local_file_system(rooms)
+        _require_local_file_system(rooms)
     except BaseException:
         rooms.close()
         raise
@@ -553,15 +607,8 @@ def _require_private(status: os.stat_result, place: str) -> None:
         )
 
 
-def _require_one_local_file_system(rooms: _Rooms) -> None:
+def _require_local_file_system(rooms: _Rooms) -> None:
     """Refuse what renames, locks and syncs would not hold on."""
-    devices = {os.fstat(fd).st_dev: room for room, fd in rooms.fds.items()}
-    if len(devices) > 1:
-        raise StoreError(
-            f"{' and '.join(sorted(devices.values()))} lie on different file systems",
-            place="state_dir",
-            expected="results/ and acni/ on one file system",
-        )
     kind = _FOREIGN_FILE_SYSTEMS.get(file_system_type(rooms["results"]))
     if kind is not None:
         raise StoreError(f"lies on {kind}", place="state_dir", expected="a local file system")
