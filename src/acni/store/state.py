@@ -10,7 +10,8 @@
         spare/<slot>/           files that become records
         debts/<sha256>          a debt whose name in results/ is taken by a file that is no record
         quarantine/<name>.<n>   such files, kept once their attachment was deleted
-        lock/<hash>             the bytes that plugins hold while they run
+        lock/00 ... 3f          the bytes of containers and namespaces, and those that plugins hold
+        lock/gate, lock/types   the gate; the bytes of networks and plugin types
 
 libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray
 ones: whatever is not a whole record lies elsewhere and is renamed into place.
@@ -48,6 +49,7 @@ from acni.store.directory import (
 )
 from acni.store.durable import make_directory, make_room, replace_durably
 from acni.store.journal import Journal
+from acni.store.lockfiles import open_lock_file
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
 from acni.store.records import Records, aside_name, is_no_record
@@ -205,9 +207,8 @@ class Store:
         Raises:
             StoreError: it cannot be opened.
         """
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
-            return os.open(file_of(container_id), flags, 0o600, dir_fd=self._rooms["acni/lock"])
+            return open_lock_file(file_of(container_id), self._rooms["acni/lock"])
         except OSError as error:
             raise store_failure("acni/lock", "cannot be opened", error) from error
 
