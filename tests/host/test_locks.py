@@ -18,7 +18,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.host import locks
-from acni.host.locks import STAGES, Kind, byte_of, file_of, is_held, try_lock, unlock
+from acni.host.locks import (
+    STAGES,
+    Kind,
+    Place,
+    byte_of,
+    file_of,
+    is_held,
+    place_of,
+    try_lock,
+    unlock,
+)
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FARTHEST = (1 << 62) - 1
@@ -180,8 +190,8 @@ def test_looking_does_not_see_its_own_and_changes_nothing(one: int, other: int) 
     [
         pytest.param(9, False, id="before"),
         pytest.param(10, True, id="first"),
-        pytest.param(12, True, id="last"),
-        pytest.param(13, False, id="after"),
+        pytest.param(9 + STAGES, True, id="last"),
+        pytest.param(10 + STAGES, False, id="after"),
     ],
 )
 def test_a_range_is_held_when_one_of_its_bytes_is(
@@ -250,17 +260,25 @@ def test_a_child_holds_what_its_parent_locks_later_too(path: Path, one: int) -> 
 
 
 @given(st.text(min_size=1), st.sampled_from(KINDS))
-def test_every_name_of_every_kind_lies_in_the_range_of_that_kind(name: str, kind: Kind) -> None:
+def test_every_name_of_every_kind_lies_in_the_ranges_of_that_kind(name: str, kind: Kind) -> None:
     index = KINDS.index(kind)
-    first = byte_of(kind, name)
-    last = first + (STAGES if kind == "stages" else 1) - 1
-    assert index << 58 <= first <= last < (index + 1) << 58 < 1 << 62
+    place = place_of(kind, name)
+    assert 2 * index << 58 <= place.byte < (2 * index + 1) << 58
+    assert (2 * index + 1) << 58 <= place.stages
+    assert place.stages + STAGES <= (2 * index + 2) << 58 <= 1 << 62
 
 
 @given(st.text(), st.text())
 def test_the_stages_of_two_names_are_the_same_bytes_or_none(name: str, another: str) -> None:
-    distance = abs(byte_of("stages", name) - byte_of("stages", another))
+    stages = [place_of("container", each).stages for each in (name, another)]
+    distance = abs(stages[0] - stages[1])
     assert distance == 0 or distance >= STAGES
+
+
+@given(st.text(), st.sampled_from(KINDS))
+def test_networks_and_plugin_types_share_a_file(name: str, kind: Kind) -> None:
+    is_type = kind in {"network", "plugin type"}
+    assert place_of(kind, name).file == ("types" if is_type else file_of(name))
 
 
 @given(st.text())
@@ -271,12 +289,14 @@ def test_the_file_of_a_name_is_one_of_64(name: str) -> None:
 def test_where_a_name_lies_never_changes() -> None:
     """Another version of acni may hold it."""
     assert file_of("web") == "0b"
-    assert {kind: byte_of(kind, "web") for kind in KINDS} == {
-        "container": 0x039B3D1E13929295,
-        "stages": 0x066CF4784E4A4A54,
-        "guard": 0x0B9B3D1E13929295,
-        "netns": 0x0F9B3D1E13929295,
+    assert {kind: place_of(kind, "web") for kind in KINDS} == {
+        "container": Place("0b", 0x039B3D1E13929295, 0x05B3D1E139292950),
+        "guard": Place("0b", 0x0B9B3D1E13929295, 0x0DB3D1E139292950),
+        "netns": Place("0b", 0x139B3D1E13929295, 0x15B3D1E139292950),
+        "network": Place("types", 0x1B9B3D1E13929295, 0x1DB3D1E139292950),
+        "plugin type": Place("types", 0x239B3D1E13929295, 0x25B3D1E139292950),
     }
+    assert byte_of("guard", "web") == 0x0B9B3D1E13929295
 
 
 def test_a_thousand_names_are_spread_over_all_files_and_bytes() -> None:

@@ -10,7 +10,8 @@
         spare/<slot>/           files that become records
         debts/<sha256>          a debt whose name in results/ is taken by a file that is no record
         quarantine/<name>.<n>   such files, kept once their attachment was deleted
-        lock/<hash>             the bytes that plugins hold while they run
+        lock/00 ... 3f          the bytes of containers and namespaces, and those that plugins hold
+        lock/gate, lock/types   the gate; the bytes of networks and plugin types
 
 libcni parses every file in ``results/``, dot files too, and its GC deletes attachments for stray
 ones: whatever is not a whole record lies elsewhere and is renamed into place.
@@ -49,6 +50,7 @@ from acni.store.directory import (
 from acni.store.durable import make_directory, make_room, open_below, replace_durably
 from acni.store.intents import Intent, Outcome
 from acni.store.journal import Journal
+from acni.store.lockfiles import look_at_lock_file, open_lock_file
 from acni.store.neighbours import LeftOpen, Neighbours
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
@@ -222,7 +224,10 @@ class Store:
         Raises:
             StoreError: it cannot be opened.
         """
-        return self._open_lock(container_id, os.O_RDWR | os.O_CREAT)
+        try:
+            return open_lock_file(file_of(container_id), self._rooms["acni/lock"])
+        except OSError as error:
+            raise store_failure("acni/lock", "cannot be opened", error) from error
 
     def look_at_lock(self, container_id: str) -> int | None:
         """Open the file with the lock bytes of a container for looking; None where there is none,
@@ -232,16 +237,9 @@ class Store:
             StoreError: it cannot be opened.
         """
         try:
-            return self._open_lock(container_id, os.O_RDONLY)
-        except StoreError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return None
-            raise
-
-    def _open_lock(self, container_id: str, access: int) -> int:
-        flags = access | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        try:
-            return os.open(file_of(container_id), flags, 0o600, dir_fd=self._rooms["acni/lock"])
+            return look_at_lock_file(file_of(container_id), self._rooms["acni/lock"])
+        except FileNotFoundError:
+            return None
         except OSError as error:
             raise store_failure("acni/lock", "cannot be opened", error) from error
 

@@ -1,0 +1,201 @@
+"""The locks of a state directory: what excludes what, between runtimes and within one.
+
+| lock | taken by | excludes |
+|---|---|---|
+| gate | operations on attachments, shared; garbage collection, exclusive | one from the other |
+| container | whatever changes an attachment of it | two operations on one container |
+| netns | an ADD | two containers that claim one namespace at once |
+| first ADD | an ADD, where none of the network succeeded in this boot | other first ADDs of it |
+| plugin type | a plugin's run, where its type is to run alone | two of its runs |
+
+Rule 1: they are taken in this order, behind the container's queue and before a place among the
+    running plugins; who needs one that comes earlier lets go of the later ones first.
+Rule 2: every wait is bounded and can be cancelled at once, and who is cancelled holds nothing.
+Rule 3: two tasks never hold one byte, whatever its names: their runtime has one description, of
+    which the kernel would give the byte to both, and take it from both.
+Rule 4: between tasks of a runtime it is first come, first served; between runtimes it is a
+    turnstile, in which each runtime stands once for each lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import Final
+
+from attrs import Factory, define, field
+
+from acni.errors import Facts, StoreError
+from acni.host.locks import Kind, Place, place_of
+from acni.host.netns import NetnsIdentity
+from acni.host.queues import Queues
+from acni.host.turnstile import Pace, Turnstile
+from acni.store.directory import store_failure
+from acni.store.gate import Gate
+from acni.store.lockfiles import (
+    OPENINGS,
+    Description,
+    LockFiles,
+    keeps_changing,
+    open_lock_files,
+)
+from acni.store.waiting import Describe, bounded, nobody_known
+
+_WHAT: Final[dict[Kind, str]] = {
+    "container": "another operation on the container went on",
+    "netns": "another container was being attached to the namespace",
+    "network": "the network's first attachment was being made",
+    "plugin type": "another run of the plugin went on",
+}
+
+
+@define(eq=False)
+class Locks:
+    """The locks of a state directory, for one runtime.
+
+    Each method returns a context manager that takes the lock and holds it in its block.
+
+    Attributes:
+        gate: What operations pass together and a garbage collection alone.
+    """
+
+    _files: LockFiles
+    gate: Gate = field(init=False)
+    _queues: Queues[tuple[str, int]] = Factory(Queues[tuple[str, int]])
+    _pace: Pace = Factory(Pace)
+
+    def __attrs_post_init__(self) -> None:
+        self.gate = Gate(self._files)
+
+    def container(
+        self, container_id: str, *, until: float, describe: Describe = nobody_known
+    ) -> AbstractAsyncContextManager[None]:
+        """Exclude other operations on a container.
+
+        Args:
+            container_id: The container.
+            until: When waiting ends, on the loop's clock.
+            describe: Says who is in the way.
+
+        Raises:
+            Busy: another operation went on until then.
+            StoreError: it cannot be locked.
+        """
+        return self._hold("container", container_id, until, describe)
+
+    def netns(
+        self, identity: NetnsIdentity, *, until: float, describe: Describe = nobody_known
+    ) -> AbstractAsyncContextManager[None]:
+        """Exclude attachments of other containers to a namespace, under whatever path."""
+        return self._hold("netns", f"{identity.kind}:{identity.id}", until, describe)
+
+    def first_add(
+        self, network: str, *, until: float, describe: Describe = nobody_known
+    ) -> AbstractAsyncContextManager[None]:
+        """Exclude other first ADDs of a network."""
+        return self._hold("network", network, until, describe)
+
+    def plugin_type(
+        self, plugin_type: str, *, until: float, describe: Describe = nobody_known
+    ) -> AbstractAsyncContextManager[None]:
+        """Exclude other runs of a plugin."""
+        return self._hold("plugin type", plugin_type, until, describe)
+
+    @asynccontextmanager
+    async def _hold(
+        self, kind: Kind, name: str, until: float, describe: Describe
+    ) -> AsyncGenerator[None]:
+        place = place_of(kind, name)
+        key = place.file, place.byte
+        # No checkpoint where it is free: a cancel scope alone costs more than the lock.
+        description = self._try(key, place)
+        if description is None:
+            with bounded(until, _WHAT[kind], describe, **_facts(kind, name)):
+                description = await self._wait(key, place)
+        try:
+            yield
+        finally:
+            self._files.let_go(description, place.byte)
+            self._queues.give_back(key)
+
+    def _try(self, key: tuple[str, int], place: Place) -> Description | None:
+        if not self._queues.try_take(key):
+            return None
+        description = None
+        try:
+            description = self._try_file(place)
+        finally:
+            if description is None:
+                self._queues.give_back(key)
+        return description
+
+    async def _wait(self, key: tuple[str, int], place: Place) -> Description:
+        await self._queues.take(key)
+        try:
+            return await self._take_in_file(place)
+        except BaseException:
+            self._queues.give_back(key)
+            raise
+
+    def _try_file(self, place: Place) -> Description | None:
+        for _ in range(OPENINGS):
+            description = self._files.use(place.file)
+            is_locked = False
+            try:
+                is_locked = _turnstile(description, place).try_pass()
+            except OSError as error:
+                raise _cannot_be_locked(place, error) from error
+            finally:
+                if not is_locked:
+                    self._files.leave(description)
+            if not is_locked:
+                return None
+            if self._files.keeps(description, place.byte):
+                return description
+        raise keeps_changing(place.file)
+
+    async def _take_in_file(self, place: Place) -> Description:
+        for _ in range(OPENINGS):
+            description = self._files.use(place.file)
+            try:
+                await _turnstile(description, place).pass_through(self._pace)
+            except BaseException as error:
+                self._files.leave(description)
+                if isinstance(error, OSError):
+                    raise _cannot_be_locked(place, error) from error
+                raise
+            if self._files.keeps(description, place.byte):
+                return description
+        raise keeps_changing(place.file)
+
+
+def _facts(kind: Kind, name: str) -> Facts:
+    match kind:
+        case "container":
+            return {"container_id": name}
+        case "network":
+            return {"network": name}
+        case "plugin type":
+            return {"plugin": name}
+        case _:
+            return {}
+
+
+def _turnstile(description: Description, place: Place) -> Turnstile:
+    return Turnstile(description.fd, place.byte, place.stages)
+
+
+def _cannot_be_locked(place: Place, error: OSError) -> StoreError:
+    return store_failure(f"acni/lock/{place.file}", "cannot be locked", error)
+
+
+@contextmanager
+def open_locks(state_dir: str | os.PathLike[str]) -> Generator[Locks]:
+    """Open the locks of a state directory; a forked child gives them up.
+
+    Nothing is opened before it is needed, and what is open then stays open: at most 66 files, and
+    one more for a garbage collection.
+    """
+    with open_lock_files(os.path.abspath(state_dir)) as files:
+        yield Locks(files)

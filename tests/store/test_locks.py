@@ -1,0 +1,264 @@
+"""What the locks of a state directory exclude, between runtimes and within one.
+
+Two sets of locks in this process have descriptions of their own, so the kernel takes them for two
+processes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from acni import Busy
+from acni.host.locks import STAGES, is_held, place_of
+from acni.host.netns import NetnsIdentity
+from acni.store.locks import Locks, open_locks
+from acni.testing import cancelled_at
+from tests.store.lock_processes import lock_process
+
+pytestmark = pytest.mark.anyio
+
+NETNS = NetnsIdentity("id", "7")
+
+
+class Take(Protocol):
+    def __call__(self, locks: Locks, *, until: float) -> AbstractAsyncContextManager[None]: ...
+
+
+LOCKS: dict[str, Take] = {
+    "container": lambda locks, *, until: locks.container("c1", until=until),
+    "netns": lambda locks, *, until: locks.netns(NETNS, until=until),
+    "first ADD": lambda locks, *, until: locks.first_add("net", until=until),
+    "plugin type": lambda locks, *, until: locks.plugin_type("bridge", until=until),
+}
+EACH = pytest.mark.parametrize("take", LOCKS.values(), ids=LOCKS)
+
+
+@pytest.fixture
+def runtimes(state_dir: Path) -> Iterator[list[Locks]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(open_locks(state_dir)) for _ in range(3)]
+
+
+async def is_free(take: Take, locks: Locks) -> bool:
+    """Tell whether a lock could be had at once."""
+    try:
+        async with take(locks, until=anyio.current_time()):
+            return True
+    except Busy:
+        return False
+
+
+# --- who excludes whom
+
+
+@EACH
+async def test_a_lock_excludes_other_runtimes_until_it_is_let_go_of(
+    take: Take, runtimes: list[Locks]
+) -> None:
+    one, other, _ = runtimes
+    async with take(one, until=0):
+        assert not await is_free(take, other)
+    assert await is_free(take, other)
+
+
+@EACH
+async def test_a_lock_excludes_other_tasks_of_its_runtime(
+    take: Take, runtimes: list[Locks]
+) -> None:
+    """Of the kernel each would get it, and the first to let go would take it from both."""
+    one, other, _ = runtimes
+    async with take(one, until=0):
+        assert not await is_free(take, one)
+        assert not await is_free(take, other)
+    assert await is_free(take, one)
+
+
+async def test_locks_of_other_names_and_kinds_are_free(runtimes: list[Locks]) -> None:
+    one, other, _ = runtimes
+    async with (
+        one.container("same", until=0),
+        other.container("c2", until=0),
+        other.netns(NetnsIdentity("id", "same"), until=0),
+        other.first_add("same", until=0),
+        other.plugin_type("same", until=0),
+    ):
+        pass
+
+
+async def test_two_containers_in_one_file_share_a_description_and_no_lock(
+    runtimes: list[Locks],
+) -> None:
+    one, other, _ = runtimes
+    same = [name for name in map(str, range(1000)) if place_of("container", name).file == "07"]
+    first, second = same[:2]
+    before = descriptors()
+    async with one.container(first, until=0):
+        async with one.container(second, until=0):
+            assert descriptors() == before + 1
+        with pytest.raises(Busy):
+            async with other.container(first, until=0):
+                pass
+        async with other.container(second, until=0):
+            pass
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+# --- waiting
+
+
+@EACH
+async def test_waiting_is_bounded_and_busy_says_for_whom(take: Take, runtimes: list[Locks]) -> None:
+    one, other, _ = runtimes
+    async with take(one, until=0):
+        for waiting in (other, one):
+            begun = anyio.current_time()
+            with pytest.raises(Busy) as caught:
+                async with take(waiting, until=begun + 0.05):
+                    pass
+            assert 0.05 <= anyio.current_time() - begun < 1
+            assert "another runtime, or another operation" in caught.value.message
+    assert await is_free(take, other)
+
+
+async def test_busy_names_who_the_caller_knows_to_be_in_the_way(runtimes: list[Locks]) -> None:
+    one, other, _ = runtimes
+    async with one.container("c1", until=0):
+        with pytest.raises(Busy, match=r"container went on for 0\.0 s: process 17") as caught:
+            async with other.container("c1", until=0, describe=lambda: "process 17"):
+                pass
+    assert caught.value.retryable
+    assert caught.value.container_id == "c1"
+
+
+async def test_a_free_lock_is_had_when_the_time_to_wait_is_over(runtimes: list[Locks]) -> None:
+    async with runtimes[0].container("c1", until=-math.inf):
+        pass
+
+
+async def test_a_free_lock_is_had_without_a_checkpoint(runtimes: list[Locks]) -> None:
+    async def take() -> None:
+        async with runtimes[0].container("c1", until=0):
+            pass
+
+    assert await cancelled_at(1, take()) == (0, False)
+
+
+@EACH
+async def test_runtimes_and_tasks_that_wait_are_served_in_order(
+    take: Take, runtimes: list[Locks]
+) -> None:
+    order: list[int] = []
+
+    async def use(locks: Locks, number: int) -> None:
+        async with take(locks, until=math.inf):
+            order.append(number)
+            await anyio.sleep(0.005)
+
+    async with anyio.create_task_group() as tasks, take(runtimes[0], until=0):
+        for number, locks in enumerate((runtimes[1], runtimes[2], runtimes[0], runtimes[1])):
+            tasks.start_soon(use, locks, number)
+            await anyio.sleep(0.01)  # it stands in line by then
+        assert order == []
+    assert order == [0, 1, 2, 3]
+
+
+@EACH
+async def test_who_is_cancelled_anywhere_holds_nothing(take: Take, runtimes: list[Locks]) -> None:
+    one, other, looker = runtimes
+
+    async def use() -> None:
+        async with take(other, until=math.inf):
+            await anyio.lowlevel.checkpoint()
+
+    outcomes = set[bool]()
+    point, suspensions = 0, 0
+    while suspensions >= point:
+        point += 1
+        async with anyio.create_task_group() as tasks:
+            taken = anyio.Event()
+            tasks.start_soon(hold_for_a_moment, take, one, taken)
+            await taken.wait()
+            suspensions, was_cancelled = await cancelled_at(point, use())
+            outcomes.add(was_cancelled)
+        assert await is_free(take, looker)
+        assert await is_free(take, other)
+        assert not other._queues
+        assert other._pace.waiting == 0
+        assert all(each.users == 0 for each in other._files._open)
+    assert outcomes == {False, True}
+    assert point > 4
+
+
+async def hold_for_a_moment(take: Take, locks: Locks, taken: anyio.Event) -> None:
+    async with take(locks, until=0):
+        taken.set()
+        await anyio.sleep(0.015)
+
+
+async def test_a_thousand_who_wait_have_few_descriptors(
+    runtimes: list[Locks],
+) -> None:
+    one, other, _ = runtimes
+    before = descriptors()
+
+    async def wait_for(name: str) -> None:
+        async with other.gate.shared(until=math.inf), other.container(name, until=math.inf):
+            pass
+
+    async with anyio.create_task_group() as tasks, AsyncExitStack() as held_by_one:
+        for number in range(1000):
+            await held_by_one.enter_async_context(one.container(f"c{number}", until=0))
+        held = descriptors()
+        for number in range(1000):
+            tasks.start_soon(wait_for, f"c{number}")
+        await anyio.wait_all_tasks_blocked()
+        assert descriptors() - held <= 70
+        assert held - before <= 70
+        tasks.cancel_scope.cancel()
+
+
+# --- runtimes that end
+
+
+async def test_a_killed_runtime_lets_go(state_dir: Path, runtimes: list[Locks]) -> None:
+    with lock_process(state_dir, "container") as process:
+        assert not await is_free(LOCKS["container"], runtimes[0])
+
+        async def kill() -> None:
+            await anyio.wait_all_tasks_blocked()
+            process.kill()
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(kill)
+            async with runtimes[0].container("c1", until=anyio.current_time() + 10):
+                pass
+
+
+async def test_a_killed_runtime_that_waited_is_not_waited_for(
+    state_dir: Path, runtimes: list[Locks]
+) -> None:
+    one, other, _ = runtimes
+    async with one.container("c1", until=0):
+        with lock_process(state_dir, "container", waits=True) as process:
+            place = place_of("container", "c1")
+            with (
+                Path(state_dir, "acni/lock", place.file).open("rb") as looked_at,
+                anyio.fail_after(10),
+            ):
+                while not is_held(looked_at.fileno(), place.stages, STAGES):  # noqa: ASYNC110
+                    await anyio.sleep(0.001)
+            process.kill()
+            process.wait(timeout=10)
+    assert await is_free(LOCKS["container"], other)
