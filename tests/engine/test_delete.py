@@ -157,12 +157,22 @@ async def test_a_debt_that_cannot_be_recorded_stays_open_in_the_journal(
     scripted.tell("third", "DEL", Behaviour.failing())
     async with opened() as runtime:
         await runtime.add(network, attachment)
-        (state_dir / "acni" / "spare" / "000").rmdir()
-        with pytest.raises(CleanupIncomplete, match="recorded as owed") as caught:
-            await runtime.delete(C1)
-        assert caught.value.debt is not None
-        assert "could not be recorded" in str(getattr(caught.value.__cause__, "__notes__", ()))
-    assert (state_dir / "results" / "net-c1-eth0").exists()
+
+        caught: list[CleanupIncomplete] = []
+
+        async def delete() -> None:
+            with pytest.raises(CleanupIncomplete, match="recorded as owed") as error:
+                await runtime.delete(C1)
+            caught.append(error.value)
+
+        async with anyio.create_task_group() as tasks:
+            with scripted.paused("third", "DEL") as reached:
+                tasks.start_soon(delete)
+                await reached.wait()
+                (state_dir / "results" / "net-c1-eth0").unlink()
+                (state_dir / "results" / "net-c1-eth0").mkdir()
+        assert caught[0].debt is not None
+        assert "could not be recorded" in str(getattr(caught[0].__cause__, "__notes__", ()))
     async with opened() as runtime:
         (owed,) = await runtime.debts()
         assert (owed.container_id, owed.plugin) == ("c1", "third")

@@ -131,7 +131,8 @@ def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Opened, Record], ...]:
 def _forget_open(engine: Engine, opened: Opened, record: Record) -> None:
     if _is_in_place(engine, record):
         engine.store.retire(record)
-    opened.end("gone")
+    with opened.note as note:
+        note.end("gone")
 
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:

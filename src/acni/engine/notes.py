@@ -16,8 +16,11 @@ from acni.engine.engine import Engine
 from acni.errors import StoreError
 from acni.spec.result import Result
 from acni.store.intents import Intent, Outcome, Verb
+from acni.store.journal import Journal
 from acni.store.neighbours import LeftOpen
 from acni.store.record import Record, write_record
+from acni.store.slots import Remains
+from acni.store.spares import Spare
 from acni.store.state import Store
 
 
@@ -32,7 +35,8 @@ class Note:
 
     _store: Store
     operation: str
-    spare: str | None = None
+    _journal: Journal | Remains
+    spare: Spare | None = None
 
     @classmethod
     async def of_add(cls, engine: Engine, record: Record, seconds: float) -> Self:
@@ -46,8 +50,8 @@ class Note:
         journal = store.require_journal()
         engine.look_at_state()
         spare = store.take_spare()
-        intent = _intent(record, "add", seconds, spare)
-        note = cls(store, intent.operation, spare)
+        intent = _intent(record, "add", seconds, spare.name)
+        note = cls(store, intent.operation, journal, spare)
         journal.under_way.add(note.operation)
         try:
             journal.begin(intent)
@@ -64,25 +68,17 @@ class Note:
 
         It counts as left until it has ended: who asks for recovery meanwhile waits for this one.
         """
-        return cls(engine.store, intent.operation, intent.spare)
+        spare = None if intent.spare is None else Spare(intent.spare)
+        return cls(engine.store, intent.operation, engine.store.require_journal(), spare)
 
     @classmethod
-    async def taking_over(cls, engine: Engine, left: LeftOpen) -> Self:
-        """Take over what a dead runtime left open, under its container's lock: first it is durable
-        here, and only then ended there.
-
-        Raises:
-            StoreError: it could not be noted, and stays there.
+    def left(cls, engine: Engine, left: LeftOpen) -> Self:
+        """Take up an operation that a dead runtime left open, where it is; under its container's
+        lock.
         """
-        note = cls.found(engine, left.intent)
-        try:
-            engine.store.require_journal().begin(left.intent)
-            await engine.durable()
-            engine.store.note_end(left, "gone")
-        except BaseException:
-            note.give_up()
-            raise
-        return note
+        spare = None if left.intent.spare is None else Spare(left.intent.spare, left.slot)
+        remains = engine.store.remains(left.slot)
+        return cls(engine.store, left.intent.operation, remains, spare)
 
     @classmethod
     def of_delete(cls, engine: Engine, record: Record, seconds: float) -> Self:
@@ -97,13 +93,14 @@ class Note:
         engine.look_at_state()
         journal.begin(intent)
         journal.under_way.add(intent.operation)
-        return cls(engine.store, intent.operation)
+        return cls(engine.store, intent.operation, journal)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._store.require_journal().under_way.discard(self.operation)
+        if isinstance(self._journal, Journal):
+            self._journal.under_way.discard(self.operation)
 
     def made(self, index: int, result: Result | None) -> None:
         """Note what a plugin's ADD yielded.
@@ -112,7 +109,7 @@ class Note:
             StoreError: it could not be noted; the next plugin may not run.
         """
         if result is not None:
-            self._store.require_journal().step(self.operation, index, result.raw)
+            self._journal.step(self.operation, index, result.raw)
 
     def let_go(self, index: int) -> None:
         """Note that a plugin's DEL succeeded.
@@ -120,12 +117,12 @@ class Note:
         Raises:
             StoreError: it could not be noted; the next plugin may not run.
         """
-        self._store.require_journal().step(self.operation, index, None)
+        self._journal.step(self.operation, index, None)
 
     def end(self, outcome: Outcome) -> None:
         """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""
         with contextlib.suppress(StoreError):
-            self._store.require_journal().end(self.operation, outcome)
+            self._journal.end(self.operation, outcome)
             if self.spare is not None and outcome != "attached":
                 self._store.give_back_spare(self.spare)
 
@@ -135,15 +132,16 @@ class Note:
         Raises:
             StoreError: it could not be written.
         """
-        if self.spare is None:
+        if self.spare is None or not isinstance(self._journal, Journal):
             raise AssertionError("only an ADD makes a record")
-        self._store.require_journal().named(self.operation)
+        self._journal.named(self.operation)
         self._store.keep(record, self.spare)
 
     def give_up(self) -> None:
         """Close what ran no plugin."""
         self.end("gone")
-        self._store.require_journal().drop(self.operation)
+        if isinstance(self._journal, Journal):
+            self._journal.drop(self.operation)
 
 
 def _intent(record: Record, verb: Verb, seconds: float, spare: str | None = None) -> Intent:

@@ -11,8 +11,7 @@ Rule 3: may be killed at any point, and is done again.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, Literal
 
@@ -34,8 +33,7 @@ from acni.events import AttachmentKept, Debt, DebtForgotten, OperationSuperseded
 from acni.host.host import Host
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import NetworkName
-from acni.store.intents import Intent, Outcome, Verb, record_of
-from acni.store.neighbours import LeftOpen
+from acni.store.intents import Intent, record_of
 from acni.store.record import Origin, Record
 from acni.store.records import is_no_record
 
@@ -136,15 +134,11 @@ class Opened:
 
     Attributes:
         intent: How far it came.
-        has_spare: The file that was to become its record is still spare.
-        end: Notes how it ended, where it was noted.
-        take: Takes it up, to go on with it.
+        note: It, to be gone on with.
     """
 
     intent: Intent
-    has_spare: bool
-    end: Callable[[Outcome], None]
-    take: Callable[[], Awaitable[Note]]
+    note: Note
 
 
 def opened_of(engine: Engine, container_id: str) -> list[Opened]:
@@ -155,69 +149,52 @@ def opened_of(engine: Engine, container_id: str) -> list[Opened]:
         StoreError: the slots cannot be listed.
     """
     store = engine.store
-    opened: list[Opened] = []
-    for intent in store.journal.of_container(container_id) if store.journal else ():
-        note = Note.found(engine, intent)
-        opened.append(Opened(intent, store.has_spare(intent), note.end, partial(_found, note)))
-    for left in store.neighbours.left_of(container_id) if store.neighbours else ():
-        has_spare = store.has_spare(left.intent, *left.slots)
-        # The file is another runtime's soon: what there is to know of it is noted with the rest.
-        is_named = left.intent.is_named and not has_spare
-        taken = evolve(left, intent=evolve(left.intent, spare=None, is_named=is_named))
-        end, take = partial(_end_left, engine, left), partial(Note.taking_over, engine, taken)
-        opened.append(Opened(left.intent, has_spare, end, take))
-    return opened
-
-
-async def _found(note: Note) -> Note:
-    return note
-
-
-def _end_left(engine: Engine, left: LeftOpen, outcome: Outcome) -> None:
-    """Note how something ended where a dead runtime left it; what cannot be noted stays open, and
-    comes to the same again.
-    """
-    with contextlib.suppress(StoreError):
-        engine.store.note_end(left, outcome)
+    ours = store.journal.of_container(container_id) if store.journal else ()
+    left = store.neighbours.left_of(container_id) if store.neighbours else ()
+    return [
+        *(Opened(intent, Note.found(engine, intent)) for intent in ours),
+        *(Opened(one.intent, Note.left(engine, one)) for one in left),
+    ]
 
 
 async def _settle(operation: Operation, opened: Opened, record: Record) -> bool:
     """Settle one operation; tell whether it was deleted."""
-    engine, intent = operation.engine, opened.intent
+    engine, intent, note = operation.engine, opened.intent, opened.note
     require_this_host(record, engine.host)
     is_here = is_of_this_boot(record, engine.host)
     if is_here:
         await wait_for_orphans(operation, record, until=intent.until)
     in_place, is_bad = read_in_place(engine, record)
     # What cannot be read tells of no other writer.
-    has_spare = opened.has_spare or is_bad
-    match decide(intent, in_place, engine.host, is_here=is_here, has_spare=has_spare):
-        case "wait":
-            return False
-        case "superseded":
-            opened.end("gone")
-            operation.notify(OperationSuperseded)
-            return False
-        case "attached":
-            opened.end("attached")
-            operation.notify(AttachmentKept)
-            return False
-        case "owed":
-            opened.end("owed")
-            return False
-        case "delete":
-            with await opened.take() as note:
-                await _resume(operation, intent.verb, _resumed(record, in_place), note, is_bad)
-            return True
+    has_spare = is_bad or (note.spare is not None and engine.store.has_spare(note.spare))
+    verdict = decide(intent, in_place, engine.host, is_here=is_here, has_spare=has_spare)
+    with note:
+        match verdict:
+            case "wait":
+                return False
+            case "superseded":
+                note.end("gone")
+                operation.notify(OperationSuperseded)
+                return False
+            case "attached":
+                note.end("attached")
+                operation.notify(AttachmentKept)
+                return False
+            case "owed":
+                note.end("owed")
+                return False
+            case "delete":
+                await _resume(operation, intent, _resumed(record, in_place), note, is_bad)
+                return True
 
 
 async def _resume(
-    operation: Operation, verb: Verb, record: Record, note: Note, is_bad: bool
+    operation: Operation, intent: Intent, record: Record, note: Note, is_bad: bool
 ) -> None:
     engine = operation.engine
-    if verb == "add":
+    if intent.verb == "add":
         engine.store.retire(record, note.spare)
-    origin: Origin = "add" if verb == "add" else "delete"
+    origin: Origin = "add" if intent.verb == "add" else "delete"
     deadline = anyio.current_time() + engine.timeouts.delete
     await TakeDown(operation, record, origin, is_bad, note).run(deadline)
 

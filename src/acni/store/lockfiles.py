@@ -67,13 +67,16 @@ def look_at_lock_file(name: str, directory: int) -> int:
 
 def _ours(fd: int, name: str) -> int:
     try:
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
-            raise OSError(errno.EINVAL, "it is no regular file of ours", name)
+        _require_ours(os.fstat(fd), name)
     except BaseException:
         close_all(fd)
         raise
     return fd
+
+
+def _require_ours(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in {0, os.geteuid()}:
+        raise OSError(errno.EINVAL, "it is no regular file of ours", name)
 
 
 @define(eq=False)

@@ -8,7 +8,7 @@ could write to it, which is when its runtime ended; until then nothing is looked
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from attrs import define, field, frozen
@@ -29,11 +29,11 @@ class LeftOpen:
 
     Attributes:
         intent: How far it came.
-        slots: Where it is noted: in more than one where somebody died taking it over.
+        slot: The slot that it is noted in.
     """
 
     intent: Intent
-    slots: tuple[str, ...]
+    slot: str
 
 
 @define(eq=False)
@@ -57,7 +57,7 @@ class Neighbours:
             StoreError: the slots cannot be listed.
         """
         self._refresh()
-        return _merged(self._dead.values())
+        return self._left()
 
     def left_of(self, container_id: str) -> tuple[LeftOpen, ...]:
         """List what they left open of a container, as it stands now. Who has the container's lock
@@ -70,14 +70,17 @@ class Neighbours:
         for name, view in tuple(self._dead.items()):
             if any(intent.container_id == container_id for intent in view.intents):
                 self._look(name)
-        found = _merged(self._dead.values())
-        return tuple(left for left in found if left.intent.container_id == container_id)
+        return tuple(left for left in self._left() if left.intent.container_id == container_id)
 
     def close(self) -> None:
         """End the watch."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
+
+    def _left(self) -> tuple[LeftOpen, ...]:
+        views = self._dead.values()
+        return tuple(LeftOpen(intent, view.name) for view in views for intent in view.intents)
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -128,24 +131,3 @@ class Neighbours:
             self._living[name] = view
         elif view is not None and view.intents:
             self._dead[name] = view
-
-
-def _merged(views: Iterable[SlotView]) -> tuple[LeftOpen, ...]:
-    """Put together what is noted in two slots, since somebody died taking it over: how far it came
-    in all.
-    """
-    found: dict[str, LeftOpen] = {}
-    for name, intent in _intents(views):
-        known = found.get(intent.operation)
-        if known is None:
-            found[intent.operation] = LeftOpen(intent, (name,))
-        else:
-            farther = min(known.intent, intent, key=lambda one: (one.next, one.result is None))
-            found[intent.operation] = LeftOpen(farther, (*known.slots, name))
-    return tuple(found.values())
-
-
-def _intents(views: Iterable[SlotView]) -> Iterator[tuple[str, Intent]]:
-    for view in views:
-        for intent in view.intents:
-            yield view.name, intent

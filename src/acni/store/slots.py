@@ -11,7 +11,8 @@ one is settled by whoever needs that container, under its lock, and noted there 
 
 Rule 1: who writes to a slot that is not his, or is about to take one, holds its second byte: for as
     long as a few writes take. Only under it is a slot dead for certain.
-Rule 2: in a dead slot only ends are noted, so that it becomes free.
+Rule 2: what is open in a dead slot is settled where it is, and noted there: so it is never open in
+    two places, and its spare file is nobody else's. The slot is free once all of it has ended.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from acni.host.locks import is_held, try_lock, unlock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
 from acni.store.directory import names_in, store_failure
 from acni.store.frames import Reading, encode, read_frames
-from acni.store.intents import Intent, Outcome, end_facts, is_open, record_of, replay
+from acni.store.intents import Intent, Outcome, end_facts, is_open, record_of, replay, step_facts
 from acni.store.journal import SEGMENT_BYTES, Journal, Segment
 from acni.store.quarantine import Quarantine
 
@@ -111,29 +112,58 @@ def is_taken(directory: int, name: str) -> bool:
         close_all(fd)
 
 
-def note_ends(directory: int, name: str, boot: str, ends: Mapping[str, Outcome]) -> None:
-    """Note in a dead slot how operations ended.
+@frozen
+class Remains:
+    """A dead runtime's slot, in which whoever settles what is open there notes how far it comes.
 
-    Raises:
-        StoreError: it could not be noted, or its runtime lives.
+    Who has the container's lock notes what is of that container, and others what is of others: all
+    at once.
+
+    Attributes:
+        directory: Where slots lie, open.
+        name: The slot's name.
+        boot: This boot.
     """
-    place = f"acni/journal/{name}"
-    fds: list[int] = []
-    try:
-        fds += (os.open(each, os.O_RDWR | _FLAGS, dir_fd=directory) for each in _files_of(name))
-        with _writing(fds[0]) as has_byte:
-            readings = [_read(fd) for fd in fds]
-            view = _view(name, fds[0], readings, boot)
-            if not has_byte or view.is_alive:
-                raise StoreError("is another runtime's", place=place, expected="a dead one's")
-            newest = max(range(len(fds)), key=lambda at: _last(readings[at]))
-            facts = [end_facts(operation, outcome) for operation, outcome in ends.items()]
-            frames = (encode(view.last + 1 + at, each) for at, each in enumerate(facts))
-            write_at(fds[newest], b"".join(frames), readings[newest].end)
-    except OSError as error:
-        raise store_failure(place, "cannot be written", error) from error
-    finally:
-        close_all(*fds)
+
+    directory: int
+    name: str
+    boot: str
+
+    def step(self, operation: str, index: int, result: str | None) -> None:
+        """Note a plugin's result, or without one that it let go.
+
+        Raises:
+            StoreError: it could not be noted, or its runtime lives; the next plugin may not run.
+        """
+        self._append(step_facts(operation, index, result))
+
+    def end(self, operation: str, outcome: Outcome) -> None:
+        """Note how an operation ended.
+
+        Raises:
+            StoreError: it could not be noted, or its runtime lives; it stays open.
+        """
+        self._append(end_facts(operation, outcome))
+
+    def _append(self, facts: Mapping[str, object]) -> None:
+        place = f"acni/journal/{self.name}"
+        fds: list[int] = []
+        try:
+            fds += (self._open(each) for each in _files_of(self.name))
+            with _writing(fds[0]) as has_byte:
+                readings = [_read(fd) for fd in fds]
+                view = _view(self.name, fds[0], readings, self.boot)
+                if not has_byte or view.is_alive:
+                    raise StoreError("is another runtime's", place=place, expected="a dead one's")
+                newest = max(range(len(fds)), key=lambda at: _last(readings[at]))
+                write_at(fds[newest], encode(view.last + 1, facts), readings[newest].end)
+        except OSError as error:
+            raise store_failure(place, "cannot be written", error) from error
+        finally:
+            close_all(*fds)
+
+    def _open(self, file: str) -> int:
+        return _regular(os.open(file, os.O_RDWR | _FLAGS, dir_fd=self.directory), file)
 
 
 @contextmanager

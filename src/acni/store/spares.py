@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Final, Self
 
-from attrs import Factory, define
+from attrs import Factory, define, frozen
 
 from acni.host.files import close_all, is_plain, write_at
 from acni.store.directory import names_in
@@ -27,6 +27,19 @@ _FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O
 # Of a new one, so that a full disk says so before a plugin runs; records have some KiB.
 _FIRST_BYTES: Final = 4096
 _WIDTH: Final = 8
+
+
+@frozen
+class Spare:
+    """A spare file.
+
+    Attributes:
+        name: Its name in its slot's directory.
+        slot: The slot of a dead runtime; None where it is our own.
+    """
+
+    name: str
+    slot: str | None = None
 
 
 @define(eq=False)
@@ -79,6 +92,16 @@ class Spares:
     def give_back(self, name: str) -> None:
         """Return a file that was taken, or came by its name."""
         self._free.append(name)
+
+    def take_in(self, name: str, directory: int) -> None:
+        """Make a file of another directory a spare one.
+
+        Raises:
+            OSError: it cannot be moved.
+        """
+        spare = self.new_name()
+        os.rename(name, spare, src_dir_fd=directory, dst_dir_fd=self.directory)
+        self.give_back(spare)
 
     def make(self, name: str) -> None:
         """Make a file of that name where it was lost, and count it as taken.

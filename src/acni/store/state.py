@@ -48,15 +48,14 @@ from acni.store.directory import (
     store_failure,
 )
 from acni.store.durable import make_directory, make_room, open_below, replace_durably
-from acni.store.intents import Intent, Outcome
 from acni.store.journal import Journal
 from acni.store.lockfiles import look_at_lock_file, open_lock_file
-from acni.store.neighbours import LeftOpen, Neighbours
+from acni.store.neighbours import Neighbours
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
 from acni.store.records import Records, aside_name, is_no_record
-from acni.store.slots import Slots, note_ends
-from acni.store.spares import Spares
+from acni.store.slots import Remains, Slots
+from acni.store.spares import Spare, Spares
 
 # How long leaving a state directory waits for a thread that a cancelled operation left behind.
 _LAST_THREADS_SECONDS: Final = 30.0
@@ -138,8 +137,10 @@ class Store:
 
     Attributes:
         records: What it holds.
-        journal: What is under way; None on a read-only file system.
-        neighbours: What other runtimes left; None there, too.
+        journal: What is under way; None on a read-only file system, and on a full one where no
+            slot is free.
+        neighbours: What other runtimes left; None on a read-only file system.
+        refusal: What the disk said where there is no journal.
     """
 
     records: Records
@@ -150,6 +151,7 @@ class Store:
     _spares: Spares
     _quarantine: Quarantine
     _host: Host
+    refusal: str = ""
     _pid: int = field(factory=os.getpid, init=False)
     _stale: list[_Rooms] = field(factory=list["_Rooms"], init=False)
     _writing: threading.Condition = Factory(threading.Condition)
@@ -167,28 +169,30 @@ class Store:
         """Return the journal.
 
         Raises:
-            StoreError: the file system is read-only.
+            StoreError: there is none: the file system is read-only, or was full when this was
+                opened.
         """
         if self.journal is None:
             raise StoreError(
-                "is read-only", place=self._state_dir, expected="a writable file system"
+                self.refusal, place=self._state_dir, expected="a writable file system with room"
             )
         return self.journal
 
-    def take_spare(self) -> str:
+    def take_spare(self) -> Spare:
         """Take the file that is to become a record; a full disk says so here.
 
         Raises:
             StoreError: there is none to be had.
         """
         try:
-            return self._spares.take()
+            return Spare(self._spares.take())
         except OSError as error:
             raise store_failure("acni/spare", "has no room", error) from error
 
-    def give_back_spare(self, spare: str) -> None:
-        """Return a file that became no record."""
-        self._spares.give_back(spare)
+    def give_back_spare(self, spare: Spare) -> None:
+        """Return a file that became no record; one of another slot is found by its next runtime."""
+        if spare.slot is None:
+            self._spares.give_back(spare.name)
 
     @contextmanager
     def guard(self, container_id: str) -> Generator[int]:
@@ -245,7 +249,7 @@ class Store:
 
     # --- records
 
-    def keep(self, record: Record, spare: str) -> None:
+    def keep(self, record: Record, spare: Spare) -> None:
         """Write the record of an attachment that was made: its spare file, renamed into place.
 
         Not synced: a kill loses nothing, and after a power cut the journal knows.
@@ -255,9 +259,9 @@ class Store:
         """
         data = write_record(record)
         try:
-            self._spares.write(spare, data)
+            self._spares.write(spare.name, data)
             os.rename(
-                spare,
+                spare.name,
                 record.name,
                 src_dir_fd=self._spares.directory,
                 dst_dir_fd=self._rooms["results"],
@@ -276,14 +280,14 @@ class Store:
         """
         self._write(self._rooms["results"], record.name, record)
 
-    def retire(self, record: Record, spare: str | None = None) -> None:
+    def retire(self, record: Record, spare: Spare | None = None) -> None:
         """Remove a record; one of another operation in its place stays. Not synced: one that comes
         back after a power cut costs an idempotent DEL.
 
         Args:
             record: The record.
-            spare: The name of the spare file that it was, where the journal names it: what is not
-                there any more was taken by somebody else.
+            spare: The spare file that it was, where a journal names it: what is not there any more
+                was taken by somebody else.
 
         Raises:
             StoreError: it could not be removed.
@@ -294,37 +298,49 @@ class Store:
             self._latest.pop((results, record.name), None)
             if not self._is_of_operation(record):
                 return
-            name = spare or self._spares.new_name()
             try:
-                os.rename(record.name, name, src_dir_fd=results, dst_dir_fd=self._spares.directory)
+                if spare is None:
+                    self._spares.take_in(record.name, results)
+                else:
+                    with self._room_of(spare) as room:
+                        os.rename(record.name, spare.name, src_dir_fd=results, dst_dir_fd=room)
             except FileNotFoundError:
                 return
             except OSError as error:
                 raise store_failure(place, "cannot be removed", error) from error
-        if spare is None:
-            self._spares.give_back(name)
 
-    def has_spare(self, intent: Intent, *slots: str) -> bool:
-        """Tell whether the file that was to become an operation's record is still spare, in our
-        slot or in others.
-        """
-        if intent.spare is None:
-            return False
-        rooms = [open_below(self._rooms["acni/spare"], slot) for slot in slots]
-        try:
-            return any(_is_there(intent.spare, room) for room in rooms or [self._spares.directory])
-        finally:
-            close_all(*rooms)
-
-    def note_end(self, left: LeftOpen, outcome: Outcome) -> None:
-        """Note how something ended that a dead runtime left open.
+    def has_spare(self, spare: Spare) -> bool:
+        """Tell whether a file that was to become a record is still spare.
 
         Raises:
-            StoreError: it cannot be noted everywhere: it is still open.
+            StoreError: that cannot be told.
         """
-        ends = {left.intent.operation: outcome}
-        for slot in left.slots:
-            note_ends(self._rooms["acni/journal"], slot, self._host.boot, ends)
+        with self._room_of(spare) as room:
+            try:
+                os.stat(spare.name, dir_fd=room, follow_symlinks=False)
+            except FileNotFoundError:
+                return False
+            except OSError as error:
+                raise store_failure("acni/spare", "cannot be looked at", error) from error
+        return True
+
+    @contextmanager
+    def _room_of(self, spare: Spare) -> Generator[int]:
+        if spare.slot is None:
+            yield self._spares.directory
+            return
+        try:
+            room = open_below(self._rooms["acni/spare"], spare.slot)
+        except OSError as error:
+            raise store_failure("acni/spare", "cannot be opened", error) from error
+        try:
+            yield room
+        finally:
+            close_all(room)
+
+    def remains(self, slot: str) -> Remains:
+        """Return a dead runtime's slot, to note in how what is open there is settled."""
+        return Remains(self._rooms["acni/journal"], slot, self._host.boot)
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
@@ -541,33 +557,37 @@ def open_store(path: str | os.PathLike[str], host: Host) -> Generator[Store]:
 
 
 def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
+    directory = rooms["acni/journal"]
     quarantine = Quarantine(rooms["acni/quarantine"])
-    journal: Journal | None = None
-    try:
-        _require_format(rooms["acni"])
-        journal = Slots(rooms["acni/journal"], quarantine, host).take()
-    except OSError as error:
-        if error.errno != errno.EROFS:
-            raise
-    try:
-        records = Records.watch(rooms["results"], rooms["acni/debts"], rooms["acni/journal"])
-        if journal is None:
-            return Store(records, None, None, state_dir, rooms, Spares(-1), quarantine, host)
-        neighbours = Neighbours(rooms["acni/journal"], journal.slot, host.boot)
-        spares = _spares_in(rooms, journal.slot)
-        return Store(records, journal, neighbours, state_dir, rooms, spares, quarantine, host)
-    except BaseException:
-        if journal is not None:
-            journal.close()
-        raise
+    journal, refusal = None, 0
+    with contextlib.ExitStack() as failed:
+        try:
+            _require_format(rooms["acni"])
+            journal = Slots(directory, quarantine, host).take()
+            failed.callback(journal.close)
+            spares = _spares_in(rooms, journal.slot)
+        except (OSError, StoreError) as error:
+            refusal = _refusal(error)
+            if not refusal:
+                raise
+            failed.close()
+            journal, spares = None, Spares(-1)
+        records = Records.watch(rooms["results"], rooms["acni/debts"], directory)
+        own = journal.slot if journal else ""
+        is_writable = refusal != errno.EROFS
+        neighbours = Neighbours(directory, own, host.boot) if is_writable else None
+        store = Store(records, journal, neighbours, state_dir, rooms, spares, quarantine, host)
+        if refusal:
+            store.refusal = os.strerror(refusal)
+        failed.pop_all()
+    return store
 
 
-def _is_there(name: str, directory: int) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except OSError:
-        return False
-    return True
+def _refusal(error: OSError | StoreError) -> int:
+    """Return what a disk says that takes nothing more; 0 where it is something else."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    number = cause.errno if isinstance(cause, OSError) else None
+    return number if number in (errno.EROFS, errno.ENOSPC, errno.EDQUOT) else 0
 
 
 def _spares_in(rooms: _Rooms, slot: str) -> Spares:
