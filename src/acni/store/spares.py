@@ -94,11 +94,14 @@ class Spares:
         self._free.append(name)
 
     def take_in(self, name: str, directory: int) -> None:
-        """Make a file of another directory a spare one.
+        """Make a file of another directory a spare one; without a place for those it is removed.
 
         Raises:
             OSError: it cannot be moved.
         """
+        if self.directory < 0:
+            os.unlink(name, dir_fd=directory)
+            return
         spare = self.new_name()
         os.rename(name, spare, src_dir_fd=directory, dst_dir_fd=self.directory)
         self.give_back(spare)
