@@ -16,6 +16,7 @@ from acni.cli.signals import run_cancellable
 from acni.engine.engine import Ending, Engine, Observer
 from acni.engine.runtime import PLUGIN_DIRS, Runtime, open_runtime
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
+from acni.engine.turns import Turns
 from acni.errors import AcniError
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
@@ -89,6 +90,7 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
         environment=plugin_environment(INHERITED, {}),
         timeouts=timeouts,
         host=host,
+        turns=Turns(locks=None, wait_seconds=timeouts.wait),
         observers=_observers(arguments),
     )
 

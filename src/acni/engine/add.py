@@ -52,22 +52,23 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
-        async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(attachment.container_id):
             network = await negotiated(operation, network, plugins)
-            with (
-                netns.open(attachment.netns) as namespace,
-                engine.claims.record(name),
-                engine.claims.interface(namespace.identity(), attachment.ifname),
-            ):
-                # 2. What is owed here is deleted first; what is there already is refused.
-                await settle_container(operation, attachment.container_id)
-                for target in owed_first(engine, network, attachment):
-                    await delete_target(operation, target)
-                existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
-                ground = look_at_ground(engine, attachment, namespace.identity(), existed=existed)
-                # 3. The chain, its result kept; or all of it undone.
-                record = begin(engine, network, attachment, plugins, ground.identity)
-                return await _attach(operation, record, plugins, ground)
+            with netns.open(attachment.netns) as namespace:
+                identity = namespace.identity()
+                with (
+                    engine.turns.claim_record(name),
+                    engine.turns.claim_interface(identity, attachment.ifname),
+                ):
+                    # 2. What is owed here is deleted first; what is there already is refused.
+                    await settle_container(operation, attachment.container_id)
+                    for target in owed_first(engine, network, attachment):
+                        await delete_target(operation, target)
+                    existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
+                    ground = look_at_ground(engine, attachment, identity, existed=existed)
+                    # 3. The chain, its result kept; or all of it undone.
+                    record = begin(engine, network, attachment, plugins, identity)
+                    return await _attach(operation, record, plugins, ground)
 
 
 async def _attach(

@@ -44,7 +44,7 @@ async def check(
     identity = attachment.id if isinstance(attachment, Attachment) else attachment
     operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
-        async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(identity.container_id):
             await settle_container(operation, identity.container_id)
             for record in records_to_check(engine, attachment, network):
                 await _check(evolve(operation, network=record.network.name), record)

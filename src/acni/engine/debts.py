@@ -84,7 +84,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     """
     operation = _operation(engine, "settle", debt)
     with operation.reported():
-        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(_id(debt).container_id):
             await settle_container(operation, debt.container_id)
             for target in _owed(engine, debt):
                 await delete_target(operation, target)
@@ -100,7 +100,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     """
     operation = _operation(engine, "forget", debt)
     with operation.reported():
-        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(_id(debt).container_id):
             targets = _owed(engine, debt)
             opened = _open_of(engine, debt)
             if not targets and not opened:

@@ -43,7 +43,7 @@ async def delete(
     name = network.name if isinstance(network, NetworkConfig) else network or ""
     operation = Operation(engine=engine, verb="delete", network=name, id=identity)
     with operation.reported():
-        async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(identity.container_id):
             settled = await settle_container(operation, identity.container_id)
             try:
                 targets = to_delete(engine, attachment, network)

@@ -8,7 +8,6 @@ import time
 from collections.abc import (
     Callable,
     Generator,
-    Hashable,
     Iterable,
     Iterator,
     Mapping,
@@ -23,10 +22,10 @@ import anyio.to_thread
 from attrs import Factory, define, evolve, field, frozen
 
 from acni.engine.answers import VersionAnswers
-from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
-from acni.errors import AcniError, AttachmentExists, NetnsInUse, printable
+from acni.engine.turns import Turns
+from acni.errors import AcniError, printable
 from acni.events import (
     Debt,
     DebtRecorded,
@@ -41,7 +40,7 @@ from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
-from acni.spec.names import IfName, PluginType
+from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin, Response
 from acni.store.commits import Commits
 from acni.store.intents import Intent
@@ -83,61 +82,6 @@ class Ending:
 
 
 @define(eq=False)
-class Claims:
-    """What operations under way are about to make: interfaces in namespaces, and records.
-
-    The container's queue keeps operations on one container apart; this keeps apart those of
-    different containers that would meet in a namespace or in a record's file name.
-    """
-
-    _claimed: set[Hashable] = Factory(set[Hashable])
-
-    @contextmanager
-    def interface(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
-        """Claim an interface. The loser is refused before it runs anything: its undo would delete
-        the winner's interface.
-
-        Raises:
-            NetnsInUse: another operation claims it.
-        """
-        if self.has_interface(identity, ifname):
-            raise NetnsInUse(
-                f"another container is just being given {ifname} in that namespace",
-                place="netns",
-                expected="a namespace of its own for each container",
-            )
-        with self._hold((identity, ifname)):
-            yield
-
-    @contextmanager
-    def record(self, name: str) -> Generator[None]:
-        """Claim the file name of a record: two attachments can map to one.
-
-        Raises:
-            AttachmentExists: another attachment claims it.
-        """
-        if name in self._claimed:
-            raise AttachmentExists(
-                f"another attachment is just being given the record {name}",
-                expected="another network name or container ID",
-            )
-        with self._hold(name):
-            yield
-
-    def has_interface(self, identity: NetnsIdentity, ifname: IfName) -> bool:
-        """Tell whether an interface is claimed."""
-        return (identity, ifname) in self._claimed
-
-    @contextmanager
-    def _hold(self, claim: Hashable) -> Generator[None]:
-        self._claimed.add(claim)
-        try:
-            yield
-        finally:
-            self._claimed.discard(claim)
-
-
-@define(eq=False)
 class Engine:
     """What the verbs of one runtime share.
 
@@ -149,8 +93,7 @@ class Engine:
         timeouts: The bounds.
         host: This boot and this host's namespace.
         observers: Who is told.
-        queues: One operation at a time for each container.
-        claims: What is being made.
+        turns: Who waits for whom.
         answers: What plugins answered to VERSION.
         commits: Makes what is noted durable; None where nothing can be noted.
         warned: What was warned of: each warning is given once.
@@ -164,9 +107,8 @@ class Engine:
     environment: Mapping[str, str] = field(repr=False)
     timeouts: Timeouts
     host: Host
+    turns: Turns
     observers: tuple[Observer, ...] = ()
-    queues: ContainerQueues = Factory(ContainerQueues)
-    claims: Claims = Factory(Claims)
     answers: VersionAnswers = Factory(VersionAnswers)
     commits: Commits | None = None
     warned: set[str] = Factory(set[str])

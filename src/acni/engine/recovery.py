@@ -267,7 +267,7 @@ async def settle_left(engine: Engine, left: Left) -> None:
     """
     operation = Operation(engine=engine, verb="recover", network=left.network, id=left.id)
     with operation.reported():
-        async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
+        async with engine.turns.of_container(left.id.container_id):
             await settle_container(operation, left.id.container_id)
             is_left = partial(_is_left, engine)
             for target in owed_targets(engine, left.id, left.network, is_left):

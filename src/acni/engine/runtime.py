@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final, get_args
 
 import anyio
@@ -24,6 +25,7 @@ from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Durability, Timeouts, plugin_environment
 from acni.engine.settling import Settling
 from acni.engine.status import status
+from acni.engine.turns import Turns, describe_holder
 from acni.engine.validate import Validation, validate
 from acni.engine.versions import version
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, RuntimeClosed
@@ -39,6 +41,7 @@ from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_network_name, parse_plugin_type
 from acni.spec.result import Result
 from acni.store.commits import Commits
+from acni.store.locks import open_locks
 from acni.store.state import open_store
 
 CONF_DIR: Final = "/etc/cni/net.d"
@@ -618,9 +621,17 @@ async def open_runtime(
         raise ConfigError(message, place="cgroup", expected="one of the two")
     host = this_host()
     # Blocks for a few file operations, and for the disk when the state directory is new.
-    with open_store(parse_path(state_dir, "state_dir"), host) as store:
+    place = parse_path(state_dir, "state_dir")
+    with open_store(place, host) as store, open_locks(place) as locks:
+        turns = Turns(
+            locks=locks if store.is_writable() else None,
+            wait_seconds=bounds.wait,
+            is_open=store.has_open,
+            describe=partial(describe_holder, store.records, host.boot),
+        )
         engine = Engine(
             store=store,
+            turns=turns,
             runner=runner or Executables(grace_seconds=bounds.grace, cgroup=groups),
             plugin_dirs=directories,
             environment=variables,

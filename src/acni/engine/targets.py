@@ -8,8 +8,9 @@ forgets what was owed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+import contextlib
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import anyio
 from attrs import astuple, evolve, frozen
@@ -19,7 +20,7 @@ from acni.engine.guards import other_holder, raise_unreadable, require_own_name
 from acni.engine.notes import Note
 from acni.engine.orphans import wait_for_orphans
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
-from acni.errors import AttachmentExists, AttachmentNotFound, InvalidName, StoreError
+from acni.errors import AttachmentExists, AttachmentNotFound, InvalidName, NetnsInUse, StoreError
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
@@ -56,7 +57,7 @@ async def delete_target(operation: Operation, target: Target) -> None:
     """
     engine = operation.engine
     own = evolve(operation, network=target.record.network.name)
-    async with _claimed(engine, target) as record:
+    with _claimed(engine, target) as record:
         if record.owed is not None:
             await wait_for_orphans(own, record, until=0.0)
         with _noted(own, record) as note:
@@ -77,8 +78,8 @@ def _noted(operation: Operation, record: Record) -> AbstractContextManager[Note 
         return nullcontext()
 
 
-@asynccontextmanager
-async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
+@contextmanager
+def _claimed(engine: Engine, target: Target) -> Generator[Record]:
     """Claim what a delete by somebody's word is about, as an ADD would, and only then look who
     holds the interface: between a look and a claim an ADD may begin and end. Where it is not this
     attachment's, the plugins get no namespace.
@@ -88,12 +89,13 @@ async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
         yield record
         return
     identity = record.provenance.netns if record.provenance else None
-    with engine.claims.record(record.name):
-        if identity is None or engine.claims.has_interface(identity, record.ifname):
-            yield evolve(record, netns="")
-            return
-        with engine.claims.interface(identity, record.ifname):
-            yield record_to_delete(engine, target)
+    with engine.turns.claim_record(record.name), contextlib.ExitStack() as claims:
+        if identity is not None:
+            try:
+                claims.enter_context(engine.turns.claim_interface(identity, record.ifname))
+            except NetnsInUse:
+                identity = None
+        yield record_to_delete(engine, target) if identity else evolve(record, netns="")
 
 
 def owed_first(

@@ -22,7 +22,7 @@ from typing import Final, Literal, get_args
 
 from attrs import frozen
 
-Kind = Literal["container", "guard", "netns", "network", "plugin type"]
+Kind = Literal["container", "guard", "record", "interface", "network", "plugin type"]
 
 # How many neighbouring bytes the stages of a lock are: where who waits for it stands in line. Who
 # finds the line full is passed by newcomers; with three stages one of four processes was passed up
@@ -40,6 +40,7 @@ _FILES: Final = 64
 # There are few networks and few types, so one file does.
 _TYPES: Final = "types"
 _IN_TYPES: Final = frozenset[Kind](("network", "plugin type"))
+FILES: Final = (*(f"{number:02x}" for number in range(_FILES)), _TYPES)
 _FIRST_OF: Final = {kind: index * 2 * _SPAN for index, kind in enumerate(get_args(Kind))}
 
 

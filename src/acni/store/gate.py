@@ -35,10 +35,9 @@ from acni.host.locks import is_held, try_lock, unlock
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
 from acni.store.directory import store_failure
-from acni.store.lockfiles import OPENINGS, Description, LockFiles, keeps_changing
+from acni.store.lockfiles import GATE_FILE, OPENINGS, Description, LockFiles, keeps_changing
 from acni.store.waiting import Describe, bounded, nobody_known
 
-FILE: Final = "gate"
 GATE: Final = 0
 CLOSED: Final = 1
 WAITING: Final = 2
@@ -122,7 +121,7 @@ class Gate:
 
     def _try_enter(self) -> Description | None:
         for _ in range(OPENINGS):
-            description = self._files.use(FILE)
+            description = self._files.use(GATE_FILE)
             is_inside = False
             try:
                 if is_held(description.fd, CLOSED) or not self._shares(description):
@@ -138,7 +137,7 @@ class Gate:
             if is_inside:
                 return description
             self._files.retire(description)
-        raise keeps_changing(FILE)
+        raise keeps_changing(GATE_FILE)
 
     def _shares(self, description: Description) -> bool:
         return description in self._inside or try_lock(description.fd, GATE, shared=True)
@@ -154,7 +153,7 @@ class Gate:
     @contextmanager
     def _seen_waiting(self) -> Generator[None]:
         """Let collections see that an operation waits."""
-        description = self._files.use(FILE)
+        description = self._files.use(GATE_FILE)
         try:
             if description not in self._waiting:
                 try_lock(description.fd, WAITING, shared=True)  # nobody holds it alone
@@ -188,7 +187,7 @@ class Gate:
 
     async def _enter_alone(self) -> Description:
         for _ in range(OPENINGS):
-            description = self._files.use_alone(FILE)
+            description = self._files.use_alone(GATE_FILE)
             try:
                 await self._pass_alone(description.fd)
             except BaseException as error:
@@ -198,7 +197,7 @@ class Gate:
                 raise
             if self._files.keeps(description, *_OF_COLLECTION):
                 return description
-        raise keeps_changing(FILE)
+        raise keeps_changing(GATE_FILE)
 
     async def _pass_alone(self, fd: int) -> None:
         await Turnstile(fd, COLLECTION, COLLECTION_STAGES).pass_through(self._pace)
@@ -221,4 +220,4 @@ class Gate:
 
 
 def _cannot_be_locked(error: OSError) -> StoreError:
-    return store_failure(f"acni/lock/{FILE}", "cannot be locked", error)
+    return store_failure(f"acni/lock/{GATE_FILE}", "cannot be locked", error)

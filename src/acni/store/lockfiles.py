@@ -34,12 +34,14 @@ from attrs import Factory, define, field
 from acni.errors import RuntimeClosed, StoreError
 from acni.host.files import close_all
 from acni.host.forks import given_up_in_children
-from acni.host.locks import unlock
-from acni.store.directory import DIRECTORY_FLAGS, store_failure
+from acni.host.locks import FILES, unlock
+from acni.store.directory import DIRECTORY_FLAGS, names_in, store_failure
 from acni.store.durable import make_directory, make_room
 
 # How many files are taken for the one that keeps its name.
 OPENINGS: Final = 5
+
+GATE_FILE: Final = "gate"
 
 _PLACE: Final = "acni/lock"
 _CLOSED: Final = -1
@@ -54,6 +56,19 @@ def open_lock_file(name: str, directory: int) -> int:
             which is neither followed nor waited for.
     """
     return _ours(os.open(name, _FLAGS | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory), name)
+
+
+def make_lock_files(directory: int) -> None:
+    """Make all of them, in an open directory: once the disk is full nothing more can be made, and
+    what is attached has to be deleted all the same.
+
+    Raises:
+        StoreError: the directory cannot be listed.
+        OSError: one cannot be made.
+    """
+    missing = {*FILES, GATE_FILE} - set(names_in(directory, _PLACE))
+    for name in sorted(missing):
+        close_all(open_lock_file(name, directory))
 
 
 def look_at_lock_file(name: str, directory: int) -> int:

@@ -4,7 +4,8 @@
 |---|---|---|
 | gate | operations on attachments, shared; garbage collection, exclusive | one from the other |
 | container | whatever changes an attachment of it | two operations on one container |
-| netns | an ADD | two containers that claim one namespace at once |
+| record, claimed | an ADD, a delete by somebody's word | two attachments with one file name |
+| interface, claimed | the same | two containers that are given one interface at once |
 | first ADD | an ADD, where none of the network succeeded in this boot | other first ADDs of it |
 | plugin type | a plugin's run, where its type is to run alone | two of its runs |
 
@@ -20,15 +21,14 @@ Rule 4: between tasks of a runtime it is first come, first served; between runti
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Final
+from typing import Final, Literal
 
 from attrs import Factory, define, field
 
 from acni.errors import Facts, StoreError
 from acni.host.locks import Kind, Place, place_of
-from acni.host.netns import NetnsIdentity
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
 from acni.store.directory import store_failure
@@ -44,10 +44,13 @@ from acni.store.waiting import Describe, bounded, nobody_known
 
 _WHAT: Final[dict[Kind, str]] = {
     "container": "another operation on the container went on",
-    "netns": "another container was being attached to the namespace",
     "network": "the network's first attachment was being made",
     "plugin type": "another run of the plugin went on",
 }
+
+
+def _never() -> bool:
+    return False
 
 
 @define(eq=False)
@@ -63,13 +66,19 @@ class Locks:
     _files: LockFiles
     gate: Gate = field(init=False)
     _queues: Queues[tuple[str, int]] = Factory(Queues[tuple[str, int]])
+    _kept: dict[tuple[str, int], Description] = Factory(dict[tuple[str, int], Description])
     _pace: Pace = Factory(Pace)
 
     def __attrs_post_init__(self) -> None:
         self.gate = Gate(self._files)
 
     def container(
-        self, container_id: str, *, until: float, describe: Describe = nobody_known
+        self,
+        container_id: str,
+        *,
+        until: float,
+        describe: Describe = nobody_known,
+        stays: Callable[[], bool] = _never,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other operations on a container.
 
@@ -77,18 +86,31 @@ class Locks:
             container_id: The container.
             until: When waiting ends, on the loop's clock.
             describe: Says who is in the way.
+            stays: Asked at the end: whether it is to stay locked for other runtimes until this one
+                has had it again, or is left.
 
         Raises:
             Busy: another operation went on until then.
             StoreError: it cannot be locked.
         """
-        return self._hold("container", container_id, until, describe)
+        return self._hold("container", container_id, until, describe, stays)
 
-    def netns(
-        self, identity: NetnsIdentity, *, until: float, describe: Describe = nobody_known
-    ) -> AbstractAsyncContextManager[None]:
-        """Exclude attachments of other containers to a namespace, under whatever path."""
-        return self._hold("netns", f"{identity.kind}:{identity.id}", until, describe)
+    @contextmanager
+    def claim(self, kind: Literal["record", "interface"], name: str) -> Generator[bool]:
+        """Take a lock that nobody waits for; yields whether nobody else has it.
+
+        Raises:
+            StoreError: it cannot be locked.
+        """
+        place = place_of(kind, name)
+        key = place.file, place.byte
+        description = self._try(key, place)
+        try:
+            yield description is not None
+        finally:
+            if description is not None:
+                self._files.let_go(description, place.byte)
+                self._queues.give_back(key)
 
     def first_add(
         self, network: str, *, until: float, describe: Describe = nobody_known
@@ -104,7 +126,12 @@ class Locks:
 
     @asynccontextmanager
     async def _hold(
-        self, kind: Kind, name: str, until: float, describe: Describe
+        self,
+        kind: Kind,
+        name: str,
+        until: float,
+        describe: Describe,
+        stays: Callable[[], bool] = _never,
     ) -> AsyncGenerator[None]:
         place = place_of(kind, name)
         key = place.file, place.byte
@@ -116,13 +143,18 @@ class Locks:
         try:
             yield
         finally:
-            self._files.let_go(description, place.byte)
+            if stays():
+                self._kept[key] = description
+            else:
+                self._files.let_go(description, place.byte)
             self._queues.give_back(key)
 
     def _try(self, key: tuple[str, int], place: Place) -> Description | None:
         if not self._queues.try_take(key):
             return None
-        description = None
+        description = self._kept.pop(key, None)
+        if description is not None:
+            return description
         try:
             description = self._try_file(place)
         finally:
@@ -133,7 +165,7 @@ class Locks:
     async def _wait(self, key: tuple[str, int], place: Place) -> Description:
         await self._queues.take(key)
         try:
-            return await self._take_in_file(place)
+            return self._kept.pop(key, None) or await self._take_in_file(place)
         except BaseException:
             self._queues.give_back(key)
             raise

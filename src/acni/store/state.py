@@ -49,7 +49,7 @@ from acni.store.directory import (
 )
 from acni.store.durable import make_directory, make_room, open_below, replace_durably
 from acni.store.journal import Journal
-from acni.store.lockfiles import look_at_lock_file, open_lock_file
+from acni.store.lockfiles import look_at_lock_file, make_lock_files, open_lock_file
 from acni.store.neighbours import Neighbours
 from acni.store.quarantine import Quarantine
 from acni.store.record import FORMAT, Record, write_record
@@ -164,6 +164,15 @@ class Store:
         return tuple(self._quarantine.kept)
 
     # --- what is under way
+
+    def is_writable(self) -> bool:
+        """Tell whether the file system takes anything."""
+        return self.neighbours is not None
+
+    def has_open(self, container_id: str) -> bool:
+        """Tell whether this runtime has something open of a container."""
+        journal = self.journal
+        return journal is not None and any(journal.of_container(container_id))
 
     def require_journal(self) -> Journal:
         """Return the journal.
@@ -563,6 +572,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     with contextlib.ExitStack() as failed:
         try:
             _require_format(rooms["acni"])
+            make_lock_files(rooms["acni/lock"])
             journal = Slots(directory, quarantine, host).take()
             failed.callback(journal.close)
             spares = _spares_in(rooms, journal.slot)
@@ -578,7 +588,7 @@ def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
         neighbours = Neighbours(directory, own, host.boot) if is_writable else None
         store = Store(records, journal, neighbours, state_dir, rooms, spares, quarantine, host)
         if refusal:
-            store.refusal = os.strerror(refusal)
+            store.refusal = f"takes nothing: {os.strerror(refusal)}"
         failed.pop_all()
     return store
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from acni.engine.queues import ContainerQueues
 
 from acni import Busy
-from acni.engine.queues import ContainerQueues
 from acni.spec.names import ContainerId
 
 C1, C2 = ContainerId("c1"), ContainerId("c2")

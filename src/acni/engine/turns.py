@@ -1,0 +1,146 @@
+"""Who waits for whom: one operation at a time for each container, in order of arrival within a
+runtime, whichever runtimes share the state directory (specification, section 3, "Lifecycle &
+Ordering": "must not invoke parallel operations for the same container"; rules R26, R27, R47, R58).
+
+Rule 1: in this order: the container's queue in the process, the gate, the container's lock, and
+    claims: who loses one of those is refused and waits for nobody. A garbage collection has the
+    gate alone, so who only waits for a container's turn is not in its way.
+Rule 2: all waiting of an operation together is bounded.
+Rule 3: what this runtime could not bring to an end keeps its container locked: others would not see
+    that something of it is open, as they do when this runtime is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from functools import partial
+from typing import Literal
+
+import anyio
+from attrs import Factory, define
+
+from acni.errors import AttachmentExists, Busy, NetnsInUse, StoreError
+from acni.host.netns import NetnsIdentity
+from acni.host.queues import Queues
+from acni.spec.names import ContainerId, IfName
+from acni.store.locks import Locks
+from acni.store.records import Records
+from acni.store.waiting import nobody_known
+
+Claim = AbstractContextManager[bool]
+
+
+def describe_holder(records: Records, boot: str, container_id: str) -> str:
+    """Say who works on a container: whose journal has something of it open."""
+    with contextlib.suppress(StoreError):
+        for slot in records.slots(boot):
+            for intent in slot.intents if slot.is_alive and slot.opener else ():
+                if intent.container_id == container_id:
+                    verb = "adding" if intent.verb == "add" else "deleting"
+                    return f"process {slot.opener.pid if slot.opener else 0} is {verb} it"
+    return nobody_known()
+
+
+def _never(_: str) -> bool:
+    return False
+
+
+def _nobody(_: str) -> str:
+    return nobody_known()
+
+
+@define(eq=False)
+class Turns:
+    """The turns of one runtime's operations.
+
+    Attributes:
+        locks: Those of the state directory; None where it cannot be written to, and so by nobody.
+        wait_seconds: How long an operation waits in all.
+        is_open: Tells whether something of a container is open that this runtime began.
+        describe: Says who works on a container, as far as that can be told.
+    """
+
+    locks: Locks | None
+    wait_seconds: float
+    is_open: Callable[[str], bool] = _never
+    describe: Callable[[str], str] = _nobody
+    _queues: Queues[ContainerId] = Factory(Queues[ContainerId])
+
+    @asynccontextmanager
+    async def of_container(self, container_id: ContainerId) -> AsyncGenerator[None]:
+        """Wait for a container's turn and hold it.
+
+        Raises:
+            Busy: the turn did not come in time.
+            StoreError: the state directory cannot be locked.
+        """
+        until = anyio.current_time() + self.wait_seconds
+        await self._take(container_id)
+        try:
+            if self.locks is None:
+                yield
+                return
+            describe = partial(self.describe, container_id)
+            async with (
+                self.locks.gate.shared(until=until),
+                self.locks.container(
+                    container_id,
+                    until=until,
+                    describe=describe,
+                    stays=partial(self.is_open, container_id),
+                ),
+            ):
+                yield
+        finally:
+            self._queues.give_back(container_id)
+
+    @contextmanager
+    def claim_record(self, name: str) -> Generator[None]:
+        """Claim the file name of a record: two attachments can map to one (``a-b`` with ``c``,
+        ``a`` with ``b-c``).
+
+        Raises:
+            AttachmentExists: another attachment claims it.
+            StoreError: the state directory cannot be locked.
+        """
+        with self._claim("record", name) as is_ours:
+            if not is_ours:
+                raise AttachmentExists(
+                    f"another attachment is just being given the record {name}",
+                    expected="another network name or container ID",
+                )
+            yield
+
+    @contextmanager
+    def claim_interface(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
+        """Claim an interface in a namespace. The loser is refused before it runs anything: its undo
+        would delete the winner's interface.
+
+        Raises:
+            NetnsInUse: another operation claims it.
+            StoreError: the state directory cannot be locked.
+        """
+        with self._claim("interface", f"{identity.kind}:{identity.id}/{ifname}") as is_ours:
+            if not is_ours:
+                raise NetnsInUse(
+                    f"another container is just being given {ifname} in that namespace",
+                    place="netns",
+                    expected="a namespace of its own for each container",
+                )
+            yield
+
+    def _claim(self, kind: Literal["record", "interface"], name: str) -> Claim:
+        return nullcontext(True) if self.locks is None else self.locks.claim(kind, name)
+
+    async def _take(self, container_id: ContainerId) -> None:
+        try:
+            with anyio.fail_after(self.wait_seconds):
+                await self._queues.take(container_id)
+        except TimeoutError:
+            raise Busy(
+                f"another operation on the container went on for {self.wait_seconds:g} s",
+                container_id=container_id,
+                expected="the container to be free",
+            ) from None
