@@ -19,7 +19,7 @@ from attrs import define, field
 
 from acni import Busy
 from acni.host.locks import is_held
-from acni.store.gate import CLOSED, COLLECTION, COLLECTION_SECONDS, FILE, GATE, WAITING, Gate
+from acni.store.gate import CLOSED, COLLECTION, COLLECTION_SECONDS, GATE, WAITING, Gate
 from acni.store.locks import open_locks
 from acni.testing import cancelled_at
 from tests.store.lock_processes import lock_process
@@ -52,7 +52,7 @@ async def is_empty(gate: Gate) -> bool:
 
 
 def held(state_dir: Path) -> list[int]:
-    with (state_dir / "acni/lock" / FILE).open("rb") as looked_at:
+    with (state_dir / "acni/lock" / GATE_FILE).open("rb") as looked_at:
         return [byte for byte in BYTES if is_held(looked_at.fileno(), byte)]
 
 
