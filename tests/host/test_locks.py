@@ -292,9 +292,10 @@ def test_where_a_name_lies_never_changes() -> None:
     assert {kind: place_of(kind, "web") for kind in KINDS} == {
         "container": Place("0b", 0x039B3D1E13929295, 0x05B3D1E139292950),
         "guard": Place("0b", 0x0B9B3D1E13929295, 0x0DB3D1E139292950),
-        "netns": Place("0b", 0x139B3D1E13929295, 0x15B3D1E139292950),
-        "network": Place("types", 0x1B9B3D1E13929295, 0x1DB3D1E139292950),
-        "plugin type": Place("types", 0x239B3D1E13929295, 0x25B3D1E139292950),
+        "record": Place("0b", 0x139B3D1E13929295, 0x15B3D1E139292950),
+        "interface": Place("0b", 0x1B9B3D1E13929295, 0x1DB3D1E139292950),
+        "network": Place("types", 0x239B3D1E13929295, 0x25B3D1E139292950),
+        "plugin type": Place("types", 0x2B9B3D1E13929295, 0x2DB3D1E139292950),
     }
     assert byte_of("guard", "web") == 0x0B9B3D1E13929295
 
@@ -308,4 +309,4 @@ def test_a_thousand_names_are_spread_over_all_files_and_bytes() -> None:
 
 def test_a_name_with_bytes_that_are_no_text_has_a_place() -> None:
     name = os.fsdecode(b"\xff")
-    assert byte_of("netns", name) != byte_of("netns", "ff")
+    assert byte_of("record", name) != byte_of("record", "ff")

@@ -20,6 +20,7 @@ from attrs import define, field
 from acni import Busy
 from acni.host.locks import is_held
 from acni.store.gate import CLOSED, COLLECTION, COLLECTION_SECONDS, GATE, WAITING, Gate
+from acni.store.lockfiles import GATE_FILE
 from acni.store.locks import open_locks
 from acni.testing import cancelled_at
 from tests.store.lock_processes import lock_process

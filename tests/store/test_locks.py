@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -19,14 +19,11 @@ import pytest
 
 from acni import Busy
 from acni.host.locks import STAGES, is_held, place_of
-from acni.host.netns import NetnsIdentity
 from acni.store.locks import Locks, open_locks
 from acni.testing import cancelled_at
 from tests.store.lock_processes import lock_process
 
 pytestmark = pytest.mark.anyio
-
-NETNS = NetnsIdentity("id", "7")
 
 
 class Take(Protocol):
@@ -35,7 +32,6 @@ class Take(Protocol):
 
 LOCKS: dict[str, Take] = {
     "container": lambda locks, *, until: locks.container("c1", until=until),
-    "netns": lambda locks, *, until: locks.netns(NETNS, until=until),
     "first ADD": lambda locks, *, until: locks.first_add("net", until=until),
     "plugin type": lambda locks, *, until: locks.plugin_type("bridge", until=until),
 }
@@ -87,10 +83,45 @@ async def test_locks_of_other_names_and_kinds_are_free(runtimes: list[Locks]) ->
     async with (
         one.container("same", until=0),
         other.container("c2", until=0),
-        other.netns(NetnsIdentity("id", "same"), until=0),
         other.first_add("same", until=0),
         other.plugin_type("same", until=0),
     ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["record", "interface"])
+async def test_who_comes_late_to_claim_a_name_is_told_at_once(
+    kind: Literal["record", "interface"], runtimes: list[Locks]
+) -> None:
+    one, other, _ = runtimes
+    with one.claim(kind, "same") as is_ours:
+        assert is_ours
+        for late in (one, other):
+            with late.claim(kind, "same") as is_late:
+                assert not is_late
+        with other.claim(kind, "another") as is_another:
+            assert is_another
+        async with other.container("same", until=0):
+            pass
+    with other.claim(kind, "same") as is_free_again:
+        assert is_free_again
+
+
+async def test_a_lock_that_stays_excludes_other_runtimes_and_not_its_own(
+    runtimes: list[Locks],
+) -> None:
+    one, other, _ = runtimes
+    stays = True
+    for _ in range(2):
+        async with one.container("c1", until=0, stays=lambda: stays):
+            pass
+        with pytest.raises(Busy):
+            async with other.container("c1", until=0):
+                pass
+    stays = False
+    async with one.container("c1", until=0, stays=lambda: stays):
+        pass
+    async with other.container("c1", until=0):
         pass
 
 

@@ -48,7 +48,9 @@ def test_a_state_directory_is_made_and_nobody_else_may_look_into_it(state_dir: P
     with opened(state_dir):
         pass
     made = sorted(str(path.relative_to(state_dir)) for path in state_dir.rglob("*"))
-    assert made == [
+    locks = [path.name for path in (state_dir / "acni" / "lock").iterdir()]
+    assert sorted(locks) == [*(f"{number:02x}" for number in range(64)), "gate", "types"]
+    assert [path for path in made if path.removeprefix("acni/lock/") not in locks] == [
         "acni",
         "acni/FORMAT",
         "acni/debts",
