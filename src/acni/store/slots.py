@@ -114,7 +114,10 @@ class Slots:
             try:
                 yield
             finally:
-                fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may have the description
+                # A forked child may have the description. What cannot be unlocked goes with it, and
+                # is no reason to lose what was opened meanwhile.
+                with contextlib.suppress(OSError):
+                    fcntl.flock(fd, fcntl.LOCK_UN)
         except BlockingIOError:
             raise Busy(
                 "it is just being opened by another runtime", place="state_dir", expected=_ALONE
