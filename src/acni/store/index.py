@@ -115,14 +115,18 @@ class Index:
         self._unread |= names
 
     def _look(self, name: str) -> None:
-        """Look whether a name is there."""
+        """Look whether a name is there; one of which that cannot be said is there: who reads it is
+        told why not, and forgets nothing.
+        """
         try:
             os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-        except OSError:
+        except FileNotFoundError:
             self._drop(name)
-        else:
-            self._add(name)
-            self._unread.add(name)
+            return
+        except OSError:
+            pass
+        self._add(name)
+        self._unread.add(name)
 
     def _add(self, name: str) -> None:
         if name not in self.names:
