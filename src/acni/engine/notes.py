@@ -101,6 +101,14 @@ class Note:
         """
         self._store.require_journal().step(self.operation, index, None)
 
+    def catch_up(self) -> None:
+        """Note how far it came, where that could not be noted before.
+
+        Raises:
+            StoreError: it cannot be noted; nothing more of it may run.
+        """
+        self._store.require_journal().catch_up(self.operation)
+
     def end(self, outcome: Outcome) -> None:
         """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""
         with contextlib.suppress(StoreError):
