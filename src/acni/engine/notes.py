@@ -56,6 +56,11 @@ class Note:
             raise
         return note
 
+    @property
+    def is_named(self) -> bool:
+        """Whether its record may stand in its place."""
+        return self._store.require_journal().intents[self.operation].is_named
+
     @classmethod
     def found(cls, engine: Engine, intent: Intent) -> Self:
         """Take up an operation that was left open.
