@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import logging
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -210,6 +212,60 @@ async def test_a_record_that_cannot_be_written_is_a_failed_add(
             (state_dir / "results" / "net-c1-eth0").mkdir()
     assert said(scripted)[3:] == DELETES
     assert caught[0].rollback is not None
+    assert scripted.held == set()
+
+
+def refuse_after_adds(
+    monkeypatch: pytest.MonkeyPatch, function: str, scripted: ScriptedRunner
+) -> None:
+    """Let a disk refuse a call that names the record, between the last ADD and the first DEL."""
+    real = getattr(os, function)
+    name = "net-c1-eth0"
+
+    def refusing(*arguments: Any, **options: Any) -> Any:
+        if name in arguments and len(scripted.calls) == 3:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), name)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(os, function, refusing)
+
+
+async def test_where_no_record_may_be_yet_the_undo_asks_for_none(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scripted.tell("third", "ADD", Behaviour.failing())
+    async with opened() as runtime:
+        with monkeypatch.context() as patched:
+            refuse_after_adds(patched, "open", scripted)
+            with pytest.raises(PluginFailed) as caught:
+                await runtime.add(network, attachment)
+    assert said(scripted)[3:] == DELETES
+    assert caught.value.debt is None
+    assert scripted.held == set()
+
+
+async def test_where_the_record_cannot_be_retired_nothing_is_undone_and_all_of_it_is_owed(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened() as runtime:
+        with monkeypatch.context() as patched:
+            refuse_after_adds(patched, "rename", scripted)
+            refuse_after_adds(patched, "open", scripted)
+            with pytest.raises(StoreError) as caught:
+                await runtime.add(network, attachment)
+        assert caught.value.debt is not None
+        assert len(scripted.held) == 3
+        assert said(scripted)[3:] == []
+        await runtime.settle(caught.value.debt)
+    assert said(scripted)[3:] == DELETES
     assert scripted.held == set()
 
 

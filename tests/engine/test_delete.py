@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -178,6 +180,38 @@ async def test_a_debt_that_cannot_be_recorded_stays_open_in_the_journal(
         assert (owed.container_id, owed.plugin) == ("c1", "third")
         scripted.tell("third", "DEL", Behaviour())
         await runtime.settle(owed)
+    assert scripted.held == set()
+
+
+async def test_nothing_more_is_deleted_until_what_let_go_can_be_noted(
+    opened: Any,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    attachment: Attachment,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A plugin that let go may hold something for somebody else by the time it is asked again: the
+    journal says how far a delete came before another plugin is asked.
+    """
+    write = os.pwrite
+
+    def full(fd: int, data: bytes, offset: int) -> int:
+        if said(scripted)[-1].startswith("DEL"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data, offset)
+
+    async with opened() as runtime:
+        await runtime.add(network, attachment)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "pwrite", full)
+            with pytest.raises(CleanupIncomplete) as caught:
+                await runtime.delete(C1)
+            assert caught.value.debt is not None
+            with pytest.raises(StoreError):
+                await runtime.settle(caught.value.debt)
+        assert said(scripted)[3:] == ["DEL third"]
+        await runtime.settle(caught.value.debt)
+    assert said(scripted)[3:] == ["DEL third", "DEL second", "DEL first"]
     assert scripted.held == set()
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -558,6 +559,38 @@ async def test_reaped_by_somebody_else_at_the_last_moment_nothing_is_left(
 
     monkeypatch.setattr(os, "waitid", and_then_somebody_reaps)
     response = await shell.run("sleep 30 & exit 0")
+    assert response.ending is Ending.LOST
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+async def test_a_group_that_no_pidfd_reaches_is_killed_by_its_number(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    monkeypatch.setattr(signal, "pidfd_send_signal", failing)
+    response = await shell.run("sleep 30 & exit 1")
+    assert (response.ending, response.status) == (Ending.EXITED, 1)
+    assert shell.has_ended()
+
+
+@pytest.mark.anyio
+async def test_a_run_whose_output_cannot_be_read_is_lost_and_leaves_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin = shell.plugin("echo out; exit 0")
+    read = os.read
+
+    def failing(fd: int, size: int) -> bytes:
+        if stat.S_ISFIFO(os.fstat(fd).st_mode):
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        return read(fd, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "read", failing)
+        response = await _run(Executables(), plugin)
     assert response.ending is Ending.LOST
     assert shell.has_ended()
 

@@ -410,6 +410,37 @@ def test_a_step_that_could_not_be_noted_is_known_here_and_noted_by_the_next_segm
     assert open_in(tmp_path)[ONE].next == 1
 
 
+def test_nothing_more_is_begun_of_what_could_not_be_noted_until_it_is(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.begin(make_intent())
+    journal.catch_up(ONE)
+    read_only(journal, tmp_path)
+    with pytest.raises(StoreError):
+        journal.step(ONE, 2, None)
+    with pytest.raises(StoreError):
+        journal.catch_up(ONE)
+    writable(journal, tmp_path)
+    journal.catch_up(ONE)
+    assert open_in(tmp_path) == journal.intents
+    before = journal._active.end
+    journal.catch_up(ONE)
+    assert journal._active.end == before
+
+
+def test_a_step_notes_the_one_before_it_that_could_not_be_noted(
+    journal: Journal, tmp_path: Path
+) -> None:
+    journal.begin(make_intent())
+    read_only(journal, tmp_path)
+    with pytest.raises(StoreError):
+        journal.step(ONE, 0, RESULT)
+    writable(journal, tmp_path)
+    journal.step(ONE, 2, None)
+    assert open_in(tmp_path) == journal.intents
+    assert journal.intents[ONE].result == RESULT
+
+
 def test_a_pipe_cannot_be_synced_and_says_so(tmp_path: Path) -> None:
     """A descriptor on which fdatasync(2) really fails."""
     reading, writing = os.pipe()

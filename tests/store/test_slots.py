@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -331,6 +332,23 @@ def test_while_another_one_is_just_opening_nobody_else_does(opened: Opened, plac
 
 
 # --- dead and locked all the same
+
+
+def test_a_lock_of_the_opening_that_cannot_be_let_go_loses_nothing(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its descriptor is closed next; what was opened under it must not be left behind."""
+    flock = fcntl.flock
+
+    def refusing(fd: int, operation: int) -> None:
+        if operation == fcntl.LOCK_UN:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", refusing)
+    for _ in range(2):
+        with opened() as journal:
+            journal.begin(make_intent())
 
 
 def test_a_dead_one_whose_child_keeps_the_lock_is_emptied_into_the_next_slot(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from attrs import evolve
@@ -92,6 +94,29 @@ def test_of_names_that_end_alike_only_the_attachment_s_own_is_found(state_dir: P
         assert [r.container_id for r in store.records.find(AttachmentId("c1")).records] == ["c1"]
         holding = store.records.holding(IfName("eth0"), NetnsIdentity("id", "1"))
         assert [found.container_id for found in holding] == ["c1", "x-c1"]
+
+
+def test_a_record_that_cannot_be_looked_at_is_not_forgotten(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else what is owed would be settled by a disk that fails once."""
+    stat_of = os.stat
+
+    def failing(path: Any, **options: Any) -> os.stat_result:
+        if path == "net-c1-eth0":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return stat_of(path, **options)
+
+    with opened(state_dir) as store:
+        store.write(record())
+        assert len(store.records.find(AttachmentId("c1")).records) == 1
+        store.write(evolve(record(), netns="/run/netns/x"))
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "stat", failing)
+            (found,) = store.records.find(AttachmentId("c1")).records
+        assert found.netns == "/run/netns/x"
+        store.retire(record())
+        assert store.records.find(AttachmentId("c1")).records == ()
 
 
 def test_a_bad_file_is_found_and_kept_aside_when_it_is_retired(state_dir: Path) -> None:

@@ -21,7 +21,7 @@ from acni.engine.recovery import settle_container
 from acni.engine.takedown import STORE_SECONDS, TakeDown
 from acni.engine.targets import delete_target, owed_first
 from acni.engine.versions import negotiated
-from acni.errors import AcniError
+from acni.errors import AcniError, StoreError
 from acni.events import RollbackFinished, RollbackStarted
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
@@ -108,9 +108,7 @@ async def _undo(operation: Operation, record: Record, note: Note, error: BaseExc
     failure: str | None = None
     try:
         operation.notify(RollbackStarted)
-        # Before the first DEL: else whoever finds record and intent takes what is half undone for
-        # what is attached.
-        operation.engine.store.retire(record, note.spare)
+        await _retire_first(undo, note)
         await undo.run(anyio.current_time() + operation.engine.timeouts.undo)
     except AcniError as unfinished:
         failure = unfinished.message
@@ -121,6 +119,19 @@ async def _undo(operation: Operation, record: Record, note: Note, error: BaseExc
         )
         if isinstance(error, AcniError):
             error.learn(rollback=finished, debt=undo.debt)
+
+
+async def _retire_first(undo: TakeDown, note: Note) -> None:
+    """Retire the record, where there may be one, before the first DEL: else whoever finds record
+    and intent takes what is half undone for what is attached. Where it stays, all of it is owed.
+    """
+    if not note.is_named:
+        return
+    try:
+        undo.operation.engine.store.retire(undo.record, note.spare)
+    except StoreError as error:
+        await undo.owe(len(undo.record.network.plugins) - 1, error)
+        raise
 
 
 def begin(

@@ -62,6 +62,11 @@ class Note:
             raise
         return note
 
+    @property
+    def is_named(self) -> bool:
+        """Whether its record may stand in its place."""
+        return self._store.require_journal().intents[self.operation].is_named
+
     @classmethod
     def found(cls, engine: Engine, intent: Intent) -> Self:
         """Take up an operation that was left open.
@@ -118,6 +123,14 @@ class Note:
             StoreError: it could not be noted; the next plugin may not run.
         """
         self._journal.step(self.operation, index, None)
+
+    def catch_up(self) -> None:
+        """Note how far it came, where that could not be noted before.
+
+        Raises:
+            StoreError: it cannot be noted; nothing more of it may run.
+        """
+        self._store.require_journal().catch_up(self.operation)
 
     def end(self, outcome: Outcome) -> None:
         """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""

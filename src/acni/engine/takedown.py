@@ -106,7 +106,7 @@ class TakeDown:
         except BaseException as error:
             if left >= 0:
                 with anyio.move_on_after(STORE_SECONDS, shield=True):
-                    await self._owe(left, error)
+                    await self.owe(left, error)
             raise
 
     def _let_go(self, index: int) -> None:
@@ -133,7 +133,7 @@ class TakeDown:
         netns = standing_netns(self.record, self.operation.engine.host)
         return chain_of_record(self.operation, self.record, netns=netns, deadline=deadline)
 
-    async def _owe(self, index: int, error: BaseException) -> None:
+    async def owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
         debt = indebted(self.record, index, error, self.origin)
         try:

@@ -521,10 +521,15 @@ class _Child:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._pid:
                 os.killpg(self._pid, number)
-            else:
+                return
+            try:
                 # Reaches the group even when somebody else reaped the leader: unlike a number it is
                 # never another's.
                 signal.pidfd_send_signal(self.pidfd, number, None, PIDFD_SIGNAL_PROCESS_GROUP)
+            except (ProcessLookupError, PermissionError):
+                raise
+            except OSError:  # what the machine lacks for one call it may have for the other
+                os.killpg(_pid_of(self.pidfd), number)
 
     def _drain(self) -> None:
         """Take what is still in the pipes.
@@ -555,13 +560,16 @@ class _Child:
 
     def _end_now(self) -> None:
         """Kill the process group and reap the leader without the loop: native cancellations of
-        asyncio pierce shields, KeyboardInterrupt does, and reading may have failed.
+        asyncio pierce shields, KeyboardInterrupt does, and reading may have failed. What it printed
+        nobody asks for any more.
         """
         self._kill()
         exits = select.poll()
         exits.register(self.pidfd, select.POLLIN)
         if exits.poll(_KILL_MILLISECONDS):
-            self._reap()
+            with contextlib.suppress(ChildProcessError):  # somebody else was faster
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            self.is_reaped = True
 
 
 def _cgroups_below(directory: str | None, spawner: Spawner) -> Cgroups | None:

@@ -128,14 +128,18 @@ class Index:
         self._own.clear()
 
     def _look(self, name: str) -> None:
-        """Look whether a name is there."""
+        """Look whether a name is there; one of which that cannot be said is there: who reads it is
+        told why not, and forgets nothing.
+        """
         try:
             file = _file(os.stat(name, dir_fd=self._directory, follow_symlinks=False))
-        except OSError:
+        except FileNotFoundError:
             self._drop(name)
             return
+        except OSError:
+            file = None
         self._add(name)
-        if self._own.get(name) != file:
+        if file is None or self._own.get(name) != file:
             self._own.pop(name, None)
             self._unread.add(name)
 

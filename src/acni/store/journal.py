@@ -109,6 +109,8 @@ class Journal:
     _boot: str = field(alias="boot")
     intents: dict[str, Intent]
     under_way: set[str] = field(factory=set[str], init=False)
+    # What came further than could be noted.
+    _behind: set[str] = field(factory=set[str], init=False)
     renewed_from: int | None = None
     _repeated_bytes: int = field(default=0, init=False)
     _is_poisoned: bool = field(default=False, init=False)
@@ -151,6 +153,7 @@ class Journal:
             raise store_failure(self.place, "has no room", error) from error
         self._append(intent.begin())
         self.intents[intent.operation] = intent
+        self._behind.discard(intent.operation)
 
     def step(self, operation: str, index: int, result: str | None) -> None:
         """Note a plugin's result, or without one that it let go.
@@ -159,8 +162,22 @@ class Journal:
             StoreError: it could not be noted; the next plugin may not run.
         """
         # First here: whatever the disk says, this runtime knows.
-        self.intents[operation] = advanced(self.intents[operation], index, result)
-        self._append(step_facts(operation, index, result))
+        intent = self.intents[operation] = advanced(self.intents[operation], index, result)
+        is_behind = operation in self._behind
+        self._behind.add(operation)
+        self._append(intent.begin() if is_behind else step_facts(operation, index, result))
+        self._behind.discard(operation)
+
+    def catch_up(self, operation: str) -> None:
+        """Note how far an operation came, where a step could not be noted: before anything more of
+        it runs.
+
+        Raises:
+            StoreError: it cannot be noted now either; nothing more of it may run.
+        """
+        if operation in self._behind:
+            self._append(self.intents[operation].begin())
+            self._behind.discard(operation)
 
     def named(self, operation: str) -> None:
         """Note that a spare file is about to become a record.
@@ -180,6 +197,7 @@ class Journal:
         if operation in self.intents:
             self._append(end_facts(operation, outcome))
             del self.intents[operation]
+            self._behind.discard(operation)
 
     def drop(self, operation: str) -> None:
         """Give up an operation that ran no plugin, since its `begin` is not durable."""

@@ -179,7 +179,10 @@ def _writing(fd: int) -> Generator[bool]:
         yield is_ours
     finally:
         if is_ours:
-            unlock(fd, _WRITES)
+            # What cannot be unlocked goes with the description, and is no reason to lose what was
+            # read meanwhile.
+            with contextlib.suppress(OSError):
+                unlock(fd, _WRITES)
 
 
 @frozen
