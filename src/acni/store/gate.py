@@ -3,7 +3,7 @@
 ::
 
     acni/lock/gate      byte 0      the gate: shared by operations, exclusive for a collection
-                        byte 1      held by a collection that has closed the gate and waits
+                        byte 1      held by a collection that has closed it, before it or inside
                         byte 2      shared by who waits at the gate
                         byte 3      the collections' own lock, one at a time
                         bytes 16 …  its stages
@@ -81,7 +81,8 @@ class Gate:
             Busy: the gate was closed until then.
             StoreError: it cannot be locked.
         """
-        description = None if WAITING in self._queues else self._try_enter()
+        # No checkpoint where it is open. Who passes those who wait delays none of them.
+        description = self._try_enter()
         if description is None:
             with bounded(until, "a garbage collection went on", describe):
                 description = await self._enter()
