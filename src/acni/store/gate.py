@@ -192,10 +192,11 @@ class Gate:
             description = self._files.use_alone(FILE)
             try:
                 await self._pass_alone(description.fd)
-            except BaseException as error:
+            except OSError as error:
                 self._files.let_go(description, *_OF_COLLECTION)
-                if isinstance(error, OSError):
-                    raise _cannot_be_locked(error) from error
+                raise _cannot_be_locked(error) from error
+            except BaseException:
+                self._files.let_go(description, *_OF_COLLECTION)
                 raise
             if self._files.keeps(description, *_OF_COLLECTION):
                 return description
