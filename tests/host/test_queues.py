@@ -37,7 +37,7 @@ async def test_keys_do_not_wait_for_each_other() -> None:
     assert queues.try_take("a")
     assert not queues.try_take("a")
     await queues.take("b")
-    assert ("a" in queues, "b" in queues, "c" in queues) == (True, True, False)
+    assert len(queues) == 2
 
 
 async def test_who_is_cancelled_with_the_key_in_hand_hands_it_on() -> None:

@@ -7,6 +7,7 @@ processes.
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -320,6 +321,36 @@ async def test_a_killed_operation_is_out(gates: list[Gate], state_dir: Path) -> 
         process.kill()
         async with gates[0].exclusive(until=anyio.current_time() + 10):
             pass
+
+
+@pytest.mark.anyio
+async def test_a_collection_lets_go_though_a_child_has_a_copy_of_its_descriptor(
+    gates: list[Gate], state_dir: Path
+) -> None:
+    """One that was forked by a library in C, or is about to execute a program."""
+    one, other, _ = gates
+    copies = list[int]()
+
+    async def copy() -> None:
+        await anyio.wait_all_tasks_blocked()
+        (alone,) = other._files._open
+        copies.append(os.dup(alone.fd))
+        assert held(state_dir) == [GATE, CLOSED, COLLECTION]
+        tasks.cancel_scope.cancel()
+
+    async with one.shared(until=0):
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(copy)
+            async with other.exclusive(until=math.inf):
+                pass
+        assert held(state_dir) == [GATE]
+    async with other.exclusive(until=0):
+        (alone,) = other._files._open
+        copies.append(os.dup(alone.fd))
+        assert held(state_dir) == [GATE, CLOSED, COLLECTION]
+    assert held(state_dir) == []
+    for fd in copies:
+        os.close(fd)
 
 
 # --- a file that is removed

@@ -9,12 +9,14 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
+from subprocess import run
 
 import anyio
 import pytest
 from attrs import define
 
 from acni import Busy, RuntimeClosed, StoreError
+from acni.host.libc import MNT_DETACH, mount, unmount
 from acni.host.locks import is_held, place_of
 from acni.store.lockfiles import OPENINGS, Description, LockFiles, open_lock_files
 from acni.store.locks import Locks, open_locks
@@ -162,6 +164,27 @@ async def test_a_link_in_place_of_a_directory_is_not_followed(
             async with locks.container("c1", until=math.inf):
                 pass
     assert list(elsewhere.rglob("*")) == [elsewhere / "lock"]
+
+
+def make_read_only(path: Path) -> None:
+    run(["mount", "-o", "remount,ro", path], check=True, timeout=10)
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(os.geteuid() != 0, reason="cannot run here: mounting")
+async def test_on_a_read_only_disk_nothing_can_be_locked(tmp_path: Path) -> None:
+    """A lock that excludes needs a descriptor for writing (fcntl(2)); callers decide without it."""
+    mount("none", str(tmp_path), "tmpfs", options="mode=0700")
+    try:
+        with open_locks(tmp_path) as locks:
+            assert await is_free(locks)
+        make_read_only(tmp_path)
+        for take in (*TAKES[C1], *TAKES["gate"]):
+            with open_locks(tmp_path) as locks, pytest.raises(StoreError, match="Read-only"):
+                async with take(locks):
+                    pass
+    finally:
+        unmount(str(tmp_path), MNT_DETACH)
 
 
 # --- removed

@@ -82,9 +82,12 @@ async def test_locks_of_other_names_and_kinds_are_free(runtimes: list[Locks]) ->
     one, other, _ = runtimes
     async with (
         one.container("same", until=0),
-        other.container("c2", until=0),
+        one.first_add("net", until=0),
+        one.plugin_type("bridge", until=0),
+        other.container("net", until=0),
         other.first_add("same", until=0),
-        other.plugin_type("same", until=0),
+        other.first_add("bridge", until=0),
+        other.plugin_type("net", until=0),
     ):
         pass
 

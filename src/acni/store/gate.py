@@ -3,7 +3,7 @@
 ::
 
     acni/lock/gate      byte 0      the gate: shared by operations, exclusive for a collection
-                        byte 1      held by a collection that has closed the gate and waits
+                        byte 1      held by a collection that has closed it, before it or inside
                         byte 2      shared by who waits at the gate
                         byte 3      the collections' own lock, one at a time
                         bytes 16 …  its stages
@@ -80,7 +80,8 @@ class Gate:
             Busy: the gate was closed until then.
             StoreError: it cannot be locked.
         """
-        description = None if WAITING in self._queues else self._try_enter()
+        # No checkpoint where it is open. Who passes those who wait delays none of them.
+        description = self._try_enter()
         if description is None:
             with bounded(until, "a garbage collection went on", describe):
                 description = await self._enter()
@@ -190,10 +191,11 @@ class Gate:
             description = self._files.use_alone(GATE_FILE)
             try:
                 await self._pass_alone(description.fd)
-            except BaseException as error:
+            except OSError as error:
                 self._files.let_go(description, *_OF_COLLECTION)
-                if isinstance(error, OSError):
-                    raise _cannot_be_locked(error) from error
+                raise _cannot_be_locked(error) from error
+            except BaseException:
+                self._files.let_go(description, *_OF_COLLECTION)
                 raise
             if self._files.keeps(description, *_OF_COLLECTION):
                 return description

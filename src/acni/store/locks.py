@@ -192,10 +192,11 @@ class Locks:
             description = self._files.use(place.file)
             try:
                 await _turnstile(description, place).pass_through(self._pace)
-            except BaseException as error:
+            except OSError as error:
                 self._files.leave(description)
-                if isinstance(error, OSError):
-                    raise _cannot_be_locked(place, error) from error
+                raise _cannot_be_locked(place, error) from error
+            except BaseException:
+                self._files.leave(description)
                 raise
             if self._files.keeps(description, place.byte):
                 return description
