@@ -27,15 +27,14 @@ from acni.host.locks import is_held, try_lock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
 from acni.store.directory import DIRECTORY_FLAGS, names_in
 from acni.store.frames import Reading, encode, read_frames
-from acni.store.intents import Intent, is_open, record_of, replay, since_facts
-from acni.store.journal import SEGMENT_BYTES, Journal, Segment
+from acni.store.intents import Intent, is_open, open_facts, record_of, replay, since_facts
+from acni.store.journal import LOCK, SEGMENT_BYTES, Journal, Segment
 from acni.store.quarantine import Quarantine
 
 # Of each segment; one that open operations made grow has some MiB.
 _MAX_BYTES: Final = 256 << 20
 _WIDTH: Final = 3
 _MOST: Final = 10**_WIDTH
-_LOCK: Final = 0
 _ALONE: Final = "one runtime at a time on a state directory"
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -149,7 +148,7 @@ class Slots:
                 fd, is_made = _open_segment(self.directory, segment, self.quarantine)
                 segments.append(Segment(fd))
                 segments[-1].size = os.fstat(fd).st_size
-                if segment == name and not try_lock(fd, _LOCK):
+                if segment == name and not try_lock(fd, LOCK):
                     close_all(fd)
                     return None
                 if is_made:
@@ -195,7 +194,7 @@ class Slots:
                 journal.repeat()  # both segments count: its runtime died in between
             else:
                 journal.sign()
-            _take_over_locked(journal, self.directory, others)
+            _take_over_locked(journal, self.directory, others, self.host.boot)
         except BaseException:
             close_all(*(segment.fd for segment in segments))
             raise
@@ -212,7 +211,7 @@ class Slots:
             journal.sync()
 
 
-def _take_over_locked(journal: Journal, directory: int, others: list[SlotView]) -> None:
+def _take_over_locked(journal: Journal, directory: int, others: list[SlotView], boot: str) -> None:
     """Take over what is open in slots that are dead and locked all the same: first it is durable
     here, then it is void there.
     """
@@ -221,17 +220,22 @@ def _take_over_locked(journal: Journal, directory: int, others: list[SlotView]) 
             for intent in view.intents:
                 journal.begin(intent)
             journal.sync()
-            _make_void(directory, view)
+            _make_void(directory, view, boot)
 
 
-def _make_void(directory: int, view: SlotView) -> None:
+def _make_void(directory: int, view: SlotView, boot: str) -> None:
+    # Whose it was is said again: void with the rest, the slot would count as a living one's for as
+    # long as the child keeps the lock.
+    after = [since_facts(view.last + 1)]
+    if view.opener is not None:
+        after.append(open_facts(view.opener, boot))
+    void = b"".join(encode(view.last + 1 + at, facts) for at, facts in enumerate(after))
     # Behind the newest frame, whichever segment has it: nobody writes there any more.
     for name in (view.name, f"{view.name}.1"):
         fd = os.open(name, os.O_RDWR | _FLAGS, dir_fd=directory)
         try:
             reading = _read(fd)
             if _last(reading) == view.last:
-                void = encode(view.last + 1, since_facts(view.last + 1))
                 os.pwrite(fd, void, reading.end)
         finally:
             close_all(fd)
@@ -288,7 +292,7 @@ def _is_readable(intent: Intent) -> bool:
 
 def _view(name: str, fd: int, readings: list[Reading], boot: str) -> SlotView:
     ledger = replay(frame for reading in readings for frame in reading.frames)
-    is_dead = not is_held(fd, _LOCK) or (
+    is_dead = not is_held(fd, LOCK) or (
         ledger.opener is not None and (ledger.boot != boot or is_gone(ledger.opener))
     )
     intents = tuple(intent for intent in ledger.intents.values() if is_open(intent, boot))

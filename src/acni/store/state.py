@@ -393,6 +393,8 @@ class Store:
             return  # given up already
         self.records.end_watch()
         if self.wait_until_idle():
+            if self.journal is not None:
+                self.journal.let_go()
             self._close()
 
     def give_up(self) -> None:
