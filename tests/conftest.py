@@ -39,6 +39,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
     choices = ("sample", "whole", "none")
     parser.addoption("--crash", choices=choices, default="none", help=help_text)
+    help_text = "when runtimes are killed at random: a number, as a report names it"
+    parser.addoption("--crash-seed", type=int, help=help_text)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -38,10 +38,12 @@ class Compiled:
     Attributes:
         shim: The library of fault points.
         plugin: The executable.
+        linger: The library that leaves a child.
     """
 
     shim: Path
     plugin: Path
+    linger: Path
 
 
 MakeSweep = Callable[[str, str], Sweep]
@@ -74,12 +76,13 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     if compiler is None:
         pytest.skip("cannot run here: no C compiler")
     directory = tmp_path_factory.mktemp("compiled")
-    made = Compiled(directory / "faultpoints.so", directory / "plugin")
+    made = Compiled(*(directory / name for name in ("faultpoints.so", "plugin", "linger.so")))
     options = ["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror"]
     has_pidfd_spawn = hasattr(ctypes.CDLL(None), "pidfd_spawn")
     options += ["-DHAS_PIDFD_SPAWN"] if has_pidfd_spawn else []
     for source, target, how in (
         ("faultpoints.c", made.shim, ["-shared", "-fPIC"]),
+        ("linger.c", made.linger, ["-shared", "-fPIC"]),
         # Static: it starts in a third of the time.
         ("plugin.c", made.plugin, ["-static"]),
     ):
@@ -161,12 +164,18 @@ def how_much(pytestconfig: pytest.Config) -> Callable[[Sample], Sample]:
 
 
 @pytest.fixture
-def require_sound(request: pytest.FixtureRequest) -> Callable[[Sweep], None]:
-    """Count what was struck, and fail on what was found."""
+def count(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """Say in the end what was struck."""
     counts = request.config.stash.setdefault(_COUNTS, [])
+    return lambda struck: counts.append(f"{request.node.name}: {struck}")
+
+
+@pytest.fixture
+def require_sound(count: Callable[[object], None]) -> Callable[[Sweep], None]:
+    """Count what was struck, and fail on what was found."""
 
     def require(sweep: Sweep) -> None:
-        counts.append(f"{request.node.name}: {sweep}")
+        count(sweep)
         assert not sweep.findings, "\n\n".join(map(str, (sweep, *sweep.findings)))
 
     return require

@@ -3,13 +3,18 @@
  * It lives in <world>/plugins/<name> and knows the world by that:
  *
  *   held/<name>/<container>-<ifname>   what it holds; an ADD of what is held is refused
- *   told/<name>.<verb>                 what it is told to do: slow, late, daemon, fail, in any order
+ *   told/<name>.<verb>                 what it is told to do: slow, late, daemon, fail, dawdle, moody,
+ *                                      in any order
  *   running/<container>                locked by whichever plugin works for the container
- *   log                                what all of them did, a line each
+ *   log                                what all of them did, a line each, by one write
  *
  * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
  * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its
- * own stays, holding descriptor 3.
+ * own stays, holding descriptor 3. dawdle: now and then 1 to 30 ms before what it does, or after it.
+ * moody: now and then it fails.
+ *
+ * The lock is a POSIX one: the kernel says who holds it, lets go of it when that process ends,
+ * however it ends, and no child inherits it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,13 +24,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static char world[PATH_MAX / 2], path[PATH_MAX];
 static const char *name, *verb, *container, *ifname, *netns;
-static int lock_fd;
+static unsigned seed;
 
 static const char *environment(const char *key) {
     const char *value = getenv(key);
@@ -41,14 +46,56 @@ static const char *in_world(const char *format, ...) {
     return path;
 }
 
-static void note(const char *what, const char *previous) {
+static struct timespec now(void) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return at;
+}
+
+/* Says one of 0 to n - 1. */
+static int draw(int n) {
+    return rand_r(&seed) / (RAND_MAX / n + 1);
+}
+
+/* Writes a line: what happened, and beside whom. RUNTIME is for whoever judges several runtimes. */
+static void note_beside(const char *what, const char *previous, pid_t beside) {
     char line[1024];
-    int length = snprintf(line, sizeof line, "%s %s %s %s-%s netns=%s prev=%s\n", what, verb, name, container,
-                          ifname, *netns ? "yes" : "no", *previous ? previous : "-");
+    struct timespec at = now();
+    const char *runtime = environment("RUNTIME");
+    int length = snprintf(line, sizeof line,
+                          "%s %s %s %s-%s netns=%s prev=%s pid=%d runtime=%s at=%ld.%09ld beside=%d\n", what,
+                          verb, name, container, ifname, *netns ? "yes" : "no", *previous ? previous : "-",
+                          getpid(), *runtime ? runtime : "-", (long)at.tv_sec, at.tv_nsec, beside);
     int fd = open(in_world("log"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0 || write(fd, line, length) != length)
         exit(70);
     close(fd);
+}
+
+static void note(const char *what, const char *previous) {
+    note_beside(what, previous, 0);
+}
+
+/* Notes who works for the container meanwhile, if anybody does; holds the lock otherwise.
+ *
+ * By descriptor 0, whose request was read: the kernel closes it first, the guard later. Who waits
+ * for the guard does not meet the lock.
+ */
+static void be_alone(const char *previous) {
+    int fd = open(in_world("running/%s", container), O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || dup2(fd, 0) || close(fd))
+        exit(70);
+    for (;;) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        if (!fcntl(0, F_SETLK, &lock))
+            return;
+        if (fcntl(0, F_GETLK, &lock))
+            exit(70);
+        if (lock.l_type == F_UNLCK)
+            continue; /* it ended just now */
+        note_beside("overlap", previous, lock.l_pid);
+        return;
+    }
 }
 
 static int is_told(const char *word) {
@@ -105,7 +152,6 @@ static void leave_daemon(void) {
     if (fork())
         return;
     setsid();
-    close(lock_fd);
     for (int fd = 0; fd < 3; fd++)
         close(fd);
     for (int i = 0; i < 1000; i++)
@@ -113,7 +159,7 @@ static void leave_daemon(void) {
     _exit(0);
 }
 
-static int work(const char *previous) {
+static int work(const char *previous, int fails) {
     char held[PATH_MAX];
     snprintf(held, sizeof held, "%s", in_world("held/%s/%s-%s", name, container, ifname));
     if (!strcmp(verb, "ADD")) {
@@ -123,12 +169,12 @@ static int work(const char *previous) {
             return 1;
         }
         close(fd);
-    } else if (!strcmp(verb, "DEL") && !is_told("fail")) {
+    } else if (!strcmp(verb, "DEL") && !fails) {
         unlink(held);
     } else if (!strcmp(verb, "CHECK")) {
         return access(held, F_OK) != 0;
     }
-    return is_told("fail");
+    return fails;
 }
 
 int main(int argc, char **argv) {
@@ -147,23 +193,25 @@ int main(int argc, char **argv) {
         puts("{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}");
         return 0;
     }
-    lock_fd = open(in_world("running/%s", container), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB))
-        note("overlap", previous);
+    seed = now().tv_nsec ^ getpid() << 8;
+    /* Before it locks: who meets the lock finds in the log whose it is. */
     note("start", previous);
-    int is_slow = is_told("slow");
+    be_alone(previous);
+    int is_slow = is_told("slow"), dawdles = is_told("dawdle") ? draw(3) : 0;
     if (is_slow)
         usleep(30000);
     if (is_told("late"))
         usleep(1500000);
-    int failed = work(previous);
+    if (dawdles == 1)
+        usleep(1000 + draw(29000));
+    int failed = work(previous, is_told("fail") || (is_told("moody") && !draw(16)));
     if (is_slow)
         usleep(10000);
+    if (dawdles == 2)
+        usleep(1000 + draw(29000));
     if (is_told("daemon"))
         leave_daemon();
     note("end", previous);
-    /* Its work is over before whoever reads this can know: what is printed must not count as an overlap. */
-    flock(lock_fd, LOCK_UN);
     if (failed)
         return refuse("told to fail");
     if (!strcmp(verb, "ADD"))

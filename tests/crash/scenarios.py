@@ -44,11 +44,15 @@ class Ground:
     state_dir: Path
     world: Path
 
-    def open_runtime(self, add: float = _SECONDS) -> AbstractAsyncContextManager[Runtime]:
+    def open_runtime(
+        self, add: float = _SECONDS, *, name: str = "-", recover: bool = True
+    ) -> AbstractAsyncContextManager[Runtime]:
         """Open a runtime.
 
         Args:
             add: The seconds that its ADDs have.
+            name: What its plugins call it in their log.
+            recover: It undoes in the background what dead ones left.
         """
         return open_runtime(
             state_dir=self.state_dir,
@@ -61,8 +65,9 @@ class Ground:
                 grace=0.2,
                 wait=_SECONDS,
             ),
-            environment={"PATH": "/usr/bin:/bin"},
+            environment={"PATH": "/usr/bin:/bin", "RUNTIME": name},
             inherit=(),
+            recover=recover,
         )
 
     def says(self, what: str) -> None:

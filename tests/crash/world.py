@@ -85,6 +85,10 @@ class Note:
         attachment: For whom.
         netns: "yes" when it had a namespace, else "no".
         previous: Whom its previous result named; "-" when nobody.
+        pid: Its process.
+        runtime: Whose it is, where its runtime says so; else "-".
+        at: When, on the monotonic clock.
+        beside: The process that worked for the container; 0 when none did.
     """
 
     what: str
@@ -93,6 +97,28 @@ class Note:
     attachment: str
     netns: str
     previous: str
+    pid: int
+    runtime: str
+    at: float
+    beside: int
+
+    @classmethod
+    def parse(cls, line: str) -> Note:
+        """Read a line of the log."""
+        words = (word.rpartition("=")[2] for word in line.split())
+        what, verb, plugin, attachment, netns, previous, pid, runtime, at, beside = words
+        return cls(
+            what,
+            verb,
+            plugin,
+            attachment,
+            netns,
+            previous,
+            pid=int(pid),
+            runtime=runtime,
+            at=float(at),
+            beside=int(beside),
+        )
 
 
 @frozen
@@ -176,19 +202,12 @@ def look(ground: Ground) -> Seen:
     results = ground.state_dir / "results"
     return Seen(
         held=frozenset(str(path.relative_to(held)) for path in held.glob("*/*")),
-        notes=tuple(_note(line) for line in (ground.world / "log").read_text().splitlines()),
+        notes=tuple(map(Note.parse, (ground.world / "log").read_text().splitlines())),
         said=frozenset(path.name for path in (ground.world / "said").iterdir()),
         states={path.name: _state(path) for path in results.glob("*")},
         files=frozenset(
             str(path.relative_to(ground.state_dir)) for path in ground.state_dir.rglob("*")
         ),
-    )
-
-
-def _note(line: str) -> Note:
-    what, verb, plugin, attachment, netns, previous = line.split()
-    return Note(
-        what, verb, plugin, attachment, netns.removeprefix("netns="), previous.removeprefix("prev=")
     )
 
 

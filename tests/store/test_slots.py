@@ -360,6 +360,8 @@ def test_a_dead_one_whose_child_keeps_the_lock_is_emptied_into_the_next_slot(
         assert journal.intents == {operation(1): make_intent()}
     assert open_in(place, "001") == {operation(1): make_intent()}
     assert open_in(place, "000") == {}
+    with locked(place / "000"), opened() as journal:  # it is still known as a dead one's
+        assert journal.place == "acni/journal/001"
     with opened() as journal:  # once
         assert journal.place == "acni/journal/000"
 

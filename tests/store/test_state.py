@@ -317,6 +317,31 @@ def test_a_directory_that_is_left_by_an_error_waits_for_its_threads_too(state_di
         assert leave_by_an_error().result() == ["net-c1-eth0"]
 
 
+def test_once_left_a_child_with_copies_of_its_descriptors_keeps_nobody_out(
+    state_dir: Path,
+) -> None:
+    """Of one that a library forked: no handler of the interpreter closed them."""
+    slot = state_dir / "acni/journal/000"
+    copies: list[int] = []
+    try:
+        with opened(state_dir):
+            numbers = [int(path.name) for path in Path("/proc/self/fd").iterdir()]
+            copies += (os.dup(fd) for fd in numbers if _leads_to(fd, slot))
+        assert copies
+        with opened(state_dir):
+            pass
+    finally:
+        for fd in copies:
+            os.close(fd)
+
+
+def _leads_to(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except OSError:
+        return False
+
+
 def test_directories_above_it_are_made_for_their_owner_only(tmp_path: Path) -> None:
     previous = os.umask(0)
     try:

@@ -29,6 +29,7 @@ from attrs import define, evolve, field
 
 from acni.errors import StoreError
 from acni.host.files import close_all, write_at
+from acni.host.locks import unlock
 from acni.host.processes import ProcessIdentity
 from acni.store.directory import store_failure
 from acni.store.frames import encode
@@ -44,6 +45,9 @@ from acni.store.intents import (
 )
 
 SEGMENT_BYTES: Final = 1 << 20
+
+# The byte of a slot that its runtime holds.
+LOCK: Final = 0
 
 _FULL_BYTES: Final = SEGMENT_BYTES // 4 * 3
 
@@ -283,8 +287,16 @@ class Journal:
         """Tell whether somebody removed the file under us."""
         return os.fstat(self._active.fd).st_nlink == 0
 
+    def let_go(self) -> None:
+        """Give up the slot's lock: a child that was forked behind the interpreter's back has copies
+        of the descriptors, and would keep it.
+        """
+        for segment in (self._active, self._other):
+            if segment.fd >= 0:
+                unlock(segment.fd, LOCK)
+
     def close(self) -> None:
-        """Close both segments; that gives up the slot's lock."""
+        """Close both segments; where nobody else has them, that gives up the slot's lock."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
                 close_all(segment.fd)

@@ -35,15 +35,13 @@ from acni.host.processes import ProcessIdentity, is_gone, own_identity
 from acni.store.directory import names_in, store_failure
 from acni.store.frames import Reading, encode, read_frames
 from acni.store.intents import Intent, Outcome, end_facts, is_open, record_of, replay, step_facts
-from acni.store.journal import SEGMENT_BYTES, Journal, Segment
+from acni.store.journal import LOCK, SEGMENT_BYTES, Journal, Segment
 from acni.store.quarantine import Quarantine
 
 # Of each segment; one that open operations made grow has some MiB.
 _MAX_BYTES: Final = 256 << 20
 _WIDTH: Final = 3
 _MOST: Final = 10**_WIDTH
-# Held by the runtime that writes it as long as it lives; by who looks whether that one does.
-_LIVES: Final = 0
 _WRITES: Final = 1
 # Whoever holds the second byte does so for some writes, or is being stopped by a debugger.
 _MOST_TRIES: Final = 500
@@ -107,7 +105,7 @@ def is_taken(directory: int, name: str) -> bool:
     except OSError:
         return False
     try:
-        return is_held(fd, _LIVES)
+        return is_held(fd, LOCK)
     finally:
         close_all(fd)
 
@@ -223,7 +221,7 @@ class Slots:
             for segment in _files_of(name):
                 fd = _open_segment(self.directory, segment, self.quarantine)
                 segments.append(Segment(fd))
-                if segment == name and not try_lock(fd, _LIVES):
+                if segment == name and not try_lock(fd, LOCK):
                     close_all(fd)
                     return None
                 segments[-1].size = os.fstat(fd).st_size
@@ -346,7 +344,7 @@ def _is_readable(intent: Intent) -> bool:
 
 def _view(name: str, fd: int, readings: list[Reading], boot: str) -> SlotView:
     ledger = replay(frame for reading in readings for frame in reading.frames)
-    is_dead = not is_held(fd, _LIVES) or (
+    is_dead = not is_held(fd, LOCK) or (
         ledger.opener is not None and (ledger.boot != boot or is_gone(ledger.opener))
     )
     opened = (intent for intent in ledger.intents.values() if is_open(intent, boot))

@@ -451,6 +451,8 @@ class Store:
             return  # given up already
         self._end_watches()
         if self.wait_until_idle():
+            if self.journal is not None:
+                self.journal.let_go()
             self._close()
 
     def give_up(self) -> None:

@@ -1,0 +1,67 @@
+"""What keeps an attachment, taken away piece by piece: changes of the sources that tests have to
+find.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from tests.crash.forkserver import CHECKOUT
+
+
+@frozen(kw_only=True)
+class Sabotage:
+    """A change of the sources, and who has to find it.
+
+    Attributes:
+        name: What is taken away.
+        sweep: "kill" or "cut"; or "random": runtimes that are killed at random moments.
+        change: The files, and what takes the place of what.
+        case: The case of the sweep.
+        at: The points that are struck, around what is taken away.
+        workers: How many runtimes there are at once, at random moments.
+        finds: A part of what they complain of: they have to find this, and not something else.
+    """
+
+    name: str
+    sweep: str
+    change: Sequence[Mapping[str, str]]
+    case: str = ""
+    at: Sequence[str] = ()
+    workers: int = 1
+    finds: str = ""
+
+    def apply(self, sources: Path) -> None:
+        """Change a copy of the sources."""
+        for change in self.change:
+            path = sources / change["file"]
+            text = path.read_text()
+            assert text.count(change["before"]) == 1, f"{path.name} has it once: {change['before']}"
+            path.write_text(text.replace(change["before"], change["after"]))
+
+
+def _read() -> tuple[Sabotage, ...]:
+    document = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())
+    return tuple(Sabotage(**sabotage) for sabotage in document["sabotage"])
+
+
+SABOTAGES: Final = {sabotage.name: sabotage for sabotage in _read()}
+
+
+def changed_sources(sabotage: Sabotage, directory: Path) -> Path:
+    """Make a changed copy of the sources.
+
+    Args:
+        sabotage: What is changed.
+        directory: Where; the sources are to be found in "src" there.
+    """
+    sources = directory / "src"
+    shutil.copytree(CHECKOUT / "src", sources)
+    sabotage.apply(sources)
+    return sources
