@@ -25,8 +25,6 @@ SAMPLE: Final = (60, 10.0, 10)
 WHOLE: Final = (1000, 600.0, 50)
 UNTIL_FOUND: Final = (500, 120.0, 10)
 
-_ONE_ONLY: Final = pytest.mark.xfail(strict=True, reason="one runtime at a time on a directory")
-
 MakePlan = Callable[[int, tuple[int, float, int]], Plan]
 
 
@@ -69,9 +67,7 @@ def make_plan(ground: Ground, compiled: Compiled, pytestconfig: pytest.Config) -
     return make
 
 
-@pytest.mark.parametrize(
-    "workers", [1, *(pytest.param(workers, marks=_ONE_ONLY) for workers in (2, 4))]
-)
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_killed_at_random_moments(
     workers: int,
     make_plan: MakePlan,
