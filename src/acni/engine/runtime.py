@@ -596,7 +596,6 @@ async def open_runtime(
     Raises:
         StoreError: the state directory cannot be made or opened, lies on no local file system,
             others may write to it, or a newer acni wrote it.
-        Busy: another runtime works with the state directory.
         ConfigError: a plugin directory, a variable, the cgroup or the durability is not allowed.
 
     Example:
