@@ -20,6 +20,7 @@ write each here (5 µs), where in SQLite they would wait for whoever syncs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -29,6 +30,7 @@ from attrs import define, evolve, field
 
 from acni.errors import StoreError
 from acni.host.files import close_all, write_at
+from acni.host.locks import unlock
 from acni.host.processes import ProcessIdentity
 from acni.store.directory import store_failure
 from acni.store.frames import encode
@@ -44,6 +46,9 @@ from acni.store.intents import (
 )
 
 SEGMENT_BYTES: Final = 1 << 20
+
+# The byte of a slot that its runtime holds as long as it lives.
+LIVES: Final = 0
 
 _FULL_BYTES: Final = SEGMENT_BYTES // 4 * 3
 
@@ -265,8 +270,16 @@ class Journal:
         """Tell whether somebody removed the file under us."""
         return os.fstat(self._active.fd).st_nlink == 0
 
+    def let_go(self) -> None:
+        """Unlock the slot, whoever else has its descriptors, and close both segments."""
+        for segment in (self._active, self._other):
+            if segment.fd >= 0:
+                with contextlib.suppress(OSError):  # closing lets go, but for a child's copy
+                    unlock(segment.fd, LIVES)
+        self.close()
+
     def close(self) -> None:
-        """Close both segments; that gives up the slot's lock."""
+        """Close both segments; a child that has them, too, has the lock."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
                 close_all(segment.fd)

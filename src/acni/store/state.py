@@ -324,7 +324,7 @@ class Store:
         Raises:
             StoreError: it cannot be noted everywhere: it is still open.
         """
-        ends = {left.intent.operation: outcome}
+        ends: dict[str, Outcome] = {left.intent.operation: outcome}
         for slot in left.slots:
             note_ends(self._rooms["acni/journal"], slot, self._host.boot, ends)
 
@@ -428,6 +428,8 @@ class Store:
             return  # given up already
         self._end_watches()
         if self.wait_until_idle():
+            if self.journal is not None:
+                self.journal.let_go()
             self._close()
 
     def give_up(self) -> None:
