@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from attrs import evolve
 
-from acni.host.processes import is_gone, own_identity, start_time
+from acni.host.processes import is_ending, is_gone, own_identity, start_time
 
 NO_PID = 2**22 + 1  # beyond what the kernel gives
 
@@ -27,16 +27,19 @@ def test_this_process_is_not_gone() -> None:
     assert own.pid == os.getpid()
     assert own.started == start_time(os.getpid())
     assert not is_gone(own)
+    assert not is_ending(own)
 
 
 def test_another_one_of_the_same_number_is_another_one() -> None:
     own = own_identity()
     assert is_gone(evolve(own, started=own.started - 1))
+    assert is_ending(evolve(own, started=own.started - 1))
 
 
 def test_a_number_that_nobody_has_is_gone() -> None:
     assert start_time(NO_PID) is None
     assert is_gone(evolve(own_identity(), pid=NO_PID))
+    assert is_ending(evolve(own_identity(), pid=NO_PID))
 
 
 def test_a_process_that_has_ended_is_gone_before_anybody_reaps_it(
@@ -50,11 +53,35 @@ def test_a_process_that_has_ended_is_gone_before_anybody_reaps_it(
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
     assert start_time(child.pid) is None
     assert is_gone(identity)
+    assert is_ending(identity)
+
+
+def test_one_that_lets_go_of_what_it_has_is_ending_before_it_is_gone() -> None:
+    """It tells of its first closed descriptor, and closes many thousand after that."""
+    program = (
+        "import os, resource; _, most = resource.getrlimit(resource.RLIMIT_NOFILE);"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (most, most));"
+        "kept = [os.open('/dev/null', os.O_RDONLY) for _ in range(min(most, 20_000) - 100)];"
+        "end = os.dup(1); print('ready', flush=True); os.close(1); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        started = start_time(child.pid)
+        assert started is not None
+        identity = evolve(own_identity(), pid=child.pid, started=started)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"ready\n"
+        assert not is_ending(identity)
+        child.kill()
+        assert child.stdout.read() == b""
+        assert is_ending(identity)
 
 
 def test_of_one_in_another_namespace_of_numbers_nobody_here_can_say() -> None:
     own = own_identity()
     assert not is_gone(evolve(own, pid=NO_PID, pid_namespace="pid:[1]"))
+    assert not is_ending(evolve(own, pid=NO_PID, pid_namespace="pid:[1]"))
 
 
 @pytest.mark.parametrize("name", [b"a) R 1 1 1 (b", b") Z 0", b"\xff) (", b"a b c"])

@@ -11,8 +11,11 @@ from attrs import frozen
 # Where in the words behind a process's name in /proc/<pid>/stat its facts stand (proc_pid_stat(5)).
 STATE: Final = 0
 SESSION: Final = 3
+FLAGS: Final = 6
 STARTED: Final = 19
 
+# include/linux/sched.h
+_PF_EXITING: Final = 0x4
 # Linux 6.9, include/uapi/linux/pidfd.h
 PIDFD_SIGNAL_PROCESS_GROUP: Final = 1 << 2
 
@@ -68,3 +71,17 @@ def is_gone(identity: ProcessIdentity) -> bool:
     if identity.pid_namespace != os.readlink("/proc/self/ns/pid"):
         return False
     return start_time(identity.pid) != identity.started
+
+
+def is_ending(identity: ProcessIdentity) -> bool:
+    """Tell whether a process has ended, or is about to let go of what it has: it runs no code any
+    more.
+    """
+    if identity.pid_namespace != os.readlink("/proc/self/ns/pid"):
+        return False
+    try:
+        words = words_of_stat(Path(f"/proc/{identity.pid}/stat").read_bytes())
+    except OSError:
+        return True
+    is_same = int(words[STARTED]) == identity.started
+    return not is_same or words[STATE] in b"ZX" or bool(int(words[FLAGS]) & _PF_EXITING)

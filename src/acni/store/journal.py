@@ -20,6 +20,7 @@ write each here (5 µs), where in SQLite they would wait for whoever syncs.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Mapping
@@ -46,8 +47,8 @@ from acni.store.intents import (
 
 SEGMENT_BYTES: Final = 1 << 20
 
-# The byte of a slot that its runtime holds.
-LOCK: Final = 0
+# The byte of a slot that its runtime holds as long as it lives.
+LIVES: Final = 0
 
 _FULL_BYTES: Final = SEGMENT_BYTES // 4 * 3
 
@@ -288,15 +289,15 @@ class Journal:
         return os.fstat(self._active.fd).st_nlink == 0
 
     def let_go(self) -> None:
-        """Give up the slot's lock: a child that was forked behind the interpreter's back has copies
-        of the descriptors, and would keep it.
-        """
+        """Unlock the slot, whoever else has its descriptors, and close both segments."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
-                unlock(segment.fd, LOCK)
+                with contextlib.suppress(OSError):  # closing lets go, but for a child's copy
+                    unlock(segment.fd, LIVES)
+        self.close()
 
     def close(self) -> None:
-        """Close both segments; where nobody else has them, that gives up the slot's lock."""
+        """Close both segments; a child that has them, too, has the lock."""
         for segment in (self._active, self._other):
             if segment.fd >= 0:
                 close_all(segment.fd)

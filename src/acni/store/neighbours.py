@@ -2,25 +2,33 @@
 
 Each operation asks whether a dead runtime left something of its container. Looking into every slot
 for that would cost each of them milliseconds. The kernel says when a slot's file was closed by who
-could write to it, which is when its runtime ended; until then nothing is looked into.
+could write to it, which is when its runtime took it and when it ended; until then nothing is looked
+into.
+
+A dying process lets go of its locks in any order, the container's first as it happens, and a child
+may keep the others: so whether the others' processes still run is asked each time, too.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from attrs import define, field, frozen
 
+from acni.errors import StoreError
 from acni.host.inotify import Watch
-from acni.host.processes import is_gone
+from acni.host.processes import is_ending
 from acni.store.intents import Intent
 from acni.store.slots import SlotView, is_taken, look_at_slot, slot_names, slot_of
 
 # The kernel tells of a close a moment before it drops the lock.
 _UNSURE_SECONDS: Final = 1.0
-_ASK_SECONDS: Final = 1.0
+# A process that runs no code any more, and still has its lock.
+_MOST_LOOKS: Final = 500
+_PAUSE_SECONDS: Final = 0.002
 
 
 @frozen
@@ -38,39 +46,43 @@ class LeftOpen:
 
 @define(eq=False)
 class Neighbours:
-    """The slots beside a runtime's own, looked at as seldom as possible."""
+    """The slots beside a runtime's own, looked at as seldom as possible; in any thread."""
 
     _directory: int
     _own: str
     _boot: str
+    _watched: Callable[[int], Watch] = Watch.of
     _watch: Watch | None = field(default=None, init=False)
     _dead: dict[str, SlotView] = field(factory=dict[str, SlotView], init=False)
     _living: dict[str, SlotView] = field(factory=dict[str, SlotView], init=False)
     # To be looked at, with the time since when.
     _unsure: dict[str, float] = field(factory=dict[str, float], init=False)
-    _asked: float = field(default=0.0, init=False)
+    # What one thread has been told, another one has not.
+    _looking: threading.Lock = field(factory=threading.Lock, init=False)
 
     def left(self) -> tuple[LeftOpen, ...]:
         """List what dead runtimes left open.
 
         Raises:
-            StoreError: the slots cannot be listed.
+            StoreError: the slots cannot be looked at.
         """
-        self._refresh()
-        return self._left()
+        with self._looking:
+            self._refresh(self._look)
+            return self._left()
 
     def left_of(self, container_id: str) -> tuple[LeftOpen, ...]:
         """List what they left open of a container, as it stands now. Who has the container's lock
         may rely on it: only he notes how any of it ended.
 
         Raises:
-            StoreError: the slots cannot be listed.
+            StoreError: the slots cannot be looked at, or one is just dying and does not come to it.
         """
-        self._refresh()
-        for name, view in tuple(self._dead.items()):
-            if any(intent.container_id == container_id for intent in view.intents):
-                self._look(name)
-        return tuple(left for left in self._left() if left.intent.container_id == container_id)
+        with self._looking:
+            self._refresh(self._look_until_dead)
+            for name, view in tuple(self._dead.items()):
+                if any(intent.container_id == container_id for intent in view.intents):
+                    self._look(name)
+            return tuple(left for left in self._left() if left.intent.container_id == container_id)
 
     def close(self) -> None:
         """End the watch."""
@@ -79,54 +91,58 @@ class Neighbours:
             self._watch = None
 
     def _left(self) -> tuple[LeftOpen, ...]:
-        views = self._dead.values()
+        views = (view for _, view in sorted(self._dead.items()))
         return tuple(LeftOpen(intent, view.name) for view in views for intent in view.intents)
 
-    def _refresh(self) -> None:
+    def _refresh(self, look_at_ending: Callable[[str], None]) -> None:
         now = time.monotonic()
         for name in self._changed():
             self._unsure[name] = now
-        if now - self._asked >= _ASK_SECONDS:
-            self._asked = now
-            self._ask()
+        for name, view in tuple(self._living.items()):
+            if view.opener is not None and is_ending(view.opener):
+                look_at_ending(name)
         for name, since in tuple(self._unsure.items()):
             if name not in self._living or not is_taken(self._directory, name):
                 self._look(name)
             if name not in self._living or now - since > _UNSURE_SECONDS:
                 del self._unsure[name]
 
-    def _ask(self) -> None:
-        """Look for what no close tells of: slots that were taken again, and processes that are gone
-        and whose children keep their locks.
-        """
-        for name in slot_names(self._directory):
-            view = self._living.get(name)
-            if view is not None and view.opener is not None:
-                is_to_look = is_gone(view.opener)
-            else:
-                is_to_look = name != self._own and is_taken(self._directory, name)
-            if is_to_look:
-                self._look(name)
+    def _look_until_dead(self, name: str) -> None:
+        for _ in range(_MOST_LOOKS):
+            self._look(name)
+            if name not in self._living:
+                return
+            time.sleep(_PAUSE_SECONDS)
+        raise StoreError(
+            "belongs to a process that is just ending",
+            place=f"acni/journal/{name}",
+            expected="it to have ended",
+        )
 
     def _changed(self) -> Iterable[str]:
         """List the slots that may have changed; all of them where that is not known."""
         if self._watch is not None:
             try:
-                names = {slot_of(file) for file in self._watch.changed()}
+                told = {slot_of(file) for file in self._watch.changed()}
             except LookupError:
                 self.close()
             else:
-                return {name for name in names if name is not None} - {self._own}
+                return {name for name in told if name is not None} - {self._own}
         try:
-            self._watch = Watch.of(self._directory)
+            self._watch = self._watched(self._directory)
         except OSError:
             self._watch = None
-        return set(slot_names(self._directory)) - {self._own}
+        try:
+            names = slot_names(self._directory)
+        except StoreError:
+            self.close()  # so that all of them are listed again
+            raise
+        return {*names, *self._dead, *self._living} - {self._own}  # what is gone by now, too
 
     def _look(self, name: str) -> None:
+        view = look_at_slot(self._directory, name, self._boot)
         self._dead.pop(name, None)
         self._living.pop(name, None)
-        view = look_at_slot(self._directory, name, self._boot)
         if view is not None and view.is_alive:
             self._living[name] = view
         elif view is not None and view.intents:

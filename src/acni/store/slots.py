@@ -7,20 +7,25 @@
 A slot is locked as long as its runtime lives. It is dead when the lock is free, or when the process
 that its last `open` frame names is gone: a forked child of that process may keep the lock for ever.
 Who begins takes the first slot that is free and in which nothing is open; what is open in a dead
-one is settled by whoever needs that container, under its lock, and noted there as ended.
+one is settled by whoever needs that container, under its lock.
 
 Rule 1: who writes to a slot that is not his, or is about to take one, holds its second byte: for as
     long as a few writes take. Only under it is a slot dead for certain.
-Rule 2: what is open in a dead slot is settled where it is, and noted there: so it is never open in
+Rule 2: the first byte is locked by who takes a slot and by nobody else, not even for a moment: who
+    sees it locked believes that what is open there is being worked on.
+Rule 3: what is open in a dead slot is settled where it is, and noted there: so it is never open in
     two places, and its spare file is nobody else's. The slot is free once all of it has ended.
+Rule 4: who took a slot closes a descriptor of it before he notes anything, so that those who watch
+    the directory know of him.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -32,10 +37,19 @@ from acni.host.host import Host
 from acni.host.libc import syncfs
 from acni.host.locks import is_held, try_lock, unlock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
-from acni.store.directory import names_in, store_failure
+from acni.store.directory import DIRECTORY_FLAGS, NO_RECORD, names_in, store_failure
 from acni.store.frames import Reading, encode, read_frames
-from acni.store.intents import Intent, Outcome, end_facts, is_open, record_of, replay, step_facts
-from acni.store.journal import LOCK, SEGMENT_BYTES, Journal, Segment
+from acni.store.intents import (
+    Intent,
+    Ledger,
+    Outcome,
+    end_facts,
+    is_open,
+    record_of,
+    replay,
+    step_facts,
+)
+from acni.store.journal import LIVES, SEGMENT_BYTES, Journal, Segment
 from acni.store.quarantine import Quarantine
 
 # Of each segment; one that open operations made grow has some MiB.
@@ -59,14 +73,12 @@ class SlotView:
         intents: What is open in it.
         opener: Who wrote it last.
         is_alive: That runtime still lives.
-        last: The number of its last frame.
     """
 
     name: str
     intents: tuple[Intent, ...]
     opener: ProcessIdentity | None
     is_alive: bool
-    last: int
 
 
 def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
@@ -74,48 +86,43 @@ def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
     if directory is None:
         return
     for name in slot_names(directory):
-        view = look_at_slot(directory, name, boot)
-        if view is not None:
-            yield view
-
-
-def _open_to_look(name: str, directory: int) -> int:
-    return _regular(os.open(name, os.O_RDONLY | _FLAGS, dir_fd=directory), name)
+        with contextlib.suppress(StoreError):
+            view = look_at_slot(directory, name, boot)
+            if view is not None:
+                yield view
 
 
 def look_at_slot(directory: int, name: str, boot: str) -> SlotView | None:
-    """Look at one slot; None where there is none that can be read."""
-    segments: list[int] = []
+    """Look at one slot; None where there is none, or its disk has lost it.
+
+    Raises:
+        StoreError: it cannot be read just now.
+    """
     try:
-        segments.append(_open_to_look(name, directory))
-        with contextlib.suppress(FileNotFoundError):  # its runtime is locked all the same
-            segments.append(_open_to_look(f"{name}.1", directory))
-        readings = [_read(fd) for fd in segments]
-        return _view(name, segments[0], readings, boot)
-    except OSError:
-        return None
-    finally:
-        close_all(*segments)
+        with _opened(directory, name, os.O_RDONLY) as fds:
+            return _view(name, _read_slot(fds, boot), boot) if fds else None
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError) and _is_no_segment(error.__cause__):
+            return None
+        raise
 
 
 def is_taken(directory: int, name: str) -> bool:
-    """Tell whether somebody has a slot's lock: its runtime, or a child of that."""
-    try:
-        fd = _open_to_look(name, directory)
-    except OSError:
-        return False
-    try:
-        return is_held(fd, LOCK)
-    finally:
-        close_all(fd)
+    """Tell whether somebody has a slot's lock: its runtime, or a child of that.
+
+    Raises:
+        StoreError: it cannot be opened just now.
+    """
+    with _opened(directory, name, os.O_RDONLY) as fds:
+        return bool(fds) and is_held(fds[0], LIVES)
 
 
 @frozen
 class Remains:
     """A dead runtime's slot, in which whoever settles what is open there notes how far it comes.
 
-    Who has the container's lock notes what is of that container, and others what is of others: all
-    at once.
+    Who has a container's lock notes what is of that container, and others what is of others: all at
+    once.
 
     Attributes:
         directory: Where slots lie, open.
@@ -144,33 +151,57 @@ class Remains:
         self._append(end_facts(operation, outcome))
 
     def _append(self, facts: Mapping[str, object]) -> None:
-        place = f"acni/journal/{self.name}"
-        fds: list[int] = []
-        try:
-            fds += (self._open(each) for each in _files_of(self.name))
+        with _opened(self.directory, self.name, os.O_RDWR) as fds:
+            if not fds:
+                return  # removed, and what was open in it as well
             with _writing(fds[0]) as has_byte:
-                readings = [_read(fd) for fd in fds]
-                view = _view(self.name, fds[0], readings, self.boot)
-                if not has_byte or view.is_alive:
+                slot = _read_slot(fds, self.boot)
+                if not has_byte or slot.is_alive:
+                    place = _place(self.name)
                     raise StoreError("is another runtime's", place=place, expected="a dead one's")
-                newest = max(range(len(fds)), key=lambda at: _last(readings[at]))
-                write_at(fds[newest], encode(view.last + 1, facts), readings[newest].end)
-        except OSError as error:
-            raise store_failure(place, "cannot be written", error) from error
-        finally:
-            close_all(*fds)
-
-    def _open(self, file: str) -> int:
-        return _regular(os.open(file, os.O_RDWR | _FLAGS, dir_fd=self.directory), file)
+                newest = max(slot.readings, key=_last)
+                frame = encode(_last(newest) + 1, facts)
+                write_at(fds[slot.readings.index(newest)], frame, newest.end)
 
 
 @contextmanager
-def _writing(fd: int) -> Generator[bool]:
-    """Hold the byte of who writes to a slot that is not his; yields whether it could be had."""
+def _opened(directory: int, name: str, access: int) -> Generator[list[int]]:
+    """Open the segments that there are of a slot, none where the one with its lock is missing.
+
+    Raises:
+        StoreError: it cannot be opened, read or written just now.
+    """
+    fds: list[int] = []
+    try:
+        for segment in _files_of(name):
+            try:
+                fds.append(_regular(os.open(segment, access | _FLAGS, dir_fd=directory), segment))
+            except OSError as error:
+                if not _is_no_segment(error):
+                    raise
+                break
+        yield fds
+    except OSError as error:
+        what = "cannot be read" if access == os.O_RDONLY else "cannot be written"
+        raise store_failure(_place(name), what, error) from error
+    finally:
+        close_all(*fds)
+
+
+def _is_no_segment(error: OSError) -> bool:
+    """Tell whether there is none, or something else in its place."""
+    return isinstance(error, (FileNotFoundError, IsADirectoryError)) or error.errno in NO_RECORD
+
+
+@contextmanager
+def _writing(fd: int, is_of_use: Callable[[], bool] = lambda: True) -> Generator[bool]:
+    """Hold the byte of who writes to a slot that is not his; yields whether it could be had, as
+    long as that is of use.
+    """
     is_ours = False
     for _ in range(_MOST_TRIES):
-        is_ours = try_lock(fd, _WRITES)
-        if is_ours:
+        is_ours = is_of_use() and try_lock(fd, _WRITES)
+        if is_ours or not is_of_use():
             break
         time.sleep(_PAUSE_SECONDS)
     try:
@@ -205,59 +236,47 @@ class Slots:
             OSError: none can be made.
         """
         for number in range(_MOST):
-            name = f"{number:0{_WIDTH}d}"
-            segments = self._open(name)
-            if segments is None:
-                continue
-            journal = self._take(name, segments)
+            journal = self._try(f"{number:0{_WIDTH}d}")
             if journal is not None:
                 return journal
         raise StoreError("every slot is taken", place="acni/journal", expected="a free slot")
 
-    def _open(self, name: str) -> list[Segment] | None:
-        """Open a slot and lock it; None where somebody else has the lock."""
-        segments: list[Segment] = []
+    def _try(self, name: str) -> Journal | None:
+        """Take a slot; None where it is another runtime's, or something is open in it."""
+        fds: list[int] = []
+        journal: Journal | None = None
         try:
             for segment in _files_of(name):
-                fd = _open_segment(self.directory, segment, self.quarantine)
-                segments.append(Segment(fd))
-                if segment == name and not try_lock(fd, LOCK):
-                    close_all(fd)
+                fds.append(_open_segment(self.directory, segment, self.quarantine))
+                if is_held(fds[0], LIVES):
                     return None
-                segments[-1].size = os.fstat(fd).st_size
-                if segments[-1].size == 0:
-                    _allocate(segments[-1])
-        except BaseException:
-            close_all(*(segment.fd for segment in segments))
-            raise
-        return segments
-
-    def _take(self, name: str, segments: list[Segment]) -> Journal | None:
-        """Take a slot that is locked; None where something is open in it."""
-        is_ours = False
-        try:
-            with _writing(segments[0].fd) as has_byte:
-                journal = self._journal(name, segments) if has_byte else None
-                is_ours = journal is not None
-                return journal
+            with _writing(fds[0], lambda: not is_held(fds[0], LIVES)) as has_byte:
+                journal = self._journal(name, fds) if has_byte else None
         finally:
-            if not is_ours:
-                close_all(*(segment.fd for segment in segments))
+            if journal is None:
+                close_all(*fds)
+        if journal is not None:
+            self._tell(name)
+        return journal
 
-    def _journal(self, name: str, segments: list[Segment]) -> Journal | None:
-        readings = [_read(segment.fd) for segment in segments]
-        for reading, segment in zip(readings, segments, strict=True):
-            segment.end = reading.end
-        ledger = replay(frame for reading in readings for frame in reading.frames)
+    def _tell(self, name: str) -> None:
+        """Let those know who watch the directory; a look will do for those who cannot."""
+        with contextlib.suppress(OSError):
+            close_all(os.open(name, os.O_WRONLY | _FLAGS, dir_fd=self.directory))
+
+    def _journal(self, name: str, fds: list[int]) -> Journal | None:
+        readings = [_read(fd) for fd in fds]
+        ledger = _ledger_of(readings)
         left = [one for one in ledger.intents.values() if is_open(one, self.host.boot)]
-        if any(map(_is_readable, left)):
+        if any(map(_is_readable, left)) or not try_lock(fds[0], LIVES):
             return None
+        segments = [_segment(fd, one.end) for fd, one in zip(fds, readings, strict=True)]
         is_damaged = ledger.is_corrupt or bool(left)
         # What is void may be as damaged as it likes.
         is_damaged |= any(reading.damage > ledger.since for reading in readings)
         if is_damaged:
-            for segment in segments:
-                self.quarantine.keep_copy(f"journal-{name}", _bytes_of(segment.fd))
+            for fd in fds:
+                self.quarantine.keep_copy(f"journal-{name}", _bytes_of(fd))
         older, newer = sorted(map(_last, readings))
         if newer == 0:
             os.fsync(self.directory)  # the names of what is new, before anything in it counts
@@ -292,29 +311,48 @@ class Slots:
             journal.sync()
 
 
-def _allocate(segment: Segment) -> None:
-    """Allocate a new segment; a disk without room refuses operations one by one."""
-    try:
-        os.posix_fallocate(segment.fd, 0, SEGMENT_BYTES)
-    except OSError:
-        return
-    segment.size = SEGMENT_BYTES
-    os.fsync(segment.fd)
+def _segment(fd: int, end: int) -> Segment:
+    """Take up a segment, allocating a new one; a full disk refuses operations one by one."""
+    size = os.fstat(fd).st_size
+    if size == 0:
+        with contextlib.suppress(OSError):
+            os.posix_fallocate(fd, 0, SEGMENT_BYTES)
+            size = SEGMENT_BYTES
+            os.fsync(fd)
+    return Segment(fd, end, size)
 
 
 def _open_segment(directory: int, name: str, quarantine: Quarantine) -> int:
     flags = os.O_RDWR | _FLAGS
-    for _ in range(3):
+    for _ in range(_MOST_TRIES):
         try:
             return _regular(os.open(name, flags, dir_fd=directory), name)
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):  # somebody else was faster
                 return os.open(name, flags | _MAKE, 0o600, dir_fd=directory)
         except OSError:
-            if not _is_in_the_way(name, directory):
+            if not _is_out_of_the_way(name, directory, quarantine):
                 raise
-            quarantine.keep(name, directory)
     raise FileExistsError(name)
+
+
+def _is_out_of_the_way(name: str, directory: int, quarantine: Quarantine) -> bool:
+    """Move what stands there aside, if that is no file of ours: a link, a pipe, a directory. One at
+    a time does, or it would be the new file that the slower one moves.
+    """
+    fd = os.open(".", DIRECTORY_FLAGS, dir_fd=directory)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if is_plain(os.stat(name, dir_fd=fd, follow_symlinks=False)):
+            return False
+        quarantine.keep(name, fd)
+    except BlockingIOError:
+        time.sleep(_PAUSE_SECONDS)
+    except FileNotFoundError:
+        pass
+    finally:
+        close_all(fd)
+    return True
 
 
 def _regular(fd: int, name: str) -> int:
@@ -328,12 +366,6 @@ def _regular(fd: int, name: str) -> int:
     return fd
 
 
-def _is_in_the_way(name: str, directory: int) -> bool:
-    """Tell whether something stands there that is no file of ours: a link, a pipe, a directory."""
-    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-    return not is_plain(status)
-
-
 def _is_readable(intent: Intent) -> bool:
     try:
         record_of(intent)
@@ -342,19 +374,42 @@ def _is_readable(intent: Intent) -> bool:
     return True
 
 
-def _view(name: str, fd: int, readings: list[Reading], boot: str) -> SlotView:
-    ledger = replay(frame for reading in readings for frame in reading.frames)
-    is_dead = not is_held(fd, LOCK) or (
-        ledger.opener is not None and (ledger.boot != boot or is_gone(ledger.opener))
-    )
-    opened = (intent for intent in ledger.intents.values() if is_open(intent, boot))
-    intents = tuple(filter(_is_readable, opened))
+@frozen
+class _Read:
+    readings: list[Reading]
+    ledger: Ledger
+    is_alive: bool
+
+
+def _read_slot(fds: list[int], boot: str) -> _Read:
+    was_held = is_held(fds[0], LIVES)
+    slot = _read_once(fds, boot)
+    # Else its runtime may have gone on to write until it died.
+    return slot if slot.is_alive or not was_held else _read_once(fds, boot)
+
+
+def _read_once(fds: list[int], boot: str) -> _Read:
+    readings = [_read(fd) for fd in fds]
+    ledger = _ledger_of(readings)
+    is_alive = is_held(fds[0], LIVES) and not _has_ended(ledger, boot)
+    return _Read(readings, ledger, is_alive=is_alive)
+
+
+def _has_ended(ledger: Ledger, boot: str) -> bool:
+    return ledger.opener is not None and (ledger.boot != boot or is_gone(ledger.opener))
+
+
+def _ledger_of(readings: list[Reading]) -> Ledger:
+    return replay(frame for reading in readings for frame in reading.frames)
+
+
+def _view(name: str, slot: _Read, boot: str) -> SlotView:
+    opened = (intent for intent in slot.ledger.intents.values() if is_open(intent, boot))
     return SlotView(
         name=name,
-        intents=intents,
-        opener=ledger.opener,
-        is_alive=not is_dead,
-        last=max(map(_last, readings)),
+        intents=tuple(filter(_is_readable, opened)),
+        opener=slot.ledger.opener,
+        is_alive=slot.is_alive,
     )
 
 
@@ -371,6 +426,10 @@ def slot_of(file: str) -> str | None:
     """Return the name of the slot that a file is a segment of; None where it is none."""
     name = file.removesuffix(".1")
     return name if len(name) == _WIDTH and name.isascii() and name.isdecimal() else None
+
+
+def _place(name: str) -> str:
+    return f"acni/journal/{name}"
 
 
 def _files_of(name: str) -> tuple[str, str]:
