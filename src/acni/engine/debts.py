@@ -102,7 +102,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     with operation.reported():
         async with engine.turns.of_container(_id(debt).container_id):
             targets = _owed(engine, debt)
-            opened = _open_of(engine, debt)
+            opened = await _open_of(engine, debt)
             if not targets and not opened:
                 raise AttachmentNotFound("it is not owed", expected="a debt that is still owed")
             for target in targets:
@@ -112,14 +112,14 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
             operation.notify(DebtForgotten, debt=debt, reason=reason)
 
 
-def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Opened, Record], ...]:
+async def _open_of(engine: Engine, debt: Debt) -> tuple[tuple[Opened, Record], ...]:
     """Find what journals have open of a debt, under its container's lock.
 
     Raises:
         HostChanged: it belongs to another host.
     """
     found: list[tuple[Opened, Record]] = []
-    for one in opened_of(engine, debt.container_id):
+    for one in await opened_of(engine, debt.container_id):
         record = record_of(one.intent)
         is_of_debt = (record.id, record.network.name) == (_id(debt), debt.network)
         if is_of_debt and not _is_kept(engine, one.intent, record):

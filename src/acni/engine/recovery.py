@@ -28,12 +28,13 @@ from acni.engine.takedown import (
     standing_netns,
 )
 from acni.engine.targets import Target, delete_target, owed_targets, retire_target
-from acni.errors import AcniError, CleanupIncomplete, StoreError
+from acni.errors import AcniError, Busy, CleanupIncomplete, StoreError
 from acni.events import AttachmentKept, Debt, DebtForgotten, OperationSuperseded, RecoveryFinished
 from acni.host.host import Host
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import NetworkName
 from acni.store.intents import Intent, record_of
+from acni.store.neighbours import LeftOpen
 from acni.store.record import Origin, Record
 from acni.store.records import is_no_record
 
@@ -42,6 +43,9 @@ _AT_ONCE: Final = 16
 
 # With pauses from one second to five minutes that is half an hour.
 _MOST_ATTEMPTS: Final = 14
+
+# A killed process is gone in some milliseconds; one that waits for its disk takes as long as that.
+_ENDING_SECONDS: Final = 0.002
 
 Verdict = Literal["superseded", "attached", "owed", "wait", "delete"]
 
@@ -121,7 +125,7 @@ async def settle_container(operation: Operation, container_id: str) -> frozenset
         StoreError: it cannot be noted, or its record cannot be removed.
     """
     deleted: set[AttachmentId] = set()
-    for one in opened_of(operation.engine, container_id):
+    for one in await opened_of(operation.engine, container_id):
         record = record_of(one.intent)
         if await _settle(evolve(operation, network=record.network.name), one, record):
             deleted.add(record.id)
@@ -141,20 +145,38 @@ class Opened:
     note: Note
 
 
-def opened_of(engine: Engine, container_id: str) -> list[Opened]:
+async def opened_of(engine: Engine, container_id: str) -> list[Opened]:
     """List what is open of a container, which has to be locked: what this runtime could not bring
     to an end, and what dead ones left.
 
     Raises:
+        Busy: a process that left something of it does not come to its end.
         StoreError: the slots cannot be listed.
     """
-    store = engine.store
-    ours = store.journal.of_container(container_id) if store.journal else ()
-    left = store.neighbours.left_of(container_id) if store.neighbours else ()
+    journal = engine.store.journal
+    left = await _left_of(engine, container_id)
+    ours = journal.of_container(container_id) if journal else ()
     return [
         *(Opened(intent, Note.found(engine, intent)) for intent in ours),
         *(Opened(one.intent, Note.left(engine, one)) for one in left),
     ]
+
+
+async def _left_of(engine: Engine, container_id: str) -> tuple[LeftOpen, ...]:
+    neighbours = engine.store.neighbours
+    if neighbours is None:
+        return ()
+    give_up = anyio.current_time() + engine.turns.wait_seconds
+    while (left := neighbours.left_of(container_id)) is None:
+        if anyio.current_time() > give_up:
+            raise Busy(
+                f"a runtime that left something of it was just ending for "
+                f"{engine.turns.wait_seconds:g} s",
+                container_id=container_id,
+                expected="its process to have ended",
+            )
+        await anyio.sleep(_ENDING_SECONDS)
+    return left
 
 
 async def _settle(operation: Operation, opened: Opened, record: Record) -> bool:

@@ -6,7 +6,8 @@ could write to it, which is when its runtime took it and when it ended; until th
 into.
 
 A dying process lets go of its locks in any order, the container's first as it happens, and a child
-may keep the others: so whether the others' processes still run is asked each time, too.
+may keep the others: so whether the others' processes still run is asked each time, too, and one that
+is just ending with something of the container open is waited for.
 """
 
 from __future__ import annotations
@@ -26,9 +27,6 @@ from acni.store.slots import SlotView, is_taken, look_at_slot, slot_names, slot_
 
 # The kernel tells of a close a moment before it drops the lock.
 _UNSURE_SECONDS: Final = 1.0
-# A process that runs no code any more, and still has its lock.
-_MOST_LOOKS: Final = 500
-_PAUSE_SECONDS: Final = 0.002
 
 
 @frozen
@@ -67,21 +65,27 @@ class Neighbours:
             StoreError: the slots cannot be looked at.
         """
         with self._looking:
-            self._refresh(self._look)
+            self._refresh()
             return self._left()
 
-    def left_of(self, container_id: str) -> tuple[LeftOpen, ...]:
+    def left_of(self, container_id: str) -> tuple[LeftOpen, ...] | None:
         """List what they left open of a container, as it stands now. Who has the container's lock
         may rely on it: only he notes how any of it ended.
 
+        Returns:
+            It; or None as long as a process that left something of it is just ending.
+
         Raises:
-            StoreError: the slots cannot be looked at, or one is just dying and does not come to it.
+            StoreError: the slots cannot be looked at.
         """
         with self._looking:
-            self._refresh(self._look_until_dead)
+            self._refresh()
             for name, view in tuple(self._dead.items()):
-                if any(intent.container_id == container_id for intent in view.intents):
+                if _has(view, container_id):
                     self._look(name)
+            # Whoever lives and has something of it open without its lock does not live for long.
+            if any(_has(self._living[name], container_id) for name in self._ending()):
+                return None
             return tuple(left for left in self._left() if left.intent.container_id == container_id)
 
     def close(self) -> None:
@@ -94,30 +98,21 @@ class Neighbours:
         views = (view for _, view in sorted(self._dead.items()))
         return tuple(LeftOpen(intent, view.name) for view in views for intent in view.intents)
 
-    def _refresh(self, look_at_ending: Callable[[str], None]) -> None:
+    def _refresh(self) -> None:
         now = time.monotonic()
         for name in self._changed():
             self._unsure[name] = now
-        for name, view in tuple(self._living.items()):
-            if view.opener is not None and is_ending(view.opener):
-                look_at_ending(name)
+        for name in self._ending():
+            self._look(name)
         for name, since in tuple(self._unsure.items()):
             if name not in self._living or not is_taken(self._directory, name):
                 self._look(name)
             if name not in self._living or now - since > _UNSURE_SECONDS:
                 del self._unsure[name]
 
-    def _look_until_dead(self, name: str) -> None:
-        for _ in range(_MOST_LOOKS):
-            self._look(name)
-            if name not in self._living:
-                return
-            time.sleep(_PAUSE_SECONDS)
-        raise StoreError(
-            "belongs to a process that is just ending",
-            place=f"acni/journal/{name}",
-            expected="it to have ended",
-        )
+    def _ending(self) -> list[str]:
+        openers = ((name, view.opener) for name, view in self._living.items())
+        return [name for name, opener in openers if opener is not None and is_ending(opener)]
 
     def _changed(self) -> Iterable[str]:
         """List the slots that may have changed; all of them where that is not known."""
@@ -147,3 +142,7 @@ class Neighbours:
             self._living[name] = view
         elif view is not None and view.intents:
             self._dead[name] = view
+
+
+def _has(view: SlotView, container_id: str) -> bool:
+    return any(intent.container_id == container_id for intent in view.intents)
