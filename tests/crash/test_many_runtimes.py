@@ -21,9 +21,9 @@ from tests.crash.workers import CONTAINERS, netns_of
 pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(900)]
 
 # How many are killed, in how many seconds at most, and after how many everything is looked at.
-SAMPLE: Final = (60, 10.0, 10)
+SAMPLE: Final = (60, 8.0, 10)
 WHOLE: Final = (1000, 600.0, 50)
-UNTIL_FOUND: Final = (500, 120.0, 10)
+UNTIL_FOUND: Final = (500, 60.0, 10)
 
 MakePlan = Callable[[int, tuple[int, float, int]], Plan]
 

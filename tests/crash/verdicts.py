@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,9 @@ from tests.crash.world import Note, look
 
 _NEVER: Final = float("inf")
 
+# What a complaint tells of the container's past.
+_PAST: Final = 16
+
 
 @define(eq=False)
 class Log:
@@ -36,6 +40,7 @@ class Log:
     runs: int = 0
     _read: int = 0
     _latest: dict[int, Note] = Factory(dict[int, Note])
+    _past: dict[str, deque[Note]] = Factory(dict[str, deque[Note]])
 
     def complaints(self, killed: Mapping[str, float]) -> Iterator[str]:
         """Complain of plugins that met, and of an ADD of what was held, since the last time.
@@ -44,17 +49,19 @@ class Log:
             killed: When runtimes were killed, by their names.
         """
         for note in self._new():
+            past = self._past.setdefault(_container(note), deque(maxlen=_PAST))
+            past.append(note)
             match note.what:
                 case "start":
                     self.runs += 1
                     self._latest[note.pid] = note
                 case "twice":
-                    yield f"ADD of what is held: {note}"
+                    yield f"ADD of what is held: {_told(past, killed)}"
                 case "overlap":
                     # It began, and said so, before it held the lock.
                     other = self._latest[note.beside]
                     if not any(_is_stray_check(one, note.at, killed) for one in (note, other)):
-                        yield f"at once: {note}\n        and {other}"
+                        yield f"at once, the last one with {other.pid}: {_told(past, killed)}"
                 case _:
                     pass
 
@@ -65,6 +72,27 @@ class Log:
             whole, newline, _ = file.read().rpartition(b"\n")
         self._read += len(whole + newline)
         yield from map(Note.parse, whole.decode().splitlines())
+
+
+def _container(note: Note) -> str:
+    return note.attachment.rpartition("-")[0]
+
+
+def _told(past: Iterable[Note], killed: Mapping[str, float]) -> str:
+    """Tell what was done for a container, and when the runtimes that did it were killed."""
+    notes = tuple(past)
+    lines = {
+        note.at: f"{note.what} {note.verb} {note.plugin} {note.attachment}, "
+        f"process {note.pid} of runtime {note.runtime}"
+        for note in notes
+    }
+    ends = {killed[name]: f"runtime {name} is killed" for name in _runtimes(notes) & killed.keys()}
+    told = sorted((lines | ends).items())
+    return "".join(f"\n        {at:.4f} {what}" for at, what in told)
+
+
+def _runtimes(notes: Iterable[Note]) -> set[str]:
+    return {note.runtime for note in notes}
 
 
 def _is_stray_check(note: Note, at: float, killed: Mapping[str, float]) -> bool:

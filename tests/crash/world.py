@@ -25,7 +25,7 @@ _FURNITURE: Final = re.compile(
 )
 _SPARE: Final = re.compile(r"acni/spare/\d{3}/[^/]+")
 _KEPT: Final = re.compile(r"acni/quarantine/[^/]+")
-# Besides one for each attachment that there was.
+# Of each slot, besides one for each attachment that there was.
 _MORE_SPARE: Final = 3
 
 
@@ -186,7 +186,9 @@ class Seen:
         rest = {name for name in self.files if not _FURNITURE.fullmatch(name)}
         spare = {name for name in rest if _SPARE.fullmatch(name)}
         kept = {name for name in rest if keeps and _KEPT.fullmatch(name)}
-        if len(spare) > len({note.attachment for note in self.notes}) + _MORE_SPARE:
+        attachments = {note.attachment for note in self.notes}
+        slots = {name.split("/")[2] for name in spare}
+        if len(spare) > len(slots) * (len(attachments) + _MORE_SPARE):
             yield f"litter: {len(spare)} spare files"
         if rest := rest - spare - kept:
             yield f"litter: {_listed(rest)}"
