@@ -14,6 +14,7 @@ from typing import Final
 
 from attrs import frozen
 
+from acni.store.spares import MOST_FREE
 from tests.crash.scenarios import PLUGINS, Ground
 
 ATTACHMENT: Final = "c1-eth0"
@@ -25,8 +26,6 @@ _FURNITURE: Final = re.compile(
 )
 _SPARE: Final = re.compile(r"acni/spare/\d{3}/[^/]+")
 _KEPT: Final = re.compile(r"acni/quarantine/[^/]+")
-# Of each slot, besides one for each attachment that there was.
-_MORE_SPARE: Final = 3
 
 
 def make_ground(root: Path, plugin: Path) -> Ground:
@@ -186,9 +185,8 @@ class Seen:
         rest = {name for name in self.files if not _FURNITURE.fullmatch(name)}
         spare = {name for name in rest if _SPARE.fullmatch(name)}
         kept = {name for name in rest if keeps and _KEPT.fullmatch(name)}
-        attachments = {note.attachment for note in self.notes}
         slots = {name.split("/")[2] for name in spare}
-        if len(spare) > len(slots) * (len(attachments) + _MORE_SPARE):
+        if len(spare) > len(slots) * MOST_FREE:
             yield f"litter: {len(spare)} spare files"
         if rest := rest - spare - kept:
             yield f"litter: {_listed(rest)}"

@@ -1,14 +1,16 @@
-"""Files that are replaced whole, and directories that are made: nothing else is touched."""
+"""Files that are written whole, and directories that are made: nothing else is touched."""
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from acni.store.durable import make_directory, make_room, replace_durably
+from acni.store.durable import make_directory, make_room, write_durably_once
 
 
 @pytest.fixture
@@ -18,11 +20,31 @@ def directory(tmp_path: Path) -> Iterator[int]:
     os.close(fd)
 
 
-def test_a_file_is_replaced_whole(directory: int, tmp_path: Path) -> None:
+def test_a_file_is_written_whole(directory: int, tmp_path: Path) -> None:
     for data in (b"1\n", b"", b"2\n"):
-        replace_durably(directory, "FORMAT", data)
+        write_durably_once(directory, "FORMAT", data)
         assert (tmp_path / "FORMAT").read_bytes() == data
     assert [path.name for path in tmp_path.iterdir()] == ["FORMAT"]
+
+
+def test_of_many_that_write_it_at_once_none_fails(tmp_path: Path) -> None:
+    at_once = threading.Barrier(8)
+
+    def write(turn: int) -> bytes:
+        place = tmp_path / str(turn)
+        fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            at_once.wait(20)
+            write_durably_once(fd, "FORMAT", b"1\n")
+            return (place / "FORMAT").read_bytes()
+        finally:
+            os.close(fd)
+
+    with ThreadPoolExecutor(8) as threads:
+        for turn in range(20):
+            (tmp_path / str(turn)).mkdir()
+            assert set(threads.map(write, [turn] * 8)) == {b"1\n"}
+            assert [path.name for path in (tmp_path / str(turn)).iterdir()] == ["FORMAT"]
 
 
 @pytest.mark.parametrize("kind", ["hard link", "link", "fifo", "file"])
@@ -42,7 +64,7 @@ def test_what_a_killed_one_or_somebody_else_left_beside_it_is_not_written_to(
             os.mkfifo(beside)
         case _:
             beside.write_text("half")
-    replace_durably(directory, "FORMAT", b"1\n")
+    write_durably_once(directory, "FORMAT", b"1\n")
     assert (tmp_path / "FORMAT").read_bytes() == b"1\n"
     assert not beside.exists()
     assert victim.read_text() == "precious"

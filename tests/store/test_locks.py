@@ -93,21 +93,38 @@ async def test_locks_of_other_names_and_kinds_are_free(runtimes: list[Locks]) ->
 
 
 @pytest.mark.parametrize("kind", ["record", "interface"])
-async def test_who_comes_late_to_claim_a_name_is_told_at_once(
+async def test_who_comes_late_to_claim_a_name_is_told(
     kind: Literal["record", "interface"], runtimes: list[Locks]
 ) -> None:
     one, other, _ = runtimes
-    with one.claim(kind, "same") as is_ours:
+    async with one.claim(kind, "same", seconds=5) as is_ours:
         assert is_ours
-        for late in (one, other):
-            with late.claim(kind, "same") as is_late:
-                assert not is_late
-        with other.claim(kind, "another") as is_another:
+        async with one.claim(kind, "same", seconds=5) as is_late:
+            assert not is_late
+        async with other.claim(kind, "same", seconds=0.01) as is_late:
+            assert not is_late
+        async with other.claim(kind, "another", seconds=0) as is_another:
             assert is_another
         async with other.container("same", until=0):
             pass
-    with other.claim(kind, "same") as is_free_again:
+    async with other.claim(kind, "same", seconds=0) as is_free_again:
         assert is_free_again
+
+
+async def test_a_claim_of_another_runtime_that_goes_is_waited_for(runtimes: list[Locks]) -> None:
+    one, other, _ = runtimes
+    order: list[str] = []
+
+    async def claim() -> None:
+        async with other.claim("record", "same", seconds=5) as is_ours:
+            assert is_ours
+            order.append("other")
+
+    async with anyio.create_task_group() as tasks, one.claim("record", "same", seconds=0):
+        tasks.start_soon(claim)
+        await anyio.sleep(0.02)
+        order.append("one")
+    assert order == ["one", "other"]
 
 
 async def test_a_lock_that_stays_excludes_other_runtimes_and_not_its_own(

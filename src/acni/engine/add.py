@@ -56,7 +56,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
             network = await negotiated(operation, network, plugins)
             with netns.open(attachment.netns) as namespace:
                 identity = namespace.identity()
-                with (
+                async with (
                     engine.turns.claim_record(name),
                     engine.turns.claim_interface(identity, attachment.ifname),
                 ):

@@ -8,9 +8,13 @@ forgets what was owed.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import (
+    AbstractContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 
 import anyio
 from attrs import astuple, evolve, frozen
@@ -57,7 +61,7 @@ async def delete_target(operation: Operation, target: Target) -> None:
     """
     engine = operation.engine
     own = evolve(operation, network=target.record.network.name)
-    with _claimed(engine, target) as record:
+    async with _claimed(engine, target) as record:
         if record.owed is not None:
             await wait_for_orphans(own, record, until=0.0)
         with _noted(own, record) as note:
@@ -78,8 +82,8 @@ def _noted(operation: Operation, record: Record) -> AbstractContextManager[Note 
         return nullcontext()
 
 
-@contextmanager
-def _claimed(engine: Engine, target: Target) -> Generator[Record]:
+@asynccontextmanager
+async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
     """Claim what a delete by somebody's word is about, as an ADD would, and only then look who
     holds the interface: between a look and a claim an ADD may begin and end. Where it is not this
     attachment's, the plugins get no namespace.
@@ -89,10 +93,12 @@ def _claimed(engine: Engine, target: Target) -> Generator[Record]:
         yield record
         return
     identity = record.provenance.netns if record.provenance else None
-    with engine.turns.claim_record(record.name), contextlib.ExitStack() as claims:
+    async with engine.turns.claim_record(record.name), AsyncExitStack() as claims:
         if identity is not None:
             try:
-                claims.enter_context(engine.turns.claim_interface(identity, record.ifname))
+                await claims.enter_async_context(
+                    engine.turns.claim_interface(identity, record.ifname)
+                )
             except NetnsInUse:
                 identity = None
         yield record_to_delete(engine, target) if identity else evolve(record, netns="")

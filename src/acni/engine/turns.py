@@ -3,7 +3,7 @@ runtime, whichever runtimes share the state directory (specification, section 3,
 Ordering": "must not invoke parallel operations for the same container"; rules R26, R27, R47, R58).
 
 Rule 1: in this order: the container's queue in the process, the gate, the container's lock, and
-    claims: who loses one of those is refused and waits for nobody. A garbage collection has the
+    claims: who loses one of those is refused, at once or soon. A garbage collection has the
     gate alone, so who only waits for a container's turn is not in its way.
 Rule 2: all waiting of an operation together is bounded.
 Rule 3: what this runtime could not bring to an end keeps its container locked: others would not see
@@ -13,10 +13,10 @@ Rule 3: what this runtime could not bring to an end keeps its container locked: 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
-from typing import Literal
+from typing import Final, Literal
 
 import anyio
 from attrs import Factory, define
@@ -29,7 +29,10 @@ from acni.store.locks import Locks
 from acni.store.records import Records
 from acni.store.waiting import nobody_known
 
-Claim = AbstractContextManager[bool]
+Claim = AbstractAsyncContextManager[bool]
+
+# A killed runtime's claim goes with its process, and what that forked.
+_CLAIM_SECONDS: Final = 1.0
 
 
 def describe_holder(records: Records, boot: str, container_id: str) -> str:
@@ -96,8 +99,8 @@ class Turns:
         finally:
             self._queues.give_back(container_id)
 
-    @contextmanager
-    def claim_record(self, name: str) -> Generator[None]:
+    @asynccontextmanager
+    async def claim_record(self, name: str) -> AsyncGenerator[None]:
         """Claim the file name of a record: two attachments can map to one (``a-b`` with ``c``,
         ``a`` with ``b-c``).
 
@@ -105,7 +108,7 @@ class Turns:
             AttachmentExists: another attachment claims it.
             StoreError: the state directory cannot be locked.
         """
-        with self._claim("record", name) as is_ours:
+        async with self._claim("record", name) as is_ours:
             if not is_ours:
                 raise AttachmentExists(
                     f"another attachment is just being given the record {name}",
@@ -113,8 +116,10 @@ class Turns:
                 )
             yield
 
-    @contextmanager
-    def claim_interface(self, identity: NetnsIdentity, ifname: IfName) -> Generator[None]:
+    @asynccontextmanager
+    async def claim_interface(
+        self, identity: NetnsIdentity, ifname: IfName
+    ) -> AsyncGenerator[None]:
         """Claim an interface in a namespace. The loser is refused before it runs anything: its undo
         would delete the winner's interface.
 
@@ -122,7 +127,8 @@ class Turns:
             NetnsInUse: another operation claims it.
             StoreError: the state directory cannot be locked.
         """
-        with self._claim("interface", f"{identity.kind}:{identity.id}/{ifname}") as is_ours:
+        name = f"{identity.kind}:{identity.id}/{ifname}"
+        async with self._claim("interface", name) as is_ours:
             if not is_ours:
                 raise NetnsInUse(
                     f"another container is just being given {ifname} in that namespace",
@@ -132,7 +138,9 @@ class Turns:
             yield
 
     def _claim(self, kind: Literal["record", "interface"], name: str) -> Claim:
-        return nullcontext(True) if self.locks is None else self.locks.claim(kind, name)
+        if self.locks is None:
+            return nullcontext(True)
+        return self.locks.claim(kind, name, seconds=min(self.wait_seconds, _CLAIM_SECONDS))
 
     async def _take(self, container_id: ContainerId) -> None:
         try:

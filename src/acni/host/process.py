@@ -78,6 +78,10 @@ def _can_signal_groups() -> bool:
     return True
 
 
+# Whether it has, without waiting and without reaping.
+_EXITED: Final = os.WEXITED | os.WNOWAIT | os.WNOHANG
+
+
 @define(eq=False)
 class Executables:
     """Runs plugins as processes: the runner that a runtime has by default.
@@ -428,7 +432,7 @@ class _Child:
         quick = anyio.current_time() + QUICK_SECONDS
         try:
             with anyio.CancelScope(deadline=min(quick, deadline)):
-                await anyio.wait_readable(self.pidfd)
+                await self._exits()
                 return self._reap()
             with anyio.CancelScope(deadline=deadline):
                 if await self._exits_while_read():
@@ -445,6 +449,21 @@ class _Child:
             return await self._end(Ending.OUT_OF_TIME, grace_seconds)
         return Ending.OUT_OF_TIME, 0
 
+    async def _exits(self) -> None:
+        """Wait for the exit. trio may wake who waits for a descriptor for what another file did
+        that had its number before, and of which somebody has a copy: so the process is asked too.
+        """
+        while True:
+            await anyio.wait_readable(self.pidfd)
+            if self._has_exited():
+                return
+
+    def _has_exited(self) -> bool:
+        try:
+            return os.waitid(os.P_PIDFD, self.pidfd, _EXITED) is not None
+        except ChildProcessError:  # somebody else was faster
+            return True
+
     async def _exits_while_read(self) -> bool:
         """Wait for the exit of a slow or talkative plugin, reading what it prints meanwhile; False
         when standard output went over a cap that ends the run.
@@ -453,7 +472,7 @@ class _Child:
         try:
             poll = select.epoll()
         except OSError:  # no descriptor left: what fits into the pipes is read after the exit
-            await anyio.wait_readable(self.pidfd)
+            await self._exits()
             return True
         with poll:
             for fd in (self.pidfd, *streams):
@@ -476,7 +495,7 @@ class _Child:
             with anyio.move_on_after(grace_seconds):
                 await self._exits_while_read()
         self._kill()
-        await anyio.wait_readable(self.pidfd)
+        await self._exits()
         self._reap()
         return ending, 0
 

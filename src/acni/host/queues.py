@@ -24,6 +24,10 @@ class Queues(Generic[Key]):
     def __len__(self) -> int:
         return len(self._waiting)
 
+    def __contains__(self, key: Key) -> bool:
+        """Tell whether somebody has a key."""
+        return key in self._waiting
+
     def try_take(self, key: Key) -> bool:
         """Take a key that nobody has; False where somebody has it."""
         if key in self._waiting:

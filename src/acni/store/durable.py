@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 
-from acni.host.files import close_all
+from acni.host.files import close_all, is_plain, write_at
 from acni.store.directory import DIRECTORY_FLAGS
 
 
-def replace_durably(directory: int, name: str, data: bytes) -> None:
-    """Write a small file so that at any instant the old or the new one is there, whole, and
-    afterwards the new one for good.
+def write_durably_once(directory: int, name: str, data: bytes) -> None:
+    """Write a small file that always says the same, so that at any instant it is there whole or not
+    at all, and afterwards for good; whoever else just writes it, too.
 
     Raises:
         OSError: it could not be written.
     """
     temporary = f"{name}.new"
-    with contextlib.suppress(FileNotFoundError):  # a link of another file would be written to
-        os.unlink(temporary, dir_fd=directory)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o600, dir_fd=directory)
+    fd = _open_plain(directory, temporary)
     try:
-        os.write(fd, data)
+        os.ftruncate(fd, write_at(fd, data))
         os.fsync(fd)
     finally:
         close_all(fd)
-    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    try:
+        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except FileNotFoundError:
+        os.stat(name, dir_fd=directory)  # somebody else was faster
     os.fsync(directory)
+
+
+def _open_plain(directory: int, name: str) -> int:
+    """Open a file for writing, in place of whatever writing to would change something else."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    with contextlib.suppress(FileNotFoundError):
+        if not is_plain(os.stat(name, dir_fd=directory, follow_symlinks=False)):
+            os.unlink(name, dir_fd=directory)
+    fd = os.open(name, flags, 0o600, dir_fd=directory)
+    if not is_plain(os.fstat(fd)):
+        close_all(fd)
+        raise FileExistsError(errno.EEXIST, "something else took its place", name)
+    return fd
 
 
 def make_directory(path: str) -> None:

@@ -23,8 +23,10 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Final, Literal
 
+import anyio
 from attrs import Factory, define, field
 
 from acni.errors import Facts, StoreError
@@ -95,9 +97,17 @@ class Locks:
         """
         return self._hold("container", container_id, until, describe, stays)
 
-    @contextmanager
-    def claim(self, kind: Literal["record", "interface"], name: str) -> Generator[bool]:
-        """Take a lock that nobody waits for; yields whether nobody else has it.
+    @asynccontextmanager
+    async def claim(
+        self, kind: Literal["record", "interface"], name: str, *, seconds: float
+    ) -> AsyncGenerator[bool]:
+        """Take a lock for which nobody stands in line; yields whether nobody else has it.
+
+        Args:
+            kind: What is claimed.
+            name: Its name.
+            seconds: For how long another runtime is asked again, which may be gone already. A task
+                of this one is not waited for.
 
         Raises:
             StoreError: it cannot be locked.
@@ -105,6 +115,9 @@ class Locks:
         place = place_of(kind, name)
         key = place.file, place.byte
         description = self._try(key, place)
+        if description is None and key not in self._queues:
+            with anyio.move_on_after(seconds):
+                description = await self._pace.ask(partial(self._try, key, place))
         try:
             yield description is not None
         finally:

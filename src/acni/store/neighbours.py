@@ -6,7 +6,7 @@ could write to it, which is when its runtime took it and when it ended; until th
 into.
 
 A dying process lets go of its locks in any order, the container's first as it happens, and a child
-may keep the others: so whether the others' processes still run is asked each time, too, and one that
+may keep the others: so whether their processes still run is asked each time, too, and one that
 is just ending with something of the container open is waited for.
 """
 

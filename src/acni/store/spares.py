@@ -28,6 +28,8 @@ _FLAGS: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O
 _FIRST_BYTES: Final = 4096
 _WIDTH: Final = 8
 
+MOST_FREE: Final = 1024
+
 
 @frozen
 class Spare:
@@ -94,12 +96,13 @@ class Spares:
         self._free.append(name)
 
     def take_in(self, name: str, directory: int) -> None:
-        """Make a file of another directory a spare one; without a place for those it is removed.
+        """Make a file of another directory a spare one; where there are enough, or there is no
+        place for them, it is removed: a runtime may delete what others add.
 
         Raises:
             OSError: it cannot be moved.
         """
-        if self.directory < 0:
+        if self.directory < 0 or len(self._free) >= MOST_FREE:
             os.unlink(name, dir_fd=directory)
             return
         spare = self.new_name()

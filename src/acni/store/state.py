@@ -47,7 +47,7 @@ from acni.store.directory import (
     remove_from,
     store_failure,
 )
-from acni.store.durable import make_directory, make_room, open_below, replace_durably
+from acni.store.durable import make_directory, make_room, open_below, write_durably_once
 from acni.store.journal import Journal
 from acni.store.lockfiles import look_at_lock_file, make_lock_files, open_lock_file
 from acni.store.neighbours import Neighbours
@@ -648,7 +648,7 @@ def _require_format(ours: int) -> None:
     try:
         text = read_regular("FORMAT", max_bytes=64, dir_fd=ours).decode("ascii", "replace").strip()
     except FileNotFoundError:
-        replace_durably(ours, "FORMAT", f"{FORMAT}\n".encode())
+        write_durably_once(ours, "FORMAT", f"{FORMAT}\n".encode())
         return
     if text != str(FORMAT):
         raise StoreError(
