@@ -14,12 +14,13 @@ import anyio
 from attrs import evolve
 
 from acni.engine.chain import chain_of_record
-from acni.engine.engine import Engine, Operation
+from acni.engine.engine import Engine, Operation, sequence_now
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.notes import Note
 from acni.engine.recovery import settle_container
 from acni.engine.takedown import STORE_SECONDS, TakeDown
 from acni.engine.targets import delete_target, owed_first
+from acni.engine.turns import turn
 from acni.engine.versions import negotiated
 from acni.errors import AcniError
 from acni.events import RollbackFinished, RollbackStarted
@@ -52,7 +53,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
-        async with engine.queues.turn(attachment.container_id, engine.timeouts.wait):
+        async with turn(operation, attachment.container_id):
             network = await negotiated(operation, network, plugins)
             with (
                 netns.open(attachment.netns) as namespace,
@@ -88,7 +89,7 @@ async def _attach(
                 result = await chain.run(step, result.raw if result else None)
                 record = evolve(record, result=result.raw if result else None)
                 note.made(step.index, result)
-            note.keep(record)
+            note.keep(_attached_now(record))
         except BaseException as error:
             with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
                 await _undo(operation, evolve(to_undo, result=record.result), note, error)
@@ -97,6 +98,15 @@ async def _attach(
     if result is None:
         raise AssertionError("a network has at least one plugin")
     return result
+
+
+def _attached_now(record: Record) -> Record:
+    """Give a record the place in the order of attaching that is its own: who calls gc while an ADD
+    is under way cannot name what it makes, so what counts is when it ends.
+    """
+    if record.provenance is None:
+        raise AssertionError("an ADD gives its record a provenance")
+    return evolve(record, provenance=evolve(record.provenance, sequence=sequence_now()))
 
 
 async def _undo(operation: Operation, record: Record, note: Note, error: BaseException) -> None:

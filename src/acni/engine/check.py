@@ -15,6 +15,7 @@ from acni.engine.guards import raise_unreadable
 from acni.engine.recovery import settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
 from acni.engine.targets import with_namespace_of
+from acni.engine.turns import turn
 from acni.errors import AttachmentNotFound, NetnsChanged
 from acni.host.host import Host
 from acni.spec.attachment import Attachment, AttachmentId
@@ -44,7 +45,7 @@ async def check(
     identity = attachment.id if isinstance(attachment, Attachment) else attachment
     operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
-        async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+        async with turn(operation, identity.container_id):
             await settle_container(operation, identity.container_id)
             for record in records_to_check(engine, attachment, network):
                 await _check(evolve(operation, network=record.network.name), record)

@@ -11,6 +11,7 @@ from acni.engine.notes import Note
 from acni.engine.recovery import is_same_operation, read_in_place, settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host
 from acni.engine.targets import Target, delete_target, owed_targets, retire_target
+from acni.engine.turns import turn
 from acni.errors import AttachmentNotFound, StoreError
 from acni.events import Debt, DebtForgotten
 from acni.spec.attachment import AttachmentId
@@ -28,11 +29,12 @@ def list_debts(engine: Engine) -> tuple[Debt, ...]:
     records = engine.store.records
     found = (*records.readable(), *records.debts_aside())
     owed = {record.id: record.debt for record in found if record.debt is not None}
-    return tuple({**dict(_left_open(engine)), **owed}.values())
+    opened = {record.id: _debt(record) for record in left_open(engine)}
+    return tuple({**opened, **owed}.values())
 
 
-def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
-    """Iterate over what journals have open and nobody works on."""
+def left_open(engine: Engine) -> Iterator[Record]:
+    """Iterate over what journals have open and nobody works on, but for what recovery keeps."""
     journal = engine.store.journal
     under_way = journal.under_way if journal else frozenset[str]()
     for slot in engine.store.records.slots(engine.host.boot):
@@ -43,7 +45,7 @@ def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
             with contextlib.suppress(StoreError):
                 record = record_of(intent)
                 if not _is_kept(engine, intent, record):
-                    yield record.id, _debt(record)
+                    yield record
 
 
 def _is_kept(engine: Engine, intent: Intent, record: Record) -> bool:
@@ -77,7 +79,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     """
     operation = _operation(engine, "settle", debt)
     with operation.reported():
-        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+        async with turn(operation, _id(debt).container_id):
             await settle_container(operation, debt.container_id)
             for target in _owed(engine, debt):
                 await delete_target(operation, target)
@@ -93,7 +95,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     """
     operation = _operation(engine, "forget", debt)
     with operation.reported():
-        async with engine.queues.turn(_id(debt).container_id, engine.timeouts.wait):
+        async with turn(operation, _id(debt).container_id):
             targets = _owed(engine, debt)
             opened = _open_of(engine, debt)
             if not targets and not opened:

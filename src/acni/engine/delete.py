@@ -11,6 +11,7 @@ from attrs import evolve
 from acni.engine.engine import Engine, Operation
 from acni.engine.recovery import settle_container
 from acni.engine.targets import Target, delete_target, to_delete
+from acni.engine.turns import turn
 from acni.engine.versions import negotiated_to_delete
 from acni.errors import AttachmentNotFound
 from acni.spec.attachment import Attachment, AttachmentId
@@ -43,7 +44,7 @@ async def delete(
     name = network.name if isinstance(network, NetworkConfig) else network or ""
     operation = Operation(engine=engine, verb="delete", network=name, id=identity)
     with operation.reported():
-        async with engine.queues.turn(identity.container_id, engine.timeouts.wait):
+        async with turn(operation, identity.container_id):
             settled = await settle_container(operation, identity.container_id)
             try:
                 targets = to_delete(engine, attachment, network)

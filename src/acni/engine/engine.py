@@ -15,6 +15,7 @@ import anyio.to_thread
 from attrs import Factory, define, evolve, field, frozen
 
 from acni.engine.answers import VersionAnswers
+from acni.engine.gate import Gate
 from acni.engine.queues import ContainerQueues
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
@@ -141,6 +142,7 @@ class Engine:
         host: This boot and this host's namespace.
         observers: Who is told.
         queues: One operation at a time for each container.
+        gate: Nothing beside gc.
         claims: What is being made.
         answers: What plugins answered to VERSION.
         commits: Makes what is noted durable; None where nothing can be noted.
@@ -157,6 +159,7 @@ class Engine:
     host: Host
     observers: tuple[Observer, ...] = ()
     queues: ContainerQueues = Factory(ContainerQueues)
+    gate: Gate = Factory(Gate)
     claims: Claims = Factory(Claims)
     answers: VersionAnswers = Factory(VersionAnswers)
     commits: Commits | None = None
@@ -252,8 +255,7 @@ class Engine:
             host_netns=self.host.netns,
             plugin_dirs=self.plugin_dirs,
             plugins=plugins,
-            # Orders the attachments of one boot across processes, without a counter to keep.
-            sequence=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            sequence=sequence_now(),
             added_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -264,6 +266,13 @@ class Engine:
                 observer(event)
             except Exception:  # noqa: BLE001 (an observer is the caller's code)
                 _LOG.exception("an observer failed on %s", type(event).__name__)
+
+
+def sequence_now() -> int:
+    """Return what orders the attachments of one boot across processes, without a counter to keep:
+    the nanoseconds since the boot.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @define(eq=False)
@@ -300,7 +309,7 @@ class Operation:
 
     Attributes:
         engine: The runtime's engine.
-        verb: The verb: "add", "delete", "check", "status".
+        verb: The verb: "add", "delete", "check", "gc", "status".
         network: The network's name; empty where only the record will tell it.
         id: The attachment, or None.
     """

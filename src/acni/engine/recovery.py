@@ -28,6 +28,7 @@ from acni.engine.takedown import (
     standing_netns,
 )
 from acni.engine.targets import Target, delete_target, owed_targets, retire_target
+from acni.engine.turns import turn
 from acni.errors import AcniError, CleanupIncomplete, StoreError
 from acni.events import AttachmentKept, Debt, DebtForgotten, OperationSuperseded, RecoveryFinished
 from acni.host.host import Host
@@ -241,7 +242,7 @@ async def settle_left(engine: Engine, left: Left) -> None:
     """
     operation = Operation(engine=engine, verb="recover", network=left.network, id=left.id)
     with operation.reported():
-        async with engine.queues.turn(left.id.container_id, engine.timeouts.wait):
+        async with turn(operation, left.id.container_id):
             await settle_container(operation, left.id.container_id)
             is_left = partial(_is_left, engine)
             for target in owed_targets(engine, left.id, left.network, is_left):

@@ -113,6 +113,11 @@ class Journal:
     _repeated_bytes: int = field(default=0, init=False)
     _is_poisoned: bool = field(default=False, init=False)
 
+    @property
+    def name(self) -> str:
+        """The slot's name."""
+        return self.place.rpartition("/")[2]
+
     def containers(self) -> Iterator[str]:
         """Iterate over the containers of which something is open."""
         return iter([intent.container_id for intent in self.intents.values()])

@@ -59,9 +59,15 @@ class SlotView:
     last: int
 
 
-def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
-    """Look at every slot, changing nothing; one that cannot be read says nothing."""
+def look_at_slots(
+    directory: int | None, boot: str, *, but: str | None = None
+) -> Iterator[SlotView]:
+    """Look at every slot but that of a name, changing nothing; one that cannot be read says
+    nothing.
+    """
     for name in _slot_names(directory):
+        if name == but:
+            continue
         segments: list[int] = []
         try:
             segments.append(_open_to_look(name, directory))
