@@ -92,7 +92,7 @@ async def test_a_gc_that_does_not_come_in_keeps_nobody_out_for_more_than_a_momen
         assert anyio.current_time() - asked == pytest.approx(10)
         async with gate.shared(0, who="add"):  # it is open again
             pass
-    assert TURN_SECONDS - 0.01 <= max(waits) <= TURN_SECONDS + 0.01
+    assert TURN_SECONDS / 2 <= max(waits) <= TURN_SECONDS + 0.01
 
 
 @pytest.mark.trio

@@ -8,6 +8,9 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -38,7 +41,7 @@ from acni import (
 from acni.engine.orphans import GC_GUARD
 from acni.events import Event, GCFinished, OperationStarted, OrphanWaited, PluginStarted
 from acni.host.locks import byte_of, file_of, try_lock
-from acni.testing import Behaviour, ScriptedRunner
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 from tests.engine.conftest import make_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
@@ -573,6 +576,48 @@ async def test_a_gc_plugin_that_outlived_its_runtime_is_waited_for(
             os.close(orphan)
     assert {call.command for call in scripted.calls} == {verb.upper()}
     assert [type(event) for event in events if isinstance(event, OrphanWaited)] == [OrphanWaited]
+
+
+KILLED = """
+import sys
+import anyio, acni
+
+async def main(state_dir, plugins):
+    network = acni.parse_network(sys.stdin.buffer.read())
+    async with acni.open_runtime(state_dir=state_dir, plugin_dirs=[plugins]) as runtime:
+        await runtime.gc(network, keep=[])
+
+anyio.run(main, *sys.argv[1:])
+"""
+
+
+@pytest.mark.timeout(60)
+async def test_a_runtime_that_is_killed_leaves_a_gc_plugin_that_an_add_waits_for(
+    network: NetworkConfig, pods: Any, state_dir: Path, tmp_path: Path
+) -> None:
+    plugins = RecordingPlugins(tmp_path / "plugins")
+    plugins.install(*CHAIN)
+    plugins.tell("first", "GC", Behaviour(seconds=1))
+    _kill_in_gc(network, state_dir, plugins)
+    events: list[Event] = []
+    async with acni.open_runtime(
+        state_dir=state_dir, plugin_dirs=[plugins.directory], observers=[events.append]
+    ) as after:
+        await after.add(network, pods("c1"))
+    waited = [event for event in events if isinstance(event, OrphanWaited)]
+    assert [(event.ended, event.daemons) for event in waited] == [((), ())]
+    assert [str(call) for call in plugins.calls][:2] == ["GC first", "ADD first"]
+
+
+def _kill_in_gc(network: NetworkConfig, state_dir: Path, plugins: RecordingPlugins) -> None:
+    arguments = [sys.executable, "-c", KILLED, str(state_dir), plugins.directory]
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE) as runtime:
+        assert runtime.stdin is not None
+        runtime.stdin.write(network.effective().encode())
+        runtime.stdin.close()
+        while not plugins.calls:
+            time.sleep(0.001)
+        runtime.kill()
 
 
 async def _collect_all(runtime: Runtime, network: NetworkConfig) -> None:
