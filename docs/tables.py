@@ -20,20 +20,16 @@ _RULES = Path(__file__).parent / "rules.toml"
 
 
 def differences() -> dict[str, str]:
-    """Make the tables: what differs on purpose, what comes later, what a test of ours proves."""
+    """Make the tables: what differs on purpose, and what a test of ours proves."""
     names = runpy.run_path(str(_TABLE))
-    made: dict[type, list[Any]] = {names[kind]: [] for kind in ("Differs", "Later", "Proof")}
+    made: dict[type, list[Any]] = {names[kind]: [] for kind in ("Differs", "Proof")}
     for row in names["TABLE"]:
         made[type(row.ours)].append(row)
-    differs, later, proof = made.values()
+    differs, proof = made.values()
     return {
         "differences": _table(
             ("cases", "what libcni's tests fix", "acni"),
             ((row.cases, row.words, row.ours.reason) for row in differs),
-        ),
-        "later": _table(
-            ("cases", "what libcni's tests fix", "waits for"),
-            ((row.cases, row.words, row.ours.what) for row in later),
         ),
         "proved": _table(
             ("cases", "what libcni's tests fix", "tests of acni"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import pickle
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,27 @@ EXIT_STATUS = {
     5: "CleanupIncomplete",
     75: "TryAgain Busy",
     1: """AcniError PluginError PluginFailed PluginProtocolError PluginNotStarted PluginKilled
-          PluginOverflow PluginLost NotReady StoreError RuntimeClosed""",
+          PluginOverflow PluginLost NotReady GCFailed StoreError RuntimeClosed""",
 }
+
+
+def make(kind: type[acni.AcniError], **facts: Any) -> acni.AcniError:
+    """Make an error; a group has others in it."""
+    if kind is errors.GCFailed:
+        return errors.GCFailed("what", [errors.Busy("first"), errors.StoreError("second")], **facts)
+    return kind("what", **facts)
+
+
+def test_a_gc_that_failed_is_a_group_of_which_each_error_can_be_caught() -> None:
+    failures = [errors.Busy("first"), errors.StoreError("second"), errors.Busy("third")]
+    error = errors.GCFailed("all", failures, verb="gc", network="net")
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
+    assert [str(one) for one in again.exceptions] == ["first", "second", "third"]
+    busy, rest = error.split(errors.Busy)
+    assert isinstance(busy, errors.GCFailed)
+    assert isinstance(rest, errors.GCFailed)
+    assert (busy.exceptions, busy.network) == ((failures[0], failures[2]), "net")
+    assert rest.exceptions == (failures[1],)
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
@@ -40,7 +60,8 @@ def test_an_error_pickles_with_all_its_facts(kind: type[acni.AcniError]) -> None
         debt=DEBT,
         error="why",
     )
-    error = kind("what", verb="add", plugin="first", index=0, code=7, rollback=rollback, debt=DEBT)
+    facts = {"verb": "add", "plugin": "first", "index": 0, "code": 7}
+    error = make(kind, **facts, rollback=rollback, debt=DEBT)
     error.add_note("a note")
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 (our own bytes)
     assert type(again) is kind

@@ -13,8 +13,9 @@ import acni
 PUBLIC = {
     "acni": """
         AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound AttachmentRecord
-        Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables HostChanged
-        InvalidName NetnsChanged NetnsInUse NetworkConfig NetworkNotFound NotPermitted NotReady
+        Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables GCFailed GCReport
+        HostChanged InvalidName NetnsChanged NetnsInUse NetworkConfig NetworkNotFound NotPermitted
+        NotReady
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
         PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
         Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors

@@ -35,7 +35,6 @@ def test_a_rule_says_what_it_binds_and_what_acni_does(rule: Rule) -> None:
     assert rule.binds in ("runtime", "plugin")
     assert rule.since in (
         "now",
-        "garbage collection",
         "the plugin library",
         "the caller's",
         "nothing to do",

@@ -24,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from acni import errors, events, netns, networks, spec
     from acni.engine.attached import Box
+    from acni.engine.gc import GCReport
     from acni.engine.listing import AttachmentRecord
     from acni.engine.recovery import RecoveryReport
     from acni.engine.runner import Runner
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         CheckFailed,
         CleanupIncomplete,
         ConfigError,
+        GCFailed,
         HostChanged,
         InvalidName,
         NetnsChanged,
@@ -80,6 +82,8 @@ __all__ = [
     "CleanupIncomplete",
     "ConfigError",
     "Executables",
+    "GCFailed",
+    "GCReport",
     "HostChanged",
     "InvalidName",
     "NetnsChanged",
@@ -125,6 +129,7 @@ _HOMES = {
     "Box": "acni.engine.attached",
     "Bandwidth": "acni.spec.capabilities",
     "Executables": "acni.host.process",
+    "GCReport": "acni.engine.gc",
     "NetworkConfig": "acni.spec.configuration",
     "PortMapping": "acni.spec.capabilities",
     "RecoveryReport": "acni.engine.recovery",

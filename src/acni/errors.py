@@ -25,6 +25,7 @@
     │   ├── PluginOverflow      it printed more than is taken                             (1)
     │   └── PluginLost          somebody else reaped it: its exit status is unknown       (1)
     ├── CleanupIncomplete       a delete did not finish and is owed                       (5)
+    ├── GCFailed                a gc's failures, as an exception group                    (1)
     ├── StoreError              the state directory cannot be read or written             (1)
     ├── NotPermitted            this process lacks a right, or the machine a feature      (2)
     ├── Busy                    a wait reached its bound                                  (75)
@@ -48,6 +49,7 @@ import errno
 from typing import TYPE_CHECKING, ClassVar, TypedDict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self, Unpack
 
     from acni.events import Debt, RollbackFinished
@@ -60,6 +62,7 @@ __all__ = [
     "CheckFailed",
     "CleanupIncomplete",
     "ConfigError",
+    "GCFailed",
     "HostChanged",
     "InvalidName",
     "NetnsChanged",
@@ -520,6 +523,51 @@ class CleanupIncomplete(AcniError):
     """
 
     exit_status = 5
+
+
+class GCFailed(AcniError, ExceptionGroup[AcniError]):  # pyright: ignore[reportIncompatibleVariableOverride]
+    """Something of a gc failed; ``exceptions`` has all of it, ``debt`` the first delete that is
+    owed since. Everything else of the gc was done.
+
+    Example:
+        >>> result = call("add", network, attachment)
+        >>> scripted.tell("portmap", "DEL", testing.Behaviour.failing(msg="in use"))
+        >>> scripted.tell("bridge", "GC", testing.Behaviour.failing(msg="no leases"))
+        >>> async def main():
+        ...     async with runtime_over(scripted) as runtime:
+        ...         (await runtime.gc(network, keep=[])).raise_for_failures()
+        >>> try:
+        ...     anyio.run(main)
+        ... except acni.GCFailed as error:
+        ...     print([failure.msg for failure in error.exceptions], error.debt.plugin)
+        ['in use', 'no leases'] portmap
+    """
+
+    # Over the group's own, which nobody can set.
+    message: str = ""  # pyright: ignore[reportIncompatibleMethodOverride]
+
+    def __new__(  # noqa: D102
+        cls, message: str, failures: Sequence[AcniError], **_: Unpack[Facts]
+    ) -> Self:
+        return super().__new__(cls, message, failures)
+
+    def __init__(self, message: str, failures: Sequence[AcniError], **facts: Unpack[Facts]) -> None:
+        super().__init__(message, **facts)
+        self.args = (self.message, tuple(failures))  # what pickle makes it of again
+
+    def derive(self, failures: Sequence[AcniError]) -> GCFailed:  # type: ignore[override]
+        """Make a group of some of the failures, as ``except*`` does.
+
+        Args:
+            failures: Those.
+
+        Example:
+            >>> group = acni.GCFailed("two", [acni.Busy("a"), acni.StoreError("b")], verb="gc")
+            >>> busy, rest = group.split(acni.Busy)
+            >>> [str(error) for error in rest.exceptions], rest.verb
+            (['b'], 'gc')
+        """
+        return GCFailed(self.message, failures, verb=self.verb, network=self.network)
 
 
 class StoreError(AcniError):

@@ -25,6 +25,7 @@ __all__ = [
     "DebtRecorded",
     "DebtSettled",
     "Event",
+    "GCFinished",
     "OperationFinished",
     "OperationStarted",
     "OperationSuperseded",
@@ -73,7 +74,7 @@ class Event:
 
     Attributes:
         at: Monotonic time in seconds (``time.monotonic``).
-        verb: "add", "delete", "check", "status", "settle", "forget" or "recover".
+        verb: "add", "delete", "check", "gc", "status", "settle", "forget" or "recover".
         network: The network's name; empty where only the record will tell it.
         container_id: The attachment's container ID; empty where there is none.
         ifname: The attachment's interface name; empty where there is none.
@@ -136,7 +137,7 @@ class PluginStarted(Event):
     """A plugin is about to be run.
 
     Attributes:
-        command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+        command: "ADD", "DEL", "CHECK", "GC", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
 
@@ -162,7 +163,7 @@ class PluginFinished(Event):
     """A plugin's run ended.
 
     Attributes:
-        command: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+        command: "ADD", "DEL", "CHECK", "GC", "STATUS" or "VERSION".
         plugin: The plugin's type.
         index: Its place in the chain, from 0.
         seconds: How long all of it took, from :class:`PluginStarted` on: finding the plugin where
@@ -410,6 +411,35 @@ class RecoveryFinished(Event):
 
     settled: int
     left: int
+
+
+@frozen(kw_only=True)
+class GCFinished(Event):
+    """A gc came to its end. What it did to each attachment is told as an operation of its own, with
+    the same verb.
+
+    Attributes:
+        deleted: How many attachments were deleted.
+        kept: How many were kept.
+        skipped: How many are another writer's.
+        failed: How many deletes, and plugins, failed.
+
+    Example:
+        >>> def count(event):
+        ...     if isinstance(event, acni.events.GCFinished):
+        ...         print(event.network, event.deleted, event.failed)
+        >>> result = call("add", network, attachment)
+        >>> async def main():
+        ...     async with runtime_over(scripted, observers=[count]) as runtime:
+        ...         await runtime.gc(network, keep=[])
+        >>> report = anyio.run(main)
+        dbnet 1 0
+    """
+
+    deleted: int
+    kept: int
+    skipped: int
+    failed: int
 
 
 @frozen(kw_only=True)

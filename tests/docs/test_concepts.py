@@ -32,7 +32,7 @@ def test_the_table_of_errors_has_every_class_as_it_is() -> None:
     expected = [
         (
             kind.__name__,
-            kind.__base__.__name__,
+            kind.__bases__[0].__name__,
             str(kind.exit_status),
             "yes" if kind.retryable else "no",
         )
@@ -130,3 +130,48 @@ def test_the_table_of_recovery_says_what_is_decided() -> None:
             has_spare=spare == "still spare",
         )
         assert decided == verdict, (verb, begun, in_place, spare)
+
+
+_TESTS_OF_GC: Final = {
+    "a plugin's DEL hangs": "a_delete_that_hangs_leaves_the_plugins_their_time",
+    "a plugin's GC hangs": "a_plugin_that_hangs_leaves_the_other_plugins_their_time",
+    "a plugin's DEL or GC fails, or its executable is missing": (
+        "one_failure_stops_nothing_else_and_all_of_them_are_told"
+    ),
+    "a dead runtime left an ADD open": (
+        "what_a_dead_runtime_left_open_is_settled_whatever_is_kept"
+    ),
+    "a dead runtime left a delete open": "a_delete_that_a_dead_runtime_left_open_is_gone_on_with",
+    "a GC plugin of a dead runtime still runs": (
+        "a_gc_plugin_that_outlived_its_runtime_is_waited_for"
+    ),
+    "something is owed": ("a_debt_is_deleted_whatever_is_kept_and_valid_as_long_as_it_is_owed"),
+    "another writer attached it": (
+        "what_another_writer_attached_is_skipped_and_valid_unless_it_is_meant"
+    ),
+    "another writer attaches it after the call": (
+        "what_another_writer_attaches_after_the_call_is_kept_though_it_is_meant"
+    ),
+    "a file is no record": "a_file_that_is_no_record_is_told_and_whatever_it_may_be_is_valid",
+    "it belongs to another host namespace": "what_belongs_to_another_host_is_told_and_not_touched",
+    "64 workers add and delete": "64_workers_add_and_delete_and_nothing_of_theirs_is_collected",
+    "an operation lasts longer than ten seconds": (
+        "an_operation_in_the_way_is_named_and_nothing_is_deleted"
+    ),
+    "`keep` changes while gc waits": "who_is_alive_is_asked_when_nothing_else_is_under_way",
+    "`keep` raises, or gives no answer": "a_keep_that_raises_or_gives_no_answer_deletes_nothing",
+    "the chain changed since": (
+        "a_network_that_changed_is_deleted_from_as_it_was_and_its_old_plugins_collect_too"
+    ),
+    "the network has `disableGC`": "a_network_that_disables_gc_is_left_alone",
+    "gc is cancelled": "a_gc_that_is_cancelled_leaves_what_it_did_not_delete_as_it_was",
+}
+
+
+def test_every_row_of_the_table_of_gc_has_its_test() -> None:
+    page = (DOCS / "concepts" / "gc.md").read_text()
+    rows = re.findall(r"^\| (.+?) \| .+ \|$", page, re.MULTILINE)[1:]
+    assert rows == list(_TESTS_OF_GC)
+    tests = (DOCS.parent / "tests" / "engine" / "test_gc.py").read_text()
+    for name in _TESTS_OF_GC.values():
+        assert f"\nasync def test_{name}(" in tests

@@ -31,14 +31,6 @@ class Differs:
 
 
 @frozen
-class Later:
-    """Acni does not do this yet; tests that are expected to fail wait for it."""
-
-    what: str
-    tests: tuple[str, ...] = ()
-
-
-@frozen
 class Row:
     """One or more cases of libcni's tests.
 
@@ -50,7 +42,7 @@ class Row:
 
     cases: str
     words: str
-    ours: Proof | Differs | Later
+    ours: Proof | Differs
 
     def ids(self) -> Iterator[str]:
         """Iterate over the numbers, ranges written out."""
@@ -92,6 +84,7 @@ ROUND_TRIPS: Final = "libcni/test_round_trips.py"
 
 VALIDATES: Final = "engine/test_validate.py"
 STATUSES: Final = "engine/test_status.py"
+COLLECTS: Final = "engine/test_gc.py"
 ASKED: Final = proof(
     f"{STATUSES}::test_every_plugin_is_asked_with_all_variables_and_no_attachment",
     f"{STATUSES}::test_the_first_that_is_not_ready_ends_it",
@@ -110,7 +103,10 @@ CONVERSION: Final = proof(
     f"{ROWS}::test_a_result_that_libcni_recorded_in_another_version_is_converted",
     f"{ROUND_TRIPS}::test_acni_deletes_a_record_whose_result_has_another_version",
 )
-GC: Final = Later("garbage collection of a network")
+GC: Final = proof(
+    f"{COLLECTS}::test_what_nobody_keeps_is_deleted_and_then_the_plugins_collect",
+    f"{COLLECTS}::test_a_network_that_disables_gc_is_left_alone",
+)
 
 NOT_OURS: Final = Differs("acni has no such function to call")
 
@@ -574,8 +570,11 @@ SKEL: Final = (
     ),
     Row(
         "S19 S28",
-        "verbs that the configuration's version lacks are not sent (CHECK; GC comes later)",
-        proof(f"{PLAN}::test_check_is_refused_below_its_first_version"),
+        "verbs that the configuration's version lacks are not sent (CHECK, GC)",
+        proof(
+            f"{PLAN}::test_check_is_refused_below_its_first_version",
+            f"{COLLECTS}::test_below_its_first_version_there_is_no_gc_and_the_deletes_happen",
+        ),
     ),
     Row(
         "S36 S39",

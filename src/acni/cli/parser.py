@@ -48,6 +48,7 @@ GROUPS = {
         "plan": "print what a verb would run, and run nothing",
     },
     "mend": {
+        "gc": "detach what is not kept of a network, and have its plugins collect",
         "recover": "settle what killed runtimes left, and what is owed",
         "debt": "list, retry or forget the deletes that are still owed",
     },
@@ -96,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_record_verbs(verbs)
     _add_network_verbs(verbs)
     _add_plan(verbs)
+    _add_gc(verbs)
     _add_recover_verb(verbs)
     _add_debt_verbs(verbs)
     _add_set_up_verbs(verbs)
@@ -230,6 +232,36 @@ def _add_debt_verbs(verbs: _Verbs) -> None:
         _state_dir(action)
         _output(action)
         action.set_defaults(verb=_lazily("acni.cli.debts", function))
+
+
+def _add_gc(verbs: _Verbs) -> None:
+    gc = _verb(verbs, "gc")
+    gc.add_argument("network", metavar="NET", help="the network's name")
+    kept = gc.add_mutually_exclusive_group(required=True)
+    kept.add_argument(
+        "--keep",
+        metavar="ID/IFNAME",
+        action="append",
+        help="an attachment that stays, repeatable (without /IFNAME: eth0)",
+    )
+    kept.add_argument(
+        "--keep-from",
+        metavar="FILE",
+        help="a file with the attachments that stay, one on a line; - reads standard input",
+    )
+    kept.add_argument("--all", action="store_true", help="nothing stays")
+    gc.add_argument(
+        "--dry-run", action="store_true", help="only say what would be deleted; takes no lock"
+    )
+    gc.add_argument(
+        "--foreign", action="store_true", help="collect what other writers attached, too"
+    )
+    _conf_dir(gc)
+    _plugin_dirs(gc)
+    _state_dir(gc)
+    _timeout(gc, "bound all that follows the wait for others")
+    _output(gc)
+    gc.set_defaults(verb=_lazily("acni.cli.gc", "gc"))
 
 
 def _add_recover_verb(verbs: _Verbs) -> None:

@@ -15,6 +15,7 @@ from acni.errors import (
     CheckFailed,
     CleanupIncomplete,
     ConfigError,
+    GCFailed,
     HostChanged,
     InvalidName,
     NetnsChanged,
@@ -69,6 +70,7 @@ _CODES: Final[Mapping[type[AcniError], int]] = {
     Busy: 118,
     RuntimeClosed: 119,
     NotPermitted: 120,
+    GCFailed: 121,
 }
 
 _ADVICE: Final[Mapping[type[AcniError], str]] = {

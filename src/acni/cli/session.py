@@ -106,7 +106,9 @@ def _timeouts(arguments: argparse.Namespace) -> Timeouts:
     seconds = getattr(arguments, "timeout", None)  # absent from a verb that runs no plugin
     if seconds is None:
         return Timeouts()
-    return Timeouts(add=seconds, delete=seconds, check=seconds, status=seconds, version=seconds)
+    return Timeouts(
+        add=seconds, delete=seconds, check=seconds, gc=seconds, status=seconds, version=seconds
+    )
 
 
 def _observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:

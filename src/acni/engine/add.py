@@ -14,7 +14,8 @@ import anyio
 from attrs import evolve
 
 from acni.engine.chain import chain_of_record
-from acni.engine.engine import Engine, Operation
+from acni.engine.engine import Engine, Operation, sequence_now
+from acni.engine.entering import turn
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.notes import Note
 from acni.engine.recovery import settle_container
@@ -52,7 +53,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
-        async with engine.turns.of_container(attachment.container_id):
+        async with turn(operation, attachment.container_id):
             network = await negotiated(operation, network, plugins)
             with netns.open(attachment.netns) as namespace:
                 identity = namespace.identity()
@@ -89,7 +90,7 @@ async def _attach(
                 result = await chain.run(step, result.raw if result else None)
                 record = evolve(record, result=result.raw if result else None)
                 note.made(step.index, result)
-            note.keep(record)
+            note.keep(_attached_now(record))
         except BaseException as error:
             with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
                 await _undo(operation, evolve(to_undo, result=record.result), note, error)
@@ -98,6 +99,15 @@ async def _attach(
     if result is None:
         raise AssertionError("a network has at least one plugin")
     return result
+
+
+def _attached_now(record: Record) -> Record:
+    """Give a record the place in the order of attaching that is its own: who calls gc while an ADD
+    is under way cannot name what it makes, so what counts is when it ends.
+    """
+    if record.provenance is None:
+        raise AssertionError("an ADD gives its record a provenance")
+    return evolve(record, provenance=evolve(record.provenance, sequence=sequence_now()))
 
 
 async def _undo(operation: Operation, record: Record, note: Note, error: BaseException) -> None:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from attrs import define
 
 from acni.engine.engine import Operation
+from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
+from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import RULES, Command, Step
 from acni.spec.plugin import Caps, Plugin, Response
@@ -47,12 +49,19 @@ class Chain:
     deadline: float
     found: tuple[Plugin, ...] = ()
 
-    async def run(self, step: Step, previous: str | None = None) -> Result | None:
+    async def run(
+        self,
+        step: Step,
+        previous: str | None = None,
+        *,
+        valid: Iterable[AttachmentId] | None = None,
+    ) -> Result | None:
         """Run one step.
 
         Args:
             step: The step, of a plan for the network.
             previous: The text of the previous result; sent where the plan says so.
+            valid: For GC: the attachments that are still valid.
 
         Returns:
             The result of an ADD, None for the other verbs.
@@ -62,19 +71,21 @@ class Chain:
             PluginError: it failed.
         """
         with self.operation.running(step.command, step.plugin.type, step.index) as run:
-            run.response = await self._respond(step, previous)
+            run.response = await self._respond(step, previous, valid)
             # What one waits for its start is not charged to those that follow either.
             self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
 
-    async def _respond(self, step: Step, previous: str | None) -> Response:
+    async def _respond(
+        self, step: Step, previous: str | None, valid: Iterable[AttachmentId] | None
+    ) -> Response:
         engine = self.operation.engine
         plugin = (
             self.found[step.index]
             if self.found
             else engine.find_one(step.plugin.type, self.parameters.plugin_dirs)
         )
-        request = build_request(step, self.network, self.parameters, previous=previous)
+        request = build_request(step, self.network, self.parameters, previous=previous, valid=valid)
         with self._guarded(step.command) as guard:
             return await engine.runner.run(
                 plugin, request, deadline=self.deadline, caps=_CAPS[step.command], guard=guard
@@ -82,17 +93,18 @@ class Chain:
 
     @contextmanager
     def _guarded(self, command: Command) -> Generator[int | None]:
-        """Hold the container's guard while a plugin runs: if this process is killed, whoever takes
-        over sees that the plugin still runs. Only a DEL goes without where there is none to be had.
+        """Hold the container's guard while a plugin runs, or that of GC: if this process is killed,
+        whoever takes over sees that the plugin still runs. Only a DEL goes without where there is
+        none to be had.
         """
         store = self.operation.engine.store
-        container_id = self.parameters.container_id
-        if not container_id or command is Command.CHECK:
+        guarded = GC_GUARD if command is Command.GC else self.parameters.container_id
+        if not guarded or command is Command.CHECK:
             yield None
             return
         with contextlib.ExitStack() as held:
             try:
-                guard = held.enter_context(store.guard(container_id))
+                guard = held.enter_context(store.guard(guarded))
             except StoreError:
                 if command is not Command.DEL:
                     raise

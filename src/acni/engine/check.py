@@ -11,6 +11,7 @@ from attrs import evolve
 
 from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
+from acni.engine.entering import turn
 from acni.engine.guards import raise_unreadable
 from acni.engine.recovery import settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
@@ -44,7 +45,7 @@ async def check(
     identity = attachment.id if isinstance(attachment, Attachment) else attachment
     operation = Operation(engine=engine, verb="check", network=network or "", id=identity)
     with operation.reported():
-        async with engine.turns.of_container(identity.container_id):
+        async with turn(operation, identity.container_id):
             await settle_container(operation, identity.container_id)
             for record in records_to_check(engine, attachment, network):
                 await _check(evolve(operation, network=record.network.name), record)

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.entering import turn
 from acni.engine.listing import LEFT_OPEN
 from acni.engine.recovery import (
     Opened,
@@ -33,16 +34,17 @@ def list_debts(engine: Engine) -> tuple[Debt, ...]:
     records = engine.store.records
     found = (*records.readable(), *records.debts_aside())
     owed = {record.id: record.debt for record in found if record.debt is not None}
-    return tuple({**dict(_left_open(engine)), **owed}.values())
+    opened = {record.id: _debt(record) for record in left_open(engine)}
+    return tuple({**opened, **owed}.values())
 
 
-def _left_open(engine: Engine) -> Iterator[tuple[AttachmentId, Debt]]:
-    """Iterate over what journals have open and nobody works on."""
+def left_open(engine: Engine) -> Iterator[Record]:
+    """Iterate over what journals have open and nobody works on, but for what recovery keeps."""
     for intent in _left_by_all(engine):
         with contextlib.suppress(StoreError):
             record = record_of(intent)
             if not _is_kept(engine, intent, record):
-                yield record.id, _debt(record)
+                yield record
 
 
 def _left_by_all(engine: Engine) -> Iterator[Intent]:
@@ -84,7 +86,7 @@ async def settle(engine: Engine, debt: Debt) -> None:
     """
     operation = _operation(engine, "settle", debt)
     with operation.reported():
-        async with engine.turns.of_container(_id(debt).container_id):
+        async with turn(operation, _id(debt).container_id):
             await settle_container(operation, debt.container_id)
             for target in _owed(engine, debt):
                 await delete_target(operation, target)
@@ -100,7 +102,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     """
     operation = _operation(engine, "forget", debt)
     with operation.reported():
-        async with engine.turns.of_container(_id(debt).container_id):
+        async with turn(operation, _id(debt).container_id):
             targets = _owed(engine, debt)
             opened = await _open_of(engine, debt)
             if not targets and not opened:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from attrs import evolve
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.entering import turn
 from acni.engine.recovery import settle_container
 from acni.engine.targets import Target, delete_target, to_delete
 from acni.engine.versions import negotiated_to_delete
@@ -43,7 +44,7 @@ async def delete(
     name = network.name if isinstance(network, NetworkConfig) else network or ""
     operation = Operation(engine=engine, verb="delete", network=name, id=identity)
     with operation.reported():
-        async with engine.turns.of_container(identity.container_id):
+        async with turn(operation, identity.container_id):
             settled = await settle_container(operation, identity.container_id)
             try:
                 targets = to_delete(engine, attachment, network)

@@ -215,8 +215,7 @@ class Engine:
             host_netns=self.host.netns,
             plugin_dirs=self.plugin_dirs,
             plugins=plugins,
-            # Orders the attachments of one boot across processes, without a counter to keep.
-            sequence=time.clock_gettime_ns(time.CLOCK_BOOTTIME),
+            sequence=sequence_now(),
             added_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -227,6 +226,13 @@ class Engine:
                 observer(event)
             except Exception:  # noqa: BLE001 (an observer is the caller's code)
                 _LOG.exception("an observer failed on %s", type(event).__name__)
+
+
+def sequence_now() -> int:
+    """Return what orders the attachments of one boot across processes, without a counter to keep:
+    the nanoseconds since the boot.
+    """
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
 @define(eq=False)
@@ -263,7 +269,7 @@ class Operation:
 
     Attributes:
         engine: The runtime's engine.
-        verb: The verb: "add", "delete", "check", "status".
+        verb: The verb: "add", "delete", "check", "gc", "status".
         network: The network's name; empty where only the record will tell it.
         id: The attachment, or None.
     """

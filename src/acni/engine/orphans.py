@@ -1,11 +1,16 @@
 """Waiting for plugins of a dead runtime before what they do is undone.
 
 A plugin lives on when its runtime is killed: an ADD would finish behind the DEL that undoes it (12
-of 74 kill points leaked so). Each holds its container's guard byte as long as it runs.
+of 74 kill points leaked so). Each holds its container's guard byte as long as it runs. A GC goes by
+what was valid when it began, and would free what is attached since: it holds a byte of the gate.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from acni.engine.engine import Operation
@@ -17,8 +22,13 @@ from acni.host.locks import byte_of
 from acni.store.directory import store_failure
 from acni.store.record import Record
 
+# Whose guard a GC plugin holds; no container can have that name.
+GC_GUARD: Final = "gate/gc"
+
 # Looking at a free guard takes some microseconds.
 _NOTABLE_SECONDS: Final = 0.001
+# Nobody knows how much time a GC had left; the next one does what it did not come to.
+_GC_SECONDS: Final = 10.0
 
 
 async def wait_for_orphans(operation: Operation, record: Record, *, until: float) -> None:
@@ -33,18 +43,43 @@ async def wait_for_orphans(operation: Operation, record: Record, *, until: float
         Busy: one of them cannot be ended.
         StoreError: the guard cannot be looked at.
     """
-    engine = operation.engine
     paths = [plugin.path for plugin in record.provenance.plugins] if record.provenance else []
-    lock = engine.store.look_at_lock(record.container_id)
-    if lock is None:
-        return
+    lock = operation.engine.store.look_at_lock(record.container_id)
+    if lock is not None:
+        await _wait(operation, lock, record.container_id, until, paths)
+
+
+async def wait_for_gc_orphans(operation: Operation) -> None:
+    """Wait until no GC plugin of a dead runtime runs any more. None begins as long as one is in the
+    gate.
+
+    Raises:
+        Busy: one of them cannot be ended.
+        StoreError: the guard cannot be looked at.
+    """
+    engine = operation.engine
+    lock = engine.store.look_at_lock(GC_GUARD)
+    if lock is not None:
+        until = time.clock_gettime(time.CLOCK_BOOTTIME) + _GC_SECONDS
+        await _wait(operation, lock, GC_GUARD, until, _plugins_in(engine.plugin_dirs))
+
+
+def _plugins_in(directories: Iterable[str]) -> frozenset[str]:
+    """List whatever may be a plugin: of which network the GC was, nobody noted."""
+    paths: set[str] = set()
+    for directory in directories:
+        with contextlib.suppress(OSError):
+            paths.update(f"{directory}/{name}" for name in os.listdir(directory))
+    return frozenset(paths)
+
+
+async def _wait(
+    operation: Operation, lock: int, name: str, until: float, plugins: Collection[str]
+) -> None:
+    grace = operation.engine.timeouts.grace
     try:
         found = await orphans.wait_for_orphans(
-            lock,
-            byte_of("guard", record.container_id),
-            until=until,
-            plugins=paths,
-            grace_seconds=engine.timeouts.grace,
+            lock, byte_of("guard", name), until=until, plugins=plugins, grace_seconds=grace
         )
     except OSError as error:
         raise store_failure("acni/lock", "cannot be looked at", error) from error
@@ -60,6 +95,5 @@ async def wait_for_orphans(operation: Operation, record: Record, *, until: float
     if found.stuck:
         raise Busy(
             f"process {found.stuck[0].pid}, a plugin of a runtime that is gone, cannot be ended",
-            container_id=record.container_id,
             expected="that it ends: what it does cannot be undone before",
         )

@@ -19,6 +19,7 @@ import anyio
 from attrs import evolve, frozen
 
 from acni.engine.engine import Engine, Operation
+from acni.engine.entering import turn
 from acni.engine.notes import Note
 from acni.engine.orphans import wait_for_orphans
 from acni.engine.takedown import (
@@ -290,7 +291,7 @@ async def settle_left(engine: Engine, left: Left) -> None:
     """
     operation = Operation(engine=engine, verb="recover", network=left.network, id=left.id)
     with operation.reported():
-        async with engine.turns.of_container(left.id.container_id):
+        async with turn(operation, left.id.container_id):
             await settle_container(operation, left.id.container_id)
             is_left = partial(_is_left, engine)
             for target in owed_targets(engine, left.id, left.network, is_left):

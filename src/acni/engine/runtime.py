@@ -18,6 +18,7 @@ from acni.engine.check import check
 from acni.engine.debts import forget, list_debts, settle
 from acni.engine.delete import delete
 from acni.engine.engine import Ending, Engine, Observer, Operation
+from acni.engine.gc import GCReport, Keep, gc
 from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.recovery import RecoveryReport
 from acni.engine.recovery import recover as recover_all
@@ -227,6 +228,58 @@ class Runtime:
         async with self._operation() as engine:
             named = None if network is None else parse_network_name(network)
             await check(engine.traced(trace), attachment, network=named)
+
+    async def gc(
+        self,
+        network: NetworkConfig,
+        *,
+        keep: Keep,
+        foreign: bool = False,
+        dry_run: bool = False,
+        trace: Mapping[str, str] | None = None,
+    ) -> GCReport:
+        """Delete every attachment of a network that is not kept, and have its plugins collect what
+        is left of others (specification, section 3, "Garbage-collecting a network").
+
+        Nothing is attached, detached or checked meanwhile: it waits for what is under way, ten
+        seconds at most, and everything else waits for it. What is owed, or was left by a dead
+        runtime, is deleted whatever is kept; what is attached after this was called is kept. A
+        network with ``disableGC`` is left alone.
+
+        Args:
+            network: The network.
+            keep: The attachments that stay, or their identities; or a function, or an asynchronous
+                one, that returns them. It is called when nothing else is under way, on the event
+                loop, and may neither attach nor detach. An attachment of which it is not known
+                whether it is still needed belongs into it.
+            foreign: What other writers attached before this was called is collected, too.
+            dry_run: Only say what would be deleted; nothing is changed, and nothing waited for.
+            trace: W3C trace context for the plugins: ``traceparent``, ``tracestate``,
+                ``baggage``. By default that of the process's own environment, if it has one.
+
+        Returns:
+            What became of the attachments, with all failures.
+
+        Raises:
+            ConfigError: ``keep`` is no collection of attachments.
+            Busy: others were in the way for ten seconds, or ``keep`` gave no answer. Nothing was
+                deleted but what was owed.
+            StoreError: the state directory cannot be read or written.
+            RuntimeClosed: the runtime was left; what was not deleted is attached, or owed.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         await runtime.add(network, attachment)
+            ...         return await runtime.gc(network, keep=[acni.AttachmentId("other")])
+            >>> [str(identity) for identity in anyio.run(main).deleted]
+            ['web/eth0']
+            >>> [str(asked) for asked in scripted.calls[2:]]
+            ['DEL portmap', 'DEL bridge', 'GC bridge', 'GC portmap']
+        """
+        async with self._operation() as engine:
+            traced = engine.traced(trace)
+            return await gc(traced, network, keep, foreign=foreign, dry_run=dry_run)
 
     async def status(
         self, network: NetworkConfig, *, trace: Mapping[str, str] | None = None

@@ -44,10 +44,13 @@ class Timeouts:
     """Bounds, in seconds.
 
     Attributes:
-        wait: All waiting for other operations on the container.
+        wait: All waiting for other operations on the container, and for gc; gc itself waits ten
+            seconds of it at most.
         add: All plugins of an ADD.
         delete: All plugins of a delete.
         check: All plugins of a check.
+        gc: All of a gc but its wait: what dead runtimes left and the deletes have half of it, the
+            plugins' GC the rest, evenly.
         status: All plugins of a status.
         version: A plugin's answer to VERSION.
         undo: All plugins of a failed ADD's undo.
@@ -66,6 +69,7 @@ class Timeouts:
     add: float = _seconds(150.0)
     delete: float = _seconds(60.0)
     check: float = _seconds(30.0)
+    gc: float = _seconds(120.0)
     status: float = _seconds(30.0)
     version: float = _seconds(10.0)
     undo: float = _seconds(60.0)

@@ -152,7 +152,7 @@ def to_delete(
     name = network.name if isinstance(network, NetworkConfig) else network or ""
     for record in found.records:
         require_this_host(record, engine.host)
-    records = sorted(found.records, key=_sequence, reverse=True)
+    records = sorted(found.records, key=sequence_of, reverse=True)
     recorded = [_recorded(engine, record, attachment) for record in records]
     known = _aside(engine, found) + recorded
     named = tuple(target for target in known if name in ("", target.record.network.name))
@@ -194,6 +194,18 @@ def owed_targets(
     return tuple(evolve(target, origin="delete") for target in targets if is_wanted(target.record))
 
 
+def target_of(engine: Engine, record: Record, *, is_aside: bool) -> Target:
+    """Make a target of what was found.
+
+    Raises:
+        HostChanged: it belongs to another host.
+    """
+    require_this_host(record, engine.host)
+    if is_aside:
+        return Target(record=record, origin="delete", is_aside=True)
+    return _recorded(engine, record, record.id)
+
+
 def retire_target(engine: Engine, target: Target) -> None:
     """Remove a target's record without running a plugin.
 
@@ -226,7 +238,8 @@ def _recorded(engine: Engine, record: Record, attachment: Attachment | Attachmen
     )
 
 
-def _sequence(record: Record) -> int:
+def sequence_of(record: Record) -> int:
+    """Return a record's place in the order of attaching; those of other writers come first."""
     return record.provenance.sequence if record.provenance else 0
 
 

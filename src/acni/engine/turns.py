@@ -31,8 +31,10 @@ from acni.store.waiting import nobody_known
 
 Claim = AbstractAsyncContextManager[bool]
 
-# A killed runtime's claim goes with its process, and what that forked.
+# A killed runtime's locks go with its process, and what that forked.
 _CLAIM_SECONDS: Final = 1.0
+# More names are of no help to whoever is refused.
+_MOST_NAMED: Final = 3
 
 
 def describe_holder(records: Records, boot: str, container_id: str) -> str:
@@ -44,6 +46,19 @@ def describe_holder(records: Records, boot: str, container_id: str) -> str:
                     verb = "adding" if intent.verb == "add" else "deleting"
                     return f"process {slot.opener.pid if slot.opener else 0} is {verb} it"
     return nobody_known()
+
+
+def describe_operations(records: Records, boot: str) -> str:
+    """Say what is under way, as far as that can be told."""
+    said: list[str] = []
+    with contextlib.suppress(StoreError):
+        for slot in records.slots(boot):
+            if slot.is_alive and slot.opener:
+                for intent in slot.intents:
+                    verb = "adding" if intent.verb == "add" else "deleting"
+                    said.append(f"process {slot.opener.pid} is {verb} {intent.container_id}")
+    more = [f"and {len(said) - _MOST_NAMED} more"] if len(said) > _MOST_NAMED else []
+    return ", ".join(said[:_MOST_NAMED] + more) or nobody_known()
 
 
 def _never(_: str) -> bool:
@@ -98,6 +113,45 @@ class Turns:
                 yield
         finally:
             self._queues.give_back(container_id)
+
+    @asynccontextmanager
+    async def alone(self, seconds: float, describe: Callable[[], str]) -> AsyncGenerator[None]:
+        """Hold off every operation on an attachment.
+
+        Args:
+            seconds: How long to wait for those that are under way.
+            describe: Says which they are.
+
+        Raises:
+            Busy: some of them went on for so long.
+            StoreError: the state directory cannot be locked.
+        """
+        if self.locks is None:
+            yield
+            return
+        until = anyio.current_time() + seconds
+        async with self.locks.gate.exclusive(until=until, describe=describe):
+            yield
+
+    @asynccontextmanager
+    async def of_container_alone(self, container_id: ContainerId) -> AsyncGenerator[None]:
+        """Have a container's turn where every operation is held off: only a runtime that could not
+        bring something of it to an end may have it.
+
+        Raises:
+            Busy: one has.
+            StoreError: the state directory cannot be locked.
+        """
+        if self.locks is None:
+            yield
+            return
+        async with self.locks.container(
+            container_id,
+            until=anyio.current_time() + _CLAIM_SECONDS,
+            describe=partial(self.describe, container_id),
+            stays=partial(self.is_open, container_id),
+        ):
+            yield
 
     @asynccontextmanager
     async def claim_record(self, name: str) -> AsyncGenerator[None]:

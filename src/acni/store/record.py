@@ -98,7 +98,8 @@ class Provenance:
         host_netns: The identity of the namespace in which the plugins ran.
         plugin_dirs: The plugin directories of the ADD.
         plugins: The plugins as they were found.
-        sequence: Orders the attachments of one boot (nanoseconds since boot).
+        sequence: Orders the attachments of one boot: when the ADD ended, in nanoseconds since
+            boot; when it began, as long as it has not.
         added_at: The wall-clock time of the ADD (RFC 3339), for display only.
         owed: What is owed, when the record is a debt.
     """

@@ -17,7 +17,7 @@ from acni.errors import StoreError
 from acni.host.files import close_all
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import AttachmentId
-from acni.spec.names import IfName
+from acni.spec.names import IfName, NetworkName
 from acni.spec.result import ResultError, parse_result
 from acni.store.directory import NO_RECORD, look_into, names_in, read_in
 from acni.store.index import Index
@@ -139,6 +139,26 @@ class Records:
                 if record is not None:
                     yield record
 
+    def of_network(self, network: NetworkName) -> Iterator[tuple[str, Record | None]]:
+        """Iterate over the files that are, or may be, records of a network, sorted by name; with
+        None what is no record.
+
+        Raises:
+            StoreError: one cannot be read just now: nobody can tell what it is.
+        """
+        for name in self.names():
+            if not name.startswith(f"{network}-"):
+                continue
+            try:
+                record = self.read(name)
+            except StoreError as error:
+                if not is_no_record(error):
+                    raise
+                yield name, None
+            else:
+                if record is not None and record.network.name == network:
+                    yield name, record
+
     def outline(self, name: str) -> Outline | None:
         """Read what the record of that name says at a glance; None where there is none.
 
@@ -187,9 +207,11 @@ class Records:
             return iter(())
         return self.debts_aside()
 
-    def slots(self, boot: str) -> Iterator[SlotView]:
-        """Iterate over what is under way, and what dead runtimes left."""
-        return look_at_slots(self._journal, boot)
+    def slots(self, boot: str, *, but: str | None = None) -> Iterator[SlotView]:
+        """Iterate over what is under way, and what dead runtimes left; not over the slot of that
+        name.
+        """
+        return look_at_slots(self._journal, boot, but=but)
 
     def replace(self, results: int, debts: int, journal: int) -> None:
         """Look into other directories from now on; whose the old ones are closes them."""

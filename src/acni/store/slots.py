@@ -81,11 +81,17 @@ class SlotView:
     is_alive: bool
 
 
-def look_at_slots(directory: int | None, boot: str) -> Iterator[SlotView]:
-    """Look at every slot, changing nothing; one that cannot be read says nothing."""
+def look_at_slots(
+    directory: int | None, boot: str, *, but: str | None = None
+) -> Iterator[SlotView]:
+    """Look at every slot but that of a name, changing nothing; one that cannot be read says
+    nothing.
+    """
     if directory is None:
         return
     for name in slot_names(directory):
+        if name == but:
+            continue
         with contextlib.suppress(StoreError):
             view = look_at_slot(directory, name, boot)
             if view is not None:

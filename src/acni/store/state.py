@@ -205,8 +205,9 @@ class Store:
 
     @contextmanager
     def guard(self, container_id: str) -> Generator[int]:
-        """Hold the guard byte of a container while a plugin runs, on a description of its own that
-        the plugin inherits: whoever takes over from this process sees that it still runs.
+        """Hold the guard byte of a container, or of gc, while a plugin runs, on a description of
+        its own that the plugin inherits: whoever takes over from this process sees that it still
+        runs.
 
         Unlocked at the end, not merely closed: a daemon of the plugin may keep the description.
 

@@ -139,7 +139,7 @@ class RecordingPlugins:
 
         Args:
             plugin_type: The plugin's type, which was installed.
-            command: The verb: "ADD", "DEL", "CHECK", "STATUS" or "VERSION".
+            command: The verb: "ADD", "DEL", "CHECK", "GC", "STATUS" or "VERSION".
             behaviour: What it does.
 
         Example:

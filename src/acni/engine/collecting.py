@@ -1,0 +1,208 @@
+"""Doing what a gc decided, inside the gate: settle, delete, have the plugins collect.
+
+Containers at once, the attachments of each one after the other (R26, R47); whatever fails is
+collected. Half of the time is for settling and deleting, so that plugins that hang there leave some
+for GC; what cannot begin in time is left as it is, and not made a debt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import anyio
+from attrs import Factory, define, evolve
+
+from acni.engine.chain import Chain
+from acni.engine.engine import Engine, Operation
+from acni.engine.fates import Found
+from acni.engine.recovery import settle_container
+from acni.engine.targets import delete_target, sequence_of, target_of
+from acni.engine.versions import negotiated
+from acni.errors import AcniError, Busy, PluginNotFound, StoreError
+from acni.spec.attachment import AttachmentId
+from acni.spec.configuration import NetworkConfig
+from acni.spec.names import ContainerId
+from acni.spec.plan import Command, Step, plan
+from acni.spec.plugin import Plugin
+from acni.spec.request import network_parameters
+from acni.store.intents import record_of
+
+T = TypeVar("T")
+Planned = tuple[NetworkConfig, Step]
+
+# As in recovery: so many containers at once.
+_AT_ONCE: Final = 16
+
+
+@define(eq=False)
+class Collecting:
+    """One gc under way.
+
+    Attributes:
+        operation: The operation.
+        network: The network, as it is configured now.
+        deadline: When all of it is out of time, on the event loop's clock.
+        deleted: What was deleted.
+        failures: What went wrong.
+    """
+
+    operation: Operation
+    network: NetworkConfig
+    deadline: float
+    deleted: set[AttachmentId] = Factory(set[AttachmentId])
+    failures: list[AcniError] = Factory(list[AcniError])
+    _unsettled: set[ContainerId] = Factory(set[ContainerId])
+
+    def seconds_to_delete(self) -> float:
+        """Return how much is left of the time for deletes."""
+        until = self.deadline - self.operation.engine.timeouts.gc / 2
+        return max(until - anyio.current_time(), 0.0)
+
+    async def settle_open(self) -> None:
+        """Settle what dead runtimes left open of the network, with all that they left of the same
+        containers.
+        """
+        opened: defaultdict[ContainerId, set[AttachmentId]] = defaultdict(set)
+        for intent in self.operation.engine.left_open():
+            try:
+                record = record_of(intent)
+            except StoreError as error:
+                self.failures.append(error)
+                continue
+            if record.network.name == self.network.name:
+                opened[record.container_id].add(record.id)
+        await self._for_each(opened, self._settle)
+
+    async def _settle(self, container_id: ContainerId, opened: Iterable[AttachmentId]) -> None:
+        async def attempt(own: Operation) -> None:
+            async with own.engine.turns.of_container_alone(container_id):
+                settled = await settle_container(own, container_id)
+            self.deleted |= settled & frozenset(opened)
+
+        if not await self._attempt(min(opened, key=str), attempt):
+            self._unsettled.add(container_id)
+
+    async def delete(self, doomed: Iterable[Found]) -> None:
+        """Delete records, each with its own configuration."""
+        by_container: defaultdict[ContainerId, list[Found]] = defaultdict(list)
+        for found in doomed:
+            by_container[found.record.container_id].append(found)
+        await self._for_each(by_container, self._delete)
+
+    async def _delete(self, container_id: ContainerId, doomed: Sequence[Found]) -> None:
+        """Delete what is doomed of a container, the last attached first (R47); nothing where it has
+        something else open that cannot be settled.
+        """
+        ordered = sorted(doomed, key=lambda found: sequence_of(found.record), reverse=True)
+        opened = (intent.container_id for intent in self.operation.engine.left_open())
+        if container_id not in self._unsettled and container_id in opened:
+            await self._settle(container_id, [found.record.id for found in ordered])
+        if container_id in self._unsettled:
+            return
+        for found in ordered:
+            if await self._attempt(found.record.id, partial(_delete_found, found)):
+                self.deleted.add(found.record.id)
+
+    async def have_collected(
+        self, of_then: Iterable[Planned], valid: Sequence[AttachmentId]
+    ) -> None:
+        """Run GC: of the chain of now, then of plugins that are in it no more. Each has its share
+        of the time that is left.
+        """
+        planned = [*await self._plan(), *filter(self._is_there, of_then)]
+        engine = self.operation.engine
+        for index, (network, step) in enumerate(planned):
+            now = anyio.current_time()
+            chain = Chain(
+                operation=self.operation,
+                network=network,
+                parameters=network_parameters(engine.plugin_dirs, engine.environment),
+                deadline=now + (self.deadline - now) / (len(planned) - index),
+            )
+            try:
+                await chain.run(step, valid=valid)
+            except AcniError as error:
+                self._take_in(error)
+
+    async def _plan(self) -> list[Planned]:
+        """Plan GC in the version that the plugins which are there have in common."""
+        if not plan(Command.GC, self.network):  # no version that is offered has it
+            return []
+        try:
+            network = await negotiated(self.operation, self.network, self._found_plugins())
+        except AcniError as error:
+            self._take_in(error)
+            return []
+        return [(network, step) for step in plan(Command.GC, network)]
+
+    def _found_plugins(self) -> list[Plugin]:
+        engine = self.operation.engine
+        found: list[Plugin] = []
+        for plugin in self.network.plugins:
+            with contextlib.suppress(PluginNotFound):  # its own step says so
+                found.append(engine.find_one(plugin.type, engine.plugin_dirs))
+        return found
+
+    def _is_there(self, planned: Planned) -> bool:
+        """Tell whether a plugin of then is still there; nobody says that it has to be."""
+        _, step = planned
+        engine = self.operation.engine
+        try:
+            engine.find_one(step.plugin.type, engine.plugin_dirs)
+        except PluginNotFound:
+            return False
+        return True
+
+    async def _for_each(
+        self,
+        by_container: Mapping[ContainerId, T],
+        do: Callable[[ContainerId, T], Awaitable[None]],
+    ) -> None:
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+        async def one(container_id: ContainerId, what: T) -> None:
+            async with limiter:
+                await do(container_id, what)
+
+        async with anyio.create_task_group() as tasks:
+            for container_id, what in by_container.items():
+                tasks.start_soon(one, container_id, what)
+
+    async def _attempt(
+        self, identity: AttachmentId, attempt: Callable[[Operation], Awaitable[None]]
+    ) -> bool:
+        """Do something for one attachment; tell whether it went well."""
+        own = evolve(self.operation, id=identity)
+        try:
+            with own.reported():
+                await attempt(evolve(own, engine=self._in_time()))
+        except AcniError as error:
+            self.failures.append(error)
+            return False
+        return True
+
+    def _in_time(self) -> Engine:
+        """Return an engine whose deletes end in time.
+
+        Raises:
+            Busy: there is none left.
+        """
+        engine, left = self.operation.engine, self.seconds_to_delete()
+        if left <= 0:
+            raise Busy("gc ran out of time before its turn came", expected="another gc")
+        bounds = engine.timeouts
+        return evolve(engine, timeouts=evolve(bounds, delete=min(bounds.delete, left)))
+
+    def _take_in(self, error: AcniError) -> None:
+        self.failures.append(error.learn(verb="gc", network=self.network.name))
+
+
+async def _delete_found(found: Found, operation: Operation) -> None:
+    engine = operation.engine
+    async with engine.turns.of_container_alone(found.record.container_id):
+        target = target_of(engine, found.record, is_aside=found.is_aside)
+        await delete_target(operation, target)
