@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Final
 
 import pytest
@@ -17,13 +19,17 @@ from acni import netns
 from acni.host.libc import mount, unmount
 from tests.crash.disks import Disk, NoDiskError, mounted
 from tests.crash.forkserver import LOOPS, ForkServer, serving
+from tests.crash.points import Pair
 from tests.crash.scenarios import NETNS, Ground
-from tests.crash.sweeps import WHOLE, Sample, Sweep
+from tests.crash.sweeps import WHOLE, Lane, Sample, Sweep
 from tests.crash.world import copy_ground, make_ground
 
 HERE: Final = Path(__file__).parent
 
 _COUNTS: Final = pytest.StashKey[list[str]]()
+
+# A run waits for half of its time: for the kernel to let go of a watch.
+_LANES: Final = 2 * (os.cpu_count() or 1)
 
 # What `--crash sample` strikes of each case: two to three minutes for all of them.
 KILLS: Final = Sample(12)
@@ -105,14 +111,22 @@ def room(tmp_path_factory: pytest.TempPathFactory, compiled: Compiled) -> Iterat
 
 
 @pytest.fixture(scope="session")
-def server(
+def servers(
     compiled: Compiled, room: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[ForkServer]:
-    """A fork server over the sources of this checkout."""
+) -> Iterator[Sequence[ForkServer]]:
+    """Fork servers over the sources of this checkout."""
     log = tmp_path_factory.mktemp("server") / "log"
-    with serving(compiled.shim, log) as started:
-        warm(started, make_ground(room / "warm", room / "plugin"), room)
-        yield started
+    with ExitStack() as started:
+        servers = [started.enter_context(serving(compiled.shim, log)) for _ in range(_LANES)]
+        for server in servers:
+            warm(server, make_ground(Path(mkdtemp(dir=room)), room / "plugin"), room)
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def server(servers: Sequence[ForkServer]) -> ForkServer:
+    """One of them."""
+    return servers[0]
 
 
 def warm(server: ForkServer, ground: Ground, room: Path) -> None:
@@ -131,17 +145,30 @@ def ground(room: Path) -> Iterator[Ground]:
     shutil.rmtree(root)
 
 
+@pytest.fixture(scope="session")
+def failed_whole() -> set[tuple[Pair, str]]:
+    """The pairs that were failed with every error so far."""
+    return set()
+
+
 @pytest.fixture
-def make_sweep(server: ForkServer, room: Path, ground: Ground) -> MakeSweep:
+def make_sweep(
+    servers: Sequence[ForkServer], room: Path, failed_whole: set[tuple[Pair, str]]
+) -> Iterator[MakeSweep]:
     """Make a sweep that knows its points."""
+    with ExitStack() as rooms:
 
-    def make(case: str, loop: str) -> Sweep:
-        prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-        sweep = Sweep(case, loop, server, ground, prepared)
-        sweep.prepare()
-        return sweep
+        def make_one() -> Ground:
+            root = rooms.enter_context(TemporaryDirectory(dir=room))
+            return make_ground(Path(root), room / "plugin")
 
-    return make
+        def make(case: str, loop: str) -> Sweep:
+            lanes = [Lane(each, make_one(), make_one()) for each in servers]
+            sweep = Sweep(case, loop, lanes, failed_whole=failed_whole)
+            sweep.prepare()
+            return sweep
+
+        yield make
 
 
 @pytest.fixture(params=["ext4", "xfs"])

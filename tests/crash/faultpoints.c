@@ -171,7 +171,16 @@ static int count(const char *key) {
     }
 }
 
+/* Neither a loop that cannot be woken nor a scenario's own notes are acni's: points.py. */
+static int is_of_others(const char *key) {
+    const char *path = strchr(key, '\t') + 1;
+    return !strncmp(key, "epoll_ctl\tsocket", 16) || !strncmp(path, "world/said", 10) ||
+           !strncmp(path, "world/told", 10);
+}
+
 static int is_in_scope(const char *key, int kind) {
+    if (is_of_others(key))
+        return 0;
     if (armed.scope)
         return (kind & armed.scope) == armed.scope;
     size_t call = strcspn(key, "\t") + 1;

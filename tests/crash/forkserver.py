@@ -35,6 +35,7 @@ class Run:
         traceback: Of the error.
         hits: How often each pair was met; empty for a run that was ended.
         left: What it left open, and whether children.
+        fault: What struck it.
     """
 
     is_hung: bool
@@ -44,6 +45,7 @@ class Run:
     traceback: str
     hits: Mapping[Pair, int]
     left: Sequence[str]
+    fault: Fault | None
 
     @property
     def is_ended(self) -> bool:
@@ -78,6 +80,7 @@ class ForkServer:
             traceback=report["traceback"],
             hits={Pair(call, path): n for call, path, n in report["hits"]},
             left=left,
+            fault=fault,
         )
 
     def warm(self, loop: str, ground: Ground, scenario: str) -> None:

@@ -129,7 +129,16 @@ def may_begin(pair: Pair, scope: int) -> bool:
     return kind & scope == scope
 
 
+def lets_nothing_be_noted(fault: Fault) -> bool:
+    """Tell whether a fault is a disk that takes no note any more."""
+    if fault.mode is not Mode.FAIL_FROM:
+        return False
+    return bool(SCOPES[fault.error] & IN_STATE) or fault.point.pair.call in ("pwrite", "fallocate")
+
+
 _ON_CLOSING: Final = frozenset({errno.EIO, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
+# A scenario's own.
+_NOTES: Final = ("world/said", "world/told")
 
 
 def can_fail(pair: Pair, error: int) -> bool:
@@ -137,13 +146,15 @@ def can_fail(pair: Pair, error: int) -> bool:
     and of anything else it has nothing to say; waiting for a child needs nothing of the machine;
     what a scenario notes for itself is not acni's.
     """
-    if pair.path.startswith("world/said") or (pair.call == "waitid" and error != errno.EINTR):
+    if pair.path.startswith(_NOTES) or (pair.call == "waitid" and error != errno.EINTR):
         return False
     return pair.call != "close" or (pair.path.startswith("state") and error in _ON_CLOSING)
 
 
 def is_of_the_loop(pair: Pair) -> bool:
-    """Tell whether the event loop makes a call for itself: to be woken from a thread."""
+    """Tell whether the event loop makes a call for itself: to be woken from a thread. Where it
+    fails trio ends ("internal error"), and what waits for a thread meanwhile waits for ever.
+    """
     return pair.call == "epoll_ctl" and pair.path.startswith("socket")
 
 

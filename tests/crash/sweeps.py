@@ -4,18 +4,24 @@ A sweep takes one case, runs it once to learn its points, and then once for ever
 fault: on a fresh ground, until a run ends without the point being met, for worker threads may make
 a call more or one less. After each run the state directory is recovered by another process, which
 may neither fail nor leave anything, and then cleared.
+
+Several lanes strike at the same time: half of a run is waiting.
 """
 
 from __future__ import annotations
 
+import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from attrs import Factory, define, field, frozen
 
-from tests.crash.forkserver import ForkServer, Run
+from tests.crash.forkserver import LOOPS, ForkServer, Run
 from tests.crash.points import (
     ERRORS,
     SCOPES,
@@ -25,6 +31,7 @@ from tests.crash.points import (
     Point,
     can_fail,
     is_of_the_loop,
+    lets_nothing_be_noted,
     may_begin,
 )
 from tests.crash.scenarios import Ground
@@ -37,6 +44,16 @@ _ENOUGH: Final = 40
 _ORPHAN_SECONDS: Final = 2.0
 
 _FAILURE_MODES: Final = (Mode.FAIL_ONCE, Mode.FAIL_FROM)
+# Every error, once and from there on; EINTR once only: a call that is interrupted for ever is tried
+# for ever.
+_FAILURES: Final = (
+    *((Mode.FAIL_ONCE, error) for error in ERRORS),
+    *((Mode.FAIL_FROM, error) for error in SCOPES),
+)
+# Of all failures that a point has, one in so many is its turn's.
+_TURNS: Final = 5
+# A pair is met some twenty times; whatever waits by asking again is struck no more often than this.
+_MOST_TIMES: Final = 40
 
 
 @frozen(kw_only=True)
@@ -136,6 +153,30 @@ class Sample:
 WHOLE: Final = Sample(None)
 
 
+@frozen
+class Lane:
+    """Where one run goes after another.
+
+    Attributes:
+        server: The fork server.
+        ground: Where a scenario runs.
+        prepared: What the ground is before each run. A lane's own: records name its plugins.
+    """
+
+    server: ForkServer
+    ground: Ground
+    prepared: Ground
+
+    def prepare(self, case: str, loop: str) -> None:
+        """Make what was before a case."""
+        for scenario, fault in _ALL_CASES[case].before:
+            copy_ground(self.prepared, self.ground)
+            run = self.server.run(scenario, loop, self.ground, fault)
+            assert (run.signal != 0) == (fault is not None), f"not met before: {fault} {run}"
+            self.server.wait(_ORPHAN_SECONDS)
+            copy_ground(self.ground, self.prepared)
+
+
 @define(eq=False)
 class Sweep:
     """One case on one loop, struck again and again.
@@ -143,25 +184,30 @@ class Sweep:
     Attributes:
         case: The name of the case.
         loop: The loop.
+        lanes: Where it is struck.
         settle: Lets what is there before a run survive a power cut.
         enough: After how many findings it ends.
         at: The points that are struck, as texts; empty for all.
+        failed_whole: The pairs, and on which loop, that have been failed with every error, in this
+            case or in another one.
         findings: What was found.
         runs: How many faults were met.
+        left_out: How many points were left out, as calls that the event loop makes for itself.
         points: How many points there are, as far as is known.
     """
 
     case: str
     loop: str
-    _server: ForkServer
-    _ground: Ground
-    _prepared: Ground
+    lanes: Sequence[Lane]
     settle: Callable[[], None] = lambda: None
     enough: int = _ENOUGH
     at: Collection[str] = ()
+    failed_whole: set[tuple[Pair, str]] = Factory(set[tuple[Pair, str]])
     findings: list[Finding] = field(factory=list[Finding], init=False)
     runs: int = field(default=0, init=False)
+    left_out: int = field(default=0, init=False)
     _pairs: dict[Pair, int] = field(factory=dict[Pair, int], init=False)
+    _counting: threading.Lock = field(factory=threading.Lock, init=False)
 
     @property
     def points(self) -> int:
@@ -169,121 +215,155 @@ class Sweep:
 
     def __str__(self) -> str:
         found = f"{len(self.findings)} findings" if self.findings else "nothing found"
-        return f"{self.runs} faults at {self.points} points: {found}"
+        struck = f"{self.runs} faults at {self.points} points"
+        if self.left_out:
+            struck += f" ({self.left_out} left out: they let the event loop be woken)"
+        return f"{struck}: {found}"
 
     def prepare(self) -> None:
         """Make what was before the case, and learn its points from two runs without a fault."""
-        for scenario, fault in _ALL_CASES[self.case].before:
-            copy_ground(self._prepared, self._ground)
-            run = self._server.run(scenario, self.loop, self._ground, fault)
-            assert (run.signal != 0) == (fault is not None), f"not met before: {fault} {run}"
-            self._server.wait(_ORPHAN_SECONDS)
-            copy_ground(self._ground, self._prepared)
+        for lane in self.lanes:
+            lane.prepare(self.case, self.loop)
         # Of several containers only another boot leaves what can be judged: nothing.
         judge = judge_nothing if self.case in CUT_CASES else judge_failure
         for _ in range(2):
-            self._learn(self.strike(None, judge))
+            self._learn(self.strike(self.lanes[0], None, judge))
 
     def kill(self, sample: Sample) -> None:
         """End the runtime before and after every call."""
-        modes = (Mode.KILL_BEFORE, Mode.KILL_AFTER)
-        self._sweep([[(mode, 0)] for mode in modes], sample, judge_kill)
+        self._sweep(_KILLS, sample, judge_kill)
 
     def fail(self, sample: Sample) -> None:
-        """Let every call fail with every error, once and from there on.
-
-        EINTR once only: a call that is interrupted for ever is tried for ever.
+        """Let every call fail: every pair with every error, once and from there on, and every
+        further time that one is met with the errors whose turn it is.
         """
-        once = [(Mode.FAIL_ONCE, error) for error in ERRORS]
-        lasting = [(Mode.FAIL_FROM, error) for error in SCOPES]
-        self._sweep([[*once, *lasting]], sample, judge_failure)
+        failures = self._failures_in_turn if sample.at_most is None else _failures
+        self._sweep([failures], sample, judge_failure)
+        self.left_out = sum(n for pair, n in self._pairs.items() if is_of_the_loop(pair))
 
     def cut(self, sample: Sample, cut: Callable[[], None], boot: BootOf) -> None:
         """Cut the power before and after every call, and boot again."""
-        modes = (Mode.KILL_BEFORE, Mode.KILL_AFTER)
-        self._sweep([[(mode, 0)] for mode in modes], sample, judge_cut(cut, boot))
+        self._sweep(_KILLS, sample, judge_cut(cut, boot))
 
-    def strike(self, fault: Fault | None, judge: Judge) -> Run:
+    def strike(self, lane: Lane, fault: Fault | None, judge: Judge) -> Run:
         """Run the case with a fault, let it be judged, and keep what is found."""
-        copy_ground(self._prepared, self._ground)
-        tell(self._ground, _ALL_CASES[self.case].told)
+        copy_ground(lane.prepared, lane.ground)
+        tell(lane.ground, _ALL_CASES[self.case].told)
         self.settle()
-        run = self._server.run(_ALL_CASES[self.case].scenario, self.loop, self._ground, fault)
+        run = lane.server.run(_ALL_CASES[self.case].scenario, self.loop, lane.ground, fault)
         try:
-            complaints = tuple(judge(self._server, self.loop, self._ground, run))
+            complaints = tuple(judge(lane.server, self.loop, lane.ground, run))
         finally:
-            self._server.wait(0)
+            lane.server.wait(0)
         if complaints:
             self.findings.append(Finding(self.case, self.loop, fault, complaints))
         return run
 
-    def _sweep(
-        self, rounds: Sequence[Sequence[tuple[Mode, int]]], sample: Sample, judge: Judge
-    ) -> None:
+    def _failures_in_turn(self, point: Point) -> Sequence[Fault]:
+        """Return all failures where the pair was not yet failed with all of them, or else those
+        whose turn it is.
+
+        The turn is another one each time, in each case and on each loop. What happens to the state
+        directory is the same on both loops.
+        """
+        failures = _failures(point)
+        key = (point.pair, "" if point.pair.path.startswith("state") else self.loop)
+        if key not in self.failed_whole:
+            self.failed_whole.add(key)
+            return failures
+        turn = point.n + 2 * list(_ALL_CASES).index(self.case) + LOOPS.index(self.loop)
+        return failures[turn % _TURNS :: _TURNS] or failures[:1]
+
+    def _sweep(self, rounds: Sequence[FaultsAt], sample: Sample, judge: Judge) -> None:
         if self.at or sample.at_most is not None:
             known = [
                 Point(pair, n) for pair, times in self._pairs.items() for n in range(1, times + 1)
             ]
             faults = [
-                Fault(point, mode, error)
+                fault
                 for point in known
                 if not self.at or str(point) in self.at
-                for what in rounds
-                for mode, error in what
-                if _makes_sense(point.pair, mode, error)
+                for faults_at in rounds
+                for fault in faults_at(point)
             ]
-            for fault in sample.of(faults):
-                self._strike_once(fault, judge)
+            self._in_lanes(
+                partial(self._strike_once, fault=fault, judge=judge) for fault in sample.of(faults)
+            )
         else:
-            for what in rounds:
-                self._until_unmet(what, judge)
+            for faults_at in rounds:
+                self._until_unmet(faults_at, judge)
 
-    def _until_unmet(self, what: Sequence[tuple[Mode, int]], judge: Judge) -> None:
+    def _until_unmet(self, faults_at: FaultsAt, judge: Judge) -> None:
         """Go through all pairs, those included that a later run is the first to meet."""
         done: set[Pair] = set()
         while todo := [pair for pair in self._pairs if pair not in done]:
-            for pair in todo:
-                done.add(pair)
-                n = 1
-                while self._strike_all(Point(pair, n), what, judge):
-                    n += 1
+            done.update(todo)
+            self._in_lanes(
+                partial(self._strike_pair, pair=pair, faults_at=faults_at, judge=judge)
+                for pair in todo
+            )
 
-    def _strike_all(self, point: Point, what: Sequence[tuple[Mode, int]], judge: Judge) -> bool:
-        """Tell whether the point was met."""
-        sensible = [each for each in what if _makes_sense(point.pair, *each)]
-        if not sensible or not self._strike_once(Fault(point, *sensible[0]), judge):
-            return False
-        for mode, error in sensible[1:]:
-            self._strike_once(Fault(point, mode, error), judge)
-        return True
+    def _in_lanes(self, jobs: Iterable[Callable[[Lane], object]]) -> None:
+        """Do all of it, each in the first lane that is free."""
+        left = deque(jobs)
 
-    def _strike_once(self, fault: Fault, judge: Judge) -> bool:
+        def drive(lane: Lane) -> None:
+            while True:
+                try:
+                    job = left.popleft()
+                except IndexError:
+                    return
+                job(lane)
+
+        with ThreadPoolExecutor(len(self.lanes)) as threads:
+            list(threads.map(drive, self.lanes))  # raises what one of them raised
+
+    def _strike_pair(self, lane: Lane, pair: Pair, faults_at: FaultsAt, judge: Judge) -> None:
+        for n in range(1, _MOST_TIMES + 1):
+            faults = faults_at(Point(pair, n))
+            if not faults or not self._strike_once(lane, faults[0], judge):
+                return
+            for fault in faults[1:]:
+                self._strike_once(lane, fault, judge)
+
+    def _strike_once(self, lane: Lane, fault: Fault, judge: Judge) -> bool:
         if len(self.findings) >= self.enough:
             return False
-        run = self.strike(fault, judge)
-        if run.is_ended:
-            self.runs += 1
-            return True
-        is_met = run.hits.get(fault.point.pair, 0) >= fault.point.n
-        if fault.mode in _FAILURE_MODES:
+        run = self.strike(lane, fault, judge)
+        is_failure = fault.mode in _FAILURE_MODES
+        is_met = run.is_ended or (is_failure and run.hits.get(fault.point.pair, 0) >= fault.point.n)
+        with self._counting:
             self.runs += is_met
-            return is_met
-        self._learn(run)
-        return False
+            if not (is_met or is_failure):
+                self._learn(run)
+        return is_met
 
     def _learn(self, run: Run) -> None:
         for pair, n in run.hits.items():
             self._pairs[pair] = max(n, self._pairs.get(pair, 0))
 
 
+FaultsAt = Callable[[Point], Sequence[Fault]]
 BootOf = Callable[[], AbstractContextManager[None]]
 Judge = Callable[[ForkServer, str, Ground, Run], Iterable[str]]
 
 
-def _makes_sense(pair: Pair, mode: Mode, error: int) -> bool:
-    if error and (is_of_the_loop(pair) or not can_fail(pair, error)):
-        return False
-    return mode is not Mode.FAIL_FROM or may_begin(pair, SCOPES[error])
+_KILLS: Final[Sequence[FaultsAt]] = (
+    lambda point: [Fault(point, Mode.KILL_BEFORE)],
+    lambda point: [Fault(point, Mode.KILL_AFTER)],
+)
+
+
+def _failures(point: Point) -> Sequence[Fault]:
+    """Return all failures that make sense at a point."""
+    if is_of_the_loop(point.pair):
+        return ()
+    return [
+        Fault(point, mode, error)
+        for mode, error in _FAILURES
+        if can_fail(point.pair, error)
+        and (mode is Mode.FAIL_ONCE or may_begin(point.pair, SCOPES[error]))
+    ]
 
 
 def judge_nothing(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
@@ -300,10 +380,16 @@ def judge_kill(server: ForkServer, loop: str, ground: Ground, run: Run) -> Itera
 def judge_failure(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
     """Look at what the run said and left, and then recover."""
     yield from _about_the_run(run)
+    seen = look(ground)
     if not run.is_ended:
-        yield from look(ground).about_what_was_said()
+        yield from seen.about_what_was_said()
         yield from (f"left open: {what}" for what in run.left)
-    yield from _about_recovery(server, loop, ground, is_same_boot=True)
+    # Where nothing can be noted a delete runs all the same, says so, and is run again.
+    is_unnoted = run.fault is not None and lets_nothing_be_noted(run.fault)
+    is_told = run.error is not None and run.is_ours and "detaching" in seen.said
+    yield from _about_recovery(
+        server, loop, ground, is_same_boot=True, may_be_less=is_unnoted and is_told
+    )
 
 
 def judge_cut(cut: Callable[[], None], boot: BootOf) -> Judge:
@@ -327,14 +413,19 @@ def _about_the_run(run: Run) -> Iterator[str]:
 
 
 def _about_recovery(
-    server: ForkServer, loop: str, ground: Ground, *, is_same_boot: bool
+    server: ForkServer,
+    loop: str,
+    ground: Ground,
+    *,
+    is_same_boot: bool,
+    may_be_less: bool = False,
 ) -> Iterator[str]:
     """Recover, look, recover again and delete what is attached, and look again."""
     let_succeed(ground)
     died = len(look(ground).notes)
     yield from _about_an_unhurt_run(server.run("recover", loop, ground), "the recovery")
     recovered = look(ground)
-    yield from recovered.about_what_is_held()
+    yield from recovered.about_what_is_held(may_be_less=may_be_less)
     yield from recovered.about_the_plugins()
     if is_same_boot:
         yield from recovered.about_what_was_said()

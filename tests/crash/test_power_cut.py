@@ -16,7 +16,7 @@ from tests.crash.conftest import CUTS
 from tests.crash.disks import Disk, another_boot
 from tests.crash.forkserver import LOOPS, ForkServer
 from tests.crash.scenarios import Ground
-from tests.crash.sweeps import CUT_CASES, Sample, Sweep
+from tests.crash.sweeps import CUT_CASES, Lane, Sample, Sweep
 from tests.crash.world import make_ground
 
 pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(1800)]
@@ -39,7 +39,7 @@ def test_power_cut_at_any_call(
     """What plugins hold outlives the power here, as an address in a file does."""
     on_disk = evolve(ground, state_dir=disk.path / "state")
     prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-    sweep = Sweep(case, loop, server, on_disk, prepared, settle=disk.sync)
+    sweep = Sweep(case, loop, [Lane(server, on_disk, prepared)], settle=disk.sync)
     sweep.prepare()
     sweep.cut(how_much(CUTS), disk.cut, partial(another_boot, room))
     require_sound(sweep)

@@ -17,14 +17,16 @@ from tests.crash.disks import Disk, another_boot
 from tests.crash.forkserver import serving
 from tests.crash.sabotages import SABOTAGES, changed_sources
 from tests.crash.scenarios import Ground
-from tests.crash.sweeps import WHOLE, Sweep
+from tests.crash.sweeps import WHOLE, Lane, Sweep
 from tests.crash.world import make_ground
 
 pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("name", [each.name for each in SABOTAGES.values() if each.sweep == "kill"])
-def test_a_kill_finds(
+@pytest.mark.parametrize(
+    "name", [each.name for each in SABOTAGES.values() if each.sweep in ("kill", "fail")]
+)
+def test_a_kill_or_a_failure_finds(
     name: str, compiled: Compiled, room: Path, ground: Ground, tmp_path: Path
 ) -> None:
     sources = changed_sources(SABOTAGES[name], tmp_path)
@@ -32,9 +34,10 @@ def test_a_kill_finds(
         warm(server, ground, room)
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
         sabotage = SABOTAGES[name]
-        sweep = Sweep(sabotage.case, "asyncio", server, ground, prepared, enough=1, at=sabotage.at)
+        lane = Lane(server, ground, prepared)
+        sweep = Sweep(sabotage.case, "asyncio", [lane], enough=1, at=sabotage.at)
         sweep.prepare()
-        sweep.kill(WHOLE)
+        (sweep.kill if sabotage.sweep == "kill" else sweep.fail)(WHOLE)
     _require_found(sweep)
 
 
@@ -51,9 +54,7 @@ def test_a_power_cut_finds(
         sweep = Sweep(
             sabotage.case,
             "asyncio",
-            server,
-            on_disk,
-            prepared,
+            [Lane(server, on_disk, prepared)],
             settle=disk.sync,
             enough=1,
             at=sabotage.at,

@@ -148,11 +148,15 @@ class Seen:
         """Tell whether every plugin holds what the attachment needs."""
         return self.held == {f"{plugin}/{ATTACHMENT}" for plugin in PLUGINS}
 
-    def about_what_is_held(self) -> Iterator[str]:
-        """Complain where what is held and what is known differ, once nothing is under way."""
+    def about_what_is_held(self, *, may_be_less: bool) -> Iterator[str]:
+        """Complain where what is held and what is known differ, once nothing is under way.
+
+        Args:
+            may_be_less: A caller was told that the attachment is not to be relied on.
+        """
         if self.held and not self.is_attached:
             yield f"held and unknown: {_listed(self.held)}"
-        if self.is_attached and not self.is_whole:
+        if self.is_attached and not self.is_whole and not may_be_less:
             yield f"attached, but held is only: {_listed(self.held)}"
         if owed := {name for name, state in self.states.items() if state != "attached"}:
             yield f"still owed or bad: {_listed(owed)}"
