@@ -13,11 +13,14 @@ from typing import Any
 
 import anyio
 import pytest
+import trio
+import trio.testing
 
 import acni
 from acni import AttachmentId, CleanupIncomplete, netns
 from acni.engine.recovery import RecoveryReport
 from acni.events import Event, OperationStarted, OrphanWaited, RecoveryFinished
+from acni.host.locks import try_lock
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
@@ -302,14 +305,165 @@ async def test_what_a_killed_runtime_left_can_be_given_up(
     assert len(plugins.calls) == ran
 
 
+# --- by a runtime that was open already
+
+
 @pytest.mark.anyio
-async def test_a_second_runtime_is_refused_by_name(opened: Any) -> None:
-    async with opened():
-        with pytest.raises(acni.Busy, match=f"process {os.getpid()}"):
-            async with opened():
-                pass
-    async with opened():
-        pass
+async def test_two_runtimes_work_on_one_state_directory(
+    opened: Any, box: netns.Namespace, state_dir: Path
+) -> None:
+    network = acni.parse_network(CHAIN)
+    async with opened() as one, opened() as other:
+        await one.add(network, acni.Attachment(container_id="c1", netns=box.path))
+        with netns.anonymous() as second:
+            await other.add(network, acni.Attachment(container_id="c2", netns=second.path))
+            for runtime in (one, other):
+                states = [(each.container_id, each.state) for each in await runtime.attachments()]
+                assert states == [("c1", "attached"), ("c2", "attached")]
+            await one.delete(AttachmentId("c2"))
+        await other.delete(AttachmentId("c1"))
+        assert await one.attachments() == ()
+    assert sorted(path.name for path in (state_dir / "acni" / "journal").iterdir()) == [
+        "000", "000.1", "001", "001.1",
+    ]  # fmt: skip
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("verb", ["add", "delete", "settle", "forget"])
+async def test_who_is_open_settles_what_another_one_leaves_when_he_needs_that_container(
+    verb: str,
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    box: netns.Namespace,
+    state_dir: Path,
+) -> None:
+    attachment = acni.Attachment(container_id="c1", netns=box.path)
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    async with opened() as runtime, opened() as other:
+        assert await runtime.debts() == await other.debts() == ()
+        killed("add", asked(plugins, "ADD", "third"))
+        (debt,) = await runtime.debts()
+        assert await other.debts() == (debt,)
+        assert (debt.container_id, debt.plugin) == ("c1", "third")
+        (left,) = await runtime.attachments()
+        assert (left.state, left.reason) == ("owed", "its runtime ended in between")
+        match verb:
+            case "add":
+                await runtime.add(acni.parse_network(CHAIN), attachment)
+            case "delete":
+                await runtime.delete(AttachmentId("c1"))
+            case "settle":
+                await runtime.settle(debt)
+            case _:
+                await runtime.forget(debt, reason="removed by hand")
+        deleted = [] if verb == "forget" else ["DEL third", "DEL second", "DEL first"]
+        assert calls(plugins)[3:6] == deleted
+        for each in (runtime, other):
+            assert await each.debts() == ()
+            assert (await each.recover()).settled == ()
+        states = [each.state for each in await other.attachments()]
+        assert states == (["attached"] if verb == "add" else [])
+        async with opened():  # in the slot that is free again
+            pass
+    assert not (state_dir / "acni" / "journal" / "003").exists()
+
+
+@pytest.mark.trio
+async def test_who_is_open_settles_in_the_background_what_another_one_leaves(
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Within ten seconds."""
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    scripted = ScriptedRunner()
+    finished = trio.Event()
+
+    def look(event: Event) -> None:
+        if isinstance(event, RecoveryFinished):
+            finished.set()
+
+    async with opened(recover=True, runner=scripted, observers=[look]) as runtime:
+        await trio.testing.wait_all_tasks_blocked()
+        killed("add", asked(plugins, "ADD", "third"))
+        mock_clock.jump(9.9)
+        await trio.testing.wait_all_tasks_blocked()
+        assert [debt.container_id for debt in await runtime.debts()] == ["c1"]
+        mock_clock.jump(0.1)
+        mock_clock.rate = 1.0  # it may have to wait for the orphan
+        await finished.wait()
+        assert await runtime.debts() == ()
+    assert [str(call) for call in scripted.calls] == ["DEL third", "DEL second", "DEL first"]
+
+
+@pytest.mark.anyio
+async def test_what_another_one_leaves_claims_its_interface_at_once(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
+) -> None:
+    plugins.tell("second", "ADD", Behaviour(seconds=0.3))
+    attachment = acni.Attachment(container_id="c2", netns=box.path)
+    async with opened() as runtime:
+        killed("add", asked(plugins, "ADD", "second"))
+        with pytest.raises(acni.NetnsInUse):
+            await runtime.add(acni.parse_network(CHAIN), attachment)
+        await runtime.recover()
+        await runtime.add(acni.parse_network(CHAIN), attachment)
+
+
+@pytest.mark.anyio
+async def test_who_dies_over_what_another_one_left_leaves_it_as_far_as_he_came(
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    async with opened() as runtime:
+        killed("add", asked(plugins, "ADD", "third"))
+        plugins.tell("second", "DEL", Behaviour(seconds=0.1))
+        killed("delete", asked(plugins, "DEL", "second"))
+        plugins.tell("second", "DEL", Behaviour())
+        assert len(await runtime.debts()) == 1
+        report = await runtime.recover()
+        assert report.settled == (AttachmentId("c1"),)
+        assert await runtime.debts() == ()
+        assert (await runtime.recover()).settled == ()
+    assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL second", "DEL first"]
+    assert plugins.held == set()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("verb", ["delete", "forget"])
+async def test_what_cannot_be_noted_where_it_was_left_stays_there_and_nothing_runs(
+    verb: str,
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    state_dir: Path,
+) -> None:
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    async with opened() as runtime:
+        killed("add", asked(plugins, "ADD", "third"))
+        (debt,) = await runtime.debts()
+
+        async def settle() -> None:
+            if verb == "delete":
+                await runtime.delete(AttachmentId("c1"))
+            else:
+                await runtime.forget(debt, reason="removed by hand")
+
+        writes = os.open(state_dir / "acni" / "journal" / "001", os.O_RDWR)
+        assert try_lock(writes, 1)  # somebody who is being stopped by a debugger
+        with pytest.raises(acni.StoreError, match="is another runtime's"):
+            await settle()
+        os.close(writes)
+        assert len(plugins.calls) == 3
+        assert await runtime.debts() == (debt,)
+        await settle()
+        assert await runtime.debts() == ()
+    async with opened() as runtime:
+        assert (await runtime.recover()).settled == ()
 
 
 @pytest.mark.anyio

@@ -105,6 +105,16 @@ def test_by_a_person_s_word_a_record_of_another_host_is_of_an_earlier_boot() -> 
     assert decide(make_intent(1), OTHER_HOST, host, is_here=True, has_spare=True) == "delete"
 
 
+def test_what_was_taken_over_is_deleted_as_long_as_no_other_record_is_in_its_place() -> None:
+    """Who took it over had decided that, and had no part of the first one's spare files."""
+    taken: dict[str, Any] = {"spare": None, "is_named": False}
+    for is_here in (True, False):
+        facts = taken | {"boot": HOST.boot if is_here else "an earlier one"}
+        intent = make_intent(1, **facts)
+        assert decide(intent, None, HOST, is_here=is_here, has_spare=False) == "delete"
+        assert decide(intent, OTHER, HOST, is_here=is_here, has_spare=False) == "superseded"
+
+
 def test_how_far_it_came_does_not_decide_it() -> None:
     for in_place in (row[1] for row in TABLE):
         seen = {

@@ -98,7 +98,7 @@ async def forget(engine: Engine, debt: Debt, reason: str) -> None:
     Raises:
         AttachmentNotFound: it is no longer owed.
         Busy: the container stayed busy.
-        StoreError: the record cannot be removed.
+        StoreError: the record cannot be removed, or it cannot be noted that nothing is owed.
     """
     operation = _operation(engine, "forget", debt)
     with operation.reported():
@@ -134,7 +134,7 @@ def _forget_open(engine: Engine, opened: Opened, record: Record) -> None:
     if _is_in_place(engine, record):
         engine.store.retire(record)
     with opened.note as note:
-        note.end("gone")
+        note.end_surely("gone")
 
 
 def _owed(engine: Engine, debt: Debt) -> tuple[Target, ...]:

@@ -124,20 +124,32 @@ class Note:
         """
         self._journal.step(self.operation, index, None)
 
-    def catch_up(self) -> None:
-        """Note how far it came, where that could not be noted before.
+    def catch_up(self, intent: Intent) -> None:
+        """Note how far it came, where that could not be noted before, or nobody knows whether
+        anything can.
 
         Raises:
             StoreError: it cannot be noted; nothing more of it may run.
         """
-        self._store.require_journal().catch_up(self.operation)
+        if isinstance(self._journal, Journal):
+            self._journal.catch_up(self.operation)
+        else:
+            self._journal.repeat(intent)
 
     def end(self, outcome: Outcome) -> None:
         """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""
         with contextlib.suppress(StoreError):
-            self._journal.end(self.operation, outcome)
-            if self.spare is not None and outcome != "attached":
-                self._store.give_back_spare(self.spare)
+            self.end_surely(outcome)
+
+    def end_surely(self, outcome: Outcome) -> None:
+        """Note how it ended by somebody's word, of which recovery would not make the same.
+
+        Raises:
+            StoreError: it cannot be noted: it is still open.
+        """
+        self._journal.end(self.operation, outcome)
+        if self.spare is not None and outcome != "attached":
+            self._store.give_back_spare(self.spare)
 
     def keep(self, record: Record) -> None:
         """Write the record of the attachment that was made.

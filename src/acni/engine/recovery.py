@@ -215,7 +215,7 @@ async def _resume(
     operation: Operation, intent: Intent, record: Record, note: Note, is_bad: bool
 ) -> None:
     engine = operation.engine
-    note.catch_up()
+    note.catch_up(intent)
     if intent.verb == "add":
         engine.store.retire(record, note.spare)
     origin: Origin = "add" if intent.verb == "add" else "delete"

@@ -148,6 +148,14 @@ class Remains:
         """
         self._append(step_facts(operation, index, result))
 
+    def repeat(self, intent: Intent) -> None:
+        """Note once more how far an operation came, and so whether anything can be noted.
+
+        Raises:
+            StoreError: nothing can, or its runtime lives; nothing of it may run.
+        """
+        self._append(intent.begin())
+
     def end(self, operation: str, outcome: Outcome) -> None:
         """Note how an operation ended.
 
