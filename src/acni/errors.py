@@ -543,6 +543,7 @@ class GCFailed(AcniError, ExceptionGroup[AcniError]):  # pyright: ignore[reportI
         ['in use', 'no leases'] portmap
     """
 
+    args: tuple[object, ...]
     # Over the group's own, which nobody can set.
     message: str = ""  # pyright: ignore[reportIncompatibleMethodOverride]
 

@@ -135,13 +135,15 @@ async def _retire_first(undo: TakeDown, note: Note) -> None:
     """Retire the record, where there may be one, before the first DEL: else whoever finds record
     and intent takes what is half undone for what is attached. Where it stays, all of it is owed.
     """
-    if not note.is_named:
-        return
+    failure: StoreError | None = None
     try:
-        undo.operation.engine.store.retire(undo.record, note.spare)
+        if note.is_named:
+            undo.operation.engine.store.retire(undo.record, note.spare)
     except StoreError as error:
-        await undo.owe(len(undo.record.network.plugins) - 1, error)
-        raise
+        failure = error
+    if failure is not None:
+        await undo.owe(len(undo.record.network.plugins) - 1, failure)
+        raise failure
 
 
 def begin(
