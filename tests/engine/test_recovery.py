@@ -433,6 +433,77 @@ async def test_who_dies_over_what_another_one_left_leaves_it_as_far_as_he_came(
     assert plugins.held == set()
 
 
+# Deletes what a dead runtime left, in children that die at another call into the kernel each.
+DYING = """
+import os, shutil, sys
+from itertools import count
+from pathlib import Path
+import anyio, acni
+from acni.events import PluginFinished
+from acni.testing import ScriptedRunner
+from tests.store.journals import make_intent, open_in, operation
+from tests.store.test_slots import dead
+from acni.store.frames import encode
+
+state_dir = Path(sys.argv[1])
+journal = state_dir / "acni" / "journal"
+
+async def delete(call):
+    done = []
+    def look(event):
+        if isinstance(event, PluginFinished):
+            done.append(event.plugin)
+    def profile(frame, event, argument):
+        nonlocal call
+        if event == "c_call" and argument.__module__ in ("posix", "fcntl"):
+            if call == 0:
+                os._exit(10 + len(done))
+            call -= 1
+    async with acni.open_runtime(
+        state_dir=state_dir, plugin_dirs=["/p"], runner=ScriptedRunner(), observers=[look],
+        recover=False,
+    ) as runtime:
+        sys.setprofile(profile)
+        await runtime.delete(acni.AttachmentId("c1"))
+        sys.setprofile(None)
+
+counts = {}
+for call in count():
+    shutil.rmtree(state_dir, ignore_errors=True)
+    journal.mkdir(parents=True, mode=0o700)
+    state_dir.chmod(0o700)
+    frames = encode(1, dead()), encode(2, make_intent(1).begin())
+    (journal / "000").write_bytes(b"".join(frames))
+    (journal / "000.1").touch()
+    child = os.fork()
+    if child == 0:
+        anyio.run(delete, call)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    slots = [path.name for path in journal.iterdir() if len(path.name) == 3]
+    left = [one for name in slots for one in open_in(journal, name, "another").values()]
+    assert {one.operation for one in left} == ({operation(1)} if code else set()) or code == 13
+    if code == 0:
+        break
+    counts[code - 10] = counts.get(code - 10, 0) + 1
+    # Of what it did one step at most may not have been noted.
+    assert code == 13 or 2 - min(one.next for one in left) in (code - 10, code - 11)
+assert set(counts) == {0, 1, 2, 3}, counts
+print(counts)
+"""
+
+
+def test_a_kill_anywhere_while_something_is_taken_over_loses_nothing(state_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", DYING, str(state_dir)],
+        cwd=Path(__file__).parents[2],
+        timeout=50,
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    assert done.stdout
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("verb", ["delete", "forget"])
 async def test_what_cannot_be_noted_where_it_was_left_stays_there_and_nothing_runs(

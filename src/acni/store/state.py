@@ -47,7 +47,7 @@ from acni.store.directory import (
     remove_from,
     store_failure,
 )
-from acni.store.durable import make_directory, make_room, open_below, write_durably_once
+from acni.store.durable import make_directory, make_room, write_durably_once
 from acni.store.journal import Journal
 from acni.store.lockfiles import look_at_lock_file, make_lock_files, open_lock_file
 from acni.store.neighbours import Neighbours
@@ -325,24 +325,26 @@ class Store:
         Raises:
             StoreError: that cannot be told.
         """
-        with self._room_of(spare) as room:
-            try:
+        try:
+            with self._room_of(spare) as room:
                 os.stat(spare.name, dir_fd=room, follow_symlinks=False)
-            except FileNotFoundError:
-                return False
-            except OSError as error:
-                raise store_failure("acni/spare", "cannot be looked at", error) from error
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise store_failure("acni/spare", "cannot be looked at", error) from error
         return True
 
     @contextmanager
     def _room_of(self, spare: Spare) -> Generator[int]:
+        """Open where a spare file lies, or is to lie again.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
         if spare.slot is None:
             yield self._spares.directory
             return
-        try:
-            room = open_below(self._rooms["acni/spare"], spare.slot)
-        except OSError as error:
-            raise store_failure("acni/spare", "cannot be opened", error) from error
+        room = make_room(self._rooms["acni/spare"], spare.slot)
         try:
             yield room
         finally:
