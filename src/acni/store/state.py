@@ -38,6 +38,7 @@ from acni.errors import StoreError
 from acni.host.files import close_all, read_regular
 from acni.host.forks import given_up_in_children
 from acni.host.host import Host
+from acni.host.inotify import Watch
 from acni.host.libc import file_system_type, syncfs
 from acni.host.locks import byte_of, file_of, try_lock, unlock
 from acni.store.directory import (
@@ -168,6 +169,22 @@ class Store:
     def is_writable(self) -> bool:
         """Tell whether the file system takes anything."""
         return self.neighbours is not None
+
+    @property
+    def slot(self) -> str | None:
+        """The name of our slot; None without a journal."""
+        return self.journal.slot if self.journal else None
+
+    def watch_slots(self) -> Watch:
+        """Watch the slots: one is closed when its runtime ends.
+
+        Raises:
+            OSError: there is no watch to be had, or the directory was removed.
+        """
+        directory = self._rooms["acni/journal"]
+        if os.fstat(directory).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "acni/journal was removed")
+        return Watch.of(directory)
 
     def has_open(self, container_id: str) -> bool:
         """Tell whether this runtime has something open of a container."""
