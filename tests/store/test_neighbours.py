@@ -76,10 +76,10 @@ def refused(_directory: int) -> Watch:
 
 @contextmanager
 def beside(
-    place: Path, watched: Callable[[int], Watch] = Watch.of, own: str = "999"
+    place: Path, watched: Callable[[int], Watch] = Watch.of, own: str = "999", few: int = 0
 ) -> Iterator[Neighbours]:
     directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    neighbours = Neighbours(directory, own, HOST.boot, watched)
+    neighbours = Neighbours(directory, own, HOST.boot, watched, few=few)
     try:
         yield neighbours
     finally:
@@ -87,10 +87,11 @@ def beside(
         os.close(directory)
 
 
-@pytest.fixture(params=["watched", "unwatched"])
+@pytest.fixture(params=["watched", "watched soon", "not yet watched", "unwatched"])
 def neighbours(request: pytest.FixtureRequest, place: Path) -> Iterator[Neighbours]:
-    """With watches, and where there are none to be had."""
-    with beside(place, Watch.of if request.param == "watched" else refused) as made:
+    """With watches, before there are any, and where there are none to be had."""
+    few = {"watched soon": 2, "not yet watched": 1000}.get(request.param, 0)
+    with beside(place, refused if request.param == "unwatched" else Watch.of, few=few) as made:
         yield made
 
 

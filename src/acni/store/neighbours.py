@@ -12,6 +12,8 @@ is just ending with something of the container open is waited for.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -22,11 +24,15 @@ from attrs import define, field, frozen
 from acni.errors import StoreError
 from acni.host.inotify import Watch
 from acni.host.processes import is_ending
+from acni.store.index import FEW_LOOKS
 from acni.store.intents import Intent
-from acni.store.slots import SlotView, is_taken, look_at_slot, slot_names, slot_of
+from acni.store.slots import SlotView, files_of, is_taken, look_at_slot, slot_names, slot_of
 
 # The kernel tells of a close a moment before it drops the lock.
 _UNSURE_SECONDS: Final = 1.0
+_TICK_NANOSECONDS: Final = 50_000_000
+
+_Files = tuple[tuple[int, int], ...]
 
 
 @frozen
@@ -50,11 +56,15 @@ class Neighbours:
     _own: str
     _boot: str
     _watched: Callable[[int], Watch] = Watch.of
+    _few: int = FEW_LOOKS
     _watch: Watch | None = field(default=None, init=False)
     _dead: dict[str, SlotView] = field(factory=dict[str, SlotView], init=False)
     _living: dict[str, SlotView] = field(factory=dict[str, SlotView], init=False)
     # To be looked at, with the time since when.
     _unsure: dict[str, float] = field(factory=dict[str, float], init=False)
+    # As which files slots without anything open were read, where nobody tells of changes.
+    _settled: dict[str, _Files] = field(factory=dict[str, "_Files"], init=False)
+    _looks: int = field(default=0, init=False)
     # What one thread has been told, another one has not.
     _looking: threading.Lock = field(factory=threading.Lock, init=False)
 
@@ -123,18 +133,35 @@ class Neighbours:
                 self.close()
             else:
                 return {name for name in told if name is not None} - {self._own}
-        try:
-            self._watch = self._watched(self._directory)
-        except OSError:
-            self._watch = None
+        self._looks += 1
+        if self._looks > self._few:
+            with contextlib.suppress(OSError):
+                self._watch = self._watched(self._directory)
         try:
             names = slot_names(self._directory)
         except StoreError:
             self.close()  # so that all of them are listed again
             raise
-        return {*names, *self._dead, *self._living} - {self._own}  # what is gone by now, too
+        named = {*names, *self._dead, *self._living} - {self._own}  # what is gone by now, too
+        return filter(self._may_have_changed, named)
+
+    def _may_have_changed(self, name: str) -> bool:
+        files = self._settled.get(name)
+        return files is None or files != self._files(name) or is_taken(self._directory, name)
+
+    def _files(self, name: str) -> _Files | None:
+        """Return what changes with a slot; None where that cannot be told, or is changing."""
+        try:
+            status = [os.stat(file, dir_fd=self._directory) for file in files_of(name)]
+        except OSError:
+            return None
+        if any(time.time_ns() - one.st_mtime_ns < _TICK_NANOSECONDS for one in status):
+            return None  # the kernel may give the next change the same time
+        return tuple((one.st_ino, one.st_mtime_ns) for one in status)
 
     def _look(self, name: str) -> None:
+        files = self._files(name)
+        self._settled.pop(name, None)
         view = look_at_slot(self._directory, name, self._boot)
         self._dead.pop(name, None)
         self._living.pop(name, None)
@@ -142,6 +169,8 @@ class Neighbours:
             self._living[name] = view
         elif view is not None and view.intents:
             self._dead[name] = view
+        elif files is not None:
+            self._settled[name] = files
 
 
 def _has(view: SlotView, container_id: str) -> bool:

@@ -187,7 +187,7 @@ def _opened(directory: int, name: str, access: int) -> Generator[list[int]]:
     """
     fds: list[int] = []
     try:
-        for segment in _files_of(name):
+        for segment in files_of(name):
             try:
                 fds.append(_regular(os.open(segment, access | _FLAGS, dir_fd=directory), segment))
             except OSError as error:
@@ -260,7 +260,7 @@ class Slots:
         fds: list[int] = []
         journal: Journal | None = None
         try:
-            for segment in _files_of(name):
+            for segment in files_of(name):
                 fds.append(_open_segment(self.directory, segment, self.quarantine))
                 if is_held(fds[0], LIVES):
                     return None
@@ -446,7 +446,7 @@ def _place(name: str) -> str:
     return f"acni/journal/{name}"
 
 
-def _files_of(name: str) -> tuple[str, str]:
+def files_of(name: str) -> tuple[str, str]:
     return name, f"{name}.1"
 
 
