@@ -26,7 +26,8 @@ from acni.host.inotify import Watch
 from acni.host.processes import is_ending
 from acni.store.index import FEW_LOOKS
 from acni.store.intents import Intent
-from acni.store.slots import SlotView, files_of, is_taken, look_at_slot, slot_names, slot_of
+from acni.store.outline import Outline
+from acni.store.slots import Remains, SlotView, files_of, is_taken, slot_names, slot_of
 
 # The kernel tells of a close a moment before it drops the lock.
 _UNSURE_SECONDS: Final = 1.0
@@ -42,10 +43,12 @@ class LeftOpen:
     Attributes:
         intent: How far it came.
         slot: The slot that it is noted in.
+        claim: What it claims.
     """
 
     intent: Intent
     slot: str
+    claim: Outline
 
 
 @define(eq=False)
@@ -62,6 +65,8 @@ class Neighbours:
     _living: dict[str, SlotView] = field(factory=dict[str, SlotView], init=False)
     # To be looked at, with the time since when.
     _unsure: dict[str, float] = field(factory=dict[str, float], init=False)
+    # What was read of slots that have something open.
+    _remains: dict[str, Remains] = field(factory=dict[str, Remains], init=False)
     # As which files slots without anything open were read, where nobody tells of changes.
     _settled: dict[str, _Files] = field(factory=dict[str, "_Files"], init=False)
     _looks: int = field(default=0, init=False)
@@ -106,7 +111,11 @@ class Neighbours:
 
     def _left(self) -> tuple[LeftOpen, ...]:
         views = (view for _, view in sorted(self._dead.items()))
-        return tuple(LeftOpen(intent, view.name) for view in views for intent in view.intents)
+        return tuple(
+            LeftOpen(intent, view.name, claim)
+            for view in views
+            for intent, claim in zip(view.intents, view.claims, strict=True)
+        )
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -159,18 +168,31 @@ class Neighbours:
             return None  # the kernel may give the next change the same time
         return tuple((one.st_ino, one.st_mtime_ns) for one in status)
 
+    def remains(self, slot: str) -> Remains:
+        """Return a dead runtime's slot, to note in how what is open there is settled."""
+        with self._looking:
+            return self._remains_of(slot)
+
+    def _remains_of(self, slot: str) -> Remains:
+        if slot not in self._remains:
+            self._remains[slot] = Remains(self._directory, slot, self._boot)
+        return self._remains[slot]
+
     def _look(self, name: str) -> None:
         files = self._files(name)
         self._settled.pop(name, None)
-        view = look_at_slot(self._directory, name, self._boot)
+        view = self._remains_of(name).look()
         self._dead.pop(name, None)
         self._living.pop(name, None)
         if view is not None and view.is_alive:
             self._living[name] = view
+            self._remains.pop(name, None)
         elif view is not None and view.intents:
             self._dead[name] = view
-        elif files is not None:
-            self._settled[name] = files
+        else:
+            self._remains.pop(name, None)
+            if files is not None:
+                self._settled[name] = files
 
 
 def _has(view: SlotView, container_id: str) -> bool:

@@ -369,7 +369,9 @@ class Store:
 
     def remains(self, slot: str) -> Remains:
         """Return a dead runtime's slot, to note in how what is open there is settled."""
-        return Remains(self._rooms["acni/journal"], slot, self._host.boot)
+        if self.neighbours is None:
+            raise AssertionError("what is left is found by the neighbours")
+        return self.neighbours.remains(slot)
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.
