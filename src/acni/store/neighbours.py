@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
@@ -59,14 +59,16 @@ class Neighbours:
     _looking: threading.Lock = field(factory=threading.Lock, init=False)
 
     def left(self) -> tuple[LeftOpen, ...]:
-        """List what dead runtimes left open.
+        """List what dead runtimes left open, and those that are just ending: they let go of what
+        they claimed already.
 
         Raises:
             StoreError: the slots cannot be looked at.
         """
         with self._looking:
             self._refresh()
-            return self._left()
+            ending = {name: self._living[name] for name in self._ending()}
+            return _opened_in(self._dead | ending)
 
     def left_of(self, container_id: str) -> tuple[LeftOpen, ...] | None:
         """List what they left open of a container, as it stands now. Who has the container's lock
@@ -86,17 +88,14 @@ class Neighbours:
             # Whoever lives and has something of it open without its lock does not live for long.
             if any(_has(self._living[name], container_id) for name in self._ending()):
                 return None
-            return tuple(left for left in self._left() if left.intent.container_id == container_id)
+            left = _opened_in(self._dead)
+            return tuple(one for one in left if one.intent.container_id == container_id)
 
     def close(self) -> None:
         """End the watch."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-
-    def _left(self) -> tuple[LeftOpen, ...]:
-        views = (view for _, view in sorted(self._dead.items()))
-        return tuple(LeftOpen(intent, view.name) for view in views for intent in view.intents)
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -142,6 +141,11 @@ class Neighbours:
             self._living[name] = view
         elif view is not None and view.intents:
             self._dead[name] = view
+
+
+def _opened_in(views: Mapping[str, SlotView]) -> tuple[LeftOpen, ...]:
+    ordered = (view for _, view in sorted(views.items()))
+    return tuple(LeftOpen(intent, view.name) for view in ordered for intent in view.intents)
 
 
 def _has(view: SlotView, container_id: str) -> bool:
