@@ -104,6 +104,8 @@ class Collecting:
         if container_id in self._unsettled:
             return
         for found in ordered:
+            if found.record.id in self.deleted:
+                continue  # settled just now, and asked twice it could take what is another's
             if await self._attempt(found.record.id, partial(_delete_found, found)):
                 self.deleted.add(found.record.id)
 

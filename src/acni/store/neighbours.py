@@ -16,7 +16,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from attrs import define, field, frozen
@@ -74,14 +74,16 @@ class Neighbours:
     _looking: threading.Lock = field(factory=threading.Lock, init=False)
 
     def left(self) -> tuple[LeftOpen, ...]:
-        """List what dead runtimes left open.
+        """List what dead runtimes left open, and those that are just ending: they let go of what
+        they claimed already.
 
         Raises:
             StoreError: the slots cannot be looked at.
         """
         with self._looking:
             self._refresh()
-            return self._left()
+            ending = {name: self._living[name] for name in self._ending()}
+            return _opened_in(self._dead | ending)
 
     def left_of(self, container_id: str) -> tuple[LeftOpen, ...] | None:
         """List what they left open of a container, as it stands now. Who has the container's lock
@@ -101,21 +103,14 @@ class Neighbours:
             # Whoever lives and has something of it open without its lock does not live for long.
             if any(_has(self._living[name], container_id) for name in self._ending()):
                 return None
-            return tuple(left for left in self._left() if left.intent.container_id == container_id)
+            left = _opened_in(self._dead)
+            return tuple(one for one in left if one.intent.container_id == container_id)
 
     def close(self) -> None:
         """End the watch."""
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-
-    def _left(self) -> tuple[LeftOpen, ...]:
-        views = (view for _, view in sorted(self._dead.items()))
-        return tuple(
-            LeftOpen(intent, view.name, claim)
-            for view in views
-            for intent, claim in zip(view.intents, view.claims, strict=True)
-        )
 
     def _refresh(self) -> None:
         now = time.monotonic()
@@ -193,6 +188,14 @@ class Neighbours:
             self._remains.pop(name, None)
             if files is not None:
                 self._settled[name] = files
+
+
+def _opened_in(views: Mapping[str, SlotView]) -> tuple[LeftOpen, ...]:
+    return tuple(
+        LeftOpen(intent, view.name, claim)
+        for _, view in sorted(views.items())
+        for intent, claim in zip(view.intents, view.claims, strict=True)
+    )
 
 
 def _has(view: SlotView, container_id: str) -> bool:
