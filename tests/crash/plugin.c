@@ -13,8 +13,9 @@
  *
  * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
  * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its
- * own stays, holding descriptor 3. dawdle: now and then 1 to 30 ms before what it does, or after it.
- * moody: now and then it fails.
+ * own stays, holding descriptor 3. dawdle: now and then 1 to 30 ms before what it does, or after it,
+ * and seldom ten times as long, so that whoever is killed then has a successor meanwhile, on a busy
+ * machine, too. moody: now and then it fails.
  *
  * The lock is a POSIX one: the kernel says who holds it, lets go of it when that process ends,
  * however it ends, and no child inherits it.
@@ -220,6 +221,10 @@ static void collect(const char *request) {
     closedir(listed);
 }
 
+static void dawdle(void) {
+    usleep((1000 + draw(29000)) * (draw(12) ? 1 : 10));
+}
+
 static int work(const char *previous, const char *request, int fails) {
     char held[PATH_MAX];
     snprintf(held, sizeof held, "%s", in_world("held/%s/%s-%s", name, container, ifname));
@@ -271,12 +276,12 @@ int main(int argc, char **argv) {
     if (is_told("late"))
         usleep(1500000);
     if (dawdles == 1)
-        usleep(1000 + draw(29000));
+        dawdle();
     int failed = work(previous, request, is_told("fail") || (is_told("moody") && !draw(16)));
     if (is_slow)
         usleep(10000);
     if (dawdles == 2)
-        usleep(1000 + draw(29000));
+        dawdle();
     if (is_told("daemon"))
         leave_daemon();
     note("end", previous);
