@@ -36,6 +36,7 @@ class Run:
         hits: How often each pair was met; empty for a run that was ended.
         left: What it left open, and whether children.
         fault: What struck it.
+        beside: What went wrong with the runtime beside it; empty when nothing did, or none was.
     """
 
     is_hung: bool
@@ -46,6 +47,7 @@ class Run:
     hits: Mapping[Pair, int]
     left: Sequence[str]
     fault: Fault | None
+    beside: str
 
     @property
     def is_ended(self) -> bool:
@@ -60,8 +62,24 @@ class ForkServer:
     _requests: IO[str]
     _answers: IO[str]
 
-    def run(self, scenario: str, loop: str, ground: Ground, fault: Fault | None = None) -> Run:
-        """Run a scenario, with a fault or without."""
+    def run(
+        self,
+        scenario: str,
+        loop: str,
+        ground: Ground,
+        fault: Fault | None = None,
+        *,
+        beside: str | None = None,
+    ) -> Run:
+        """Run a scenario, with a fault or without.
+
+        Args:
+            scenario: Its name.
+            loop: The loop.
+            ground: Where.
+            fault: What strikes it.
+            beside: What another runtime works on meanwhile; None for no other runtime.
+        """
         answer = self._ask(
             do="run",
             scenario=scenario,
@@ -69,6 +87,7 @@ class ForkServer:
             ground=[str(ground.state_dir), str(ground.world)],
             fault=_flat(fault),
             seconds=RUN_SECONDS,
+            beside=beside,
         )
         report = answer["report"] or _NO_REPORT
         left = list(report["descriptors"]) + ["children"] * report["children"]
@@ -81,6 +100,7 @@ class ForkServer:
             hits={Pair(call, path): n for call, path, n in report["hits"]},
             left=left,
             fault=fault,
+            beside=answer.get("beside", ""),
         )
 
     def warm(self, loop: str, ground: Ground, scenario: str) -> None:

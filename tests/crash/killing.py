@@ -45,7 +45,7 @@ _MOST_LINES: Final = 40
 _DAWDLING: Final = {f"{plugin}.{verb}": "dawdle" for plugin in PLUGINS for verb in ("ADD", "DEL")}
 _TOLD: Final = {
     **dict.fromkeys(_DAWDLING, "dawdle moody"),
-    **{f"{plugin}.CHECK": "dawdle" for plugin in PLUGINS},
+    **{f"{plugin}.{verb}": "dawdle" for plugin in PLUGINS for verb in ("CHECK", "GC")},
 }
 
 

@@ -1,22 +1,27 @@
-/* A plugin that holds something: ADD makes a file, DEL removes it.
+/* A plugin that holds something: ADD makes a file, DEL removes it, and GC all that are of its network
+ * and not valid.
  *
  * It lives in <world>/plugins/<name> and knows the world by that:
  *
- *   held/<name>/<container>-<ifname>   what it holds; an ADD of what is held is refused
+ *   held/<name>/<container>-<ifname>   what it holds, with the name of the network; an ADD of what is
+ *                                      held is refused
  *   told/<name>.<verb>                 what it is told to do: slow, late, daemon, fail, dawdle, moody,
  *                                      in any order
- *   running/<container>                locked by whichever plugin works for the container
+ *   running                            of which a byte is locked by whichever plugin works for a
+ *                                      container, and all that are of a network by its GC
  *   log                                what all of them did, a line each, by one write
  *
  * slow: 30 ms before what it does, 10 ms after it. fail: it takes what an ADD takes, keeps what a
  * DEL gives up, and fails. late: 1.5 s before what it does. daemon: a process of a session of its
- * own stays, holding descriptor 3. dawdle: now and then 1 to 30 ms before what it does, or after it.
- * moody: now and then it fails.
+ * own stays, holding descriptor 3. dawdle: now and then 1 to 30 ms before what it does, or after it,
+ * and seldom ten times as long, so that whoever is killed then has a successor meanwhile, on a busy
+ * machine, too. moody: now and then it fails.
  *
  * The lock is a POSIX one: the kernel says who holds it, lets go of it when that process ends,
  * however it ends, and no child inherits it.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -30,7 +35,10 @@
 
 static char world[PATH_MAX / 2], path[PATH_MAX];
 static const char *name, *verb, *container, *ifname, *netns;
+static char network[256], version[16];
 static unsigned seed;
+
+#define LOCKS ((off_t)1 << 24)
 
 static const char *environment(const char *key) {
     const char *value = getenv(key);
@@ -76,17 +84,18 @@ static void note(const char *what, const char *previous) {
     note_beside(what, previous, 0);
 }
 
-/* Notes who works for the container meanwhile, if anybody does; holds the lock otherwise.
- *
- * By descriptor 0, whose request was read: the kernel closes it first, the guard later. Who waits
- * for the guard does not meet the lock.
- */
-static void be_alone(const char *previous) {
-    int fd = open(in_world("running/%s", container), O_RDWR | O_CREAT, 0600);
-    if (fd < 0 || dup2(fd, 0) || close(fd))
-        exit(70);
+/* Says which byte is a name's. */
+static off_t byte_of(const char *text) {
+    unsigned hash = 2166136261u;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    return hash % LOCKS;
+}
+
+/* Notes who has any of these bytes, if anybody does; holds them otherwise. */
+static void lock(off_t first, off_t n, const char *previous) {
     for (;;) {
-        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = first, .l_len = n};
         if (!fcntl(0, F_SETLK, &lock))
             return;
         if (fcntl(0, F_GETLK, &lock))
@@ -96,6 +105,24 @@ static void be_alone(const char *previous) {
         note_beside("overlap", previous, lock.l_pid);
         return;
     }
+}
+
+/* Locks the container, and it in its network; for a GC, all that are in its network.
+ *
+ * By descriptor 0, whose request was read: the kernel closes it first, the guard later. Who waits
+ * for the guard does not meet the lock.
+ */
+static void be_alone(const char *previous) {
+    int fd = open(in_world("running"), O_RDWR | O_CREAT, 0600);
+    if (fd < 0 || dup2(fd, 0) || close(fd))
+        exit(70);
+    off_t of_network = (1 + byte_of(network)) * LOCKS;
+    if (!strcmp(verb, "GC")) {
+        lock(of_network, LOCKS, previous);
+        return;
+    }
+    lock(byte_of(container), 1, previous);
+    lock(of_network + byte_of(container), 1, previous);
 }
 
 static int is_told(const char *word) {
@@ -120,6 +147,17 @@ static char *read_request(void) {
     return text;
 }
 
+/* Reads a text of the request's; acni writes no space behind a colon that it wrote itself. */
+static void read_text(char *text, size_t room, const char *request, const char *key) {
+    const char *at = strstr(request, key);
+    *text = 0;
+    if (!at || !(at = strchr(at + strlen(key), '"')))
+        return;
+    size_t length = strcspn(++at, "\"");
+    if (length < room)
+        text[length] = 0, memcpy(text, at, length);
+}
+
 /* Says whom the previous result names: "held-first,held-second". */
 static void read_previous(char *names, size_t room, const char *request) {
     const char *at = strstr(request, "\"prevResult\"");
@@ -136,14 +174,14 @@ static void read_previous(char *names, size_t room, const char *request) {
 }
 
 static void print_result(char *previous) {
-    printf("{\"cniVersion\":\"1.0.0\",\"interfaces\":[");
+    printf("{\"cniVersion\":\"%s\",\"interfaces\":[", version);
     for (char *each = strtok(previous, ","); each; each = strtok(NULL, ","))
         printf("{\"name\":\"%s\"},", each);
     printf("{\"name\":\"held-%s\"}],\"ips\":[{\"address\":\"192.0.2.7/24\"}]}", name);
 }
 
 static int refuse(const char *why) {
-    printf("{\"cniVersion\":\"1.0.0\",\"code\":100,\"msg\":\"%s\"}", why);
+    printf("{\"cniVersion\":\"%s\",\"code\":100,\"msg\":\"%s\"}", version, why);
     return 1;
 }
 
@@ -159,7 +197,35 @@ static void leave_daemon(void) {
     _exit(0);
 }
 
-static int work(const char *previous, int fails) {
+/* Tells whether what is held is another network's, or valid. */
+static int is_kept(const char *held, const char *request) {
+    char owner[sizeof network] = "", valid[512];
+    const char *ifname_of = strrchr(held, '-');
+    FILE *file = fopen(in_world("held/%s/%s", name, held), "re");
+    if (!file)
+        exit(70);
+    owner[fread(owner, 1, sizeof owner - 1, file)] = 0;
+    fclose(file);
+    snprintf(valid, sizeof valid, "{\"containerID\":\"%.*s\",\"ifname\":\"%s\"}", (int)(ifname_of - held), held,
+             ifname_of + 1);
+    return strcmp(owner, network) || strstr(request, valid);
+}
+
+static void collect(const char *request) {
+    DIR *listed = opendir(in_world("held/%s", name));
+    if (!listed || !strstr(request, "cni.dev/valid-attachments"))
+        exit(70);
+    for (struct dirent *each; (each = readdir(listed));)
+        if (each->d_name[0] != '.' && !is_kept(each->d_name, request))
+            unlink(in_world("held/%s/%s", name, each->d_name));
+    closedir(listed);
+}
+
+static void dawdle(void) {
+    usleep((1000 + draw(29000)) * (draw(12) ? 1 : 10));
+}
+
+static int work(const char *previous, const char *request, int fails) {
     char held[PATH_MAX];
     snprintf(held, sizeof held, "%s", in_world("held/%s/%s-%s", name, container, ifname));
     if (!strcmp(verb, "ADD")) {
@@ -168,7 +234,11 @@ static int work(const char *previous, int fails) {
             note("twice", previous);
             return 1;
         }
+        if (write(fd, network, strlen(network)) < 0)
+            exit(70);
         close(fd);
+    } else if (!strcmp(verb, "GC") && !fails) {
+        collect(request);
     } else if (!strcmp(verb, "DEL") && !fails) {
         unlink(held);
     } else if (!strcmp(verb, "CHECK")) {
@@ -179,7 +249,7 @@ static int work(const char *previous, int fails) {
 
 int main(int argc, char **argv) {
     char previous[512];
-    char *slash;
+    char *slash, *request;
     (void)argc;
     snprintf(world, sizeof world, "%s", argv[0]);
     slash = strrchr(world, '/');
@@ -188,9 +258,12 @@ int main(int argc, char **argv) {
     *strrchr(world, '/') = 0;
     verb = environment("CNI_COMMAND"), container = environment("CNI_CONTAINERID");
     ifname = environment("CNI_IFNAME"), netns = environment("CNI_NETNS");
-    read_previous(previous, sizeof previous, read_request());
+    request = read_request();
+    read_previous(previous, sizeof previous, request);
+    read_text(network, sizeof network, request, "\"name\":");
+    read_text(version, sizeof version, request, "\"cniVersion\":");
     if (!strcmp(verb, "VERSION")) {
-        puts("{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"0.4.0\",\"1.0.0\"]}");
+        puts("{\"cniVersion\":\"1.0.0\",\"supportedVersions\":[\"1.0.0\",\"1.1.0\"]}");
         return 0;
     }
     seed = now().tv_nsec ^ getpid() << 8;
@@ -203,12 +276,12 @@ int main(int argc, char **argv) {
     if (is_told("late"))
         usleep(1500000);
     if (dawdles == 1)
-        usleep(1000 + draw(29000));
-    int failed = work(previous, is_told("fail") || (is_told("moody") && !draw(16)));
+        dawdle();
+    int failed = work(previous, request, is_told("fail") || (is_told("moody") && !draw(16)));
     if (is_slow)
         usleep(10000);
     if (dawdles == 2)
-        usleep(1000 + draw(29000));
+        dawdle();
     if (is_told("daemon"))
         leave_daemon();
     note("end", previous);

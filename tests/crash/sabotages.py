@@ -26,7 +26,8 @@ class Sabotage:
         case: The case of the sweep.
         at: The points that are struck, around what is taken away.
         workers: How many runtimes there are at once, at random moments.
-        finds: A part of what they complain of: they have to find this, and not something else.
+        finds: Parts of what they complain of: they have to find one of these, and nothing else will
+            do.
     """
 
     name: str
@@ -35,7 +36,7 @@ class Sabotage:
     case: str = ""
     at: Sequence[str] = ()
     workers: int = 1
-    finds: str = ""
+    finds: Sequence[str] = ()
 
     def apply(self, sources: Path) -> None:
         """Change a copy of the sources."""

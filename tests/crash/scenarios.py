@@ -1,10 +1,12 @@
-"""What a runtime is doing when it is struck: each in a process of its own, in the fork server."""
+"""What a runtime is doing when it is struck, and what another one does beside it: each in a process
+of its own, in the fork server.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,7 @@ from acni import (
     open_runtime,
     parse_network,
 )
+from acni.events import Event
 
 NETNS: Final = "/run/netns/acni-crash"
 PLUGINS: Final = ("first", "second", "third")
@@ -45,7 +48,12 @@ class Ground:
     world: Path
 
     def open_runtime(
-        self, add: float = _SECONDS, *, name: str = "-", recover: bool = True
+        self,
+        add: float = _SECONDS,
+        *,
+        name: str = "-",
+        recover: bool = True,
+        observers: Iterable[Callable[[Event], object]] = (),
     ) -> AbstractAsyncContextManager[Runtime]:
         """Open a runtime.
 
@@ -53,6 +61,7 @@ class Ground:
             add: The seconds that its ADDs have.
             name: What its plugins call it in their log.
             recover: It undoes in the background what dead ones left.
+            observers: Called with every event.
         """
         return open_runtime(
             state_dir=self.state_dir,
@@ -68,6 +77,7 @@ class Ground:
             environment={"PATH": "/usr/bin:/bin", "RUNTIME": name},
             inherit=(),
             recover=recover,
+            observers=observers,
         )
 
     def says(self, what: str) -> None:
@@ -79,13 +89,20 @@ def network(**keys: str) -> NetworkConfig:
     """Make a chain of three; further keys are for nobody."""
     plugins = [{"type": plugin} for plugin in PLUGINS]
     return parse_network(
-        json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins, **keys}).encode()
+        json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins, **keys}).encode()
     )
 
 
 def attachment() -> Attachment:
     """Name the attachment of the container."""
     return Attachment(container_id=CONTAINER.container_id, netns=NETNS)
+
+
+# What another runtime works on meanwhile.
+BESIDE: Final[Mapping[str, Attachment]] = {
+    "another container": Attachment(container_id="n1", ifname="eth9", netns=NETNS),
+    "the same container": Attachment(container_id="c1", ifname="eth9", netns=NETNS),
+}
 
 
 def attachment_of(number: int) -> Attachment:
@@ -178,6 +195,34 @@ async def check(ground: Ground) -> None:
         await runtime.check(CONTAINER)
 
 
+async def leave_some(ground: Ground) -> None:
+    """Attach some for a gc: the first is kept; the second is not; the third is owed."""
+    async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment())
+        ground.says("attached")
+        for number in (2, 3):
+            await runtime.add(network(), attachment_of(number))
+        fails = ground.world / "told" / "second.DEL"
+        fails.write_text("fail")
+        with suppress(CleanupIncomplete):
+            await runtime.delete(attachment_of(3).id)
+        fails.unlink()
+
+
+async def add_one_more(ground: Ground) -> None:
+    """Attach a fourth."""
+    async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment_of(4))
+
+
+async def collect(ground: Ground) -> None:
+    """Have everything collected but the first, and what another runtime has."""
+    async with ground.open_runtime() as runtime:
+        report = await runtime.gc(network(), keep=[CONTAINER, BESIDE["another container"]])
+        report.raise_for_failures()
+        ground.says("collected")
+
+
 async def recover(ground: Ground) -> None:
     """Undo what a dead runtime left."""
     async with ground.open_runtime() as runtime:
@@ -188,7 +233,8 @@ async def clear(ground: Ground) -> None:
     """Detach whatever is attached."""
     async with ground.open_runtime() as runtime:
         await settled(runtime)
-        await runtime.delete(CONTAINER, missing_ok=True)
+        for one in await runtime.attachments():
+            await runtime.delete(AttachmentId(one.container_id, one.ifname), missing_ok=True)
 
 
 async def settled(runtime: Runtime) -> None:
@@ -210,7 +256,36 @@ SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
         add_two,
         fill_segment,
         check,
+        leave_some,
+        add_one_more,
+        collect,
         recover,
         clear,
     )
 }
+
+
+@frozen
+class Beside:
+    """What a runtime beside the one that is struck is told, and says.
+
+    Attributes:
+        ready: Says that it has begun.
+        is_to_end: Tells whether it is to come to its end: it goes round once more.
+    """
+
+    ready: Callable[[], None]
+    is_to_end: Callable[[], bool]
+
+    async def work(self, ground: Ground, attachment: Attachment) -> None:
+        """Attach, check and detach, again and again: whatever becomes of the other one, to whom
+        what dead ones left is left.
+        """
+        async with ground.open_runtime(name="beside", recover=False) as runtime:
+            is_last = False
+            while not is_last:
+                is_last = self.is_to_end()
+                await runtime.add(network(), attachment)
+                self.ready()
+                await runtime.check(attachment.id)
+                await runtime.delete(attachment.id)

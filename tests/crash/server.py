@@ -26,14 +26,18 @@ from typing import Any, Final
 
 import anyio
 import trio  # noqa: F401 (what a run needs is imported before it is forked)
-from attrs import asdict
+from attrs import asdict, frozen
 
 from acni import AcniError
 from tests.crash.points import Fault, Mode, Pair, Point, Shim
-from tests.crash.scenarios import SCENARIOS, Ground
+from tests.crash.scenarios import BESIDE, SCENARIOS, Beside, Ground
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _CHUNK: Final = 1 << 16
+
+# Between the server and the runtime beside the one that is struck.
+_BEGUN: Final = b"."
+_END: Final = b"!"
 
 
 def main(shim_path: str) -> None:
@@ -55,14 +59,35 @@ def _import(_: Shim, modules: list[str]) -> None:
 
 
 def _run(
-    shim: Shim, *, scenario: str, loop: str, ground: list[str], fault: Any, seconds: float
+    shim: Shim,
+    *,
+    scenario: str,
+    loop: str,
+    ground: list[str],
+    fault: Any,
+    seconds: float,
+    beside: str | None = None,
 ) -> dict[str, Any]:
-    """Run a scenario in a process of its own; say how it ended."""
+    """Run a scenario in a process of its own, beside another one; say how they ended."""
+    place = Ground(*map(Path, ground))
+    if beside is None:
+        return _run_alone(shim, scenario, loop, place, fault, seconds)
+    other = _Other.start(beside, loop, place, seconds)
+    try:
+        answer = _run_alone(shim, scenario, loop, place, fault, seconds)
+    finally:
+        wrong = other.end(seconds)
+    return {**answer, "beside": wrong}
+
+
+def _run_alone(
+    shim: Shim, scenario: str, loop: str, ground: Ground, fault: Any, seconds: float
+) -> dict[str, Any]:
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _be_the_run(shim, write_end, scenario, loop, Ground(*map(Path, ground)), _fault(fault))
+        _be_the_run(shim, write_end, scenario, loop, ground, _fault(fault))
     os.close(write_end)
     try:
         report, is_hung = _read_until_dead(pid, read_end, seconds)
@@ -76,6 +101,74 @@ def _run(
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
         "report": json.loads(report) if report and not is_hung else None,
     }
+
+
+@frozen
+class _Other:
+    """A runtime beside the one that is struck.
+
+    Attributes:
+        pid: Its process.
+        said: Where it says that it has begun, and then what went wrong.
+        told: Where it is told to end.
+    """
+
+    pid: int
+    said: int
+    told: int
+
+    @classmethod
+    def start(cls, beside: str, loop: str, ground: Ground, seconds: float) -> _Other:
+        """Start it, and wait until it has begun."""
+        said, says = os.pipe()
+        is_told, told = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(said)
+            os.close(told)
+            _be_the_other(says, is_told, beside, loop, ground)
+        os.close(says)
+        os.close(is_told)
+        select.select([said], [], [], seconds)
+        return cls(pid, said, told)
+
+    def end(self, seconds: float) -> str:
+        """Let it come to its end, and return what went wrong."""
+        with suppress(BrokenPipeError):
+            os.write(self.told, _END)
+        try:
+            said, is_hung = _read_until_dead(self.pid, self.said, seconds)
+        finally:
+            os.close(self.said)
+            os.close(self.told)
+        if is_hung:
+            os.kill(self.pid, signal.SIGKILL)
+        _, status = os.waitpid(self.pid, 0)
+        if is_hung:
+            return "it hangs"
+        if status:
+            return f"status {status}"
+        return said.decode().lstrip(_BEGUN.decode())
+
+
+def _be_the_other(says: int, is_told: int, beside: str, loop: str, ground: Ground) -> None:
+    """Work beside the one that is struck, and end this process."""
+    os.set_blocking(is_told, False)
+
+    def is_to_end() -> bool:
+        with suppress(BlockingIOError):
+            return bool(os.read(is_told, 1))
+        return False
+
+    def ready() -> None:
+        os.write(says, _BEGUN)
+
+    other = Beside(ready, is_to_end)
+    try:
+        anyio.run(other.work, ground, BESIDE[beside], backend=loop)
+    except BaseException as error:  # noqa: BLE001, ASYNC103 (whatever it is, it is reported)
+        os.write(says, "".join(traceback.format_exception(error)).encode())
+    os._exit(0)
 
 
 def _read_until_dead(pid: int, read_end: int, seconds: float) -> tuple[bytes, bool]:

@@ -61,7 +61,11 @@ class Log:
                     # It began, and said so, before it held the lock.
                     other = self._latest[note.beside]
                     if not any(_is_stray_check(one, note.at, killed) for one in (note, other)):
-                        yield f"at once, the last one with {other.pid}: {_told(past, killed)}"
+                        yield (
+                            f"at once, the last one with {other.verb} {other.plugin} "
+                            f"{other.attachment}, process {other.pid} of runtime {other.runtime}: "
+                            f"{_told(past, killed)}"
+                        )
                 case _:
                     pass
 

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import traceback
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -34,6 +34,7 @@ from acni import (
     RuntimeClosed,
     parse_network,
 )
+from acni.events import Event, GCFinished
 from tests.crash.scenarios import PLUGINS, Ground
 
 # Few, so that two often want the same one.
@@ -71,7 +72,7 @@ def held_by(attachment: AttachmentId) -> frozenset[str]:
 def network_of(attachment: AttachmentId) -> NetworkConfig:
     """Make the network of an attachment, which is called by its interface."""
     plugins = [{"type": plugin} for plugin in CHAINS[attachment.ifname]]
-    document = {"cniVersion": "1.0.0", "name": f"net{attachment.ifname}", "plugins": plugins}
+    document = {"cniVersion": "1.1.0", "name": f"net{attachment.ifname}", "plugins": plugins}
     return parse_network(json.dumps(document).encode())
 
 
@@ -94,6 +95,57 @@ class Orders:
     seed: str
     linger: Path
     container: str | None
+
+
+@define(eq=False)
+class Keeper:
+    """Sees to it that a gc collects nothing of what its caller keeps; an observer of the runtime,
+    in which one gc at a time gets that far.
+
+    Attributes:
+        ground: Where it looks.
+        kept: What is attached, and is kept.
+        lost: What of it is not attached any more at the end of a gc, which is told inside the gate.
+    """
+
+    ground: Ground
+    kept: frozenset[AttachmentId] = frozenset()
+    lost: frozenset[AttachmentId] = frozenset()
+
+    def keep(self, attached: Iterable[AttachmentId]) -> frozenset[AttachmentId]:
+        """Keep what is attached."""
+        self.kept = frozenset(attached)
+        return self.kept
+
+    def __call__(self, event: Event) -> None:
+        """Look, where a gc comes to its end."""
+        if isinstance(event, GCFinished):
+            self.lost |= {one for one in self.kept if not self._is_attached(one)}
+
+    def _is_attached(self, attachment: AttachmentId) -> bool:
+        name = f"{network_of(attachment).name}-{attachment.container_id}-{attachment.ifname}"
+        held = (self.ground.world / "held" / each for each in held_by(attachment))
+        record = self.ground.state_dir / "results" / name
+        return all(path.exists() for path in (record, *held))
+
+    def require_kept(self) -> None:
+        """Raise what was seen."""
+        assert not self.lost, f"collected although it is kept: {sorted(map(str, self.lost))}"
+
+
+@frozen
+class Bench:
+    """What an operation works with.
+
+    Attributes:
+        runtime: The runtime.
+        chance: Decides what is left to chance.
+        keeper: An observer of the runtime.
+    """
+
+    runtime: Runtime
+    chance: Random
+    keeper: Keeper
 
 
 @define(eq=False)
@@ -126,18 +178,22 @@ class Worker:
         recover = self._chance.random() < 0.5
         is_left_early = self._chance.random() < 0.25
         lanes = self._chance.randint(1, 3)
+        keeper = Keeper(self.orders.ground)
         async with (
             anyio.create_task_group() as tasks,
-            self.orders.ground.open_runtime(name=self.orders.name, recover=recover) as runtime,
+            self.orders.ground.open_runtime(
+                name=self.orders.name, recover=recover, observers=[keeper]
+            ) as runtime,
         ):
+            bench = Bench(runtime, self._chance, keeper)
             async with anyio.create_task_group() as waited_for:
                 owner = tasks if is_left_early else waited_for
                 for _ in range(lanes):
-                    owner.start_soon(self._work, runtime, self._chance.randint(2, 8))
+                    owner.start_soon(self._work, bench, self._chance.randint(2, 8))
             if is_left_early:
                 await anyio.sleep(self._chance.uniform(0, 0.1))
 
-    async def _work(self, runtime: Runtime, operations: int) -> None:
+    async def _work(self, bench: Bench, operations: int) -> None:
         attachment = self._first()
         for _ in range(operations):
             if self.is_to_end:
@@ -147,7 +203,7 @@ class Worker:
                 # Some callers lose their patience.
                 patience = self._chance.uniform(0, 0.04) if self._chance.random() < 0.1 else None
                 with anyio.move_on_after(patience):
-                    await operation(runtime, attachment, self._chance)
+                    await operation(bench, attachment)
             if self._chance.random() < 0.5:
                 attachment = self._chance.choice(ATTACHMENTS)
 
@@ -181,37 +237,55 @@ def _wanted(attachment: AttachmentId) -> Attachment:
     )
 
 
-async def _add(runtime: Runtime, attachment: AttachmentId, _: Random) -> None:
-    await runtime.add(network_of(attachment), _wanted(attachment))
+async def _add(bench: Bench, attachment: AttachmentId) -> None:
+    await bench.runtime.add(network_of(attachment), _wanted(attachment))
 
 
-async def _delete(runtime: Runtime, attachment: AttachmentId, chance: Random) -> None:
-    if chance.random() < 0.25:
-        await runtime.delete(_wanted(attachment), network=network_of(attachment))
+async def _delete(bench: Bench, attachment: AttachmentId) -> None:
+    if bench.chance.random() < 0.25:
+        await bench.runtime.delete(_wanted(attachment), network=network_of(attachment))
     else:
-        await runtime.delete(attachment)
+        await bench.runtime.delete(attachment)
 
 
-async def _check(runtime: Runtime, attachment: AttachmentId, _: Random) -> None:
-    await runtime.check(attachment)
+async def _check(bench: Bench, attachment: AttachmentId) -> None:
+    await bench.runtime.check(attachment)
 
 
-async def _settle(runtime: Runtime, _: AttachmentId, chance: Random) -> None:
-    if debts := await runtime.debts():
-        await runtime.settle(chance.choice(debts))
+async def _settle(bench: Bench, _: AttachmentId) -> None:
+    if debts := await bench.runtime.debts():
+        await bench.runtime.settle(bench.chance.choice(debts))
 
 
-async def _list(runtime: Runtime, _: AttachmentId, __: Random) -> None:
-    await runtime.attachments()
-    await runtime.debts()
+async def _list(bench: Bench, _: AttachmentId) -> None:
+    await bench.runtime.attachments()
+    await bench.runtime.debts()
 
 
-async def _recover(runtime: Runtime, _: AttachmentId, __: Random) -> None:
-    for failure in (await runtime.recover()).failures:
+async def _recover(bench: Bench, _: AttachmentId) -> None:
+    for failure in (await bench.runtime.recover()).failures:
         raise failure
 
 
-Operation = Callable[[Runtime, AttachmentId, Random], Awaitable[None]]
+async def _gc(bench: Bench, attachment: AttachmentId) -> None:
+    network = network_of(attachment)
+
+    async def keep() -> frozenset[AttachmentId]:
+        # Asked inside the gate: what is attached now is attached until the gc has come to its end.
+        listed = await bench.runtime.attachments(network=network.name)
+        attached = [
+            AttachmentId(one.container_id, one.ifname) for one in listed if one.state == "attached"
+        ]
+        most = len(attached)
+        return bench.keeper.keep(bench.chance.sample(attached, bench.chance.randint(0, most)))
+
+    report = await bench.runtime.gc(network, keep=keep)
+    bench.keeper.require_kept()
+    for failure in report.failures:
+        raise failure
+
+
+Operation = Callable[[Bench, AttachmentId], Awaitable[None]]
 
 # How often each comes to its mind.
 _OPERATIONS: Final[Mapping[Operation, int]] = {
@@ -221,6 +295,7 @@ _OPERATIONS: Final[Mapping[Operation, int]] = {
     _settle: 8,
     _list: 8,
     _recover: 4,
+    _gc: 4,
 }
 
 

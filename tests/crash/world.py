@@ -31,7 +31,7 @@ _KEPT: Final = re.compile(r"acni/quarantine/[^/]+")
 def make_ground(root: Path, plugin: Path) -> Ground:
     """Make a world with its plugins below a directory, and name a state directory there."""
     ground = Ground(root / "state", root / "world")
-    for room in ("plugins", "told", "running", "said", *(f"held/{name}" for name in PLUGINS)):
+    for room in ("plugins", "told", "said", *(f"held/{name}" for name in PLUGINS)):
         (ground.world / room).mkdir(parents=True)
     (ground.world / "log").touch()
     for name in PLUGINS:
@@ -87,7 +87,7 @@ class Note:
         pid: Its process.
         runtime: Whose it is, where its runtime says so; else "-".
         at: When, on the monotonic clock.
-        beside: The process that worked for the container; 0 when none did.
+        beside: The process that worked for the container, or in a GC's way; 0 when none did.
     """
 
     what: str
@@ -139,14 +139,14 @@ class Seen:
     files: frozenset[str]
 
     @property
-    def is_attached(self) -> bool:
-        """Tell whether the attachment is recorded as one."""
-        return self.states.get(f"net-{ATTACHMENT}") == "attached"
+    def attached(self) -> frozenset[str]:
+        """Name the attachments that are recorded as such: "c1-eth0"."""
+        states = self.states.items()
+        return frozenset(name.removeprefix("net-") for name, state in states if state == "attached")
 
-    @property
-    def is_whole(self) -> bool:
-        """Tell whether every plugin holds what the attachment needs."""
-        return self.held == {f"{plugin}/{ATTACHMENT}" for plugin in PLUGINS}
+    def is_whole(self, attachment: str) -> bool:
+        """Tell whether an attachment is recorded, and every plugin holds what it needs."""
+        return attachment in self.attached and held_by(attachment) <= self.held
 
     def about_what_is_held(self, *, may_be_less: bool) -> Iterator[str]:
         """Complain where what is held and what is known differ, once nothing is under way.
@@ -154,10 +154,12 @@ class Seen:
         Args:
             may_be_less: A caller was told that the attachment is not to be relied on.
         """
-        if self.held and not self.is_attached:
-            yield f"held and unknown: {_listed(self.held)}"
-        if self.is_attached and not self.is_whole and not may_be_less:
-            yield f"attached, but held is only: {_listed(self.held)}"
+        if unknown := self.held.difference(*map(held_by, self.attached)):
+            yield f"held and unknown: {_listed(unknown)}"
+        for attachment in sorted(self.attached):
+            if not may_be_less and not self.is_whole(attachment):
+                held = self.held & held_by(attachment)
+                yield f"attached is {attachment}, but held is only: {_listed(held)}"
         if owed := {name for name, state in self.states.items() if state != "attached"}:
             yield f"still owed or bad: {_listed(owed)}"
 
@@ -171,18 +173,23 @@ class Seen:
 
     def about_the_order(self) -> Iterator[str]:
         """Complain of a plugin that is asked to let go again after the one before it was."""
-        deletes = [PLUGINS.index(note.plugin) for note in self.notes_of("DEL")]
-        for earlier, later in pairwise(deletes):
-            if later > earlier:
-                yield f"DEL of {PLUGINS[later]} again after that of {PLUGINS[earlier]} began"
+        notes = self.notes_of("ADD", "DEL")
+        for attachment in dict.fromkeys(note.attachment for note in notes):
+            of_it = (note for note in notes if note.attachment == attachment)
+            for earlier, later in pairwise(of_it):
+                places = [PLUGINS.index(note.plugin) for note in (earlier, later)]
+                if earlier.verb == later.verb == "DEL" and places[0] < places[1]:
+                    yield f"DEL of {later.plugin} again after that of {earlier.plugin} began"
 
     def about_what_was_said(self) -> Iterator[str]:
         """Complain of what a caller was told and is not so."""
         is_to_last = "attached" in self.said and "detaching" not in self.said
-        if is_to_last and not (self.is_attached and self.is_whole):
+        if is_to_last and not self.is_whole(ATTACHMENT):
             yield "the caller was told that it is attached"
         if "detached" in self.said and (self.held or self.states):
             yield "the caller was told that it is detached"
+        if "collected" in self.said and self.states.keys() != {f"net-{ATTACHMENT}"}:
+            yield f"the caller was told that the rest is collected: {_listed(set(self.states))}"
 
     def about_litter(self, *, keeps: bool) -> Iterator[str]:
         """Complain of what lies in the state directory when nothing should."""
@@ -195,9 +202,14 @@ class Seen:
         if rest := rest - spare - kept:
             yield f"litter: {_listed(rest)}"
 
-    def notes_of(self, verb: str) -> Sequence[Note]:
-        """Return the beginnings of a verb's runs."""
-        return [note for note in self.notes if (note.what, note.verb) == ("start", verb)]
+    def notes_of(self, *verbs: str) -> Sequence[Note]:
+        """Return the beginnings of the runs of verbs."""
+        return [note for note in self.notes if note.what == "start" and note.verb in verbs]
+
+
+def held_by(attachment: str) -> frozenset[str]:
+    """Name what plugins hold of what is attached."""
+    return frozenset(f"{plugin}/{attachment}" for plugin in PLUGINS)
 
 
 def look(ground: Ground) -> Seen:
