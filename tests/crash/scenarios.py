@@ -134,6 +134,13 @@ async def add_and_delete(ground: Ground) -> None:
         ground.says("detached")
 
 
+async def write_journal(ground: Ground) -> None:
+    """Attach and detach, and tell nobody."""
+    async with ground.open_runtime() as runtime:
+        await runtime.add(network(), attachment())
+        await runtime.delete(CONTAINER)
+
+
 async def failed_add(ground: Ground) -> None:
     """Attach, where the last plugin takes what it wants and then fails: undone."""
     async with ground.open_runtime() as runtime:
@@ -250,6 +257,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
         add,
         add_with_a_daemon,
         add_and_delete,
+        write_journal,
         failed_add,
         delete,
         failed_delete,

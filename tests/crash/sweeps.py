@@ -120,7 +120,7 @@ CASES: Final[Mapping[str, Case]] = {
 
 # In which power is cut: an earlier runtime has written the whole journal, or the sync of what it
 # allocated would carry records with it.
-_WRITTEN: Final = (("add_and_delete", None),)
+_WRITTEN: Final = (("write_journal", None),)
 CUT_CASES: Final[Mapping[str, Case]] = {
     "two containers": Case(scenario="add_two", before=_WRITTEN),
     # Of some 2,600 points most are one ADD's, eighteen times.

@@ -16,10 +16,11 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import anyio
 import pytest
+from attrs import Factory, define
 
 import acni
 from acni import (
@@ -35,12 +36,14 @@ from acni import (
     PluginNotFound,
     PluginTimeout,
     Runtime,
+    StoreError,
     netns,
     parse_network,
 )
 from acni.engine.orphans import GC_GUARD
 from acni.events import Event, GCFinished, OperationStarted, OrphanWaited, PluginStarted
 from acni.host.locks import byte_of, file_of, try_lock
+from acni.store.neighbours import LeftOpen
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 from tests.engine.conftest import make_network
 
@@ -777,3 +780,61 @@ async def test_64_workers_add_and_delete_and_nothing_of_theirs_is_collected(
             tasks.start_soon(collect)
     assert scripted.held == set()
     assert [str(one) for report in reports for one in report.deleted] == ["stale/eth0"]
+
+
+@define(eq=False)
+class Unseen:
+    """Other runtimes of which nothing is open when all is listed, whatever a look at what is left
+    of a container then yields.
+    """
+
+    looks: list[str] = Factory(list[str])
+    is_unreadable: bool = False
+
+    @classmethod
+    def beside(cls, runtime: Any, **facts: Any) -> Self:
+        """Put them in the place of what a runtime sees."""
+        store = runtime._engine.store
+        store.neighbours.close()
+        store.neighbours = unseen = cls(**facts)
+        return unseen
+
+    def left(self) -> tuple[LeftOpen, ...]:
+        return ()
+
+    def left_of(self, container_id: str) -> tuple[LeftOpen, ...] | None:
+        self.looks.append(container_id)
+        if self.is_unreadable:
+            raise StoreError("cannot be read", place="acni/journal/001", expected="a disk")
+        return () if self.looks.count(container_id) > 1 else None
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.rule("R26")
+async def test_gc_waits_for_a_runtime_that_is_just_ending_before_it_deletes(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, pods: Any
+) -> None:
+    """It let go of the gate, but not yet of its slot, when what is open was listed."""
+    async with opened() as runtime:
+        await runtime.add(network, pods("c1"))
+        unseen = Unseen.beside(runtime)
+        report = await runtime.gc(network, keep=[])
+    assert report.deleted == (C1,)
+    assert unseen.looks == ["c1", "c1"]
+
+
+@pytest.mark.rule("R36")
+async def test_a_slot_that_cannot_be_read_is_a_failure_of_the_delete_and_of_nothing_else(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, pods: Any
+) -> None:
+    async with opened() as runtime:
+        await runtime.add(network, pods("c1"))
+        Unseen.beside(runtime, is_unreadable=True)
+        report = await runtime.gc(network, keep=[])
+        assert [type(failure) for failure in report.failures] == [StoreError]
+        assert report.deleted == ()
+    assert asked(scripted, "DEL") == []
+    assert asked(scripted, "GC") == CHAIN
+    assert valid(scripted) == ["c1/eth0"]

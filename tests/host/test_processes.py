@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,3 +100,15 @@ def test_a_name_may_hold_anything(name: bytes) -> None:
         assert child.stdout.readline() == b"named\n"
         assert start_time(child.pid) == before is not None
         child.communicate(timeout=10)
+
+
+def test_of_a_process_that_cannot_be_looked_at_just_now_nobody_says_that_it_has_ended() -> None:
+    """A runtime without a descriptor left would take a living one for dead."""
+    own = own_identity()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        said = is_gone(own), is_ending(own)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert said == (False, False)

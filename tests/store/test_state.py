@@ -69,6 +69,16 @@ def test_a_state_directory_is_made_and_nobody_else_may_look_into_it(state_dir: P
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
 
 
+def test_whether_it_was_removed_is_a_typed_error_where_that_cannot_be_told(
+    state_dir: Path,
+) -> None:
+    with opened(state_dir) as store:
+        assert not store.is_deleted()
+        store.require_journal().close()  # as with a disk that fails: nothing can be asked of it
+        with pytest.raises(StoreError, match="cannot be looked at"):
+            store.is_deleted()
+
+
 @pytest.mark.rule("R33")
 def test_a_record_is_written_read_found_and_retired(state_dir: Path) -> None:
     with opened(state_dir) as store:

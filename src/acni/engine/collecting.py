@@ -97,17 +97,30 @@ class Collecting:
         """Delete what is doomed of a container, the last attached first (R47); nothing where it has
         something else open that cannot be settled.
         """
-        ordered = sorted(doomed, key=lambda found: sequence_of(found.record), reverse=True)
-        opened = (intent.container_id for intent in self.operation.engine.left_open())
-        if container_id not in self._unsettled and container_id in opened:
-            await self._settle(container_id, [found.record.id for found in ordered])
-        if container_id in self._unsettled:
-            return
-        for found in ordered:
-            if found.record.id in self.deleted:
-                continue  # settled just now, and asked twice it could take what is another's
-            if await self._attempt(found.record.id, partial(_delete_found, found)):
-                self.deleted.add(found.record.id)
+        ids = frozenset(found.record.id for found in doomed)
+        for found in sorted(doomed, key=lambda found: sequence_of(found.record), reverse=True):
+            if container_id in self._unsettled:
+                return
+            if found.record.id not in self.deleted:
+                attempt = partial(self._delete_found, found, ids)
+                if await self._attempt(found.record.id, attempt):
+                    self.deleted.add(found.record.id)
+
+    async def _delete_found(
+        self, found: Found, doomed: frozenset[AttachmentId], own: Operation
+    ) -> None:
+        container_id = found.record.container_id
+        async with own.engine.turns.of_container_alone(container_id):
+            # Asked here as well: a runtime that was just ending had let go of the gate, and not of
+            # its slot, when all that is open was listed.
+            self._unsettled.add(container_id)
+            settled = await settle_container(own, container_id)
+            self._unsettled.discard(container_id)
+            self.deleted |= settled & doomed
+            if found.record.id in settled:
+                return  # asked twice it could take what is another's by now
+            target = target_of(own.engine, found.record, is_aside=found.is_aside)
+            await delete_target(own, target)
 
     async def have_collected(
         self, of_then: Iterable[Planned], valid: Sequence[AttachmentId]
@@ -201,10 +214,3 @@ class Collecting:
 
     def _take_in(self, error: AcniError) -> None:
         self.failures.append(error.learn(verb="gc", network=self.network.name))
-
-
-async def _delete_found(found: Found, operation: Operation) -> None:
-    engine = operation.engine
-    async with engine.turns.of_container_alone(found.record.container_id):
-        target = target_of(engine, found.record, is_aside=found.is_aside)
-        await delete_target(operation, target)

@@ -65,23 +65,41 @@ def words_of_stat(line: bytes) -> list[bytes]:
 
 
 def is_gone(identity: ProcessIdentity) -> bool:
-    """Tell whether a process has certainly ended; of one in another PID namespace nobody here can
-    say.
+    """Tell whether a process has certainly ended; of one in another PID namespace, or where /proc
+    cannot be read just now, nobody here can say.
     """
-    if identity.pid_namespace != os.readlink("/proc/self/ns/pid"):
+    try:
+        words = _words_of(identity)
+    except OSError:
         return False
-    return start_time(identity.pid) != identity.started
+    return not _is_same(words, identity)
 
 
 def is_ending(identity: ProcessIdentity) -> bool:
     """Tell whether a process has ended, or is about to let go of what it has: it runs no code any
-    more.
+    more. Where nobody can say, it does not.
+    """
+    try:
+        words = _words_of(identity)
+    except OSError:
+        return False
+    return not _is_same(words, identity) or bool(int(words[FLAGS]) & _PF_EXITING)
+
+
+def _words_of(identity: ProcessIdentity) -> list[bytes]:
+    """Return what /proc says of a process; nothing where it has ended.
+
+    Raises:
+        OSError: that cannot be said.
     """
     if identity.pid_namespace != os.readlink("/proc/self/ns/pid"):
-        return False
+        raise PermissionError("in another PID namespace")
     try:
-        words = words_of_stat(Path(f"/proc/{identity.pid}/stat").read_bytes())
-    except OSError:
-        return True
-    is_same = int(words[STARTED]) == identity.started
-    return not is_same or words[STATE] in b"ZX" or bool(int(words[FLAGS]) & _PF_EXITING)
+        return words_of_stat(Path(f"/proc/{identity.pid}/stat").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _is_same(words: list[bytes], identity: ProcessIdentity) -> bool:
+    """Tell whether it is that process, and not its remains."""
+    return bool(words) and words[STATE] not in b"ZX" and int(words[STARTED]) == identity.started

@@ -55,6 +55,10 @@ def open_lock_file(name: str, directory: int) -> int:
         OSError: it cannot be opened; or it is a link, a pipe, a device or somebody else's file,
             which is neither followed nor waited for.
     """
+    return _opened_as_ours(name, directory)[0]
+
+
+def _opened_as_ours(name: str, directory: int) -> tuple[int, os.stat_result]:
     return _ours(os.open(name, _FLAGS | os.O_RDWR | os.O_CREAT, 0o600, dir_fd=directory), name)
 
 
@@ -77,16 +81,18 @@ def look_at_lock_file(name: str, directory: int) -> int:
     Raises:
         OSError: there is none, or as by `open_lock_file`.
     """
-    return _ours(os.open(name, _FLAGS | os.O_RDONLY, dir_fd=directory), name)
+    return _ours(os.open(name, _FLAGS | os.O_RDONLY, dir_fd=directory), name)[0]
 
 
-def _ours(fd: int, name: str) -> int:
+def _ours(fd: int, name: str) -> tuple[int, os.stat_result]:
+    """Look at what was opened once, and close it where it is not ours or cannot be looked at."""
     try:
-        _require_ours(os.fstat(fd), name)
+        status = os.fstat(fd)
+        _require_ours(status, name)
     except BaseException:
         close_all(fd)
         raise
-    return fd
+    return fd, status
 
 
 def _require_ours(status: os.stat_result, name: str) -> None:
@@ -230,15 +236,14 @@ class LockFiles:
                 "the locks were left, or this is a forked child", expected="an open runtime"
             )
         try:
-            fd = self._open_below(name)
+            fd, status = self._open_below(name)
         except OSError as error:
             raise store_failure(f"{_PLACE}/{name}", "cannot be opened", error) from error
-        status = os.fstat(fd)
         description = Description(name, fd, (status.st_dev, status.st_ino))
         self._open.add(description)
         return description
 
-    def _open_below(self, name: str) -> int:
+    def _open_below(self, name: str) -> tuple[int, os.stat_result]:
         """Open a file by its whole path, making what somebody removed of it.
 
         Durably, which waits for the disk, but then only: who makes the state directory anew takes
@@ -251,7 +256,7 @@ class LockFiles:
                 below = make_room(above, room)
                 close_all(above)
                 above = below
-            return open_lock_file(name, above)
+            return _opened_as_ours(name, above)
         finally:
             close_all(above)
 

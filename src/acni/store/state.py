@@ -410,9 +410,17 @@ class Store:
         syncfs(self._rooms["results"])
 
     def is_deleted(self) -> bool:
-        """Tell whether somebody removed the state directory, or a part of it, under us."""
+        """Tell whether somebody removed the state directory, or a part of it, under us.
+
+        Raises:
+            StoreError: that cannot be told.
+        """
+        journal = self.require_journal()
         kept = (self._rooms["results"], self._rooms["acni/lock"], self._spares.directory)
-        return self.require_journal().is_deleted() or any(os.fstat(fd).st_nlink == 0 for fd in kept)
+        try:
+            return journal.is_deleted() or any(os.fstat(fd).st_nlink == 0 for fd in kept)
+        except OSError as error:
+            raise store_failure(journal.place, "cannot be looked at", error) from error
 
     def remake(self) -> None:
         """Make the state directory anew, after somebody removed it, with what is under way.
