@@ -44,6 +44,7 @@ def events(protocol: Protocol, s: State) -> Iterator[Event]:
     case = protocol.case
     for number, runtime in enumerate(s.runtimes):
         if runtime is None:
+            protocol.say("started", number)
             yield f"{NAMES[number]} starts", started(case, s, number)
             continue
         if s.left.kills:
@@ -92,12 +93,15 @@ def _killed(protocol: Protocol, s: State, number: int, runtime: Runtime) -> Iter
     orphans = (
         plugin._replace(parent=None) if plugin.parent == number else plugin for plugin in s.plugins
     )
-    dead = _dead(case, s._replace(plugins=tuple(orphans)), number, runtime.slot)
+    dead = with_dead(case, s._replace(plugins=tuple(orphans)), number, runtime.slot)
+    protocol.say("killed", number)
     yield who, dead
     if runtime.procedure is not None:
         request = protocol.ask(runtime.procedure, runtime.heard)
         if request[0] in {"append", "begin"}:
             slot = request[2] if request[0] == "append" and len(request) > 2 else runtime.slot
+            protocol.say("killed", number)
+            protocol.say("torn", slot)
             yield f"{who} in the middle of an append", appended(case, dead, slot, TORN)
     if s.left.segments and opened(s, s.slots[runtime.slot].frames):
         begun = spent(dead, "segments")
@@ -105,7 +109,7 @@ def _killed(protocol: Protocol, s: State, number: int, runtime: Runtime) -> Iter
             yield f"{who} as it begins a segment", half
 
 
-def _dead(case: Case, s: State, number: int, slot: int) -> State:
+def with_dead(case: Case, s: State, number: int, slot: int) -> State:
     """Let a runtime run no code any more; its locks and its slot go at once, or one by one."""
     frames = s.slots[slot].frames
     is_slow = case.scenario.dies_slowly and bool(opened(s, frames))

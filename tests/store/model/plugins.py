@@ -35,6 +35,7 @@ def plugin_steps(protocol: Protocol, s: State) -> Iterator[tuple[str, State]]:
         who = f"{whose}plugin {plugin.place}, {plugin.verb}{what}"
         with saying(who):
             for remark, done, answer in outcomes(protocol.case, s, plugin):
+                protocol.say("ended", plugin, answer)
                 rest = done.plugins[:number] + done.plugins[number + 1 :]
                 ended = _heard(protocol, done._replace(plugins=rest), plugin, answer)
                 yield f"{who}: {remark}", ended

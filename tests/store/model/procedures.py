@@ -18,6 +18,10 @@ from tests.store.model.recovery import Job
 from tests.store.model.world import ATTACHED, DEBT, Case, Frame, Procedure, Record
 
 Request = tuple[Any, ...]
+Seen = tuple[Any, ...]
+"""What happened: "step", a runtime, its request, the answer and the state after it; "ended", a
+plugin and its answer; "started", "killed" or "idle", a runtime; "torn", a slot.
+"""
 Steps = Generator[Request, Any, Procedure | None]
 
 
@@ -27,9 +31,12 @@ class Protocol:
 
     Attributes:
         case: The case.
+        seen: Where it is said what happens, by whoever drives the store along; for each successor
+            of a state anew. None where nobody does.
     """
 
     case: Case
+    seen: list[Seen] | None = None
     _asked: dict[tuple[Procedure, tuple[Any, ...]], Request] = Factory(
         dict[tuple[Procedure, tuple[Any, ...]], Request]
     )
@@ -42,6 +49,11 @@ class Protocol:
         if key not in self._asked:
             self._asked[key] = self._replayed(procedure, heard)
         return self._asked[key]
+
+    def say(self, *happened: Any) -> None:
+        """Say what happens."""
+        if self.seen is not None:
+            self.seen.append(happened)
 
     def _replayed(self, procedure: Procedure, heard: tuple[Any, ...]) -> Request:
         name, *arguments = procedure

@@ -53,14 +53,14 @@ class Found:
 def explore(scenario: Scenario, *flaws: str) -> Found:
     """Search a scenario, with something of the protocol broken."""
     protocol = Protocol(Case(scenario, frozenset(flaws)))
-    first = _first(protocol.case)
+    first = first_of(protocol.case)
     came_from: dict[State, tuple[State, str] | None] = {first: None}
     queue = deque([first])
     while queue:
         s = queue.popleft()
         try:
             is_stuck = _is_under_way(s)
-            for remark, after, is_progress in _successors(protocol, s):
+            for remark, after, is_progress in successors(protocol, s):
                 is_stuck = is_stuck and not is_progress
                 if after not in came_from:
                     came_from[after] = s, remark
@@ -95,7 +95,7 @@ def _trace(came_from: dict[State, tuple[State, str] | None], s: State) -> tuple[
     return tuple(reversed(steps))
 
 
-def _first(case: Case) -> State:
+def first_of(case: Case) -> State:
     """Return the state that a search begins with."""
     scenario = case.scenario
     after_cut: frozenset[Record | None] = frozenset({None} if scenario.left.cuts else ())
@@ -146,7 +146,8 @@ def _with_left_open(case: Case, s: State) -> State:
     return synced(s, 0) if s.left.cuts else s
 
 
-def _successors(protocol: Protocol, s: State) -> Iterator[Successor]:
+def successors(protocol: Protocol, s: State) -> Iterator[Successor]:
+    """Iterate over what may happen next."""
     for number, runtime in enumerate(s.runtimes):
         if runtime is None or runtime.procedure is None:
             continue
@@ -156,6 +157,7 @@ def _successors(protocol: Protocol, s: State) -> Iterator[Successor]:
         what = f"{NAMES[number]}: {' '.join(map(str, request))}"
         with saying(what):
             for remark, done, answer in perform(protocol.case, s, number, request):
+                protocol.say("step", number, request, answer, done)
                 after = (
                     done
                     if request[0] == "run"

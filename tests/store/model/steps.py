@@ -68,6 +68,7 @@ def went_on(protocol: Protocol, s: State, runtime: int, procedure: Procedure, *h
         if not outcomes:
             return _at(s, runtime, procedure, heard)
         ((_, s, answer),) = outcomes
+        protocol.say("step", runtime, request, answer, s)
         heard = (*heard, answer)
 
 
@@ -77,6 +78,7 @@ def _idle(protocol: Protocol, s: State, runtime: int) -> State:
         raise AssertionError("a dead runtime does nothing")
     locks = frozenset(held for held in s.locks if held[1] != runtime)
     locks |= _kept(protocol.case, s, runtime)
+    protocol.say("idle", runtime)
     return s._replace(runtimes=put(s.runtimes, runtime, Runtime(at.slot)), locks=locks)
 
 
