@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,8 @@ class InTurn(ScriptedRunner):
 
 def made(*kinds: str) -> NetworkConfig:
     plugins = [{"type": kind} for kind in kinds]
-    return parse_network(json.dumps({"cniVersion": "1.0.0", "name": "net", "plugins": plugins}))
+    document = {"cniVersion": "1.0.0", "name": "net", "plugins": plugins}
+    return parse_network(json.dumps(document).encode())
 
 
 def telling(kind: str, runner: ScriptedRunner, result: Mapping[str, Any] = RESULT) -> None:
@@ -107,11 +109,9 @@ def first_errors(events: list[Event]) -> list[str | None]:
 
 def open_descriptors() -> list[str]:
     found = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{fd}"))
-        except FileNotFoundError:  # the one that lists them
-            continue
+    for fd in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found.append(str(fd.readlink()))
     return sorted(target for target in found if target.startswith("net:"))
 
 

@@ -73,11 +73,13 @@ class Dels:
             error.add_note(f"it was run again after {first}")
             raise
 
+    def needs_stand_in(self, step: Step) -> bool:
+        """Tell whether a plugin gets a stand-in."""
+        return self.has_stand_ins and habit_of(step.plugin.type).needs_stand_in
+
     async def _run_once(self, step: Step, first_error: str | None = None) -> None:
         with StandIn() as stand_in:
-            netns = None
-            if self.has_stand_ins and habit_of(step.plugin.type).needs_stand_in:
-                netns = await self._make(stand_in)
+            netns = await self._make(stand_in) if self.needs_stand_in(step) else None
             await self.chain.run(step, self.previous, netns=netns, first_error=first_error)
 
     async def _make(self, stand_in: StandIn) -> str:

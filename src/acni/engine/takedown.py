@@ -94,7 +94,7 @@ class TakeDown:
         steps = plan(Command.DEL, self.record.network)
         left = len(steps) - 1
         try:
-            dels = self._dels(deadline)
+            dels = dels_of(self.operation, self.record, deadline)
             for step in steps:
                 left = step.index
                 await dels.run(step)
@@ -125,16 +125,6 @@ class TakeDown:
                 _LOG.warning("%d older files went from quarantine to make room", len(gone))
         else:
             store.retire(self.record)
-
-    def _dels(self, deadline: float) -> Dels:
-        """Ask for the namespace again, at the last moment: it may be gone or another one by now."""
-        record, host = self.record, self.operation.engine.host
-        netns = standing_netns(record, host)
-        return Dels(
-            chain=chain_of_record(self.operation, record, netns=netns, deadline=deadline),
-            previous=previous_result(record, host),
-            has_stand_ins=not netns and is_of_this_boot(record, host),
-        )
 
     async def owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
@@ -176,6 +166,20 @@ class TakeDown:
             stderr=error.stderr,
             debt=self.debt,
         )
+
+
+def dels_of(operation: Operation, record: Record, deadline: float) -> Dels:
+    """Make the DELs of a record's chain, with all plugins done by ``deadline``.
+
+    Asked for at the last moment: the namespace may be gone or another one by now.
+    """
+    host = operation.engine.host
+    netns = standing_netns(record, host)
+    return Dels(
+        chain=chain_of_record(operation, record, netns=netns, deadline=deadline),
+        previous=previous_result(record, host),
+        has_stand_ins=not netns and is_of_this_boot(record, host),
+    )
 
 
 def previous_result(record: Record, host: Host) -> str | None:

@@ -8,6 +8,7 @@ Rule 2: the link is one end of a veth pair, which every kernel has that ran thos
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import os
 import socket
@@ -43,6 +44,7 @@ _IFA_LOCAL: Final = 2
 _IFA_F_NODAD: Final = 2
 
 _LINK_HEADER: Final = bytes(16)  # struct ifinfomsg: any family, no index, nothing changed
+_NO_ROOM: Final = (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 _PEERS: Final = ("peer0", "peer1")  # one of them is not the link's own name
 
 
@@ -109,7 +111,12 @@ def _make_link(ifname: str, addresses: Sequence[Address]) -> None:
         )
         index = socket.if_nametoindex(ifname)
         for address in addresses:
-            _ask(rtnetlink, _RTM_NEWADDR, _address(address, index))
+            try:
+                _ask(rtnetlink, _RTM_NEWADDR, _address(address, index))
+            except OSError as error:
+                if error.errno in _NO_ROOM:
+                    raise
+                # Addresses are what a plugin printed; one that no link can have was on none.
 
 
 def _name(ifname: str) -> bytes:
