@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import resource
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from acni import (
     Attachment,
     AttachmentId,
+    Busy,
     CleanupIncomplete,
     NetworkConfig,
     PluginFailed,
@@ -191,6 +194,25 @@ async def test_what_is_out_of_time_is_not_run_again(
     assert len(runner.calls) == 1
 
 
+async def test_what_failed_at_the_end_of_its_time_is_not_run_again(
+    open_with: Any, attachment: Attachment
+) -> None:
+    class Late(InTurn):
+        async def run(self, plugin: Plugin, request: Request, **bounds: Any) -> Response:
+            response = await super().run(plugin, request, **bounds)
+            if request.environment["CNI_COMMAND"] == "DEL":
+                await anyio.sleep_until(bounds["deadline"])
+            return response
+
+    runner = Late(NOW)
+    async with open_with(runner, delete=0.1) as runtime:
+        await runtime.add(made("plain"), attachment)
+        runner.calls.clear()
+        with pytest.raises(CleanupIncomplete, match="not now"):
+            await runtime.delete(C1)
+    assert len(runner.calls) == 1
+
+
 async def test_a_plugin_that_vanished_between_its_two_runs_is_what_is_told(
     open_with: Any, attachment: Attachment
 ) -> None:
@@ -313,6 +335,49 @@ async def test_the_undo_of_an_add_without_a_result_has_a_link_without_addresses(
             await runtime.add(made("sbr"), attachment)
     assert caught.value.debt is None
     assert runner.seen == [[]]
+
+
+async def test_where_none_can_be_made_that_is_warned_of_and_the_delete_goes_on(
+    open_with: Any, box: netns.Namespace, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = InTurn()
+    attachment = Attachment(container_id="c1", netns=box.path, ifname="lo")
+    async with open_with(runner) as runtime:
+        await runtime.add(made("bridge"), attachment)
+        box.close()
+        await runtime.delete(attachment.id)
+    assert runner.seen == [None]
+    (warned,) = (record.getMessage() for record in caplog.records)
+    assert warned.startswith("there is no stand-in for namespaces that are gone: ")
+
+
+async def test_without_room_for_one_the_rest_is_owed(
+    open_with: Any, box: netns.Namespace, attachment: Attachment
+) -> None:
+    class Filling(InTurn):
+        async def run(self, plugin: Plugin, request: Request, **bounds: Any) -> Response:
+            if plugin.type == "last" and request.environment["CNI_COMMAND"] == "DEL":
+                lowest_free = os.dup(0)
+                os.close(lowest_free)
+                resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+            return await super().run(plugin, request, **bounds)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    runner = Filling()
+    async with open_with(runner) as runtime:
+        await runtime.add(made("bridge", "last"), attachment)
+        box.close()
+        try:
+            with pytest.raises(CleanupIncomplete) as caught:
+                await runtime.delete(C1)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert isinstance(caught.value.__cause__, Busy)
+        assert (caught.value.plugin, caught.value.index) == ("bridge", 0)
+        runner.calls.clear()
+        await runtime.delete(C1)
+    assert list(map(str, runner.calls)) == ["DEL bridge"]
+    assert runner.seen[-1] == ["192.0.2.7/24"]
 
 
 async def test_cancelled_anywhere_it_leaves_no_namespace(

@@ -22,6 +22,7 @@ from acni.engine.chain import Chain
 from acni.engine.habits import habit_of
 from acni.errors import (
     AcniError,
+    Busy,
     NotPermitted,
     PluginError,
     PluginFailed,
@@ -79,16 +80,19 @@ class Dels:
 
     async def _run_once(self, step: Step, first_error: str | None = None) -> None:
         with StandIn() as stand_in:
-            netns = await self._make(stand_in) if self.needs_stand_in(step) else None
+            netns = await self._make(stand_in, step) if self.needs_stand_in(step) else None
             await self.chain.run(step, self.previous, netns=netns, first_error=first_error)
 
-    async def _make(self, stand_in: StandIn) -> str:
+    async def _make(self, stand_in: StandIn, step: Step) -> str:
         engine, ifname = self.chain.operation.engine, self.chain.parameters.ifname
         try:
             return await engine.in_thread(stand_in.make, ifname, self._addresses())
         except NotPermitted as error:  # for good: it must not keep the plugin from what it can do
             engine.warn([f"there is no stand-in for namespaces that are gone: {error.message}"])
             return ""
+        except Busy as error:
+            error.learn(plugin=step.plugin.type, index=step.index)
+            raise
 
     def _addresses(self) -> tuple[Address, ...]:
         """Return the addresses that the container's interface had, those that are told of no
