@@ -1,5 +1,5 @@
 """Markdown tables made from data: libcni's tests, the rules of the specification, the plans of the
-verbs, and what plugins print.
+verbs, what plugins print, and their habits.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from acni.engine.habits import HABITS
 from acni.spec.plan import RULES, Rule
 
 _TESTS = Path(__file__).parents[1] / "tests"
@@ -95,6 +96,27 @@ def answers() -> dict[str, str]:
         for row in names["TABLE"]
     )
     return {"answers": _table(head, rows)}
+
+
+def habits() -> dict[str, str]:
+    """Make the table of what experience says of plugins."""
+    head = ("plugin", "asked twice", "stand-in", "needs its arguments", "at once", "evidence")
+    rows = (
+        (
+            f"`{habit.plugin}`",
+            _yes(habit.retries),
+            _yes(habit.needs_stand_in),
+            _yes(habit.needs_arguments),
+            str(habit.limit or ""),
+            habit.evidence,
+        )
+        for habit in HABITS
+    )
+    return {"habits": _table(head, rows)}
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else ""
 
 
 def _said(read: Any, names: dict[str, Any]) -> str:

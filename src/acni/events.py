@@ -170,6 +170,7 @@ class PluginFinished(Event):
             that was not done before, its request, the wait for its start, the run, reading the
             response. ``elapsed`` of an error is the run alone, without that wait.
         error: The name of the error's class, or None.
+        first_error: Why the run before it failed, in one line, where a DEL was run again at once.
         queue_seconds: Of that, waiting for its turn to be started; not charged to its deadline.
         spawn_seconds: Of that, from its turn until the process exists; charged to its deadline.
         read_seconds: Of that, reading what was left of its output after its exit.
@@ -193,6 +194,7 @@ class PluginFinished(Event):
     index: int
     seconds: float
     error: str | None
+    first_error: str | None = None
     queue_seconds: float = 0.0
     spawn_seconds: float = 0.0
     read_seconds: float = 0.0

@@ -140,6 +140,34 @@ def test_a_delete_whose_namespace_is_gone_is_planned_with_none(
     assert planned[0].environment["CNI_NETNS"] == ""
 
 
+def test_a_stand_in_is_planned_and_no_shell_can_make_it(
+    acni: Run, plugins: RecordingPlugins, conf_dir: Path
+) -> None:
+    plugins.install("bridge")
+    (conf_dir / "40-stood.conflist").write_text(
+        '{"cniVersion":"1.0.0","name":"stood","plugins":[{"type":"bridge"},{"type":"first"}]}'
+    )
+    words = ("del", "stood", "--container-id", "c1")
+    with netns.anonymous() as box:
+        assert acni("add", "stood", box.path, "--container-id", "c1").returncode == 0
+        assert "stand-in" not in acni("plan", *words).stdout
+    planned = json.loads(acni("plan", *words, "-o", "json").stdout)
+    assert [(run["plugin"], run["standIn"]) for run in planned["runs"]] == [
+        ("first", False),
+        ("bridge", True),
+    ]
+    first, _, bridge = acni("plan", *words).stdout.partition("2. DEL bridge")
+    assert "stand-in" not in first
+    assert "CNI_NETNS    a stand-in" in bridge
+    refused = acni("plan", *words, "--shell", "--show-secrets")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    sent(plugins)
+    assert acni(*words).returncode == 0
+    first_call, bridge_call = sent(plugins)
+    assert first_call.environment["CNI_NETNS"] == ""
+    assert bridge_call.environment["CNI_NETNS"].startswith("/proc/")
+
+
 def test_status_is_planned_like_the_engine_asks(
     acni: Run, conf_dir: Path, plugins: RecordingPlugins, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Final, get_args
 from attrs import evolve
 
 from acni import errors
+from acni.engine.habits import HABITS
 from acni.engine.recovery import Verdict, decide
 from acni.host.host import Host
 from acni.store.intents import Intent, Verb
@@ -87,6 +88,15 @@ def test_the_tables_of_rules_have_every_rule() -> None:
         f"| {rule.id}" for rule in sorted(read_rules(), key=lambda rule: rule.binds != "runtime")
     ]
     assert all(line.count(" | ") == 4 for line in lines)
+
+
+def test_the_table_of_habits_has_every_row() -> None:
+    (table,) = runpy.run_path(str(DOCS / "tables.py"))["habits"]().values()
+    assert "\n{{ habits }}\n" in (DOCS / "concepts" / "habits.md").read_text()
+    rows = [line[2:-2].split(" | ") for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == [f"`{habit.plugin}`" for habit in HABITS]
+    assert [row[2] for row in rows] == ["yes" if one.needs_stand_in else "" for one in HABITS]
+    assert [row[-1] for row in rows] == [habit.evidence for habit in HABITS]
 
 
 _HERE: Final = Host(boot=PROVENANCE.boot, netns=PROVENANCE.host_netns)

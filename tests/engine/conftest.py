@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acni import Attachment, NetworkConfig, Runtime, Timeouts, netns, open_runtime, parse_network
+from acni.engine.runner import Runner
 from acni.events import Event
 from acni.testing import ScriptedRunner
 
@@ -50,14 +52,20 @@ def events() -> list[Event]:
 
 
 @pytest.fixture
-def opened(state_dir: Path, scripted: ScriptedRunner, events: list[Event]) -> OpenRuntime:
+def opened(open_with: OpenRuntime, scripted: ScriptedRunner) -> OpenRuntime:
     """Open a runtime over the double; keyword arguments go to its timeouts."""
+    return partial(open_with, scripted)
 
-    def open_it(**timeouts: float) -> AbstractAsyncContextManager[Runtime]:
+
+@pytest.fixture
+def open_with(state_dir: Path, events: list[Event]) -> OpenRuntime:
+    """Open a runtime over a runner; keyword arguments go to its timeouts."""
+
+    def open_it(runner: Runner, **timeouts: float) -> AbstractAsyncContextManager[Runtime]:
         return open_runtime(
             state_dir=state_dir,
             plugin_dirs=["/plugins"],
-            runner=scripted,
+            runner=runner,
             timeouts=Timeouts(**timeouts),
             observers=[events.append],
             recover=False,  # what is owed is tried again when a test says so

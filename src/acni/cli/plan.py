@@ -120,6 +120,7 @@ def _document(run: Run, *, show_secrets: bool) -> str:
             "stdin": stdin,
             "prevResult": dump(run.previous),
             "cniVersions": dump(run.network.versions),
+            "standIn": dump(run.has_stand_in),
         }
     )
 
@@ -134,6 +135,8 @@ def _human_lines(number: int, run: Run, *, show_secrets: bool) -> Iterator[str]:
         label = ""
     yield f"   stdin        {one_line(stdin)}"
     yield f"   prevResult   {run.previous}"
+    if run.has_stand_in:
+        yield "   CNI_NETNS    a stand-in for the namespace that is gone, made when it runs"
     if run.undecided:
         yield f"   version      {run.undecided}"
 

@@ -17,10 +17,7 @@ from acni.engine.chain import Chain, chain_of_record
 from acni.engine.check import netns_to_check, records_to_check
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import look_at_ground
-from acni.engine.takedown import (
-    previous_result,
-    standing_netns,
-)
+from acni.engine.takedown import dels_of
 from acni.engine.targets import (
     owed_first,
     record_to_delete,
@@ -51,6 +48,7 @@ class Run:
         request: What the plugin would be given.
         previous: Where ``prevResult`` comes from, in words.
         placeholder: The JSON text that stands for the predecessor's output in the request, or None.
+        has_stand_in: CNI_NETNS would be a stand-in for a namespace that is gone, made for the run.
     """
 
     step: Step
@@ -59,6 +57,7 @@ class Run:
     request: Request
     previous: str
     placeholder: str | None = None
+    has_stand_in: bool = False
 
     @property
     def undecided(self) -> str | None:
@@ -155,16 +154,17 @@ class Rehearsal:
             self._append_recorded(chain, step, previous)
 
     def _take_down(self, operation: Operation, record: Record) -> None:
-        host = self.engine.host
-        previous = previous_result(record, host)
-        chain = _chain(operation, record, standing_netns(record, host))
+        dels = dels_of(operation, record, deadline=0.0)
         for step in plan(Command.DEL, record.network):
-            self._append_recorded(chain, step, previous)
+            has_stand_in = dels.needs_stand_in(step)
+            self._append_recorded(dels.chain, step, dels.previous, has_stand_in=has_stand_in)
 
-    def _append_recorded(self, chain: Chain, step: Step, previous: str | None) -> None:
+    def _append_recorded(
+        self, chain: Chain, step: Step, previous: str | None, *, has_stand_in: bool = False
+    ) -> None:
         is_sent = previous is not None and step.takes_previous
         origin = "the result in the record" if is_sent else _NO_RESULT
-        self._append(chain, step, previous, origin)
+        self._append(chain, step, previous, origin, has_stand_in=has_stand_in)
 
     def _append(
         self,
@@ -173,6 +173,8 @@ class Rehearsal:
         previous: str | None,
         origin: str,
         placeholder: str | None = None,
+        *,
+        has_stand_in: bool = False,
     ) -> None:
         request = build_request(
             step, chain.network, chain.parameters, previous=placeholder or previous
@@ -185,6 +187,7 @@ class Rehearsal:
                 request=request,
                 previous=origin,
                 placeholder=placeholder,
+                has_stand_in=has_stand_in,
             )
         )
 

@@ -82,7 +82,8 @@ def shell_lines(runs: Sequence[Run], title: str) -> bytes:
         title: What they are of, for the first line.
 
     Raises:
-        ConfigError: the path of an executable cannot be given to ``env``.
+        ConfigError: the path of an executable cannot be given to ``env``, or a plugin would get a
+            stand-in.
     """
     is_add = any(run.step.command is Command.ADD for run in runs)
     lines = [
@@ -101,6 +102,13 @@ def shell_lines(runs: Sequence[Run], title: str) -> bytes:
 
 def _run_lines(number: int, run: Run) -> Iterator[str]:
     step = run.step
+    if run.has_stand_in:
+        raise ConfigError(
+            "the namespace is gone, and its stand-in is made when acni deletes",
+            place="--shell",
+            expected="acni del",
+            plugin=step.plugin.type,
+        )
     if run.undecided:
         yield f"# In version {run.undecided}; acni would ask first."
     title = f"{step.command} {step.plugin.type}; prevResult: {run.previous}"

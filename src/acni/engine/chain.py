@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import define
+from attrs import define, evolve
 
 from acni.engine.engine import Operation
 from acni.engine.orphans import GC_GUARD
@@ -55,6 +55,8 @@ class Chain:
         previous: str | None = None,
         *,
         valid: Iterable[AttachmentId] | None = None,
+        netns: str | None = None,
+        first_error: str | None = None,
     ) -> Result | None:
         """Run one step.
 
@@ -62,6 +64,8 @@ class Chain:
             step: The step, of a plan for the network.
             previous: The text of the previous result; sent where the plan says so.
             valid: For GC: the attachments that are still valid.
+            netns: CNI_NETNS of this run, where that is not the chain's.
+            first_error: Why it is run again.
 
         Returns:
             The result of an ADD, None for the other verbs.
@@ -70,22 +74,30 @@ class Chain:
             PluginNotFound: its executable is missing.
             PluginError: it failed.
         """
-        with self.operation.running(step.command, step.plugin.type, step.index) as run:
-            run.response = await self._respond(step, previous, valid)
+        running = self.operation.running(
+            step.command, step.plugin.type, step.index, first_error=first_error
+        )
+        parameters = self.parameters if netns is None else evolve(self.parameters, netns=netns)
+        with running as run:
+            run.response = await self._respond(step, parameters, previous, valid)
             # What one waits for its start is not charged to those that follow either.
             self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
 
     async def _respond(
-        self, step: Step, previous: str | None, valid: Iterable[AttachmentId] | None
+        self,
+        step: Step,
+        parameters: Parameters,
+        previous: str | None,
+        valid: Iterable[AttachmentId] | None,
     ) -> Response:
         engine = self.operation.engine
         plugin = (
             self.found[step.index]
             if self.found
-            else engine.find_one(step.plugin.type, self.parameters.plugin_dirs)
+            else engine.find_one(step.plugin.type, parameters.plugin_dirs)
         )
-        request = build_request(step, self.network, self.parameters, previous=previous, valid=valid)
+        request = build_request(step, self.network, parameters, previous=previous, valid=valid)
         with self._guarded(step.command) as guard:
             return await engine.runner.run(
                 plugin, request, deadline=self.deadline, caps=_CAPS[step.command], guard=guard

@@ -305,10 +305,18 @@ class Operation:
         return event
 
     @contextmanager
-    def running(self, command: str, plugin: PluginType, index: int) -> Generator[PluginRun]:
+    def running(
+        self, command: str, plugin: PluginType, index: int, *, first_error: str | None = None
+    ) -> Generator[PluginRun]:
         """Tell observers of the beginning and end of a plugin's run, and errors of whose it was.
 
         The block puts the response where it is given, as soon as it has one.
+
+        Args:
+            command: The verb.
+            plugin: The plugin's type.
+            index: Its place in the chain.
+            first_error: Why it is run again.
         """
         told = {"command": str(command), "plugin": plugin, "index": index}
         self.notify(PluginStarted, **told)
@@ -324,7 +332,8 @@ class Operation:
             raise
         finally:
             seconds = anyio.current_time() - started
-            self.notify(PluginFinished, **told, seconds=seconds, error=failure, **run.measured())
+            ended = {"seconds": seconds, "error": failure, "first_error": first_error}
+            self.notify(PluginFinished, **told, **ended, **run.measured())
             run.log_stderr(command, plugin)
 
     @contextmanager

@@ -7,8 +7,8 @@ Rule 1: reverse order, halting at the first plugin that fails (R34); what is lef
 Rule 2: the record goes last, and so does a file that is no record and stands in its place: it is
     moved into quarantine after the plugins succeeded, never before.
 Rule 3: the namespace is passed only while the recorded one still stands behind the path; otherwise
-    CNI_NETNS is empty. A dead path is never passed: sbr creates a regular file there, on which
-    bridge's DEL then fails for good.
+    CNI_NETNS is empty, or leads to a stand-in. A dead path is never passed: sbr creates a regular
+    file there, on which bridge's DEL then fails for good.
 Rule 4: no DEL runs before the last one is noted in the journal: whoever resumes must know what let
     go. What cannot be noted is owed as if it were next. Only where nothing can be noted at all, on
     a read-only disk, a delete that somebody asked for runs all the same.
@@ -27,16 +27,16 @@ from typing import Final
 import anyio
 from attrs import Factory, define, evolve
 
-from acni.engine.chain import Chain, chain_of_record
+from acni.engine.chain import chain_of_record
 from acni.engine.engine import Operation
 from acni.engine.notes import Note
+from acni.engine.one_del import Dels, cause_of
 from acni.errors import (
     AcniError,
     CleanupIncomplete,
     HostChanged,
     InvalidName,
     StoreError,
-    printable,
 )
 from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
@@ -49,7 +49,6 @@ from acni.store.record import Origin, Owed, Record, recorded_result
 STORE_SECONDS: Final = 30.0
 
 _LOG: Final = logging.getLogger("acni.engine")
-_MAX_CAUSE: Final = 500
 
 
 @define(eq=False)
@@ -92,14 +91,13 @@ class TakeDown:
             self.operation.notify(DebtSettled, debt=self.record.debt)
 
     async def _run_chain(self, deadline: float) -> None:
-        previous = previous_result(self.record, self.operation.engine.host)
         steps = plan(Command.DEL, self.record.network)
         left = len(steps) - 1
         try:
-            chain = self._chain(deadline)
+            dels = dels_of(self.operation, self.record, deadline)
             for step in steps:
                 left = step.index
-                await chain.run(step, previous)
+                await dels.run(step)
                 self.deleted.append(step.plugin.type)
                 left = step.index - 1
                 self._let_go(step.index)
@@ -127,11 +125,6 @@ class TakeDown:
                 _LOG.warning("%d older files went from quarantine to make room", len(gone))
         else:
             store.retire(self.record)
-
-    def _chain(self, deadline: float) -> Chain:
-        """Ask for the namespace again, at the last moment: it may be gone or another one by now."""
-        netns = standing_netns(self.record, self.operation.engine.host)
-        return chain_of_record(self.operation, self.record, netns=netns, deadline=deadline)
 
     async def owe(self, index: int, error: BaseException) -> None:
         """Record what is left, beginning at ``index``, durably."""
@@ -175,6 +168,20 @@ class TakeDown:
         )
 
 
+def dels_of(operation: Operation, record: Record, deadline: float) -> Dels:
+    """Make the DELs of a record's chain, with all plugins done by ``deadline``.
+
+    Asked for at the last moment: the namespace may be gone or another one by now.
+    """
+    host = operation.engine.host
+    netns = standing_netns(record, host)
+    return Dels(
+        chain=chain_of_record(operation, record, netns=netns, deadline=deadline),
+        previous=previous_result(record, host),
+        has_stand_ins=not netns and is_of_this_boot(record, host),
+    )
+
+
 def previous_result(record: Record, host: Host) -> str | None:
     """Return what a DEL gets as prevResult: the final result of an ADD of this boot. A recorded one
     that is none stops nothing.
@@ -193,7 +200,7 @@ def indebted(record: Record, index: int, error: BaseException, origin: Origin) -
         raise AssertionError("a delete gives every record a provenance before it runs anything")
     owed = Owed(
         next=index,
-        cause=_cause(error),
+        cause=cause_of(error),
         origin=record.owed.origin if record.owed else origin,
         attempts=record.owed.attempts + 1 if record.owed else 1,
     )
@@ -248,14 +255,3 @@ def is_standing(path: str, recorded: NetnsIdentity | None, host: Host) -> bool:
     except InvalidName:
         return False
     return identity != host.netns and recorded in (None, identity)
-
-
-def _cause(error: BaseException) -> str:
-    """Say in one line why a delete stopped: the class, and what the plugin's error object says.
-
-    Nothing else of what a plugin printed: the line goes into events and listings.
-    """
-    said = [type(error).__name__]
-    if isinstance(error, AcniError):
-        said += [error.plugin or "", f"code {error.code}" if error.code else "", error.msg or ""]
-    return printable(" ".join(" ".join(filter(None, said)).split()))[:_MAX_CAUSE]
