@@ -315,7 +315,7 @@ async def test_a_killed_runtime_that_waited_is_not_waited_for(
     assert await is_free(LOCKS["container"], other)
 
 
-async def test_a_guard_is_seen_as_long_as_a_plugin_holds_it(
+def test_a_guard_is_seen_as_long_as_a_plugin_holds_it(
     runtimes: list[Locks], state_dir: Path
 ) -> None:
     one, _, _ = runtimes
