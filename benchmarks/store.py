@@ -30,12 +30,14 @@ from acni.engine.add import add
 from acni.engine.delete import delete
 from acni.engine.engine import Engine
 from acni.engine.listing import list_records
+from acni.engine.turns import Turns
 from acni.host.host import this_host
 from acni.store.commits import Commits
 from acni.store.directory import read_in
 from acni.store.frames import encode, read_frames
 from acni.store.intents import Intent, end_facts, named_facts, replay, step_facts
 from acni.store.records import Found, Records
+from acni.store.spares import Spare
 from acni.store.state import open_store
 from acni.testing import ScriptedRunner
 
@@ -67,14 +69,15 @@ class NothingStored:
     def __init__(self) -> None:
         self.records = NothingRecorded(None, None)
         self.journal = None
+        self.neighbours = None
 
     def require_journal(self) -> NothingStored:
         """Be the journal, too."""
         return self
 
-    def take_spare(self) -> str:
+    def take_spare(self) -> Spare:
         """Name nothing."""
-        return ""
+        return Spare("")
 
     @contextmanager
     def guard(self, _: object) -> Generator[None]:
@@ -106,9 +109,18 @@ async def stored(directory: str, runner: ScriptedRunner, durability: str) -> Asy
 
 
 @asynccontextmanager
+async def unlocked(
+    directory: str, runner: ScriptedRunner, durability: str
+) -> AsyncGenerator[Engine]:
+    """Take an engine that knows of no other runtime."""
+    async with stored(directory, runner, durability) as engine:
+        yield evolve(engine, turns=Turns(None, engine.timeouts.wait))
+
+
+@asynccontextmanager
 async def unstored(directory: str, runner: ScriptedRunner, _: str) -> AsyncGenerator[Engine]:
-    """Take an engine over the store that does nothing."""
-    async with stored(directory, runner, "process") as engine:
+    """Take such an engine over the store that does nothing."""
+    async with unlocked(directory, runner, "process") as engine:
         yield evolve(engine, store=NothingStored(), commits=None)  # type: ignore[arg-type]
 
 
@@ -288,18 +300,25 @@ def measure_commits(directory: str, rounds: int) -> None:
 
 
 def measure_adds(directory: str, rounds: int) -> None:
-    """Measure what an ADD pays for the store."""
+    """Measure what an ADD pays for the store, and for the locks between runtimes."""
+    ways = {
+        "power": (stored, "power"),
+        "unlocked": (unlocked, "power"),
+        "unlocked, process": (unlocked, "process"),
+        "nothing": (unstored, ""),
+    }
     for at_once in (1, 8, 64):
-        found: dict[str, list[float]] = {"power": [], "process": [], "nothing": []}
+        found: dict[str, list[float]] = {which: [] for which in ways}
         for _ in range(rounds):
-            for which, those in found.items():
-                opened = unstored if which == "nothing" else stored
-                those.append(anyio.run(adds, opened, directory, which, at_once, 512))
+            for which, (opened, durability) in ways.items():
+                cost = anyio.run(adds, opened, directory, durability, at_once, 512)
+                found[which].append(cost)
         medians = {which: statistics.median(those) for which, those in found.items()}
         print(
             f"own CPU of an ADD, {at_once} at once: "
             + ", ".join(f"{which} {cost:.0f} µs" for which, cost in medians.items())
-            + f": the store {medians['power'] - medians['nothing']:.0f} µs"
+            + f": the store {medians['unlocked'] - medians['nothing']:.0f} µs"
+            + f", the locks {medians['power'] - medians['unlocked']:.0f} µs"
         )
 
 

@@ -130,7 +130,7 @@ async def test_on_a_disk_without_inodes_nothing_runs_that_cannot_be_recorded(
             await runtime.add(network, boxes())
     assert scripted.calls == []
     state_dir.rmdir()
-    with tmpfs(state_dir, "size=16m,nr_inodes=20"):
+    with tmpfs(state_dir, "size=16m,nr_inodes=82"):
         async with open_it() as runtime:
             made = await add_until_refused(runtime, network, boxes)
             assert made

@@ -95,7 +95,7 @@ async def test_files_whose_network_has_an_earlier_one_are_warned_of_once(
     async with open_runtime(state_dir=state_dir, conf_dir=tmp_path) as runtime:
         for _ in range(2):
             assert (await runtime.network("net")).source == f"{tmp_path}/a.conflist"
-    assert [record.getMessage() for record in caplog.records] == [
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("acni")] == [
         f"{tmp_path}/b.conflist is not used: {tmp_path}/a.conflist is network net, too"
     ]
 
@@ -255,4 +255,6 @@ async def test_what_a_group_may_write_to_is_warned_of_once_in_the_life_of_a_runt
         async with open_runtime(state_dir=state_dir, plugin_dirs=[bridge.parent]) as runtime:
             for name in ("bridge", "portmap", "bridge"):
                 await runtime.version(name)
-        assert [record.getMessage() for record in caplog.records] == expected
+        assert [
+            record.getMessage() for record in caplog.records if record.name.startswith("acni")
+        ] == expected

@@ -19,10 +19,10 @@ HERE = NetnsIdentity("id", "7")
 ELSEWHERE = NetnsIdentity("id", "8")
 
 
-@pytest.fixture
-def index(tmp_path: Path) -> Iterator[Index]:
+@pytest.fixture(params=[0, 1, 1000], ids=["watched", "watched soon", "unwatched"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Index]:
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    index = Index(fd)
+    index = Index(fd, request.param)
     yield index
     index.close()
     os.close(fd)

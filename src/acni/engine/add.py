@@ -18,7 +18,7 @@ from acni.engine.engine import Engine, Operation, sequence_now
 from acni.engine.entering import turn
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.notes import Note
-from acni.engine.recovery import settle_container
+from acni.engine.recovery import require_ended, settle_container
 from acni.engine.takedown import STORE_SECONDS, TakeDown
 from acni.engine.targets import delete_target, owed_first
 from acni.engine.versions import negotiated
@@ -62,9 +62,12 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                     engine.turns.claim_interface(identity, attachment.ifname),
                 ):
                     # 2. What is owed here is deleted first; what is there already is refused.
-                    await settle_container(operation, attachment.container_id)
-                    for target in owed_first(engine, network, attachment):
+                    settled = await settle_container(operation, attachment.container_id)
+                    owed = owed_first(engine, network, attachment)
+                    for target in owed:
                         await delete_target(operation, target)
+                    if settled or owed:
+                        await require_ended(engine, attachment.id)
                     existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
                     ground = look_at_ground(engine, attachment, identity, existed=existed)
                     # 3. The chain, its result kept; or all of it undone.

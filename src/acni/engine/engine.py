@@ -43,7 +43,8 @@ from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin, Response
 from acni.store.commits import Commits
-from acni.store.intents import Intent
+from acni.store.intents import Intent, record_of
+from acni.store.outline import Outline, claim_of
 from acni.store.record import Provenance
 from acni.store.state import Store
 
@@ -166,6 +167,17 @@ class Engine:
             yield from self.store.journal.left()
         if self.store.neighbours is not None:
             yield from (left.intent for left in self.store.neighbours.left())
+
+    def left_claims(self) -> Iterator[Outline]:
+        """Iterate over what that claims.
+
+        Raises:
+            StoreError: the slots cannot be listed.
+        """
+        if self.store.journal is not None:
+            yield from (claim_of(record_of(intent)) for intent in self.store.journal.left())
+        if self.store.neighbours is not None:
+            yield from (left.claim for left in self.store.neighbours.left())
 
     def find(self, network: NetworkConfig) -> tuple[Plugin, ...]:
         """Find every plugin of a chain.

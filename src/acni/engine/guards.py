@@ -19,8 +19,7 @@ from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.names import NetworkName, record_name
-from acni.store.intents import record_of
-from acni.store.outline import Outline, claim_of
+from acni.store.outline import Outline
 from acni.store.records import Found
 
 
@@ -108,7 +107,7 @@ def other_holder(engine: Engine, attachment: AttachmentId, identity: NetnsIdenti
     """Find another container that holds an interface in a namespace: by a record, a debt, or an
     operation that was left open.
     """
-    left = (claim_of(record_of(intent)) for intent in engine.left_open())
+    left = engine.left_claims()
     for outline in (*engine.store.records.holding(attachment.ifname, identity), *left):
         is_other = outline.container_id != attachment.container_id
         is_same = outline.ifname == attachment.ifname

@@ -104,7 +104,7 @@ class Note:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if isinstance(self._journal, Journal):
+        if not isinstance(self._journal, Remains):
             self._journal.under_way.discard(self.operation)
 
     def made(self, index: int, result: Result | None) -> None:
@@ -131,10 +131,10 @@ class Note:
         Raises:
             StoreError: it cannot be noted; nothing more of it may run.
         """
-        if isinstance(self._journal, Journal):
-            self._journal.catch_up(self.operation)
-        else:
+        if isinstance(self._journal, Remains):
             self._journal.repeat(intent)
+        else:
+            self._journal.catch_up(self.operation)
 
     def end(self, outcome: Outcome) -> None:
         """Note how it ended. What cannot be noted stays open, which recovery makes the same of."""
@@ -157,7 +157,7 @@ class Note:
         Raises:
             StoreError: it could not be written.
         """
-        if self.spare is None or not isinstance(self._journal, Journal):
+        if self.spare is None or isinstance(self._journal, Remains):
             raise AssertionError("only an ADD makes a record")
         self._journal.named(self.operation)
         self._store.keep(record, self.spare)
@@ -165,7 +165,7 @@ class Note:
     def give_up(self) -> None:
         """Close what ran no plugin."""
         self.end("gone")
-        if isinstance(self._journal, Journal):
+        if not isinstance(self._journal, Remains):
             self._journal.drop(self.operation)
 
 

@@ -133,6 +133,22 @@ async def settle_container(operation: Operation, container_id: str) -> frozenset
     return frozenset(deleted)
 
 
+async def require_ended(engine: Engine, attachment: AttachmentId) -> None:
+    """Refuse to begin an attachment where the end of what was settled of it could not be noted: if
+    that came to be owed again, its debt would supersede what is begun now.
+
+    Raises:
+        StoreError: it could not.
+    """
+    for one in await opened_of(engine, attachment.container_id):
+        if record_of(one.intent).id == attachment:
+            raise StoreError(
+                "its last deletion could not be noted as ended",
+                place="acni/journal",
+                expected="a disk that takes it",
+            )
+
+
 @frozen
 class Opened:
     """An operation that is open, here or where a dead runtime left it.
@@ -196,7 +212,7 @@ async def _settle(operation: Operation, opened: Opened, record: Record) -> bool:
             case "wait":
                 return False
             case "superseded":
-                note.end("gone")
+                note.end_surely("gone")
                 operation.notify(OperationSuperseded)
                 return False
             case "attached":
@@ -204,7 +220,8 @@ async def _settle(operation: Operation, opened: Opened, record: Record) -> bool:
                 operation.notify(AttachmentKept)
                 return False
             case "owed":
-                note.end("owed")
+                # Once its debt is settled, recovery would begin at the start of the chain again.
+                note.end_surely("owed")
                 return False
             case "delete":
                 await _resume(operation, intent, _resumed(record, in_place), note, is_bad)
@@ -215,7 +232,8 @@ async def _resume(
     operation: Operation, intent: Intent, record: Record, note: Note, is_bad: bool
 ) -> None:
     engine = operation.engine
-    note.catch_up(intent)
+    # As far as its debt says, which is gone before its end is noted.
+    note.catch_up(evolve(intent, next=len(record.network.plugins) - 1))
     if intent.verb == "add":
         engine.store.retire(record, note.spare)
     origin: Origin = "add" if intent.verb == "add" else "delete"

@@ -4,6 +4,7 @@ fails again and again ever more seldom.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import random
@@ -16,14 +17,18 @@ from acni.engine.engine import Engine
 from acni.engine.recovery import Left, list_left, recover
 from acni.errors import AcniError
 from acni.events import DebtRecorded, Event
+from acni.host.inotify import Watch
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import ContainerId, IfName, NetworkName
 from acni.store.intents import record_of
+from acni.store.slots import slot_of
 
 _FIRST_SECONDS: Final = 1.0
 _MOST_SECONDS: Final = 300.0
-# How long it may take until somebody sees that another runtime died.
-_LOOK_SECONDS: Final = 10.0
+# How long it takes until somebody looks whether another runtime died, where nobody tells.
+_BLIND_SECONDS: Final = 10.0
+# When to look once more after a slot was closed.
+_DROPPED_SECONDS: Final = (0.01, 0.1, 1.0)
 
 _LOG: Final = logging.getLogger("acni.engine")
 
@@ -58,19 +63,48 @@ class Settling:
     async def run(self) -> None:
         """Settle for ever."""
         await self._begin()
-        look_at = anyio.current_time() + _LOOK_SECONDS
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch)
+            while True:
+                now = anyio.current_time()
+                due = frozenset(left for left, when in self._due.items() if when <= now)
+                if due:
+                    await self._settle(due)
+                    continue
+                with anyio.CancelScope(deadline=min(self._due.values(), default=math.inf)):
+                    await self._changed.wait()
+                self._changed = anyio.Event()
+
+    async def _watch(self) -> None:
+        """Look again whenever another runtime closes its slot, which is when it ended; where nobody
+        tells of that, now and then.
+        """
         while True:
-            now = anyio.current_time()
-            if now >= look_at:
-                look_at = now + _LOOK_SECONDS
+            try:
+                watch = self._engine.store.watch_slots()
+            except OSError:
+                await anyio.sleep(_BLIND_SECONDS)
                 self._look()
-            due = frozenset(left for left, when in self._due.items() if when <= now)
-            if due:
-                await self._settle(due)
                 continue
-            with anyio.CancelScope(deadline=min([look_at, *self._due.values()])):
-                await self._changed.wait()
-            self._changed = anyio.Event()
+            with contextlib.closing(watch), contextlib.suppress(LookupError):
+                while True:
+                    self._look()
+                    await self._told(watch)
+            await anyio.sleep(_BLIND_SECONDS)  # somebody removes the state directory
+
+    async def _told(self, watch: Watch) -> None:
+        """Wait until another slot is closed, and until its lock is dropped: that takes a moment.
+
+        Raises:
+            LookupError: the watch tells nothing any more.
+        """
+        slots: set[str | None] = set()
+        while not slots:
+            await anyio.wait_readable(watch.fd)
+            slots = set(map(slot_of, watch.changed())) - {None, self._engine.store.slot}
+        for pause in _DROPPED_SECONDS:
+            self._look()
+            await anyio.sleep(pause)
 
     async def _begin(self) -> None:
         """Settle what dead runtimes left open; what was owed before comes by and by."""
@@ -86,8 +120,9 @@ class Settling:
         """Settle at once what is open, and not being tried again already: another runtime may have
         died meanwhile.
         """
-        for left in self._opened():
-            self._due.setdefault(left, -math.inf)
+        for left in self._opened() - self._due.keys():
+            self._due[left] = -math.inf
+            self._changed.set()
 
     def _opened(self) -> frozenset[Left]:
         try:

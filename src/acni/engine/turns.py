@@ -114,6 +114,14 @@ class Turns:
         finally:
             self._queues.give_back(container_id)
 
+    def is_guarded(self, name: str) -> bool:
+        """Tell whether a plugin holds the guard of that name.
+
+        Raises:
+            StoreError: that cannot be told.
+        """
+        return self.locks is not None and self.locks.is_guarded(name)
+
     @asynccontextmanager
     async def alone(self, seconds: float, describe: Callable[[], str]) -> AsyncGenerator[None]:
         """Hold off every operation on an attachment.

@@ -78,13 +78,4 @@ def make_room(directory: int, name: str) -> int:
         pass
     else:
         os.fsync(directory)
-    return open_below(directory, name)
-
-
-def open_below(directory: int, name: str) -> int:
-    """Open a directory in an open one; a link is not followed.
-
-    Raises:
-        OSError: there is none.
-    """
     return os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=directory)

@@ -86,6 +86,25 @@ def read_frames(data: bytes) -> Reading:
     return Reading(tuple(frames), end, damage)
 
 
+def frames_after(data: bytes, last: int) -> tuple[tuple[Frame, ...], int]:
+    """Read the frames that follow one with the number ``last``: those in a row from the beginning
+    on; whatever else stands there is older, or torn.
+
+    Returns:
+        The frames, and where they end.
+    """
+    found = list(_frames_from(data, 0, least=last + 1))
+    return tuple(frame for frame, _ in found), found[-1][1] if found else 0
+
+
+def begins_later_frame(data: bytes, last: int) -> bool:
+    """Tell whether a frame with a number above ``last`` begins there, whole or not."""
+    if len(data) < _HEADER.size:
+        return False
+    magic, _, _, number = _HEADER.unpack_from(data, 0)
+    return bool(magic == _MAGIC and last < number <= _LAST_NUMBER)
+
+
 def _frames_from(data: bytes, offset: int, least: int) -> Iterator[tuple[Frame, int]]:
     """Read frames in a row, the first numbered ``least`` or later, each with where it ends."""
     while (frame := _frame_at(data, offset)) is not None:

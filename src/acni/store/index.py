@@ -29,6 +29,9 @@ _File = tuple[int, int, int]
 
 _PLACE: Final = "results"
 
+# A command looks so often at most.
+FEW_LOOKS: Final = 4
+
 _K = TypeVar("_K")
 
 
@@ -41,6 +44,7 @@ class Index:
     """
 
     _directory: int
+    _few: int = FEW_LOOKS
     names: set[str] = field(factory=set[str], init=False)
     _watch: Watch | None = field(default=None, init=False)
     _endings: defaultdict[str, set[str]] = field(
@@ -52,8 +56,9 @@ class Index:
     )
     # Names whose outline has not been read since they changed.
     _unread: set[str] = field(factory=set[str], init=False)
-    # The files that this process put there, as long as they are the same.
-    _own: dict[str, _File] = field(factory=dict[str, "_File"], init=False)
+    # As which files the outlines were read, or put there.
+    _files: dict[str, _File] = field(factory=dict[str, "_File"], init=False)
+    _looks: int = field(default=0, init=False)
 
     def ending(self, ending: str) -> Iterable[str]:
         """List the names that end so, after a dash, sorted.
@@ -80,11 +85,8 @@ class Index:
 
     def put(self, name: str, outline: Outline) -> None:
         """Take in a record that this process has just put there: it need not be read."""
-        if self._watch is not None:
-            with contextlib.suppress(OSError):  # then it is read
-                self._own[name] = _file(os.stat(name, dir_fd=self._directory))
-                self._forget(name)
-                self._hold(name, outline)
+        with contextlib.suppress(OSError):  # then it is read
+            self._hold(name, outline, _file(os.stat(name, dir_fd=self._directory)))
 
     def is_empty(self) -> bool:
         """Tell whether there is nothing.
@@ -114,34 +116,33 @@ class Index:
         self._begin()
 
     def _begin(self) -> None:
-        """Read all names anew, and watch from before that on, where there is a watch to be had."""
-        try:
-            self._watch = Watch.of(self._directory)
-        except OSError:
-            self._watch = None
+        """Read all names anew, and watch from before that on, where there is a watch to be had: not
+        for a few looks, since ending one takes 20 ms.
+        """
+        self._looks += 1
+        if self._looks > self._few:
+            with contextlib.suppress(OSError):
+                self._watch = Watch.of(self._directory)
         names = set(names_in(self._directory, _PLACE))
         for name in self.names - names:
             self._drop(name)
         for name in names:
             self._add(name)
         self._unread |= names
-        self._own.clear()
 
     def _look(self, name: str) -> None:
         """Look whether a name is there; one of which that cannot be said is there: who reads it is
         told why not, and forgets nothing.
         """
         try:
-            file = _file(os.stat(name, dir_fd=self._directory, follow_symlinks=False))
+            os.stat(name, dir_fd=self._directory, follow_symlinks=False)
         except FileNotFoundError:
             self._drop(name)
             return
         except OSError:
-            file = None
+            pass
         self._add(name)
-        if file is None or self._own.get(name) != file:
-            self._own.pop(name, None)
-            self._unread.add(name)
+        self._unread.add(name)
 
     def _add(self, name: str) -> None:
         if name not in self.names:
@@ -155,11 +156,18 @@ class Index:
             for ending in _endings(name):
                 _discard(self._endings, ending, name)
             self._unread.discard(name)
-        self._own.pop(name, None)
         self._forget(name)
 
     def _read(self, name: str) -> None:
+        """Read an outline, if the file is not the one that it was read from before."""
         self._unread.discard(name)
+        try:
+            file = _file(os.stat(name, dir_fd=self._directory, follow_symlinks=False))
+        except OSError:
+            self._forget(name)
+            return
+        if self._files.get(name) == file:
+            return
         self._forget(name)
         try:
             raw = read_in(name, self._directory, f"{_PLACE}/{name}")
@@ -168,13 +176,16 @@ class Index:
             outline = read_outline(name, raw)
         except StoreError:
             return  # it holds nothing that is known
-        self._hold(name, outline)
+        self._hold(name, outline, file)
 
-    def _hold(self, name: str, outline: Outline) -> None:
+    def _hold(self, name: str, outline: Outline, file: _File) -> None:
+        self._forget(name)
+        self._files[name] = file
         self._outlines[name] = outline
         self._holdings[_holding(outline)].add(name)
 
     def _forget(self, name: str) -> None:
+        self._files.pop(name, None)
         outline = self._outlines.pop(name, None)
         if outline is not None:
             _discard(self._holdings, _holding(outline), name)

@@ -163,10 +163,7 @@ class Ledger:
                 intent = _intent(facts)
                 self.intents[intent.operation] = intent
             case "step":
-                index, result = (
-                    number_at(facts, "index"),
-                    _text_or_none_at(facts, "result"),
-                )
+                index, result = number_at(facts, "index"), _result_at(facts)
                 self._change(facts, lambda intent: advanced(intent, index, result))
             case "named":
                 self._change(facts, lambda intent: evolve(intent, is_named=True))
@@ -226,7 +223,7 @@ def _intent(facts: Mapping[str, Any]) -> Intent:
         container_id=text_at(facts, "container_id"),
         record=text_at(facts, "record"),
         next=number_at(facts, "next"),
-        result=_text_or_none_at(facts, "result"),
+        result=_result_or_none_at(facts),
         spare=None if facts["spare"] is None else _spare_at(facts, "spare"),
         is_named=facts["is_named"] is True,
         until=_seconds(facts["until"]),
@@ -243,8 +240,20 @@ def _opener(facts: Mapping[str, Any]) -> ProcessIdentity:
     )
 
 
-def _text_or_none_at(facts: Mapping[str, Any], key: str) -> str | None:
-    return None if facts[key] is None else text_at(facts, key)
+def _result_at(facts: Mapping[str, Any]) -> str | None:
+    if facts["result"] is None:
+        return None
+    text = text_at(facts, "result")
+    text.encode()  # half a character could not be written into a record
+    return text
+
+
+def _result_or_none_at(facts: Mapping[str, Any]) -> str | None:
+    """Read the result of what was begun; without one it can be undone as well."""
+    try:
+        return _result_at(facts)
+    except (TypeError, ValueError):
+        return None
 
 
 def _seconds(value: object) -> float:

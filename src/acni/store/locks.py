@@ -30,7 +30,7 @@ import anyio
 from attrs import Factory, define, field
 
 from acni.errors import Facts, StoreError
-from acni.host.locks import Kind, Place, place_of
+from acni.host.locks import Kind, Place, is_held, place_of
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
 from acni.store.directory import store_failure
@@ -124,6 +124,21 @@ class Locks:
             if description is not None:
                 self._files.let_go(description, place.byte)
                 self._queues.give_back(key)
+
+    def is_guarded(self, name: str) -> bool:
+        """Tell whether a plugin holds the guard of that name, without opening a file for it.
+
+        Raises:
+            StoreError: that cannot be told.
+        """
+        place = place_of("guard", name)
+        description = self._files.use(place.file)
+        try:
+            return is_held(description.fd, place.byte)
+        except OSError as error:
+            raise _cannot_be_locked(place, error) from error
+        finally:
+            self._files.leave(description)
 
     def first_add(
         self, network: str, *, until: float, describe: Describe = nobody_known

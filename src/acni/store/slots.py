@@ -24,12 +24,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import frozen
+from attrs import define, evolve, field, frozen
 
 from acni.errors import StoreError
 from acni.host.files import close_all, is_plain, write_at
@@ -38,7 +39,7 @@ from acni.host.libc import syncfs
 from acni.host.locks import is_held, try_lock, unlock
 from acni.host.processes import ProcessIdentity, is_gone, own_identity
 from acni.store.directory import DIRECTORY_FLAGS, NO_RECORD, names_in, store_failure
-from acni.store.frames import Reading, encode, read_frames
+from acni.store.frames import Reading, begins_later_frame, encode, frames_after, read_frames
 from acni.store.intents import (
     Intent,
     Ledger,
@@ -50,6 +51,7 @@ from acni.store.intents import (
     step_facts,
 )
 from acni.store.journal import LIVES, SEGMENT_BYTES, Journal, Segment
+from acni.store.outline import Outline, claim_of
 from acni.store.quarantine import Quarantine
 
 # Of each segment; one that open operations made grow has some MiB.
@@ -57,6 +59,7 @@ _MAX_BYTES: Final = 256 << 20
 _WIDTH: Final = 3
 _MOST: Final = 10**_WIDTH
 _WRITES: Final = 1
+_MORE_BYTES: Final = 64 << 10
 # Whoever holds the second byte does so for some writes, or is being stopped by a debugger.
 _MOST_TRIES: Final = 500
 _PAUSE_SECONDS: Final = 0.002
@@ -71,14 +74,33 @@ class SlotView:
     Attributes:
         name: Its name.
         intents: What is open in it.
+        claims: What each of those claims.
         opener: Who wrote it last.
         is_alive: That runtime still lives.
     """
 
     name: str
     intents: tuple[Intent, ...]
+    claims: tuple[Outline, ...]
     opener: ProcessIdentity | None
     is_alive: bool
+
+
+@frozen
+class _Tail:
+    """How far a slot was read.
+
+    Attributes:
+        inode: Which file has the newest frame.
+        segment: Which of the two that is.
+        end: Where the next one is written.
+        last: The number of the newest one.
+    """
+
+    inode: int
+    segment: int
+    end: int
+    last: int
 
 
 def look_at_slots(
@@ -104,13 +126,7 @@ def look_at_slot(directory: int, name: str, boot: str) -> SlotView | None:
     Raises:
         StoreError: it cannot be read just now.
     """
-    try:
-        with _opened(directory, name, os.O_RDONLY) as fds:
-            return _view(name, _read_slot(fds, boot), boot) if fds else None
-    except StoreError as error:
-        if isinstance(error.__cause__, OSError) and _is_no_segment(error.__cause__):
-            return None
-        raise
+    return Remains(directory, name, boot).look()
 
 
 def is_taken(directory: int, name: str) -> bool:
@@ -123,9 +139,10 @@ def is_taken(directory: int, name: str) -> bool:
         return bool(fds) and is_held(fds[0], LIVES)
 
 
-@frozen
+@define(eq=False)
 class Remains:
-    """A dead runtime's slot, in which whoever settles what is open there notes how far it comes.
+    """A slot of another runtime: what is open in it and, once that is dead, where whoever settles
+    it notes how far it comes. It is read once, and from there on what was added.
 
     Who has a container's lock notes what is of that container, and others what is of others: all at
     once.
@@ -139,6 +156,28 @@ class Remains:
     directory: int
     name: str
     boot: str
+    _ledger: Ledger = field(factory=Ledger, init=False)
+    _tail: _Tail | None = field(default=None, init=False)
+    # What an operation claims, where its record can be read, and of which text that was told.
+    _claims: dict[str, tuple[str, Outline | None]] = field(
+        factory=dict[str, tuple[str, Outline | None]], init=False
+    )
+    # Threads list what is left.
+    _reading: threading.Lock = field(factory=threading.Lock, init=False)
+
+    def look(self) -> SlotView | None:
+        """Look at it; None where there is none, or its disk has lost it.
+
+        Raises:
+            StoreError: it cannot be read just now.
+        """
+        try:
+            with self._reading, _opened(self.directory, self.name, os.O_RDONLY) as fds:
+                return self._view(is_alive=self._catch_up(fds)) if fds else None
+        except StoreError as error:
+            if isinstance(error.__cause__, OSError) and _is_no_segment(error.__cause__):
+                return None
+            raise
 
     def step(self, operation: str, index: int, result: str | None) -> None:
         """Note a plugin's result, or without one that it let go.
@@ -165,17 +204,72 @@ class Remains:
         self._append(end_facts(operation, outcome))
 
     def _append(self, facts: Mapping[str, object]) -> None:
-        with _opened(self.directory, self.name, os.O_RDWR) as fds:
+        with self._reading, _opened(self.directory, self.name, os.O_RDWR) as fds:
             if not fds:
                 return  # removed, and what was open in it as well
             with _writing(fds[0]) as has_byte:
-                slot = _read_slot(fds, self.boot)
-                if not has_byte or slot.is_alive:
+                if not has_byte or self._catch_up(fds) or self._tail is None:
                     place = _place(self.name)
                     raise StoreError("is another runtime's", place=place, expected="a dead one's")
-                newest = max(slot.readings, key=_last)
-                frame = encode(_last(newest) + 1, facts)
-                write_at(fds[slot.readings.index(newest)], frame, newest.end)
+                tail = self._tail
+                frame = encode(tail.last + 1, facts)
+                write_at(fds[tail.segment], frame, tail.end)
+                self._tail = evolve(tail, end=tail.end + len(frame), last=tail.last + 1)
+                self._ledger.take(facts)
+
+    def _catch_up(self, fds: list[int]) -> bool:
+        """Read what was added since the last look, or all of it; tell whether its runtime lives."""
+        was_held = is_held(fds[0], LIVES)
+        is_alive = self._read_on(fds)
+        if was_held and not is_alive:
+            is_alive = self._read_on(fds)  # its runtime may have gone on to write until it died
+        return is_alive
+
+    def _read_on(self, fds: list[int]) -> bool:
+        if self._tail is None or not self._read_more(fds, self._tail):
+            readings = [_read(fd) for fd in fds]
+            self._ledger = _ledger_of(readings)
+            newest = max(readings, key=_last)
+            segment = readings.index(newest)
+            inode = os.fstat(fds[segment]).st_ino
+            self._tail = _Tail(inode, segment, newest.end, _last(newest))
+        return is_held(fds[0], LIVES) and not _has_ended(self._ledger, self.boot)
+
+    def _read_more(self, fds: list[int], tail: _Tail) -> bool:
+        """Read what was added; tell whether that is all there is to know."""
+        if tail.segment >= len(fds) or os.fstat(fds[tail.segment]).st_ino != tail.inode:
+            return False
+        while True:
+            data = os.pread(fds[tail.segment], _MORE_BYTES, tail.end)
+            frames, length = frames_after(data, tail.last)
+            if not frames:
+                self._tail = tail
+                # A frame may be larger than what was read.
+                return len(data) < _MORE_BYTES or not begins_later_frame(data, tail.last)
+            for frame in frames:
+                if frame.facts.get("kind") in ("open", "since"):
+                    return False  # it was taken again meanwhile
+                self._ledger.take(frame.facts)
+            tail = evolve(tail, end=tail.end + length, last=frames[-1].number)
+
+    def _view(self, *, is_alive: bool) -> SlotView:
+        opened = (one for one in self._ledger.intents.values() if is_open(one, self.boot))
+        claimed = [(one, self._claim(one)) for one in opened]
+        return SlotView(
+            name=self.name,
+            intents=tuple(intent for intent, claim in claimed if claim is not None),
+            claims=tuple(claim for _, claim in claimed if claim is not None),
+            opener=self._ledger.opener,
+            is_alive=is_alive,
+        )
+
+    def _claim(self, intent: Intent) -> Outline | None:
+        """Return what an operation claims; None where its record cannot be read."""
+        text, claim = self._claims.get(intent.operation, ("", None))
+        if text is not intent.record:
+            claim = _claim(intent)
+            self._claims[intent.operation] = intent.record, claim
+        return claim
 
 
 @contextmanager
@@ -187,7 +281,7 @@ def _opened(directory: int, name: str, access: int) -> Generator[list[int]]:
     """
     fds: list[int] = []
     try:
-        for segment in _files_of(name):
+        for segment in files_of(name):
             try:
                 fds.append(_regular(os.open(segment, access | _FLAGS, dir_fd=directory), segment))
             except OSError as error:
@@ -260,7 +354,7 @@ class Slots:
         fds: list[int] = []
         journal: Journal | None = None
         try:
-            for segment in _files_of(name):
+            for segment in files_of(name):
                 fds.append(_open_segment(self.directory, segment, self.quarantine))
                 if is_held(fds[0], LIVES):
                     return None
@@ -282,7 +376,7 @@ class Slots:
         readings = [_read(fd) for fd in fds]
         ledger = _ledger_of(readings)
         left = [one for one in ledger.intents.values() if is_open(one, self.host.boot)]
-        if any(map(_is_readable, left)) or not try_lock(fds[0], LIVES):
+        if any(map(_claim, left)) or not try_lock(fds[0], LIVES):
             return None
         segments = [_segment(fd, one.end) for fd, one in zip(fds, readings, strict=True)]
         is_damaged = ledger.is_corrupt or bool(left)
@@ -380,33 +474,11 @@ def _regular(fd: int, name: str) -> int:
     return fd
 
 
-def _is_readable(intent: Intent) -> bool:
+def _claim(intent: Intent) -> Outline | None:
     try:
-        record_of(intent)
+        return claim_of(record_of(intent))
     except StoreError:
-        return False
-    return True
-
-
-@frozen
-class _Read:
-    readings: list[Reading]
-    ledger: Ledger
-    is_alive: bool
-
-
-def _read_slot(fds: list[int], boot: str) -> _Read:
-    was_held = is_held(fds[0], LIVES)
-    slot = _read_once(fds, boot)
-    # Else its runtime may have gone on to write until it died.
-    return slot if slot.is_alive or not was_held else _read_once(fds, boot)
-
-
-def _read_once(fds: list[int], boot: str) -> _Read:
-    readings = [_read(fd) for fd in fds]
-    ledger = _ledger_of(readings)
-    is_alive = is_held(fds[0], LIVES) and not _has_ended(ledger, boot)
-    return _Read(readings, ledger, is_alive=is_alive)
+        return None
 
 
 def _has_ended(ledger: Ledger, boot: str) -> bool:
@@ -415,16 +487,6 @@ def _has_ended(ledger: Ledger, boot: str) -> bool:
 
 def _ledger_of(readings: list[Reading]) -> Ledger:
     return replay(frame for reading in readings for frame in reading.frames)
-
-
-def _view(name: str, slot: _Read, boot: str) -> SlotView:
-    opened = (intent for intent in slot.ledger.intents.values() if is_open(intent, boot))
-    return SlotView(
-        name=name,
-        intents=tuple(filter(_is_readable, opened)),
-        opener=slot.ledger.opener,
-        is_alive=slot.is_alive,
-    )
 
 
 def slot_names(directory: int) -> list[str]:
@@ -446,7 +508,7 @@ def _place(name: str) -> str:
     return f"acni/journal/{name}"
 
 
-def _files_of(name: str) -> tuple[str, str]:
+def files_of(name: str) -> tuple[str, str]:
     return name, f"{name}.1"
 
 

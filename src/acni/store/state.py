@@ -38,6 +38,7 @@ from acni.errors import StoreError
 from acni.host.files import close_all, read_regular
 from acni.host.forks import given_up_in_children
 from acni.host.host import Host
+from acni.host.inotify import Watch
 from acni.host.libc import file_system_type, syncfs
 from acni.host.locks import byte_of, file_of, try_lock, unlock
 from acni.store.directory import (
@@ -47,7 +48,7 @@ from acni.store.directory import (
     remove_from,
     store_failure,
 )
-from acni.store.durable import make_directory, make_room, open_below, write_durably_once
+from acni.store.durable import make_directory, make_room, write_durably_once
 from acni.store.journal import Journal
 from acni.store.lockfiles import look_at_lock_file, make_lock_files, open_lock_file
 from acni.store.neighbours import Neighbours
@@ -168,6 +169,22 @@ class Store:
     def is_writable(self) -> bool:
         """Tell whether the file system takes anything."""
         return self.neighbours is not None
+
+    @property
+    def slot(self) -> str | None:
+        """The name of our slot; None without a journal."""
+        return self.journal.slot if self.journal else None
+
+    def watch_slots(self) -> Watch:
+        """Watch the slots: one is closed when its runtime ends.
+
+        Raises:
+            OSError: there is no watch to be had, or the directory was removed.
+        """
+        directory = self._rooms["acni/journal"]
+        if os.fstat(directory).st_nlink == 0:
+            raise FileNotFoundError(errno.ENOENT, "acni/journal was removed")
+        return Watch.of(directory)
 
     def has_open(self, container_id: str) -> bool:
         """Tell whether this runtime has something open of a container."""
@@ -325,24 +342,26 @@ class Store:
         Raises:
             StoreError: that cannot be told.
         """
-        with self._room_of(spare) as room:
-            try:
+        try:
+            with self._room_of(spare) as room:
                 os.stat(spare.name, dir_fd=room, follow_symlinks=False)
-            except FileNotFoundError:
-                return False
-            except OSError as error:
-                raise store_failure("acni/spare", "cannot be looked at", error) from error
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            raise store_failure("acni/spare", "cannot be looked at", error) from error
         return True
 
     @contextmanager
     def _room_of(self, spare: Spare) -> Generator[int]:
+        """Open where a spare file lies, or is to lie again.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
         if spare.slot is None:
             yield self._spares.directory
             return
-        try:
-            room = open_below(self._rooms["acni/spare"], spare.slot)
-        except OSError as error:
-            raise store_failure("acni/spare", "cannot be opened", error) from error
+        room = make_room(self._rooms["acni/spare"], spare.slot)
         try:
             yield room
         finally:
@@ -350,7 +369,9 @@ class Store:
 
     def remains(self, slot: str) -> Remains:
         """Return a dead runtime's slot, to note in how what is open there is settled."""
-        return Remains(self._rooms["acni/journal"], slot, self._host.boot)
+        if self.neighbours is None:
+            raise AssertionError("what is left is found by the neighbours")
+        return self.neighbours.remains(slot)
 
     def write_aside(self, record: Record) -> None:
         """Write a debt whose name is taken by a file that is no record, durably.

@@ -25,6 +25,7 @@ from tests.store.model.world import (
     Runtime,
     Slot,
     State,
+    is_dying,
     is_here,
     put,
     saying,
@@ -58,7 +59,7 @@ def events(protocol: Protocol, s: State) -> Iterator[Event]:
 
 def started(case: Case, s: State, runtime: int) -> State:
     """Let a runtime open the state directory."""
-    s, slot = journal.taken_over(case, s, runtime)
+    s, slot = journal.taken(case, s, runtime)
     return s._replace(runtimes=put(s.runtimes, runtime, Runtime(slot)))
 
 
@@ -91,21 +92,44 @@ def _killed(protocol: Protocol, s: State, number: int, runtime: Runtime) -> Iter
     orphans = (
         plugin._replace(parent=None) if plugin.parent == number else plugin for plugin in s.plugins
     )
-    dead = s._replace(
-        runtimes=put(s.runtimes, number, None),
-        plugins=tuple(orphans),
-        slots=put(s.slots, runtime.slot, s.slots[runtime.slot]._replace(owner=None)),
-        locks=frozenset(held for held in s.locks if held[1] != number),
-    )
+    dead = _dead(case, s._replace(plugins=tuple(orphans)), number, runtime.slot)
     yield who, dead
     if runtime.procedure is not None:
         request = protocol.ask(runtime.procedure, runtime.heard)
         if request[0] in {"append", "begin"}:
-            yield f"{who} in the middle of an append", appended(case, dead, runtime.slot, TORN)
+            slot = request[2] if request[0] == "append" and len(request) > 2 else runtime.slot
+            yield f"{who} in the middle of an append", appended(case, dead, slot, TORN)
     if s.left.segments and opened(s, s.slots[runtime.slot].frames):
         begun = spent(dead, "segments")
         for half in journal.half_begun_segments(case, begun, runtime.slot):
             yield f"{who} as it begins a segment", half
+
+
+def _dead(case: Case, s: State, number: int, slot: int) -> State:
+    """Let a runtime run no code any more; its locks and its slot go at once, or one by one."""
+    frames = s.slots[slot].frames
+    is_slow = case.scenario.dies_slowly and bool(opened(s, frames))
+    owner = -1 - slot if is_slow else None
+    locks = s.locks
+    if is_slow:
+        locks = frozenset((lock, -1 - slot if who == number else who) for lock, who in locks)
+    return s._replace(
+        runtimes=put(s.runtimes, number, None),
+        slots=put(s.slots, slot, Slot(owner, journal.slimmed(s, frames), s.slots[slot].durable)),
+        locks=frozenset(held for held in locks if held[1] != number),
+    )
+
+
+def endings(s: State) -> Iterator[Event]:
+    """Iterate over what the kernel may take from dying runtimes next."""
+    for held in s.locks:
+        if held[1] < 0:
+            remark = f"the dying one of slot {-1 - held[1]} lets go of {held[0]}"
+            yield remark, s._replace(locks=s.locks - {held})
+    for number, slot in enumerate(s.slots):
+        if is_dying(slot.owner):
+            gone = put(s.slots, number, slot._replace(owner=None))
+            yield f"the dying one of slot {number} lets go of it", s._replace(slots=gone)
 
 
 def _segments(case: Case, s: State, number: int, runtime: Runtime) -> Iterator[Event]:

@@ -37,16 +37,41 @@ FLAWS: Final[Mapping[str, Flaw]] = {
     "begin_not_synced": Flaw(
         "the first plugin runs before its ADD is durably noted", "a chain of three, power cut", "I1"
     ),
+    "begun_beside_unnoted_end": Flaw(
+        "an ADD begins though the end of what was here before could not be noted",
+        "an ADD left open, a full disk",
+        "I1",
+    ),
     "daemon_waited_for": Flaw(
         "who takes over waits for daemons, too", "two of one container, a daemon", "I7"
     ),
+    "dead_slots_passed_over": Flaw(
+        "what a dead runtime left open is nobody's",
+        "killed again and again",
+        "I8",
+    ),
     "debt_keeps_whole_list": Flaw(
         "libcni finds in a debt also the plugins that let go", "libcni deletes what is owed", "I4"
+    ),
+    "debt_not_repeated": Flaw(
+        "what only its debt knows of a delete is not noted before it goes on",
+        "a delete left open, a full disk",
+        "I4",
     ),
     "debt_retry_unjournaled": Flaw(
         "a debt is retried without a note", "an owed delete, killed", "I4"
     ),
     "debts_not_valid": Flaw("GC does not spare what is owed", "gc, leases lost", "I6"),
+    "dying_claims_nothing": Flaw(
+        "what it has open claims no interface",
+        "killed slowly, one interface",
+        "I4",
+    ),
+    "dying_not_waited_for": Flaw(
+        "a runtime whose slot still looks alive is passed over, though it let go of the container",
+        "killed slowly, one container",
+        "I3",
+    ),
     "end_believed_after_cut": Flaw(
         "an ADD that ended in an earlier boot counts as recorded", "two power cuts", "I2"
     ),
@@ -56,32 +81,50 @@ FLAWS: Final[Mapping[str, Flaw]] = {
         "I7",
     ),
     "foreign_not_valid": Flaw("GC does not spare what libcni attached", "gc and libcni", "I6"),
-    "foreign_slots_not_adopted": Flaw("dead slots are nobody's", "killed again and again", "I8"),
+    "gc_passes_over_the_dying": Flaw(
+        "gc deletes a record without settling its container first",
+        "killed slowly, gc",
+        "I3",
+    ),
     "gc_plugin_without_guard": Flaw(
-        "gc does not wait for an orphan of the last one", "gc and libcni", "I4"
+        "gc does not wait for an orphan of the last one", "gc and libcni", "I3"
     ),
     "guard_closed_not_unlocked": Flaw(
         "a daemon keeps its plugin's guard", "two of one container, a daemon", "I4"
     ),
-    "half_repeated_segment_trusted": Flaw(
-        "who takes over amid a change of segments repeats nothing", "segments, killed", "I1"
-    ),
     "intents_claim_nothing": Flaw(
         "only records claim their interfaces", "two on one interface", "I4"
-    ),
-    "living_leftovers_ignored": Flaw(
-        "what a living runtime left open is passed over", "two of one container", "I3"
     ),
     "next_del_before_note": Flaw(
         "the next DEL runs though the last one could not be noted", "a full disk", "I4"
     ),
     "no_guard": Flaw("orphans are not waited for", "two of one container", "I3"),
+    "noted_in_living_slot": Flaw(
+        "what a living runtime left open is settled by another, in that one's slot",
+        "left open by a living runtime, one interface",
+        "I8",
+    ),
     "old_boot_addresses_sent": Flaw(
         "what is of an earlier boot is deleted with prevResult", "gc, leases lost", "I4"
     ),
     "only_own_attachment_settled": Flaw(
         "what is open of the container's other attachments is left for later",
         "two of one container",
+        "I3",
+    ),
+    "open_container_let_go": Flaw(
+        "what a living runtime could not bring to an end does not keep its container locked",
+        "left open by a living runtime, one interface",
+        "I8",
+    ),
+    "open_interface_let_go": Flaw(
+        "nor does it claim its interface any more",
+        "left open by a living runtime, one interface",
+        "I4",
+    ),
+    "open_slot_taken": Flaw(
+        "a new runtime takes a slot in which something is open",
+        "killed slowly, one container",
         "I3",
     ),
     "record_retired_before_last_del": Flaw(
@@ -91,6 +134,11 @@ FLAWS: Final[Mapping[str, Flaw]] = {
         "recovery begins at the start of the chain again", "a full disk", "I4"
     ),
     "recovery_without_gate": Flaw("recovery runs beside gc", "gc and recovery", "I3"),
+    "remains_not_tried": Flaw(
+        "what cannot be noted where it was left is run all the same",
+        "a delete left open, a full disk",
+        "I4",
+    ),
     "retry_from_start": Flaw(
         "a debt is retried from the start of the chain", "libcni deletes what is owed", "I4"
     ),
@@ -123,9 +171,6 @@ FLAWS: Final[Mapping[str, Flaw]] = {
         "libcni deletes what was just recorded",
         "I4",
     ),
-    "taken_slot_emptied": Flaw(
-        "who takes a slot over begins with an empty one", "killed again and again", "I1"
-    ),
     "torn_tail_not_cut": Flaw(
         "frames are written behind a torn one, where nobody reads them", "a full disk", "I1"
     ),
@@ -136,5 +181,15 @@ FLAWS: Final[Mapping[str, Flaw]] = {
         "an unnoted delete runs: what acni does on purpose where somebody asked for it",
         "a full disk",
         "I2",
+    ),
+    "unnoted_end_passed_over": Flaw(
+        "who could not note that something ended goes on",
+        "an ADD left open, a full disk",
+        "I8",
+    ),
+    "written_without_byte": Flaw(
+        "two write to one dead slot at once, and one over the other",
+        "two left open by a dead runtime",
+        "I8",
     ),
 }

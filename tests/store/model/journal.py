@@ -1,9 +1,9 @@
-"""The journal: what slots say, how they are written, taken over and begun anew.
+"""The journal: what slots say, how they are written, taken and begun anew.
 
 Kinds of frames, as :mod:`acni.store.intents` has them: ``add`` and ``del`` (an operation begins, or
 is repeated as it stands), ``step``, ``deleted``, ``named``, ``end``; ``segment`` (what follows is
-in the other file, and repeats what is open), ``again`` (that is repeated once more, in the same
-file), ``void`` (nothing before it counts), ``torn``.
+in the other file, and repeats what is open), ``alien`` (somebody else wrote that at the end of a
+living slot, whose runtime does not know of it and writes over it), ``torn``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ OWED: Final = "owed"
 
 TORN: Final[Frame] = ("torn", -1)
 SEGMENT: Final[Frame] = ("segment", -1)
-AGAIN: Final[Frame] = ("again", -1)
-VOID: Final[Frame] = ("void", -1)
+ALIEN: Final = "alien"
 
 
 class Entry(NamedTuple):
@@ -66,12 +65,11 @@ class Note(NamedTuple):
 def ledger(frames: Frames) -> dict[int, Entry]:
     """Read what a slot says, by operation; reading stops at the first bad frame."""
     says: dict[int, Entry] = {}
-    for kind, operation, *facts in frames:
+    for frame in frames:
+        kind, operation, *facts = frame[2] if frame[0] == ALIEN else frame
         if kind == "torn":
             break
-        if kind == "void":
-            says = {}
-        elif kind in {"add", "del"}:
+        if kind in {"add", "del"}:
             says[operation] = Entry(kind, *facts)
         elif operation in says:
             says[operation] = _changed(says[operation], kind, facts)
@@ -114,10 +112,15 @@ def opened(s: State, frames: Frames) -> dict[int, Entry]:
 
 def appended(case: Case, s: State, slot: int, frame: Frame) -> State:
     """Append a frame, over the torn one at the end."""
-    frames = (*whole(case, s.slots[slot].frames), frame)
-    if frame[0] == "end" and frame[2] == GONE:
-        s = marked(s, frame[1], gone_in=s.boot, has_file=False)
-    return _said(s, slot, slimmed(s, frames))
+    return appended_to(case, s, slot, known(s.slots[slot].frames), frame)
+
+
+def appended_to(case: Case, s: State, slot: int, frames: Frames, frame: Frame) -> State:
+    """Append a frame to what whoever writes it believes to stand there."""
+    said = frame[2] if frame[0] == ALIEN else frame
+    if said[0] == "end" and said[2] == GONE:
+        s = marked(s, said[1], gone_in=s.boot)
+    return _said(s, slot, slimmed(s, (*whole(case, frames), frame)))
 
 
 def whole(case: Case, frames: Frames) -> Frames:
@@ -126,14 +129,18 @@ def whole(case: Case, frames: Frames) -> Frames:
     return frames[: frames.index(TORN)] if is_cut else frames
 
 
+def known(frames: Frames) -> Frames:
+    """Return what a slot's runtime knows of it: what itself wrote."""
+    return tuple(frame for frame in frames if frame[0] != ALIEN)
+
+
 def slimmed(s: State, frames: Frames) -> Frames:
-    """Forget what has ended where no power cut is to come: it is never asked for again, and only
-    makes more states.
+    """Say what is open as shortly as possible where no power cut is to come: how it was said is
+    never asked for again, and only makes more states.
     """
-    if s.left.cuts or TORN in frames or SEGMENT in frames:
+    if s.left.cuts or TORN in frames or SEGMENT in frames or known(frames) != frames:
         return frames
-    left = opened(s, frames)
-    return tuple(frame for frame in frames if frame[1] in left)
+    return tuple(entry.repeated(operation) for operation, entry in opened(s, frames).items())
 
 
 def synced(s: State, slot: int) -> State:
@@ -146,38 +153,23 @@ def synced(s: State, slot: int) -> State:
     return s._replace(slots=put(s.slots, slot, s.slots[slot]._replace(durable=durable)))
 
 
-def taken_over(case: Case, s: State, runtime: int) -> tuple[State, int]:
-    """Let a runtime take the first slot that nobody writes, with what is open in it, and what is
-    open in the others that nobody writes.
-    """
-    number = next((i for i, slot in enumerate(s.slots) if slot.owner is None), len(s.slots))
+def taken(case: Case, s: State, runtime: int) -> tuple[State, int]:
+    """Let a runtime take the first slot that nobody has and in which nothing is open."""
+    number = next((i for i, slot in enumerate(s.slots) if _is_free(case, s, slot)), len(s.slots))
     if number == len(s.slots):
-        s = s._replace(slots=(*s.slots, Slot(runtime, (), ())))
-    else:
-        slot = s.slots[number]
-        frames = () if case.has("taken_slot_emptied") else whole(case, slot.frames)
-        s = s._replace(slots=put(s.slots, number, slot._replace(owner=runtime)))
-        s = _said(s, number, slimmed(s, frames))
-        if SEGMENT in frames and not case.has("half_repeated_segment_trusted"):
-            s = _said(s, number, (*frames, AGAIN, *_repeated(case, s, frames)))
-    if not case.has("foreign_slots_not_adopted"):
-        for other, slot in enumerate(s.slots):
-            if slot.owner is None and opened(s, slot.frames):
-                s = adopted(case, s, number, other)
-    return s, number
+        return s._replace(slots=(*s.slots, Slot(runtime, (), ()))), number
+    slot = s.slots[number]
+    s = s._replace(slots=put(s.slots, number, slot._replace(owner=runtime)))
+    frames = whole(case, slot.frames)
+    if not s.left.cuts and not opened(s, frames):
+        frames = ()
+    return _said(s, number, slimmed(s, frames)), number
 
 
-def adopted(case: Case, s: State, slot: int, other: int) -> State:
-    """Repeat what is open in another slot in one's own, durably, and make the other void.
-
-    The `void` is not synced: what comes back after a power cut costs an idempotent DEL.
-    """
-    frames = whole(case, s.slots[slot].frames)
-    left = opened(s, s.slots[other].frames)
-    s = _said(s, slot, frames + tuple(entry.repeated(it) for it, entry in left.items()))
-    if s.left.cuts:
-        s = synced(s, slot)
-    return _said(s, other, slimmed(s, (*whole(case, s.slots[other].frames), VOID)))
+def _is_free(case: Case, s: State, slot: Slot) -> bool:
+    if slot.owner is not None:
+        return False
+    return not opened(s, slot.frames) or case.has("open_slot_taken")
 
 
 def half_begun_segments(case: Case, s: State, slot: int) -> Iterator[State]:
@@ -202,8 +194,6 @@ def has_two_segments(s: State, slot: int) -> bool:
 def with_old_void(case: Case, s: State, slot: int) -> State:
     """Make the older segment void: what is open is in the newer one, which is synced."""
     _, newer = _segments(whole(case, s.slots[slot].frames))
-    if AGAIN in newer:
-        newer = newer[len(newer) - newer[::-1].index(AGAIN) :]
     durable = newer if s.left.cuts else ()
     return s._replace(
         slots=put(s.slots, slot, s.slots[slot]._replace(frames=newer, durable=durable))

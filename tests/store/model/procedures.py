@@ -15,7 +15,7 @@ from attrs import Factory, define
 
 from tests.store.model.journal import GONE, OWED
 from tests.store.model.recovery import Job
-from tests.store.model.world import ATTACHED, DEBT, Case, Procedure, Record
+from tests.store.model.world import ATTACHED, DEBT, Case, Frame, Procedure, Record
 
 Request = tuple[Any, ...]
 Steps = Generator[Request, Any, Procedure | None]
@@ -55,33 +55,34 @@ class Protocol:
         return request
 
 
-def _enter(case: Case, attachment: int, *, is_gated: bool = True) -> Generator[Request, Any, None]:
+def _enter(case: Case, attachment: int, *, is_gated: bool = True) -> Generator[Request, Any, bool]:
+    """Take an attachment's turn; the answer is whether it could be had."""
     if case.scenario.left.gcs and is_gated:
         yield "lock", "gate"
         yield ("gc guard",)  # an orphan GC plugin still goes by an old valid set
-    yield "lock", ("container", case.scenario.containers[attachment])
+    return bool((yield "lock", ("container", case.scenario.containers[attachment])))
 
 
 def _operation(case: Case, attachment: int, run: str) -> Steps:
     """Begin a verb of one attachment."""
-    yield from _enter(case, attachment)
+    if not (yield from _enter(case, attachment)):
+        return None
     return "prepare", attachment, (run, attachment), None
 
 
-def _prepare(case: Case, attachment: int, then: Procedure, otherwise: Procedure | None) -> Steps:
-    """Settle what is owed here, which is looked up under the container's lock."""
-    job = yield "look", attachment
+def _prepare(
+    case: Case, attachment: int, then: Procedure, otherwise: Procedure | None, *passed: int
+) -> Steps:
+    """Settle what is owed here, which is looked up under the container's lock; but for operations
+    of which it could not be noted that they ended, and whose end is found the same again.
+    """
+    job = yield "look", attachment, passed
     if job is None:
         return then
-    if job.how == "wait":
-        return otherwise
-    return "settle", job, ("prepare", attachment, then, otherwise), otherwise
+    return "settle", job, ("prepare", attachment, then, otherwise, *passed), otherwise
 
 
 def _settle(case: Case, job: Job, then: Procedure, otherwise: Procedure | None) -> Steps:
-    if job.how == "adopt":
-        yield "adopt", job.slot
-        return then
     if not case.has("no_guard"):
         yield "guard", job.attachment  # an orphan plugin of this container may still run
     match job.how:
@@ -89,19 +90,42 @@ def _settle(case: Case, job: Job, then: Procedure, otherwise: Procedure | None) 
             yield "quarantine", job.attachment
             return then
         case "end":
-            yield "append", ("end", job.operation, job.outcome)
-            return then
+            if (yield from _noted(case, job.slot, ("end", job.operation, job.outcome))):
+                return then
+            # Once something else stands in the record's place, recovery would not end it so.
+            is_sure = job.outcome == ATTACHED or case.has("unnoted_end_passed_over")
+            return _but(then, job.operation) if is_sure else otherwise
         case "record" if not case.has("debt_retry_unjournaled"):
             if not (yield "append", ("del", job.operation, job.next)):
                 return otherwise
-        case "delete" if job.is_add:
+        case "delete":
+            # In a dead slot nobody knows whether anything can be noted.
+            is_tried = job.slot >= 0 and not case.has("remains_not_tried")
+            is_fit = not is_tried or (yield from _noted(case, job.slot, job.noted))
             # Before the first DEL, as for an ADD that failed.
-            if not (yield "retire", job.attachment, job.operation):
+            if is_fit and job.is_add:
+                is_fit = yield "retire", job.attachment, job.operation
+            if not is_fit:
                 return otherwise
         case _:
             pass
     what = job.attachment, job.operation
-    return "take_down", *what, job.next, job.address, then, otherwise
+    return "take_down", *what, job.next, job.address, job.slot, then, otherwise
+
+
+def _but(then: Procedure | None, operation: int) -> Procedure | None:
+    """Go on; in the same turn an operation whose end could not be noted is not asked for again."""
+    return (*then, operation) if then is not None and then[0] == "prepare" else then
+
+
+def _noted(case: Case, slot: int, frame: Frame | None) -> Generator[Request, Any, bool]:
+    """Note something in a slot, one's own where that is below zero; the answer is whether it is."""
+    if slot < 0:
+        return bool((yield "append", frame))
+    if case.has("written_without_byte"):
+        stands = yield "read", slot
+        return bool((yield "append", frame, slot, stands))
+    return bool((yield "append", frame, slot))
 
 
 def _take_down(
@@ -110,24 +134,25 @@ def _take_down(
     operation: int,
     index: int,
     address: int | None,
+    slot: int,
     then: Procedure | None,
     otherwise: Procedure | None,
 ) -> Steps:
     """DEL of the plugins from ``index`` down: the one function of delete, undo and settling."""
     if index < 0:
-        return (yield from _retire(case, attachment, operation, then, otherwise))
+        return (yield from _retire(case, attachment, operation, slot, then, otherwise))
     if index == 0 and case.has("record_retired_before_last_del"):
-        yield "retire", attachment, operation
+        yield "remove", attachment, operation
     is_done, _ = yield "run", "del", operation, index, address
     if is_done:
-        is_noted = yield "append", ("deleted", operation, index)
+        is_noted = yield from _noted(case, slot, ("deleted", operation, index))
         # Never the next DEL before the last one is noted; after the last one the end says it, too.
         if is_noted or index == 0 or case.has("next_del_before_note"):
-            what = attachment, operation, index - 1, address
+            what = attachment, operation, index - 1, address, slot
             return "take_down", *what, then, otherwise
         index -= 1
     if (yield "debt", attachment, Record(DEBT, operation, address, index)):
-        yield "append", ("end", operation, OWED)
+        yield from _noted(case, slot, ("end", operation, OWED))
     return otherwise
 
 
@@ -135,13 +160,14 @@ def _retire(
     case: Case,
     attachment: int,
     operation: int,
+    slot: int,
     then: Procedure | None,
     otherwise: Procedure | None,
 ) -> Steps:
-    if not (yield "retire", attachment, operation):
+    if not (yield "remove", attachment, operation):
         return otherwise
-    yield "append", ("end", operation, GONE)
-    return then
+    is_noted = yield from _noted(case, slot, ("end", operation, GONE))
+    return then if is_noted else _but(then, operation)
 
 
 def _add(case: Case, attachment: int) -> Steps:
@@ -180,7 +206,7 @@ def _chain(case: Case, attachment: int, operation: int, index: int, address: int
     # Failed or cancelled: the record may be there or not.
     if not case.has("undo_keeps_record") and not (yield "retire", attachment, operation):
         return None
-    return "take_down", attachment, operation, case.scenario.chain - 1, address, None, None
+    return "take_down", attachment, operation, case.scenario.chain - 1, address, -1, None, None
 
 
 def _delete(case: Case, attachment: int) -> Steps:
@@ -197,7 +223,7 @@ def _delete(case: Case, attachment: int) -> Steps:
     is_noted = yield "append", ("del", operation, scenario.chain - 1)
     if not is_noted and not case.has("unnoted_delete_runs"):
         return None
-    return "take_down", attachment, operation, scenario.chain - 1, address, None, None
+    return "take_down", attachment, operation, scenario.chain - 1, address, -1, None, None
 
 
 def _recover(case: Case, attachment: int) -> Steps:
@@ -210,9 +236,10 @@ def _recover(case: Case, attachment: int) -> Steps:
         job = yield "look", attachment
     if case.has("slot_adopted_by_one"):
         yield "lock", "adopter"
-    yield from _enter(case, attachment, is_gated=not case.has("recovery_without_gate"))
     after = "recover", attachment + 1
-    if job is not None and job.how != "wait":
+    if not (yield from _enter(case, attachment, is_gated=not case.has("recovery_without_gate"))):
+        return after
+    if job is not None:
         return "settle", job, after, after
     return "prepare", attachment, after, after
 
@@ -220,8 +247,15 @@ def _recover(case: Case, attachment: int) -> Steps:
 def _gc(case: Case, attachment: int) -> Steps:
     if attachment == 0:
         yield "lock", "GATE"
+    yield ("let go",)
     if attachment < len(case.scenario.containers):
-        return "prepare", attachment, ("gc_one", attachment), ("gc", attachment + 1)
+        after, one = ("gc", attachment + 1), ("gc_one", attachment)
+        # Only who could not bring something to an end has a container now, or is just ending.
+        if not (yield "lock", ("container", case.scenario.containers[attachment])):
+            return after
+        if case.has("gc_passes_over_the_dying") and (yield "is ending", attachment):
+            return one
+        return "prepare", attachment, one, after
     yield "run", "gc", -1, 0, None  # one plugin stands for the chain
     return None
 
@@ -234,7 +268,7 @@ def _gc_one(case: Case, attachment: int) -> Steps:
     last = case.scenario.chain - 1
     if not (yield "append", ("del", record.operation, last)):
         return after
-    return "take_down", attachment, record.operation, last, record.address, after, after
+    return "take_down", attachment, record.operation, last, record.address, -1, after, after
 
 
 _PROCEDURES: Final[dict[str, Callable[..., Steps]]] = {

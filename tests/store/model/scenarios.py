@@ -18,6 +18,9 @@ def scenario(
     releases: str = "container",
     loses_leases: bool = False,
     seed: tuple[int, ...] = (),
+    left_open: tuple[int, ...] = (),
+    left_verb: str = "add",
+    dies_slowly: bool = False,
     **left: int,
 ) -> Scenario:
     """Make a scenario; what else is given may happen so often."""
@@ -31,6 +34,9 @@ def scenario(
         releases=releases,
         loses_leases=loses_leases,
         seed=seed,
+        left_open=left_open,
+        left_verb=left_verb,
+        dies_slowly=dies_slowly,
     )
 
 
@@ -49,7 +55,7 @@ QUICK: Final[Mapping[str, Scenario]] = {
     "a chain of three, killed": scenario(chain=3, adds=1, dels=1, kills=2, fails=2, disk=1),
     "killed again and again": scenario(runtimes=2, adds=1, dels=1, kills=3),
     "a full disk": scenario(containers=TWO, addresses=1, adds=2, dels=1, disk=2, kills=1),
-    "two power cuts": scenario(adds=2, dels=2, cuts=2, releases="operation"),
+    "two power cuts": scenario(adds=2, dels=1, cuts=2, releases="operation"),
     "libcni": scenario(adds=2, dels=1, foreign=3, cuts=1),
     "libcni deletes what is owed": scenario(
         containers=TWO, addresses=1, adds=2, dels=1, fails=1, foreign=1
@@ -68,7 +74,29 @@ QUICK: Final[Mapping[str, Scenario]] = {
         containers=TWO, addresses=1, adds=2, dels=1, fails=1, kills=1
     ),
     "of an earlier boot, both add": scenario(containers=TWO, runtimes=2, seed=TWO, adds=2),
-    "gc and recovery": scenario(containers=TWO, runtimes=2, seed=(0,), gcs=1),
+    "gc and recovery": scenario(runtimes=2, seed=(0,), gcs=1, fails=1),
+    "killed slowly, one container": scenario(
+        containers=SAME, runtimes=2, adds=2, kills=1, dies_slowly=True
+    ),
+    "killed slowly, one interface": scenario(
+        containers=TWO, namespaces=SAME, runtimes=2, adds=2, kills=1, dies_slowly=True
+    ),
+    "killed slowly, gc": scenario(runtimes=2, seed=(0,), kills=1, gcs=1, dies_slowly=True),
+    "left open by a living runtime, one interface": scenario(
+        containers=TWO, namespaces=SAME, addresses=1, runtimes=2, adds=2, fails=2, disk=1
+    ),
+    "two left open by a dead runtime": scenario(
+        containers=TWO, left_open=TWO, runtimes=2, adds=1, kills=1
+    ),
+    "two left open by a dead runtime, gc": scenario(
+        containers=TWO, left_open=TWO, runtimes=2, kills=1, gcs=1
+    ),
+    "a delete left open, a full disk": scenario(
+        containers=TWO, addresses=1, left_open=(0,), left_verb="del", adds=1, disk=4
+    ),
+    "an ADD left open, a full disk": scenario(
+        containers=TWO, addresses=1, left_open=(0,), adds=1, disk=2, fails=1, kills=1
+    ),
 }
 
 # Some minutes in all.
@@ -77,11 +105,43 @@ WHOLE: Final[Mapping[str, Scenario]] = {
     "left open by a living runtime": scenario(
         containers=TWO, addresses=1, runtimes=2, adds=3, fails=2, disk=1
     ),
+    "left open by a living runtime, one container": scenario(
+        containers=SAME, runtimes=2, adds=2, fails=2, disk=1, kills=1
+    ),
+    "left open by a living runtime, killed slowly": scenario(
+        containers=TWO,
+        namespaces=SAME,
+        runtimes=2,
+        adds=2,
+        fails=1,
+        disk=1,
+        kills=1,
+        dies_slowly=True,
+    ),
+    "killed slowly again and again": scenario(
+        containers=SAME, runtimes=2, adds=2, kills=2, dies_slowly=True
+    ),
+    "killed slowly, gc and a delete": scenario(
+        runtimes=2, adds=1, dels=1, kills=1, gcs=1, dies_slowly=True
+    ),
+    "killed slowly, power cut": scenario(
+        runtimes=2, adds=1, dels=1, kills=1, cuts=1, dies_slowly=True
+    ),
+    "two left open by a dead runtime, one container": scenario(
+        containers=SAME, left_open=TWO, runtimes=2, adds=1, kills=2, fails=1
+    ),
+    "two left open by a dead runtime, power cut": scenario(
+        containers=TWO, left_open=TWO, runtimes=2, adds=1, kills=1, cuts=1
+    ),
+    "two left open by a dead runtime, full disk": scenario(
+        containers=TWO, addresses=2, left_open=TWO, runtimes=2, adds=1, kills=1, disk=2
+    ),
     "one address": scenario(containers=TWO, addresses=1, adds=2, dels=1, kills=2, fails=1),
     "one address, two runtimes": scenario(
         containers=TWO, addresses=1, runtimes=2, adds=2, dels=1, kills=2
     ),
     "power cut, killed": scenario(adds=2, dels=1, cuts=1, kills=1, fails=1),
+    "two power cuts, two deletes": scenario(adds=2, dels=2, cuts=2, releases="operation"),
     "two power cuts, killed": scenario(adds=2, dels=1, cuts=2, kills=1),
     "full disk, power cut": scenario(adds=2, dels=1, kills=1, disk=1, cuts=1),
     "full disk, one address": scenario(

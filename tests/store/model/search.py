@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from tests.store.model.events import NAMES, events, started
+from tests.store.model.events import NAMES, endings, events, started
+from tests.store.model.journal import Entry, appended, synced
 from tests.store.model.plugins import plugin_steps
 from tests.store.model.procedures import Protocol
 from tests.store.model.promises import require_promises
@@ -23,6 +24,7 @@ from tests.store.model.world import (
     Place,
     Record,
     Scenario,
+    Slot,
     State,
     put,
     saying,
@@ -115,9 +117,33 @@ def _first(case: Case) -> State:
         leases = s.leases if scenario.loses_leases else put(s.leases, number, number)
         s = s._replace(operations=(*s.operations, Operation(attachment, 0)), leases=leases)
         s = filed(s, attachment, Record(ATTACHED, number, number), durably=True)
+    if scenario.left_open:
+        s = _with_left_open(case, s)
     for runtime in range(scenario.runtimes):
         s = started(case, s, runtime)
     return s
+
+
+def _with_left_open(case: Case, s: State) -> State:
+    """Let a runtime have begun some ADDs, of which plugin 0 made the address and the interface, or
+    some deletes, of which nothing is done.
+    """
+    verb, last = case.scenario.left_verb, case.scenario.chain - 1
+    s = s._replace(slots=(Slot(None, (), ()),))
+    for address, attachment in enumerate(case.scenario.left_open):
+        number, namespace = len(s.operations), case.scenario.namespaces[attachment]
+        s = s._replace(
+            operations=(*s.operations, Operation(attachment, s.boot)),
+            leases=put(s.leases, address, number),
+            interfaces=put(s.interfaces, namespace, number),
+        )
+        if verb == "del":
+            rules = {(index, address, number) for index in range(1, last + 1)}
+            s = filed(
+                s._replace(rules=s.rules | rules), attachment, Record(ATTACHED, number, address)
+            )
+        s = appended(case, s, 0, Entry(verb, last, address).repeated(number))
+    return synced(s, 0) if s.left.cuts else s
 
 
 def _successors(protocol: Protocol, s: State) -> Iterator[Successor]:
@@ -137,6 +163,8 @@ def _successors(protocol: Protocol, s: State) -> Iterator[Successor]:
                 )
                 yield f"{what} {remark}".rstrip(), after, True
     for remark, after in plugin_steps(protocol, s):
+        yield remark, after, True
+    for remark, after in endings(s):
         yield remark, after, True
     for remark, after in events(protocol, s):
         yield remark, after, False

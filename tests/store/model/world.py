@@ -62,7 +62,8 @@ class Slot(NamedTuple):
     """A slot of the journal.
 
     Attributes:
-        owner: The living runtime that writes it.
+        owner: The living runtime that writes it; below zero as long as one that was killed has not
+            let go of it.
         frames: What it says.
         durable: What of it was synced last; empty when no power cut is to come.
     """
@@ -168,7 +169,7 @@ class State(NamedTuple):
         leases: The operation that holds each address.
         interfaces: The operation whose interface stands in each namespace.
         rules: What later plugins hold: plugin, address and operation.
-        locks: What is locked: the lock and the runtime.
+        locks: What is locked: the lock and the runtime, or the owner of a dying one's slot.
         plugins: The processes.
         runtimes: The runtimes; None where one is dead.
         told: What was reported attached and not asked to be deleted since.
@@ -204,6 +205,10 @@ class Scenario:
         releases: Plugin 0 frees the addresses of a "container", or of one "operation".
         loses_leases: A power cut may lose leases.
         seed: The attachments that were made in the boot before.
+        left_open: The attachments whose ADD, or delete, one runtime began that is dead by now.
+        left_verb: Which of the two.
+        dies_slowly: Who is killed lets go of its locks and of its slot in any order, and everybody
+            else may run in between.
     """
 
     left: Left
@@ -215,6 +220,9 @@ class Scenario:
     releases: str
     loses_leases: bool
     seed: tuple[int, ...]
+    left_open: tuple[int, ...]
+    left_verb: str
+    dies_slowly: bool
 
     @property
     def attachments(self) -> range:
@@ -276,6 +284,11 @@ def marked(s: State, operation: int, **facts: Any) -> State:
     """Change what is so of an operation."""
     changed = s.operations[operation]._replace(**facts)
     return s._replace(operations=put(s.operations, operation, changed))
+
+
+def is_dying(owner: int | None) -> bool:
+    """Tell whether a slot's owner runs no code any more, and has not let go of it."""
+    return owner is not None and owner < 0
 
 
 def owners(s: State) -> set[int]:
