@@ -56,6 +56,7 @@ class Collecting:
     deleted: set[AttachmentId] = Factory(set[AttachmentId])
     failures: list[AcniError] = Factory(list[AcniError])
     _unsettled: set[ContainerId] = Factory(set[ContainerId])
+    _settled: set[AttachmentId] = Factory(set[AttachmentId])
 
     def seconds_to_delete(self) -> float:
         """Return how much is left of the time for deletes."""
@@ -81,6 +82,7 @@ class Collecting:
         async def attempt(own: Operation) -> None:
             async with own.engine.turns.of_container_alone(container_id):
                 settled = await settle_container(own, container_id)
+            self._settled |= settled
             self.deleted |= settled & frozenset(opened)
 
         if not await self._attempt(min(opened, key=str), attempt):
@@ -97,28 +99,25 @@ class Collecting:
         """Delete what is doomed of a container, the last attached first (R47); nothing where it has
         something else open that cannot be settled.
         """
-        ids = frozenset(found.record.id for found in doomed)
         for found in sorted(doomed, key=lambda found: sequence_of(found.record), reverse=True):
             if container_id in self._unsettled:
                 return
-            if found.record.id not in self.deleted:
-                attempt = partial(self._delete_found, found, ids)
-                if await self._attempt(found.record.id, attempt):
-                    self.deleted.add(found.record.id)
+            identity = found.record.id
+            # Settled just now, and asked twice it could take what is another's.
+            is_gone = identity in self._settled
+            if is_gone or await self._attempt(identity, partial(self._delete_found, found)):
+                self.deleted.add(identity)
 
-    async def _delete_found(
-        self, found: Found, doomed: frozenset[AttachmentId], own: Operation
-    ) -> None:
+    async def _delete_found(self, found: Found, own: Operation) -> None:
         container_id = found.record.container_id
         async with own.engine.turns.of_container_alone(container_id):
             # Asked here as well: a runtime that was just ending had let go of the gate, and not of
             # its slot, when all that is open was listed.
             self._unsettled.add(container_id)
-            settled = await settle_container(own, container_id)
+            self._settled |= await settle_container(own, container_id)
             self._unsettled.discard(container_id)
-            self.deleted |= settled & doomed
-            if found.record.id in settled:
-                return  # asked twice it could take what is another's by now
+            if found.record.id in self._settled:
+                return
             target = target_of(own.engine, found.record, is_aside=found.is_aside)
             await delete_target(own, target)
 
