@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -525,6 +527,100 @@ async def test_what_cannot_be_noted_where_it_was_left_stays_there_and_nothing_ru
         assert await runtime.debts() == ()
     async with opened() as runtime:
         assert (await runtime.recover()).settled == ()
+
+
+@asynccontextmanager
+async def nothing_noted_after(
+    plugins: RecordingPlugins, plugin_type: str, state_dir: Path, call: Callable[[], Any]
+) -> AsyncGenerator[None]:
+    """Let somebody hold the byte of who writes to the dead slot from the DEL of a plugin on, which
+    a call comes to.
+    """
+    before = len(plugins.calls)
+    with ExitStack() as held:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(call)
+            while f"DEL {plugin_type}" not in calls(plugins)[before:]:  # noqa: ASYNC110 (a process)
+                await anyio.sleep(0.002)
+            writes = os.open(state_dir / "acni" / "journal" / "001", os.O_RDWR)
+            held.callback(os.close, writes)
+            assert try_lock(writes, 1)
+        yield
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_noted_as_owed_where_it_was_left_is_not_deleted_elsewhere(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+) -> None:
+    """Once its debt was gone, it would be deleted again from the start of the chain."""
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+
+    async def fail() -> None:
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(AttachmentId("c1"))
+
+    async with opened() as runtime:
+        killed("add", asked(plugins, "ADD", "third"))
+        plugins.tell("second", "DEL", Behaviour(seconds=0.3, status=1))
+        async with nothing_noted_after(plugins, "second", state_dir, fail):
+            plugins.tell("second", "DEL", Behaviour())
+            with pytest.raises(acni.StoreError, match="is another runtime's"):
+                await runtime.delete(AttachmentId("c1"))
+        await runtime.delete(AttachmentId("c1"))
+        assert (await runtime.recover()).settled == ()
+    assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL second", "DEL first"]
+
+
+@pytest.mark.anyio
+async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_on(
+    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+) -> None:
+    async def fail() -> None:
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(AttachmentId("c1"))
+
+    async with opened() as other:
+        await other.version("first")  # the first slot is taken
+        plugins.tell("third", "DEL", Behaviour(seconds=0.1))
+        killed("add", recorded(state_dir))
+    async with opened() as runtime:
+        killed("delete", asked(plugins, "DEL", "third"))
+        plugins.tell("third", "DEL", Behaviour())
+        plugins.tell("second", "DEL", Behaviour(seconds=0.3))
+        async with nothing_noted_after(plugins, "second", state_dir, fail):
+            pass
+        plugins.tell("first", "DEL", Behaviour(seconds=0.3))
+        delete = partial(runtime.delete, AttachmentId("c1"))
+        async with nothing_noted_after(plugins, "first", state_dir, delete):
+            pass
+        before = len(plugins.calls)
+        assert (await runtime.recover()).settled == (AttachmentId("c1"),)
+        assert calls(plugins)[before:] == ["DEL first"]
+
+
+@pytest.mark.anyio
+async def test_nothing_is_attached_before_the_end_of_what_was_there_is_noted(
+    killed: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    state_dir: Path,
+    box: netns.Namespace,
+) -> None:
+    """If that came to be owed again, its debt would supersede what is attached."""
+    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
+    attachment = acni.Attachment(container_id="c1", netns=box.path)
+
+    async def fail() -> None:
+        with pytest.raises(acni.StoreError, match="could not be noted as ended"):
+            await runtime.add(acni.parse_network(CHAIN), attachment)
+
+    async with opened() as runtime:
+        killed("add", asked(plugins, "ADD", "third"))
+        plugins.tell("first", "DEL", Behaviour(seconds=0.3))
+        async with nothing_noted_after(plugins, "first", state_dir, fail):
+            pass
+        assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL first"]
+        await runtime.add(acni.parse_network(CHAIN), attachment)
 
 
 @pytest.mark.anyio

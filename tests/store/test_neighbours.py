@@ -262,6 +262,7 @@ def test_who_gets_a_dying_process_s_container_sees_what_it_left_of_that(
                     pass
                 while (left := neighbours.left_of("c1")) is None:
                     assert neighbours.left_of("c2") == (), "it has nothing to do with that one"
+                    assert numbers(neighbours.left()) == [1], "what it has open is claimed"
                 assert numbers(left) == [1]
                 end(place, 1)
                 unlock(lock, 7)
