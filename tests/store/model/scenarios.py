@@ -131,7 +131,7 @@ WHOLE: Final[Mapping[str, Scenario]] = {
         containers=SAME, left_open=TWO, runtimes=2, adds=1, kills=2, fails=1
     ),
     "two left open by a dead runtime, power cut": scenario(
-        containers=TWO, left_open=TWO, runtimes=2, adds=1, kills=1, cuts=1
+        containers=TWO, left_open=TWO, runtimes=2, kills=1, cuts=1
     ),
     "two left open by a dead runtime, full disk": scenario(
         containers=TWO, addresses=2, left_open=TWO, runtimes=2, adds=1, kills=1, disk=2
