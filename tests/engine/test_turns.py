@@ -121,17 +121,37 @@ async def test_what_a_runtime_could_not_bring_to_an_end_keeps_its_container_from
 @pytest.mark.anyio
 async def test_a_claim_that_somebody_has_is_refused(runtimes: Any) -> None:
     one, other = runtimes(5), runtimes(0.01)
-    async with one.claim_record("net-c1-eth0"), one.claim_interface(HERE, ETH0):
+    async with one.claim_record("net-c1-eth0", C1), one.claim_interface(HERE, ETH0, C1):
         for late in (one, other):
             with pytest.raises(AttachmentExists):
-                async with late.claim_record("net-c1-eth0"):
+                async with late.claim_record("net-c1-eth0", C1):
                     pass
             with pytest.raises(NetnsInUse):
-                async with late.claim_interface(HERE, ETH0):
+                async with late.claim_interface(HERE, ETH0, C1):
                     pass
-            async with late.claim_interface(HERE, IfName("eth1")), late.claim_record("other"):
+            async with (
+                late.claim_interface(HERE, IfName("eth1"), C1),
+                late.claim_record("other", C1),
+            ):
                 pass
-    async with other.claim_record("net-c1-eth0"), other.claim_interface(HERE, ETH0):
+    async with other.claim_record("net-c1-eth0", C1), other.claim_interface(HERE, ETH0, C1):
+        pass
+
+
+@pytest.mark.anyio
+async def test_what_a_runtime_could_not_bring_to_an_end_keeps_its_claims_from_others(
+    runtimes: Any,
+) -> None:
+    is_open = {"c1"}
+    one, other = runtimes(1, is_open=is_open.__contains__), runtimes(0.02)
+    async with one.of_container(C1), one.claim_interface(HERE, ETH0, C1):
+        pass
+    with pytest.raises(NetnsInUse):
+        async with other.claim_interface(HERE, ETH0, C2):
+            pass
+    async with one.of_container(C1), one.claim_interface(HERE, ETH0, C1):
+        is_open.clear()
+    async with other.claim_interface(HERE, ETH0, C2):
         pass
 
 

@@ -58,8 +58,10 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
             with netns.open(attachment.netns) as namespace:
                 identity = namespace.identity()
                 async with (
-                    engine.turns.claim_record(name),
-                    engine.turns.claim_interface(identity, attachment.ifname),
+                    engine.turns.claim_record(name, attachment.container_id),
+                    engine.turns.claim_interface(
+                        identity, attachment.ifname, attachment.container_id
+                    ),
                 ):
                     # 2. What is owed here is deleted first; what is there already is refused.
                     settled = await settle_container(operation, attachment.container_id)

@@ -93,11 +93,14 @@ async def _claimed(engine: Engine, target: Target) -> AsyncGenerator[Record]:
         yield record
         return
     identity = record.provenance.netns if record.provenance else None
-    async with engine.turns.claim_record(record.name), AsyncExitStack() as claims:
+    async with (
+        engine.turns.claim_record(record.name, record.container_id),
+        AsyncExitStack() as claims,
+    ):
         if identity is not None:
             try:
                 await claims.enter_async_context(
-                    engine.turns.claim_interface(identity, record.ifname)
+                    engine.turns.claim_interface(identity, record.ifname, record.container_id)
                 )
             except NetnsInUse:
                 identity = None

@@ -6,8 +6,8 @@ Rule 1: in this order: the container's queue in the process, the gate, the conta
     claims: who loses one of those is refused, at once or soon. A garbage collection has the
     gate alone, so who only waits for a container's turn is not in its way.
 Rule 2: all waiting of an operation together is bounded.
-Rule 3: what this runtime could not bring to an end keeps its container locked: others would not see
-    that something of it is open, as they do when this runtime is gone.
+Rule 3: what this runtime could not bring to an end keeps its container locked, and its claims:
+    others would not see that something of it is open, as they do when this runtime is gone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from functools import partial
 from typing import Final, Literal
 
 import anyio
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from acni.errors import AttachmentExists, Busy, NetnsInUse, StoreError
 from acni.host.netns import NetnsIdentity
@@ -29,6 +29,7 @@ from acni.store.locks import Locks
 from acni.store.records import Records
 from acni.store.waiting import nobody_known
 
+Kind = Literal["record", "interface"]
 Claim = AbstractAsyncContextManager[bool]
 
 # A killed runtime's locks go with its process, and what that forked.
@@ -85,6 +86,10 @@ class Turns:
     is_open: Callable[[str], bool] = _never
     describe: Callable[[str], str] = _nobody
     _queues: Queues[ContainerId] = Factory(Queues[ContainerId])
+    # What stayed claimed of a container.
+    _claims: dict[ContainerId, set[tuple[Kind, str]]] = field(
+        factory=dict[ContainerId, "set[tuple[Kind, str]]"], init=False
+    )
 
     @asynccontextmanager
     async def of_container(self, container_id: ContainerId) -> AsyncGenerator[None]:
@@ -112,6 +117,8 @@ class Turns:
             ):
                 yield
         finally:
+            if not self.is_open(container_id):
+                self._drop_claims(container_id)
             self._queues.give_back(container_id)
 
     def is_guarded(self, name: str) -> bool:
@@ -162,7 +169,7 @@ class Turns:
             yield
 
     @asynccontextmanager
-    async def claim_record(self, name: str) -> AsyncGenerator[None]:
+    async def claim_record(self, name: str, container_id: ContainerId) -> AsyncGenerator[None]:
         """Claim the file name of a record: two attachments can map to one (``a-b`` with ``c``,
         ``a`` with ``b-c``).
 
@@ -170,7 +177,7 @@ class Turns:
             AttachmentExists: another attachment claims it.
             StoreError: the state directory cannot be locked.
         """
-        async with self._claim("record", name) as is_ours:
+        async with self._claim(container_id, "record", name) as is_ours:
             if not is_ours:
                 raise AttachmentExists(
                     f"another attachment is just being given the record {name}",
@@ -180,7 +187,7 @@ class Turns:
 
     @asynccontextmanager
     async def claim_interface(
-        self, identity: NetnsIdentity, ifname: IfName
+        self, identity: NetnsIdentity, ifname: IfName, container_id: ContainerId
     ) -> AsyncGenerator[None]:
         """Claim an interface in a namespace. The loser is refused before it runs anything: its undo
         would delete the winner's interface.
@@ -190,7 +197,7 @@ class Turns:
             StoreError: the state directory cannot be locked.
         """
         name = f"{identity.kind}:{identity.id}/{ifname}"
-        async with self._claim("interface", name) as is_ours:
+        async with self._claim(container_id, "interface", name) as is_ours:
             if not is_ours:
                 raise NetnsInUse(
                     f"another container is just being given {ifname} in that namespace",
@@ -199,10 +206,23 @@ class Turns:
                 )
             yield
 
-    def _claim(self, kind: Literal["record", "interface"], name: str) -> Claim:
+    def _claim(self, container_id: ContainerId, kind: Kind, name: str) -> Claim:
         if self.locks is None:
             return nullcontext(True)
-        return self.locks.claim(kind, name, seconds=min(self.wait_seconds, _CLAIM_SECONDS))
+
+        def stays() -> bool:
+            is_open = self.is_open(container_id)
+            if is_open:
+                self._claims.setdefault(container_id, set()).add((kind, name))
+            return is_open
+
+        seconds = min(self.wait_seconds, _CLAIM_SECONDS)
+        return self.locks.claim(kind, name, seconds=seconds, stays=stays)
+
+    def _drop_claims(self, container_id: ContainerId) -> None:
+        for kind, name in self._claims.pop(container_id, ()):
+            if self.locks is not None:
+                self.locks.drop_claim(kind, name)
 
     async def _take(self, container_id: ContainerId) -> None:
         try:

@@ -99,7 +99,12 @@ class Locks:
 
     @asynccontextmanager
     async def claim(
-        self, kind: Literal["record", "interface"], name: str, *, seconds: float
+        self,
+        kind: Literal["record", "interface"],
+        name: str,
+        *,
+        seconds: float,
+        stays: Callable[[], bool] = _never,
     ) -> AsyncGenerator[bool]:
         """Take a lock for which nobody stands in line; yields whether nobody else has it.
 
@@ -108,12 +113,17 @@ class Locks:
             name: Its name.
             seconds: For how long another runtime is asked again, which may be gone already. A task
                 of this one is not waited for.
+            stays: Asked at the end: whether it is to stay locked for other runtimes, until
+                `drop_claim` or until this one is left.
 
         Raises:
             StoreError: it cannot be locked.
         """
         place = place_of(kind, name)
         key = place.file, place.byte
+        if key in self._kept:
+            yield True
+            return
         description = self._try(key, place)
         if description is None and key not in self._queues:
             with anyio.move_on_after(seconds):
@@ -122,8 +132,18 @@ class Locks:
             yield description is not None
         finally:
             if description is not None:
-                self._files.let_go(description, place.byte)
+                if stays():
+                    self._kept[key] = description
+                else:
+                    self._files.let_go(description, place.byte)
                 self._queues.give_back(key)
+
+    def drop_claim(self, kind: Literal["record", "interface"], name: str) -> None:
+        """Let go of a claim that stayed."""
+        place = place_of(kind, name)
+        description = self._kept.pop((place.file, place.byte), None)
+        if description is not None:
+            self._files.let_go(description, place.byte)
 
     def is_guarded(self, name: str) -> bool:
         """Tell whether a plugin holds the guard of that name, without opening a file for it.
