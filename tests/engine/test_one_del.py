@@ -290,20 +290,26 @@ async def test_a_namespace_that_took_the_path_is_not_touched(
     assert runner.seen == [["192.0.2.7/24", "198.51.100.9/32", "2001:db8::7/64"]]
 
 
-async def test_what_is_of_an_earlier_boot_gets_none(
-    open_with: Any, box: netns.Namespace, attachment: Attachment, state_dir: Path
+@pytest.mark.parametrize(("plugin", "seen"), [("bridge", [None]), ("sbr", [[]])])
+async def test_what_is_of_an_earlier_boot_gets_none_but_where_it_would_be_owed_for_ever(
+    plugin: str,
+    seen: list[Any],
+    open_with: Any,
+    box: netns.Namespace,
+    attachment: Attachment,
+    state_dir: Path,
 ) -> None:
     runner = InTurn()
-    telling("bridge", runner)
+    telling(plugin, runner)
     async with open_with(runner) as runtime:
-        await runtime.add(made("bridge"), attachment)
+        await runtime.add(made(plugin), attachment)
     record = state_dir / "results" / "net-c1-eth0"
     document = json.loads(record.read_text())
     document["acni"]["boot"] = "00000000-0000-0000-0000-000000000000"
     record.write_text(json.dumps(document))
     async with open_with(runner) as runtime:
         await runtime.delete(C1)
-    assert runner.seen == [None]
+    assert runner.seen == seen
 
 
 async def test_each_run_has_its_own(

@@ -24,6 +24,8 @@ class Habit:
             and to clean up.
         needs_stand_in: Where no namespace can be passed, its DEL needs another one in its stead:
             with an empty CNI_NETNS it leaves something, or fails for good.
+        fails_without_namespace: With an empty CNI_NETNS its DEL fails for good, whatever is left:
+            so it gets a stand-in even in a later boot.
         needs_arguments: Without the capability arguments of the ADD its DEL does nothing.
         limit: How many of it at once are safe, where more were seen to fail. Nobody is held to it.
     """
@@ -32,6 +34,7 @@ class Habit:
     evidence: str
     retries: bool = False
     needs_stand_in: bool = False
+    fails_without_namespace: bool = False
     needs_arguments: bool = False
     limit: int | None = None
 
@@ -54,6 +57,7 @@ HABITS: Final[tuple[Habit, ...]] = (
     Habit(
         plugin="sbr",
         needs_stand_in=True,
+        fails_without_namespace=True,
         evidence="1.1.1: an empty `CNI_NETNS` fails for ever (`no such file or directory`); at a "
         "path that is gone it makes a regular file, on which other plugins then fail.",
     ),

@@ -2,7 +2,7 @@
 
 Rule 1: where the namespace is gone, or is another one by now, CNI_NETNS is empty, but for the
     plugins that look in it for what they are to undo on the host: they get a stand-in. What is of
-    an earlier boot gets none: nothing of it is left on the host.
+    an earlier boot gets none, for nothing of it is left on the host, unless it fails without.
 Rule 2: a DEL that failed is run again at once, once, where that is known to pass: code 11, a
     signal, and the plugins of the table. A second DEL may succeed because the first one threw away
     what it knew; so whatever else failed is left to be looked at, and a success after a failure
@@ -76,7 +76,11 @@ class Dels:
 
     def needs_stand_in(self, step: Step) -> bool:
         """Tell whether a plugin gets a stand-in."""
-        return self.has_stand_ins and habit_of(step.plugin.type).needs_stand_in
+        habit = habit_of(step.plugin.type)
+        is_without = not self.chain.parameters.netns
+        return (self.has_stand_ins and habit.needs_stand_in) or (
+            is_without and habit.fails_without_namespace
+        )
 
     async def _run_once(self, step: Step, first_error: str | None = None) -> None:
         with StandIn() as stand_in:
