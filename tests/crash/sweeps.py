@@ -123,7 +123,7 @@ CASES: Final[Mapping[str, Case]] = {
 _WRITTEN: Final = (("write_journal", None),)
 CUT_CASES: Final[Mapping[str, Case]] = {
     "two containers": Case(scenario="add_two", before=_WRITTEN),
-    # Of some 2,600 points most are one ADD's, eighteen times.
+    # Of some 3,700 points most are one ADD's, eighteen times.
     "a full segment": Case(scenario="fill_segment", before=_WRITTEN, most_alike=3),
 }
 # For a few points only: a plugin that is still at work whenever another process gets to recover.
