@@ -32,9 +32,9 @@ _COUNTS: Final = pytest.StashKey[list[str]]()
 _LANES: Final = 2 * (os.cpu_count() or 1)
 
 # What `--crash sample` strikes of each case: two to three minutes for all of them.
-KILLS: Final = Sample(12)
-FAILURES: Final = Sample(24)
-CUTS: Final = Sample(8)
+KILLS: Final = Sample(10)
+FAILURES: Final = Sample(20)
+CUTS: Final = Sample(6)
 
 
 @frozen

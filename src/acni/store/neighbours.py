@@ -27,7 +27,7 @@ from acni.host.processes import is_ending
 from acni.store.index import FEW_LOOKS
 from acni.store.intents import Intent
 from acni.store.outline import Outline
-from acni.store.slots import Remains, SlotView, files_of, is_taken, slot_names, slot_of
+from acni.store.slots import Remains, SlotView, files_of, is_lost, is_taken, slot_names, slot_of
 
 # The kernel tells of a close a moment before it drops the lock.
 _UNSURE_SECONDS: Final = 1.0
@@ -176,7 +176,14 @@ class Neighbours:
     def _look(self, name: str) -> None:
         files = self._files(name)
         self._settled.pop(name, None)
-        view = self._remains_of(name).look()
+        try:
+            view = self._remains_of(name).look()
+        except StoreError as error:
+            if not is_lost(error):
+                raise
+            if name in self._dead:
+                return  # what it said before counts, and cannot be gone on with as long as it is so
+            view = None  # a bad file stops nothing
         self._dead.pop(name, None)
         self._living.pop(name, None)
         if view is not None and view.is_alive:

@@ -22,6 +22,7 @@ Rule 4: who took a slot closes a descriptor of it before he notes anything, so t
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -121,7 +122,7 @@ def look_at_slots(
 
 
 def look_at_slot(directory: int, name: str, boot: str) -> SlotView | None:
-    """Look at one slot; None where there is none, or its disk has lost it.
+    """Look at one slot; None where there is none.
 
     Raises:
         StoreError: it cannot be read just now.
@@ -166,7 +167,7 @@ class Remains:
     _reading: threading.Lock = field(factory=threading.Lock, init=False)
 
     def look(self) -> SlotView | None:
-        """Look at it; None where there is none, or its disk has lost it.
+        """Look at it; None where there is none.
 
         Raises:
             StoreError: it cannot be read just now.
@@ -298,7 +299,17 @@ def _opened(directory: int, name: str, access: int) -> Generator[list[int]]:
 
 def _is_no_segment(error: OSError) -> bool:
     """Tell whether there is none, or something else in its place."""
-    return isinstance(error, (FileNotFoundError, IsADirectoryError)) or error.errno in NO_RECORD
+    is_other = error.errno in NO_RECORD and not _is_lost(error)
+    return isinstance(error, (FileNotFoundError, IsADirectoryError)) or is_other
+
+
+def _is_lost(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.EIO, errno.EUCLEAN)
+
+
+def is_lost(error: StoreError) -> bool:
+    """Tell whether a slot cannot be read for what its disk lost of it."""
+    return _is_lost(error.__cause__)
 
 
 @contextmanager

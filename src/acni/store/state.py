@@ -61,6 +61,7 @@ from acni.store.spares import Spare, Spares
 # How long leaving a state directory waits for a thread that a cancelled operation left behind.
 _LAST_THREADS_SECONDS: Final = 30.0
 
+_OPENINGS: Final = 2
 _ROOMS: Final = (
     "results",
     "acni",
@@ -111,6 +112,7 @@ class _Rooms:
             OSError: it cannot be made.
         """
         above, _, name = room.rpartition("/")
+        close_all(*(self.fds.pop(each) for each in (room,) if each in self.fds))
         fd = self.fds[room] = make_room(self.fds[above], name)
         status = os.fstat(fd)
         _require_private(status, room)
@@ -600,20 +602,24 @@ def open_store(path: str | os.PathLike[str], host: Host) -> Generator[Store]:
 def _store_in(state_dir: str, rooms: _Rooms, host: Host) -> Store:
     directory = rooms["acni/journal"]
     quarantine = Quarantine(rooms["acni/quarantine"])
-    journal, refusal = None, 0
+    journal, spares, refusal = None, Spares(-1), 0
     with contextlib.ExitStack() as failed:
-        try:
-            _require_format(rooms["acni"])
-            make_lock_files(rooms["acni/lock"])
-            journal = Slots(directory, quarantine, host).take()
-            failed.callback(journal.close)
-            spares = _spares_in(rooms, journal.slot)
-        except (OSError, StoreError) as error:
-            refusal = _refusal(error)
-            if not refusal:
-                raise
-            failed.close()
-            journal, spares = None, Spares(-1)
+        for _ in range(_OPENINGS):  # what a disk refuses once it may take the next time
+            try:
+                _require_format(rooms["acni"])
+                make_lock_files(rooms["acni/lock"])
+                journal = Slots(directory, quarantine, host).take()
+                failed.callback(journal.close)
+                spares = _spares_in(rooms, journal.slot)
+            except (OSError, StoreError) as error:
+                refusal = _refusal(error)
+                if not refusal:
+                    raise
+                failed.close()
+                journal, spares = None, Spares(-1)
+            else:
+                refusal = 0
+                break
         records = Records.watch(rooms["results"], rooms["acni/debts"], directory)
         own = journal.slot if journal else ""
         is_writable = refusal != errno.EROFS
