@@ -468,7 +468,7 @@ def _about_recovery(
     yield from _about_an_unhurt_run(server.run("clear", loop, ground), "the delete after it")
     cleared = look(ground)
     yield from cleared.about_the_plugins()
-    if is_same_boot:
+    if is_same_boot and not may_be_less:
         yield from cleared.about_the_order()
     yield from _about_what_was_cleared(recovered, cleared)
     yield from cleared.about_litter(keeps=not is_same_boot)

@@ -86,17 +86,19 @@ class Settling:
                 await anyio.sleep(_BLIND_SECONDS)
                 self._look()
                 continue
-            with contextlib.closing(watch), contextlib.suppress(LookupError):
+            # Nobody tells where somebody removes the state directory, or the loop has no room.
+            with contextlib.closing(watch), contextlib.suppress(LookupError, OSError):
                 while True:
                     self._look()
                     await self._told(watch)
-            await anyio.sleep(_BLIND_SECONDS)  # somebody removes the state directory
+            await anyio.sleep(_BLIND_SECONDS)
 
     async def _told(self, watch: Watch) -> None:
         """Wait until another slot is closed, and until its lock is dropped: that takes a moment.
 
         Raises:
             LookupError: the watch tells nothing any more.
+            OSError: the loop cannot wait for it.
         """
         slots: set[str | None] = set()
         while not slots:
