@@ -561,7 +561,7 @@ async def test_what_cannot_be_noted_as_owed_where_it_was_left_is_not_deleted_els
 
     async with opened() as runtime:
         killed("add", asked(plugins, "ADD", "third"))
-        plugins.tell("second", "DEL", Behaviour(seconds=0.3, status=1))
+        plugins.tell("second", "DEL", Behaviour(seconds=2, status=1))
         async with nothing_noted_after(plugins, "second", state_dir, fail):
             plugins.tell("second", "DEL", Behaviour())
             with pytest.raises(acni.StoreError, match="is another runtime's"):
@@ -586,10 +586,10 @@ async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_
     async with opened() as runtime:
         killed("delete", asked(plugins, "DEL", "third"))
         plugins.tell("third", "DEL", Behaviour())
-        plugins.tell("second", "DEL", Behaviour(seconds=0.3))
+        plugins.tell("second", "DEL", Behaviour(seconds=2))
         async with nothing_noted_after(plugins, "second", state_dir, fail):
             pass
-        plugins.tell("first", "DEL", Behaviour(seconds=0.3))
+        plugins.tell("first", "DEL", Behaviour(seconds=2))
         delete = partial(runtime.delete, AttachmentId("c1"))
         async with nothing_noted_after(plugins, "first", state_dir, delete):
             pass
@@ -616,7 +616,7 @@ async def test_nothing_is_attached_before_the_end_of_what_was_there_is_noted(
 
     async with opened() as runtime:
         killed("add", asked(plugins, "ADD", "third"))
-        plugins.tell("first", "DEL", Behaviour(seconds=0.3))
+        plugins.tell("first", "DEL", Behaviour(seconds=2))
         async with nothing_noted_after(plugins, "first", state_dir, fail):
             pass
         assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL first"]
@@ -628,7 +628,7 @@ async def test_what_was_left_open_claims_its_interface(
     killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
 ) -> None:
     """Else its undo deletes the interface of whoever was attached meanwhile."""
-    plugins.tell("second", "ADD", Behaviour(seconds=0.3))
+    plugins.tell("second", "ADD", Behaviour(seconds=2))
     killed("add", asked(plugins, "ADD", "second"))
     async with opened() as runtime:
         with pytest.raises(acni.NetnsInUse):

@@ -436,7 +436,16 @@ def _kinds(kind: type[AcniError] = AcniError) -> list[type[AcniError]]:
 
 @pytest.mark.parametrize("kind", _kinds())
 def test_every_kind_of_error_pickles(kind: type[AcniError]) -> None:
-    error = kind("message", place="$.x", expected="text", verb="add", code=0, elapsed=0.0)
+    facts: dict[str, Any] = {
+        "place": "$.x",
+        "expected": "text",
+        "verb": "add",
+        "code": 0,
+        "elapsed": 0.0,
+    }
+    # One is a group as well.
+    group = ([AcniError("inside")],) if issubclass(kind, ExceptionGroup) else ()
+    error = kind("message", *group, **facts)
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes
     assert _facts(again) == _facts(error)
     assert str(again) == "add, $.x: message"

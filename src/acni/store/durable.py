@@ -4,20 +4,55 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
+import time
+from typing import Final
 
 from acni.host.files import close_all, is_plain, write_at
 from acni.store.directory import DIRECTORY_FLAGS
 
+# Whoever writes it waits for the disk.
+_MOST_TRIES: Final = 2500
+_PAUSE_SECONDS: Final = 0.002
+
 
 def write_durably_once(directory: int, name: str, data: bytes) -> None:
-    """Write a small file that always says the same, so that at any instant it is there whole or not
-    at all, and afterwards for good; whoever else just writes it, too.
+    """Write a small file where it is missing, so that at any instant it is there whole or not at
+    all, and afterwards for good. One at a time does: who gave the name to a file that another one
+    just begins to write would show it empty.
 
     Raises:
         OSError: it could not be written.
     """
+    alone = os.open(".", DIRECTORY_FLAGS, dir_fd=directory)
+    try:
+        _lock(alone)
+        if not _is_there(directory, name):
+            _write(directory, name, data)
+    finally:
+        close_all(alone)
+
+
+def _lock(fd: int) -> None:
+    for _ in range(_MOST_TRIES):
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_PAUSE_SECONDS)
+    raise TimeoutError(errno.ETIMEDOUT, "somebody else is writing it for too long")
+
+
+def _is_there(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _write(directory: int, name: str, data: bytes) -> None:
     temporary = f"{name}.new"
     fd = _open_plain(directory, temporary)
     try:
@@ -25,10 +60,7 @@ def write_durably_once(directory: int, name: str, data: bytes) -> None:
         os.fsync(fd)
     finally:
         close_all(fd)
-    try:
-        os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except FileNotFoundError:
-        os.stat(name, dir_fd=directory)  # somebody else was faster
+    os.rename(temporary, name, src_dir_fd=directory, dst_dir_fd=directory)
     os.fsync(directory)
 
 
