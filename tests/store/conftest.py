@@ -15,3 +15,19 @@ def victim(tmp_path: Path) -> Iterator[Path]:
     victim.write_text("precious")
     yield victim
     assert victim.read_text() == "precious"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """Where slots lie."""
+    place = tmp_path / "journal"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def aside(tmp_path: Path) -> Path:
+    """Where what is damaged is kept."""
+    aside = tmp_path / "quarantine"
+    aside.mkdir()
+    return aside

@@ -99,7 +99,7 @@ def test_left_is_what_nobody_works_on(journal: Journal) -> None:
     journal.under_way.add(operation(2))
     assert [one.operation for one in journal.left()] == [operation(1), operation(3)]
     assert [one.operation for one in journal.of_container("c1")] == [operation(1), operation(3)]
-    assert sorted(set(journal.containers())) == ["c1", "c2"]
+    assert sorted({one.container_id for one in journal.intents.values()}) == ["c1", "c2"]
 
 
 # --- segments

@@ -57,20 +57,6 @@ with slots_in(Path(sys.argv[1]), Path(sys.argv[2])) as slots:
 """
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    place = tmp_path / "journal"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def aside(tmp_path: Path) -> Path:
-    aside = tmp_path / "quarantine"
-    aside.mkdir()
-    return aside
-
-
 def refused(_directory: int) -> Watch:
     raise OSError(errno.EMFILE, "too many watches")
 

@@ -44,20 +44,6 @@ NO_PID = 2**22 + 1
 LATER = Host(boot="later", netns=HOST.netns)
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    place = tmp_path / "journal"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
-def aside(tmp_path: Path) -> Path:
-    aside = tmp_path / "quarantine"
-    aside.mkdir()
-    return aside
-
-
 Opened = Callable[..., Any]
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, TypeVar
 
 import anyio
 from attrs import Factory, define, evolve
@@ -19,7 +18,7 @@ from attrs import Factory, define, evolve
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
 from acni.engine.fates import Found
-from acni.engine.recovery import settle_container
+from acni.engine.recovery import for_each, settle_container
 from acni.engine.targets import delete_target, sequence_of, target_of
 from acni.engine.versions import negotiated
 from acni.errors import AcniError, Busy, PluginNotFound, StoreError
@@ -31,11 +30,7 @@ from acni.spec.plugin import Plugin
 from acni.spec.request import network_parameters
 from acni.store.intents import record_of
 
-T = TypeVar("T")
 Planned = tuple[NetworkConfig, Step]
-
-# As in recovery: so many containers at once.
-_AT_ONCE: Final = 16
 
 
 @define(eq=False)
@@ -76,7 +71,7 @@ class Collecting:
                 continue
             if record.network.name == self.network.name:
                 opened[record.container_id].add(record.id)
-        await self._for_each(opened, self._settle)
+        await for_each(opened.items(), lambda each: self._settle(*each))
 
     async def _settle(self, container_id: ContainerId, opened: Iterable[AttachmentId]) -> None:
         async def attempt(own: Operation) -> None:
@@ -93,7 +88,7 @@ class Collecting:
         by_container: defaultdict[ContainerId, list[Found]] = defaultdict(list)
         for found in doomed:
             by_container[found.record.container_id].append(found)
-        await self._for_each(by_container, self._delete)
+        await for_each(by_container.items(), lambda each: self._delete(*each))
 
     async def _delete(self, container_id: ContainerId, doomed: Sequence[Found]) -> None:
         """Delete what is doomed of a container, the last attached first (R47); nothing where it has
@@ -170,21 +165,6 @@ class Collecting:
         except PluginNotFound:
             return False
         return True
-
-    async def _for_each(
-        self,
-        by_container: Mapping[ContainerId, T],
-        do: Callable[[ContainerId, T], Awaitable[None]],
-    ) -> None:
-        limiter = anyio.CapacityLimiter(_AT_ONCE)
-
-        async def one(container_id: ContainerId, what: T) -> None:
-            async with limiter:
-                await do(container_id, what)
-
-        async with anyio.create_task_group() as tasks:
-            for container_id, what in by_container.items():
-                tasks.start_soon(one, container_id, what)
 
     async def _attempt(
         self, identity: AttachmentId, attempt: Callable[[Operation], Awaitable[None]]

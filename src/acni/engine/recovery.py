@@ -11,9 +11,9 @@ Rule 3: may be killed at any point, and is done again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import anyio
 from attrs import evolve, frozen
@@ -48,6 +48,7 @@ _MOST_ATTEMPTS: Final = 14
 # A killed process is gone in some milliseconds; one that waits for its disk takes as long as that.
 _ENDING_SECONDS: Final = 0.002
 
+T = TypeVar("T")
 Verdict = Literal["superseded", "attached", "owed", "wait", "delete"]
 
 
@@ -279,26 +280,35 @@ async def recover(
     left = [one for one in await engine.in_thread(list_left, engine) if chosen(one)]
     settled: list[AttachmentId] = []
     failures: list[AcniError] = []
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def one(what: Left) -> None:
-        async with limiter:
-            try:
-                await settle_left(engine, what)
-            except AcniError as error:
-                failures.append(error)
-            else:
-                settled.append(what.id)
+        try:
+            await settle_left(engine, what)
+        except AcniError as error:
+            failures.append(error)
+        else:
+            settled.append(what.id)
 
-    async with anyio.create_task_group() as tasks:
-        for what in left:
-            tasks.start_soon(one, what)
+    await for_each(left, one)
     owed = tuple(error.debt for error in failures if error.debt is not None)
     report = RecoveryReport(settled=tuple(settled), owed=owed, failures=tuple(failures))
     if left:
         operation = Operation(engine=engine, verb="recover", network="", id=None)
         operation.notify(RecoveryFinished, settled=len(settled), left=len(failures))
     return report
+
+
+async def for_each(items: Iterable[T], do: Callable[[T], Awaitable[None]]) -> None:
+    """Do something for each of many, so many at once."""
+    limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+    async def one(item: T) -> None:
+        async with limiter:
+            await do(item)
+
+    async with anyio.create_task_group() as tasks:
+        for item in items:
+            tasks.start_soon(one, item)
 
 
 async def settle_left(engine: Engine, left: Left) -> None:
@@ -342,8 +352,21 @@ def list_left(engine: Engine) -> tuple[Left, ...]:
     Raises:
         StoreError: the state directory cannot be listed.
     """
-    found = [*map(record_of, engine.left_open()), *owed_records(engine)]
-    return tuple(dict.fromkeys(Left(id=one.id, network=one.network.name) for one in found))
+    owed = map(_named, owed_records(engine))
+    return tuple(dict.fromkeys((*list_open(engine), *owed)))
+
+
+def list_open(engine: Engine) -> tuple[Left, ...]:
+    """List what is open and nobody works on.
+
+    Raises:
+        StoreError: the slots cannot be listed.
+    """
+    return tuple(_named(record_of(intent)) for intent in engine.left_open())
+
+
+def _named(record: Record) -> Left:
+    return Left(id=record.id, network=record.network.name)
 
 
 def owed_records(engine: Engine) -> Iterable[Record]:

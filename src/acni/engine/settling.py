@@ -14,13 +14,12 @@ import anyio
 from attrs import Factory, define, field
 
 from acni.engine.engine import Engine
-from acni.engine.recovery import Left, list_left, recover
+from acni.engine.recovery import Left, list_left, list_open, recover
 from acni.errors import AcniError
 from acni.events import DebtRecorded, Event
 from acni.host.inotify import Watch
 from acni.spec.attachment import AttachmentId
 from acni.spec.names import ContainerId, IfName, NetworkName
-from acni.store.intents import record_of
 from acni.store.slots import slot_of
 
 _FIRST_SECONDS: Final = 1.0
@@ -128,10 +127,9 @@ class Settling:
 
     def _opened(self) -> frozenset[Left]:
         try:
-            records = [record_of(intent) for intent in self._engine.left_open()]
+            return frozenset(list_open(self._engine))
         except AcniError:
             return frozenset()
-        return frozenset(Left(id=one.id, network=one.network.name) for one in records)
 
     async def _settle(self, due: frozenset[Left]) -> None:
         for left in due:

@@ -13,7 +13,7 @@ Rule 3: what this runtime could not bring to an end keeps its container locked, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Final, Literal
@@ -40,26 +40,26 @@ _MOST_NAMED: Final = 3
 
 def describe_holder(records: Records, boot: str, container_id: str) -> str:
     """Say who works on a container: whose journal has something of it open."""
-    with contextlib.suppress(StoreError):
-        for slot in records.slots(boot):
-            for intent in slot.intents if slot.is_alive and slot.opener else ():
-                if intent.container_id == container_id:
-                    verb = "adding" if intent.verb == "add" else "deleting"
-                    return f"process {slot.opener.pid if slot.opener else 0} is {verb} it"
-    return nobody_known()
+    at_work = (doing for doing, container in _under_way(records, boot) if container == container_id)
+    doing = next(at_work, None)
+    return nobody_known() if doing is None else f"{doing} it"
 
 
 def describe_operations(records: Records, boot: str) -> str:
     """Say what is under way, as far as that can be told."""
-    said: list[str] = []
+    said = [f"{doing} {container}" for doing, container in _under_way(records, boot)]
+    more = [f"and {len(said) - _MOST_NAMED} more"] if len(said) > _MOST_NAMED else []
+    return ", ".join(said[:_MOST_NAMED] + more) or nobody_known()
+
+
+def _under_way(records: Records, boot: str) -> Iterator[tuple[str, str]]:
+    """Iterate over what living runtimes have open: who does what, and to which container."""
     with contextlib.suppress(StoreError):
         for slot in records.slots(boot):
             if slot.is_alive and slot.opener:
                 for intent in slot.intents:
                     verb = "adding" if intent.verb == "add" else "deleting"
-                    said.append(f"process {slot.opener.pid} is {verb} {intent.container_id}")
-    more = [f"and {len(said) - _MOST_NAMED} more"] if len(said) > _MOST_NAMED else []
-    return ", ".join(said[:_MOST_NAMED] + more) or nobody_known()
+                    yield f"process {slot.opener.pid} is {verb}", intent.container_id
 
 
 def _never(_: str) -> bool:
@@ -105,15 +105,9 @@ class Turns:
             if self.locks is None:
                 yield
                 return
-            describe = partial(self.describe, container_id)
             async with (
                 self.locks.gate.shared(until=until),
-                self.locks.container(
-                    container_id,
-                    until=until,
-                    describe=describe,
-                    stays=partial(self.is_open, container_id),
-                ),
+                self._lock(self.locks, container_id, until),
             ):
                 yield
         finally:
@@ -160,13 +154,19 @@ class Turns:
         if self.locks is None:
             yield
             return
-        async with self.locks.container(
+        until = anyio.current_time() + _CLAIM_SECONDS
+        async with self._lock(self.locks, container_id, until):
+            yield
+
+    def _lock(
+        self, locks: Locks, container_id: ContainerId, until: float
+    ) -> AbstractAsyncContextManager[None]:
+        return locks.container(
             container_id,
-            until=anyio.current_time() + _CLAIM_SECONDS,
+            until=until,
             describe=partial(self.describe, container_id),
             stays=partial(self.is_open, container_id),
-        ):
-            yield
+        )
 
     @asynccontextmanager
     async def claim_record(self, name: str, container_id: ContainerId) -> AsyncGenerator[None]:

@@ -125,10 +125,6 @@ class Journal:
         """What errors call it."""
         return f"acni/journal/{self.slot}"
 
-    def containers(self) -> Iterator[str]:
-        """Iterate over the containers of which something is open."""
-        return iter([intent.container_id for intent in self.intents.values()])
-
     def left(self) -> Iterator[Intent]:
         """Iterate over what is open and not under way."""
         for intent in tuple(self.intents.values()):
