@@ -4,6 +4,7 @@ place.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import socket
@@ -41,6 +42,7 @@ from tests.store.journals import (
 )
 
 NO_PID = 2**22 + 1
+RENAME_EXCHANGE = 2
 LATER = Host(boot="later", netns=HOST.netns)
 
 
@@ -479,6 +481,35 @@ def test_of_many_that_open_at_once_each_has_one_and_there_are_no_more(
                 assert all(is_taken(directory, name) for name in said)
         shutil.rmtree(place)
         place.mkdir()
+
+
+def test_what_stands_in_the_way_of_one_and_is_moved_by_another_stops_neither(
+    place: Path, aside: Path
+) -> None:
+    """Between the opening that it refuses and the look at it, another one's file may come."""
+    done = threading.Event()
+
+    name, standing = place / "000", place / "standing"
+    libc = ctypes.CDLL(None)
+    done = threading.Event()
+
+    def exchange_again_and_again() -> None:
+        while not done.is_set():
+            if not standing.is_dir():
+                standing.unlink(missing_ok=True)
+                standing.mkdir()
+            for _ in range(2):
+                libc.renameat2(-1, bytes(standing), -1, bytes(name), RENAME_EXCHANGE)
+
+    with slots_in(place, aside, HOST) as slots:
+        other = threading.Thread(target=exchange_again_and_again)
+        other.start()
+        try:
+            for _ in range(500):
+                slots.take().close()
+        finally:
+            done.set()
+            other.join()
 
 
 def test_one_in_which_somebody_writes_is_waited_for(opened: Opened, place: Path) -> None:

@@ -64,6 +64,8 @@ _MORE_BYTES: Final = 64 << 10
 # Whoever holds the second byte does so for some writes, or is being stopped by a debugger.
 _MOST_TRIES: Final = 500
 _PAUSE_SECONDS: Final = 0.002
+# What opening says of a directory, a link, a socket.
+_NO_FILE: Final = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
 _MAKE: Final = os.O_CREAT | os.O_EXCL
 _FLAGS: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -449,8 +451,9 @@ def _open_segment(directory: int, name: str, quarantine: Quarantine) -> int:
         except FileNotFoundError:
             with contextlib.suppress(FileExistsError):  # somebody else was faster
                 return os.open(name, flags | _MAKE, 0o600, dir_fd=directory)
-        except OSError:
-            if not _is_out_of_the_way(name, directory, quarantine):
+        except OSError as error:
+            # It may be another one's file by now: what refused this one is out of the way then.
+            if not _is_out_of_the_way(name, directory, quarantine) and error.errno not in _NO_FILE:
                 raise
     raise FileExistsError(name)
 
@@ -478,7 +481,7 @@ def _regular(fd: int, name: str) -> int:
     try:
         status = os.fstat(fd)
         if not is_plain(status):
-            raise IsADirectoryError(name)
+            raise IsADirectoryError(errno.EISDIR, "no regular file of one name", name)
     except OSError:
         close_all(fd)
         raise
