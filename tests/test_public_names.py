@@ -14,8 +14,8 @@ PUBLIC = {
     "acni": """
         AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound AttachmentRecord
         Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables GCFailed GCReport
-        HostChanged InvalidName NetnsChanged NetnsInUse NetworkConfig NetworkNotFound NotPermitted
-        NotReady
+        HostChanged InvalidName Limits NetnsChanged NetnsInUse NetworkConfig NetworkNotFound
+        NotPermitted NotReady
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
         PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
         Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from acni.engine.recovery import RecoveryReport
     from acni.engine.runner import Runner
     from acni.engine.runtime import Runtime, open_runtime
-    from acni.engine.settings import Timeouts
+    from acni.engine.settings import Limits, Timeouts
     from acni.engine.validate import Validation
     from acni.errors import (
         AcniError,
@@ -86,6 +86,7 @@ __all__ = [
     "GCReport",
     "HostChanged",
     "InvalidName",
+    "Limits",
     "NetnsChanged",
     "NetnsInUse",
     "NetworkConfig",
@@ -130,6 +131,7 @@ _HOMES = {
     "Bandwidth": "acni.spec.capabilities",
     "Executables": "acni.host.process",
     "GCReport": "acni.engine.gc",
+    "Limits": "acni.engine.settings",
     "NetworkConfig": "acni.spec.configuration",
     "PortMapping": "acni.spec.capabilities",
     "RecoveryReport": "acni.engine.recovery",

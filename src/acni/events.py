@@ -16,6 +16,8 @@ Example:
 
 from __future__ import annotations
 
+from typing import Literal
+
 from attrs import field, frozen
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "DebtSettled",
     "Event",
     "GCFinished",
+    "LockWaited",
     "OperationFinished",
     "OperationStarted",
     "OperationSuperseded",
@@ -38,6 +41,9 @@ __all__ = [
     "RollbackStarted",
     "StateRemade",
 ]
+
+# What an operation waits for before its first plugin.
+Awaited = Literal["container", "first add", "place"]
 
 
 @frozen(kw_only=True)
@@ -344,6 +350,30 @@ class RecordQuarantined(Event):
     """
 
     name: str
+
+
+@frozen(kw_only=True)
+class LockWaited(Event):
+    """An operation waited before its first plugin; what was free at once is not told of.
+
+    Attributes:
+        what: "container": for others on its container, or for gc; "first add": for the first ADD to
+            the network; "place": for a place among the running plugins.
+        seconds: How long.
+
+    Example:
+        >>> def log(event):
+        ...     if isinstance(event, acni.events.LockWaited):
+        ...         print(f"{event.verb} {event.container_id} waited for a {event.what}")
+        >>> log(acni.events.LockWaited(
+        ...     at=7.5, verb="add", network="dbnet", container_id="web", ifname="eth0",
+        ...     what="place", seconds=0.3,
+        ... ))
+        add web waited for a place
+    """
+
+    what: Awaited
+    seconds: float
 
 
 @frozen(kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from acni import NetworkConfig, PluginFailed
+from acni import NetworkConfig, PluginFailed, RuntimeClosed
 from acni.testing import Behaviour, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
@@ -57,3 +57,45 @@ async def test_a_failed_add_never_enters_the_block(
             async with runtime.attached(network, "job-1"):
                 raise AssertionError("entered")
     assert scripted.held == set()
+
+
+async def test_a_block_whose_runtime_is_left_ends_and_is_detached(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, state_dir: Path
+) -> None:
+    entered = anyio.Event()
+    closed: list[RuntimeClosed] = []
+
+    async def use() -> None:
+        try:
+            async with runtime.attached(network, "job-1"):
+                entered.set()
+                await anyio.sleep_forever()
+        except RuntimeClosed as error:
+            closed.append(error)
+
+    async with anyio.create_task_group() as tasks, opened() as runtime:
+        tasks.start_soon(use)
+        await entered.wait()
+    assert len(closed) == 1
+    assert scripted.held == set()
+    assert list((state_dir / "results").iterdir()) == []
+
+
+async def test_draining_waits_for_a_block_and_its_delete(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    entered, leave = anyio.Event(), anyio.Event()
+
+    async def use() -> None:
+        async with runtime.attached(network, "job-1"):
+            entered.set()
+            await leave.wait()
+
+    async with anyio.create_task_group() as tasks, opened() as runtime:
+        tasks.start_soon(use)
+        await entered.wait()
+        assert not await runtime.drain(0.01)
+        assert scripted.held
+        leave.set()
+        assert await runtime.drain(60)
+        assert scripted.held == set()

@@ -60,6 +60,23 @@ async def test_leaving_the_block_undoes_what_is_under_way(
     assert [str(call) for call in scripted.calls][-1] == "DEL first"
 
 
+@pytest.mark.netns
+@pytest.mark.anyio
+async def test_draining_takes_no_more_and_waits_for_what_is_under_way(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, attachment: Attachment
+) -> None:
+    async with opened() as runtime, anyio.create_task_group() as tasks:
+        with scripted.paused("second", "ADD") as reached:
+            tasks.start_soon(runtime.add, network, attachment)
+            await reached.wait()
+            assert not await runtime.drain(0.01)
+            with pytest.raises(RuntimeClosed):
+                await runtime.attachments()
+        assert await runtime.drain(60)
+        assert await runtime.drain(0)
+    assert scripted.held == {"first/c1/eth0", "second/c1/eth0", "third/c1/eth0"}
+
+
 @pytest.mark.anyio
 async def test_a_runtime_that_was_left_takes_nothing_more(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig

@@ -264,14 +264,17 @@ def test_every_name_of_every_kind_lies_in_the_ranges_of_that_kind(name: str, kin
     index = KINDS.index(kind)
     place = place_of(kind, name)
     assert 2 * index << 58 <= place.byte < (2 * index + 1) << 58
+    assert place.stages is not None
     assert (2 * index + 1) << 58 <= place.stages
     assert place.stages + STAGES <= (2 * index + 2) << 58 <= 1 << 62
 
 
 @given(st.text(), st.text())
 def test_the_stages_of_two_names_are_the_same_bytes_or_none(name: str, another: str) -> None:
-    stages = [place_of("container", each).stages for each in (name, another)]
-    distance = abs(stages[0] - stages[1])
+    one, other = (place_of("container", each).stages for each in (name, another))
+    assert one is not None
+    assert other is not None
+    distance = abs(one - other)
     assert distance == 0 or distance >= STAGES
 
 

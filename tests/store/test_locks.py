@@ -304,6 +304,7 @@ async def test_a_killed_runtime_that_waited_is_not_waited_for(
     async with one.container("c1", until=0):
         with lock_process(state_dir, "container", waits=True) as process:
             place = place_of("container", "c1")
+            assert place.stages is not None
             with (
                 Path(state_dir, "acni/lock", place.file).open("rb") as looked_at,
                 anyio.fail_after(10),

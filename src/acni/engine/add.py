@@ -13,9 +13,9 @@ from typing import Final
 import anyio
 from attrs import evolve
 
-from acni.engine.chain import chain_of_record
+from acni.engine.chain import Chain, chain_of_record
 from acni.engine.engine import Engine, Operation, sequence_now
-from acni.engine.entering import turn
+from acni.engine.entering import first_add, turn
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.notes import Note
 from acni.engine.recovery import require_ended, settle_container
@@ -53,7 +53,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         name = record_name(network.name, attachment.container_id, attachment.ifname)
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
-        async with turn(operation, attachment.container_id):
+        async with turn(operation, attachment.container_id) as until:
             network = await negotiated(operation, network, plugins)
             with netns.open(attachment.netns) as namespace:
                 identity = namespace.identity()
@@ -72,23 +72,34 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                         await require_ended(engine, attachment.id)
                     existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
                     ground = look_at_ground(engine, attachment, identity, existed=existed)
-                    # 3. The chain, its result kept; or all of it undone.
                     record = begin(engine, network, attachment, plugins, identity)
-                    return await _attach(operation, record, plugins, ground)
+                    # 3. Alone, where nothing was attached to the network in this boot.
+                    async with first_add(operation, until):
+                        # 4. The chain, its result kept; or all of it undone.
+                        return await _attach(operation, record, plugins, ground, until)
 
 
 async def _attach(
-    operation: Operation, record: Record, plugins: tuple[Plugin, ...], ground: Ground
+    operation: Operation,
+    record: Record,
+    plugins: tuple[Plugin, ...],
+    ground: Ground,
+    until: float,
 ) -> Result:
+    chain = chain_of_record(operation, record, netns=record.netns, deadline=0.0, found=plugins)
+    first, *_ = plan(Command.ADD, record.network)
+    async with chain.admitted(first, until):
+        return await _run(chain, record, ground)
+
+
+async def _run(chain: Chain, record: Record, ground: Ground) -> Result:
+    operation = chain.operation
     engine = operation.engine
     # An interface that existed before is not ours to delete: whoever undoes passes no namespace.
     to_undo = evolve(record, netns="") if ground.existed else record
     bounds = engine.timeouts
     with await Note.of_add(engine, to_undo, bounds.add + bounds.grace) as note:
-        deadline = anyio.current_time() + engine.timeouts.add
-        chain = chain_of_record(
-            operation, record, netns=record.netns, deadline=deadline, found=plugins
-        )
+        chain.deadline = anyio.current_time() + bounds.add
         result: Result | None = None
         try:
             for step in plan(Command.ADD, record.network):

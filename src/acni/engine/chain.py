@@ -6,29 +6,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from functools import partial
 from typing import Final
 
-from attrs import define, evolve
+import anyio
+from attrs import define, evolve, field
 
+from acni.engine.admission import Urgency
 from acni.engine.engine import Operation
 from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import RULES, Command, Step
-from acni.spec.plugin import Caps, Plugin, Response
+from acni.spec.plugin import Plugin, Response
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
 from acni.spec.result import Result
 from acni.store.record import Record
+from acni.store.waiting import Waited, untold
 
 # Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may
 # as well go on.
-_CAPS: Final[Mapping[Command, Caps]] = {
-    command: Caps(ends_at_cap=rule.has_result) for command, rule in RULES.items()
+_ENDS_AT_CAP: Final[Mapping[Command, bool]] = {
+    command: rule.has_result for command, rule in RULES.items()
 }
+# A DEL of theirs undoes what they did themselves, or what a dead runtime did to their container.
+_UNDOING: Final = frozenset(("add", "check"))
 
 
 @define(kw_only=True)
@@ -41,6 +52,7 @@ class Chain:
         parameters: What every plugin of it is given alike.
         deadline: When the plugins are out of time, on the event loop's clock.
         found: The plugins, where they were found before; others are looked up one by one.
+        has_begun: A plugin of it ran.
     """
 
     operation: Operation
@@ -48,6 +60,28 @@ class Chain:
     parameters: Parameters
     deadline: float
     found: tuple[Plugin, ...] = ()
+    has_begun: bool = False
+    # The place of the first plugin's run, where it was waited for before.
+    _place: AsyncExitStack | None = field(default=None, init=False)
+
+    @asynccontextmanager
+    async def admitted(self, step: Step, until: float) -> AsyncGenerator[None]:
+        """Wait for the first plugin's place before anything is noted of its run, and hold it until
+        that run is over, or the block is.
+
+        Args:
+            step: The first step.
+            until: When waiting ends, on the event loop's clock.
+
+        Raises:
+            Busy: there was none until then, or too many wait.
+        """
+        async with AsyncExitStack() as place:
+            with self.operation.in_line():
+                waited = partial(self.operation.waited, "place")
+                await place.enter_async_context(self._admission(step, until, waited))
+            self._place = place
+            yield
 
     async def run(
         self,
@@ -79,10 +113,52 @@ class Chain:
         )
         parameters = self.parameters if netns is None else evolve(self.parameters, netns=netns)
         with running as run:
-            run.response = await self._respond(step, parameters, previous, valid)
-            # What one waits for its start is not charged to those that follow either.
-            self.deadline += run.response.times.queue
+            run.response = await self._respond_in_place(step, parameters, previous, valid)
             return read_response(step, run.response, self.network.cni_version)
+
+    async def _respond_in_place(
+        self,
+        step: Step,
+        parameters: Parameters,
+        previous: str | None,
+        valid: Iterable[AttachmentId] | None,
+    ) -> Response:
+        is_undo = self._urgency(step) is Urgency.UNDO
+        asked = anyio.current_time()
+        async with self._taken(step, is_undo):
+            waited = anyio.current_time() - asked
+            if not is_undo:  # its time is all that there is
+                self.deadline += waited
+            self.has_begun = True
+            response = await self._respond(step, parameters, previous, valid)
+        # What one waits for its start is not charged to those that follow either.
+        self.deadline += response.times.queue
+        times = evolve(response.times, queue=response.times.queue + waited)
+        return evolve(response, times=times)
+
+    def _taken(self, step: Step, is_undo: bool) -> AbstractAsyncContextManager[object]:
+        place, self._place = self._place, None
+        if place is not None:
+            return place
+        bounds = self.operation.engine.timeouts
+        until = self.deadline if is_undo else anyio.current_time() + bounds.wait
+        return self._admission(step, until)
+
+    def _admission(
+        self, step: Step, until: float, waited: Waited = untold
+    ) -> AbstractAsyncContextManager[None]:
+        admission = self.operation.engine.admission
+        urgency = self._urgency(step)
+        return admission.place(step.plugin.type, urgency, until=until, waited=waited)
+
+    def _urgency(self, step: Step) -> Urgency:
+        match step.command:
+            case Command.DEL if self.operation.verb in _UNDOING:
+                return Urgency.UNDO
+            case Command.DEL | Command.GC:
+                return Urgency.DELETE
+            case _:
+                return Urgency.BEGUN if self.has_begun else Urgency.NEW
 
     async def _respond(
         self,
@@ -98,9 +174,10 @@ class Chain:
             else engine.find_one(step.plugin.type, parameters.plugin_dirs)
         )
         request = build_request(step, self.network, parameters, previous=previous, valid=valid)
+        caps = engine.admission.caps(ends_at_cap=_ENDS_AT_CAP[step.command])
         with self._guarded(step.command) as guard:
             return await engine.runner.run(
-                plugin, request, deadline=self.deadline, caps=_CAPS[step.command], guard=guard
+                plugin, request, deadline=self.deadline, caps=caps, guard=guard
             )
 
     @contextmanager

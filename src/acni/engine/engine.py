@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -21,15 +21,19 @@ import anyio
 import anyio.to_thread
 from attrs import Factory, define, evolve, field, frozen
 
+from acni.engine.admission import Admission
 from acni.engine.answers import VersionAnswers
+from acni.engine.firsts import Firsts
 from acni.engine.runner import Runner
 from acni.engine.settings import Timeouts, trace_environment
 from acni.engine.turns import Turns
 from acni.errors import AcniError, printable
 from acni.events import (
+    Awaited,
     Debt,
     DebtRecorded,
     Event,
+    LockWaited,
     OperationFinished,
     OperationStarted,
     PluginFinished,
@@ -95,7 +99,9 @@ class Engine:
         host: This boot and this host's namespace.
         observers: Who is told.
         turns: Who waits for whom.
+        admission: How much goes on at once.
         answers: What plugins answered to VERSION.
+        firsts: To which networks something was attached in this boot.
         commits: Makes what is noted durable; None where nothing can be noted.
         warned: What was warned of: each warning is given once.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
@@ -110,7 +116,9 @@ class Engine:
     host: Host
     turns: Turns
     observers: tuple[Observer, ...] = ()
+    admission: Admission = Factory(Admission)
     answers: VersionAnswers = Factory(VersionAnswers)
+    firsts: Firsts = field(default=Factory(lambda self: Firsts(self.store), takes_self=True))
     commits: Commits | None = None
     warned: set[str] = Factory(set[str])
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
@@ -303,6 +311,18 @@ class Operation:
         )
         self.engine.notify(event)
         return event
+
+    def in_line(self) -> AbstractContextManager[None]:
+        """Stand in line, before the first plugin.
+
+        Raises:
+            Busy: too many stand there.
+        """
+        return self.engine.admission.line(self.verb)
+
+    def waited(self, what: Awaited, seconds: float) -> None:
+        """Tell observers of what was waited for."""
+        self.notify(LockWaited, what=what, seconds=seconds)
 
     @contextmanager
     def running(

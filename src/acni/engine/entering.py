@@ -1,4 +1,5 @@
-"""An operation's turn: its container is its own, and no gc is under way.
+"""An operation's turn: its container is its own, and no gc is under way; and the first ADD's, where
+nothing was attached to its network in this boot.
 
 Nobody goes in beside a GC plugin either that outlived its runtime: it still goes by what was valid
 then.
@@ -7,7 +8,8 @@ then.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from acni.engine.engine import Operation
 from acni.engine.orphans import wait_for_gc_orphans
@@ -15,13 +17,48 @@ from acni.spec.names import ContainerId
 
 
 @asynccontextmanager
-async def turn(operation: Operation, container_id: ContainerId) -> AsyncGenerator[None]:
+async def turn(operation: Operation, container_id: ContainerId) -> AsyncGenerator[float]:
     """Wait for a container's turn, and for the end of a gc, and hold both off.
 
+    Yields:
+        When the operation's waiting ends, on the event loop's clock.
+
     Raises:
-        Busy: they went on for all of the time that an operation waits.
+        Busy: they went on for all of the time that an operation waits, or too many wait.
         StoreError: the state directory cannot be locked, or looked at.
     """
-    async with operation.engine.turns.of_container(container_id):
-        await wait_for_gc_orphans(operation)
+    async with AsyncExitStack() as held:
+        with operation.in_line():
+            of_container = operation.engine.turns.of_container(
+                container_id, partial(operation.waited, "container")
+            )
+            until = await held.enter_async_context(of_container)
+            await wait_for_gc_orphans(operation)
+        yield until
+
+
+@asynccontextmanager
+async def first_add(operation: Operation, until: float) -> AsyncGenerator[None]:
+    """Hold off other ADDs to a network, as long as none has succeeded in this boot.
+
+    Args:
+        operation: The ADD.
+        until: When its waiting ends, on the event loop's clock.
+
+    Raises:
+        Busy: the one before it went on until then, or too many wait.
+        StoreError: the state directory cannot be locked.
+    """
+    engine, network = operation.engine, operation.network
+    if not engine.admission.limits.first_add_alone or engine.firsts.is_over(network):
         yield
+        return
+    async with AsyncExitStack() as held:
+        with operation.in_line():
+            waited = partial(operation.waited, "first add")
+            alone = engine.turns.first_add(network, engine.firsts.is_over, until, waited)
+            await held.enter_async_context(alone)
+        yield
+        refusal = engine.firsts.end(network)
+        if refusal is not None:
+            engine.warn([f"others make their first ADD to a network alone: {refusal}"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -13,6 +13,7 @@ import anyio.to_thread
 from attrs import Factory, define, evolve, field
 
 from acni.engine.add import add
+from acni.engine.admission import Admission
 from acni.engine.attached import Box
 from acni.engine.check import check
 from acni.engine.debts import forget, list_debts, settle
@@ -23,7 +24,7 @@ from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.recovery import RecoveryReport
 from acni.engine.recovery import recover as recover_all
 from acni.engine.runner import Runner
-from acni.engine.settings import INHERITED, Durability, Timeouts, plugin_environment
+from acni.engine.settings import INHERITED, Durability, Limits, Timeouts, plugin_environment
 from acni.engine.settling import Settling
 from acni.engine.status import status
 from acni.engine.turns import Turns, describe_holder
@@ -531,33 +532,26 @@ class Runtime:
             >>> scripted.held
             set()
         """
-        with await self._engine.in_thread(netns.anonymous) as namespace:
-            await self._engine.in_thread(netns.set_up, namespace, "lo")
-            attachment = Attachment(
-                container_id=container_id,
-                netns=namespace.path,
-                capability_args=capability_args or {},
-            )
-            result = await self.add(network, attachment)
-            failure: BaseException | None = None
-            try:
-                yield Box(namespace, result)
-            except BaseException as error:
-                failure = error
-                raise
-            finally:
-                bounds = self._engine.timeouts
-                with anyio.move_on_after(bounds.wait + bounds.delete + _CLOSE_MARGIN, shield=True):
-                    await self._detach(attachment.id, failure)
-
-    async def _detach(self, identity: AttachmentId, failure: BaseException | None) -> None:
-        """Detach at the end of a block; the block's own failure is never replaced."""
-        try:
-            await self.delete(identity, missing_ok=True)
-        except AcniError as error:
-            if failure is None:
-                raise
-            failure.add_note(f"the delete at the end did not finish: {error}")
+        # One operation from beginning to end: whoever drains waits for the block, and leaving the
+        # runtime cancels it, so that its delete still has a runtime.
+        async with self._operation() as engine:
+            with await engine.in_thread(netns.anonymous) as namespace:
+                await engine.in_thread(netns.set_up, namespace, "lo")
+                attachment = Attachment(
+                    container_id=container_id,
+                    netns=namespace.path,
+                    capability_args=capability_args or {},
+                )
+                result = await add(engine, network, attachment)
+                failure: BaseException | None = None
+                try:
+                    yield Box(namespace, result)
+                except BaseException as error:
+                    failure = error
+                    raise
+                finally:
+                    with anyio.move_on_after(_detach_seconds(engine.timeouts), shield=True):
+                        await _detach(engine, attachment.id, failure)
 
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[Engine]:
@@ -568,6 +562,8 @@ class Runtime:
             )
         ending = Ending()
         scope = anyio.CancelScope()
+        if not self._under_way:
+            self._idle = anyio.Event()
         self._under_way.add(scope)
         try:
             with scope:
@@ -583,6 +579,36 @@ class Runtime:
                 rollback=ending.rollback,
                 debt=ending.debt,
             )
+
+    async def drain(self, timeout: float) -> bool:  # noqa: ASYNC109 (of what others began)
+        """Take no more operations, and wait for those that are under way.
+
+        What goes on after that is cancelled and undone when the runtime is left.
+
+        Args:
+            timeout: How long to wait, in seconds.
+
+        Returns:
+            Whether all of them have ended.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(scripted) as runtime:
+            ...         async with anyio.create_task_group() as tasks:
+            ...             tasks.start_soon(runtime.add, network, attachment)
+            ...             await anyio.sleep(0)
+            ...             return await runtime.drain(10)
+            >>> anyio.run(main), sorted(scripted.held)
+            (True, ['bridge/web/eth0', 'portmap/web/eth0'])
+        """
+        self._is_closed = True
+        with anyio.move_on_after(timeout):
+            await self._until_idle()
+        return not self._under_way
+
+    async def _until_idle(self) -> None:
+        while self._under_way:
+            await self._idle.wait()
 
     async def close(self) -> None:
         """Cancel what is under way and wait until it is undone or owed; :func:`open_runtime` does
@@ -602,9 +628,22 @@ class Runtime:
         self._is_closed = True
         for scope in self._under_way:
             scope.cancel()
-        if self._under_way:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+        await self._until_idle()
+
+
+async def _detach(engine: Engine, identity: AttachmentId, failure: BaseException | None) -> None:
+    """Detach at the end of a block; the block's own failure is never replaced."""
+    try:
+        with suppress(AttachmentNotFound):
+            await delete(engine, identity)
+    except AcniError as error:
+        if failure is None:
+            raise
+        failure.add_note(f"the delete at the end did not finish: {error}")
+
+
+def _detach_seconds(bounds: Timeouts) -> float:
+    return bounds.wait + bounds.delete + _CLOSE_MARGIN
 
 
 @asynccontextmanager
@@ -613,6 +652,7 @@ async def open_runtime(
     state_dir: str | os.PathLike[str],
     conf_dir: str | os.PathLike[str] = CONF_DIR,
     plugin_dirs: Sequence[str | os.PathLike[str]] = PLUGIN_DIRS,
+    limits: Limits | None = None,
     timeouts: Timeouts | None = None,
     inherit: Sequence[str] = INHERITED,
     environment: Mapping[str, str] | None = None,
@@ -629,6 +669,7 @@ async def open_runtime(
         state_dir: Where records lie: made 0700 where missing, refused when others may write to it.
         conf_dir: The directory of network configurations, for :meth:`Runtime.network`.
         plugin_dirs: Where plugins are looked for: absolute directories, the first match wins.
+        limits: How much goes on at once.
         timeouts: The bounds, in seconds.
         inherit: Names of variables that plugins inherit from this process, besides the trace
             variables.
@@ -675,8 +716,9 @@ async def open_runtime(
     # Blocks for a few file operations, and for the disk when the state directory is new.
     place = parse_path(state_dir, "state_dir")
     with open_store(place, host) as store, open_locks(place) as locks:
+        shared = locks if store.is_writable() else None
         turns = Turns(
-            locks=locks if store.is_writable() else None,
+            locks=shared,
             wait_seconds=bounds.wait,
             is_open=store.has_open,
             describe=partial(describe_holder, store.records, host.boot),
@@ -684,6 +726,7 @@ async def open_runtime(
         engine = Engine(
             store=store,
             turns=turns,
+            admission=Admission(limits or Limits(), shared),
             runner=runner or Executables(grace_seconds=bounds.grace, cgroup=groups),
             plugin_dirs=directories,
             environment=variables,
@@ -700,7 +743,8 @@ async def open_runtime(
             try:
                 yield runtime
             finally:
-                with anyio.move_on_after(bounds.undo + bounds.grace + _CLOSE_MARGIN, shield=True):
+                undone = bounds.undo + bounds.grace + _CLOSE_MARGIN
+                with anyio.move_on_after(max(undone, _detach_seconds(bounds)), shield=True):
                     await runtime.close()
 
 

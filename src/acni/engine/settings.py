@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from attrs import Attribute, field, frozen
 
 from acni.errors import ConfigError
+from acni.spec.names import parse_plugin_type
 
 # What plugins inherit, besides CNI_* and the trace variables. No proxies (containerd's broke
 # calico), never LD_*, PYTHON*, NOTIFY_SOCKET, LISTEN_*.
@@ -44,8 +45,9 @@ class Timeouts:
     """Bounds, in seconds.
 
     Attributes:
-        wait: All waiting for other operations on the container, and for gc; gc itself waits ten
-            seconds of it at most.
+        wait: All waiting before the first plugin of an operation: for others on the container, for
+            gc, for the first ADD to a network, for a place. Each later plugin may wait for its
+            place as long. gc itself waits ten seconds of it at most.
         add: All plugins of an ADD.
         delete: All plugins of a delete.
         check: All plugins of a check.
@@ -74,6 +76,68 @@ class Timeouts:
     version: float = _seconds(10.0)
     undo: float = _seconds(60.0)
     grace: float = _seconds(2.0)
+
+
+def _count(least: int, default: int) -> int:
+    def require_count(_: object, attribute: Attribute[int], value: object) -> None:
+        _require_count(value, least, f"limits.{attribute.name}")
+
+    return field(default=default, validator=require_count)
+
+
+def _require_count(value: object, least: int, place: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(
+            f"{value!a} is not allowed", place=place, expected=f"a whole number, {least} or more"
+        )
+
+
+def _require_counts(_: object, __: object, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise ConfigError(
+            f"{value!a} is not allowed", place="limits.per_type", expected="numbers by plugin type"
+        )
+    for plugin_type, count in cast("Mapping[object, object]", value).items():
+        parse_plugin_type(plugin_type)
+        _require_count(count, 1, f"limits.per_type[{plugin_type!a}]")
+
+
+@frozen(kw_only=True)
+class Limits:
+    """How much goes on at once.
+
+    What undoes is never refused, and never waits behind what adds.
+
+    Attributes:
+        plugins: How many plugins a runtime runs at once to add, to check or to ask; and as many to
+            delete and to collect. The undo of an ADD waits for none of them.
+        per_type: How many plugins of a type run at once, by type; all runtimes on a state directory
+            are counted together, and should say the same. Others are not limited.
+        queue: How many adds, checks and status wait, for their container or for a place; one more
+            is refused.
+        stdout_bytes: How much of a plugin's output is taken; more ends an ADD.
+        stderr_bytes: How much is kept of what it writes aside: the last of it.
+        first_add_alone: Of the adds to a network one runs at a time, until one has succeeded in
+            this boot: plugins race each other to make what the whole network shares.
+
+    Raises:
+        ConfigError, InvalidName: a number or a type is not allowed.
+
+    Example:
+        >>> limits = acni.Limits(plugins=16, per_type={"firewall": 1})
+        >>> async def main():
+        ...     async with runtime_over(scripted, limits=limits) as runtime:
+        ...         return await runtime.add(network, attachment)
+        >>> anyio.run(main).ipv4
+        IPv4Address('192.0.2.7')
+    """
+
+    plugins: int = _count(1, 64)
+    per_type: Mapping[str, int] = field(factory=dict[str, int], validator=_require_counts)
+    queue: int = _count(0, 10_000)
+    stdout_bytes: int = _count(1, 1 << 20)
+    stderr_bytes: int = _count(0, 64 << 10)
+    first_add_alone: bool = True
 
 
 def plugin_environment(inherit: Sequence[str], environment: Mapping[str, str]) -> Mapping[str, str]:

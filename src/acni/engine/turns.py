@@ -3,8 +3,10 @@ runtime, whichever runtimes share the state directory (specification, section 3,
 Ordering": "must not invoke parallel operations for the same container"; rules R26, R27, R47, R58).
 
 Rule 1: in this order: the container's queue in the process, the gate, the container's lock, and
-    claims: who loses one of those is refused, at once or soon. A garbage collection has the
-    gate alone, so who only waits for a container's turn is not in its way.
+    claims: who loses one of those is refused, at once or soon; then, of a network to
+    which nothing was attached in this boot, the first ADD's; then the places of `admission`. A
+    garbage collection has the gate alone, so who only waits for a container's turn is not in its
+    way.
 Rule 2: all waiting of an operation together is bounded.
 Rule 3: what this runtime could not bring to an end keeps its container locked, and its claims:
     others would not see that something of it is open, as they do when this runtime is gone.
@@ -14,20 +16,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    nullcontext,
+)
 from functools import partial
 from typing import Final, Literal
 
 import anyio
 from attrs import Factory, define, field
 
-from acni.errors import AttachmentExists, Busy, NetnsInUse, StoreError
+from acni.errors import AttachmentExists, NetnsInUse, StoreError
 from acni.host.netns import NetnsIdentity
 from acni.host.queues import Queues
 from acni.spec.names import ContainerId, IfName
 from acni.store.locks import Locks
 from acni.store.records import Records
-from acni.store.waiting import nobody_known
+from acni.store.waiting import Waited, bounded, nobody_known, untold
 
 Kind = Literal["record", "interface"]
 Claim = AbstractAsyncContextManager[bool]
@@ -92,28 +99,58 @@ class Turns:
     )
 
     @asynccontextmanager
-    async def of_container(self, container_id: ContainerId) -> AsyncGenerator[None]:
-        """Wait for a container's turn and hold it.
+    async def of_container(
+        self, container_id: ContainerId, waited: Waited = untold
+    ) -> AsyncGenerator[float]:
+        """Wait for a container's turn and hold it; yields when the operation's waiting ends.
+
+        Args:
+            container_id: The container.
+            waited: Told of each wait.
 
         Raises:
             Busy: the turn did not come in time.
             StoreError: the state directory cannot be locked.
         """
         until = anyio.current_time() + self.wait_seconds
-        await self._take(container_id)
+        await self._take(container_id, until, waited)
         try:
             if self.locks is None:
-                yield
+                yield until
                 return
             async with (
-                self.locks.gate.shared(until=until),
-                self._lock(self.locks, container_id, until),
+                self.locks.gate.shared(until=until, waited=waited),
+                self._lock(self.locks, container_id, until, waited),
             ):
-                yield
+                yield until
         finally:
             if not self.is_open(container_id):
                 self._drop_claims(container_id)
             self._queues.give_back(container_id)
+
+    @asynccontextmanager
+    async def first_add(
+        self, network: str, is_over: Callable[[str], bool], until: float, waited: Waited
+    ) -> AsyncGenerator[None]:
+        """Hold off other ADDs to a network, as long as none has succeeded.
+
+        Args:
+            network: The network's name.
+            is_over: Tells whether one has.
+            until: When waiting ends, on the loop's clock.
+            waited: Told how long another one went on, where one did.
+
+        Raises:
+            Busy: the one before it went on until then.
+            StoreError: the state directory cannot be locked.
+        """
+        async with AsyncExitStack() as held:
+            if self.locks is not None and not is_over(network):
+                alone = self.locks.first_add(network, until=until, waited=waited)
+                await held.enter_async_context(alone)
+                if is_over(network):  # meanwhile
+                    await held.aclose()
+            yield
 
     def is_guarded(self, name: str) -> bool:
         """Tell whether a plugin holds the guard of that name.
@@ -159,13 +196,14 @@ class Turns:
             yield
 
     def _lock(
-        self, locks: Locks, container_id: ContainerId, until: float
+        self, locks: Locks, container_id: ContainerId, until: float, waited: Waited = untold
     ) -> AbstractAsyncContextManager[None]:
         return locks.container(
             container_id,
             until=until,
             describe=partial(self.describe, container_id),
             stays=partial(self.is_open, container_id),
+            waited=waited,
         )
 
     @asynccontextmanager
@@ -224,13 +262,10 @@ class Turns:
             if self.locks is not None:
                 self.locks.drop_claim(kind, name)
 
-    async def _take(self, container_id: ContainerId) -> None:
-        try:
-            with anyio.fail_after(self.wait_seconds):
-                await self._queues.take(container_id)
-        except TimeoutError:
-            raise Busy(
-                f"another operation on the container went on for {self.wait_seconds:g} s",
-                container_id=container_id,
-                expected="the container to be free",
-            ) from None
+    async def _take(self, container_id: ContainerId, until: float, waited: Waited) -> None:
+        if container_id not in self._queues:
+            await self._queues.take(container_id)
+            return
+        what = "another operation of this runtime on the container went on"
+        with bounded(until, what, partial(self.describe, container_id), waited):
+            await self._queues.take(container_id)

@@ -18,7 +18,7 @@ from acni.engine.engine import Engine, Operation
 from acni.errors import AcniError, PluginProtocolError, PluginTimeout, VersionUnsupported
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
-from acni.spec.plugin import Caps, Plugin, Response
+from acni.spec.plugin import Plugin, Response
 from acni.spec.versionreply import read_versions, version_request
 from acni.spec.versions import SUPPORTED_VERSIONS, common_version
 
@@ -133,7 +133,8 @@ async def _supported(operation: Operation, plugin: Plugin, index: int) -> tuple[
 
 async def _response(engine: Engine, plugin: Plugin, deadline: float) -> Response:
     request = version_request(engine.environment)
-    return await engine.runner.run(plugin, request, deadline=deadline, caps=Caps())
+    caps = engine.admission.caps(ends_at_cap=True)
+    return await engine.runner.run(plugin, request, deadline=deadline, caps=caps)
 
 
 def _learned(engine: Engine, plugin: Plugin, response: Response) -> tuple[str, ...]:

@@ -51,12 +51,12 @@ class Place:
     Attributes:
         file: The name of its file.
         byte: The byte that who has the lock holds.
-        stages: The first of its stages.
+        stages: The first of its stages; None for who does not stand in line.
     """
 
     file: str
     byte: int
-    stages: int
+    stages: int | None
 
 
 def try_lock(fd: int, offset: int, *, shared: bool = False) -> bool:

@@ -15,7 +15,7 @@ Rule 3: at most one task of a description stands in one line: the kernel does no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -68,20 +68,21 @@ class Turnstile:
     Attributes:
         fd: A descriptor of the description, which is open for writing.
         lock: The byte that one holds at a time.
-        stages: The first of the bytes of the line.
+        stages: The first of the bytes of the line; None for who goes before all that stand there.
     """
 
     fd: int
     lock: int
-    stages: int
+    stages: int | None
 
     def try_pass(self) -> bool:
-        """Take the lock if it is free and nobody waits for it.
+        """Take the lock if it is free and nobody is before us.
 
         Raises:
             OSError: there are no locks to be had.
         """
-        return not is_held(self.fd, self.stages, STAGES) and try_lock(self.fd, self.lock)
+        is_first = self.stages is None or not is_held(self.fd, self.stages, STAGES)
+        return is_first and try_lock(self.fd, self.lock)
 
     async def pass_through(self, pace: Pace) -> None:
         """Take the lock, behind those who wait for it already.
@@ -96,7 +97,7 @@ class Turnstile:
             return
         held: list[int] = []
         try:
-            for byte in (*reversed(range(self.stages, self.stages + STAGES)), self.lock):
+            for byte in (*self._line(), self.lock):
                 await pace.ask(partial(try_lock, self.fd, byte))
                 held.append(byte)
                 if len(held) > 1:
@@ -107,3 +108,8 @@ class Turnstile:
                 with contextlib.suppress(OSError):
                     unlock(self.fd, byte)
             raise
+
+    def _line(self) -> Iterable[int]:
+        if self.stages is None:
+            return ()
+        return reversed(range(self.stages, self.stages + STAGES))

@@ -7,7 +7,7 @@
 | record, claimed | an ADD, a delete by somebody's word | two attachments with one file name |
 | interface, claimed | the same | two containers that are given one interface at once |
 | first ADD | an ADD, where none of the network succeeded in this boot | other first ADDs of it |
-| plugin type | a plugin's run, where its type is to run alone | two of its runs |
+| plugin type | a plugin's run, where the runs of its type are limited | more of its runs |
 
 Rule 1: they are taken in this order, behind the container's queue and before a place among the
     running plugins; who needs one that comes earlier lets go of the later ones first.
@@ -22,15 +22,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    asynccontextmanager,
+    contextmanager,
+)
 from functools import partial
-from typing import Final, Literal
+from typing import Literal
 
 import anyio
-from attrs import Factory, define, field
+from attrs import Factory, define, evolve, field
 
-from acni.errors import Facts, StoreError
-from acni.host.locks import Kind, Place, is_held, place_of
+from acni.errors import StoreError
+from acni.host.locks import Place, is_held, place_of
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
 from acni.store.directory import store_failure
@@ -42,13 +47,7 @@ from acni.store.lockfiles import (
     keeps_changing,
     open_lock_files,
 )
-from acni.store.waiting import Describe, bounded, nobody_known
-
-_WHAT: Final[dict[Kind, str]] = {
-    "container": "another operation on the container went on",
-    "network": "the network's first attachment was being made",
-    "plugin type": "another run of the plugin went on",
-}
+from acni.store.waiting import Describe, Waited, bounded, nobody_known, untold
 
 
 def _never() -> bool:
@@ -81,6 +80,7 @@ class Locks:
         until: float,
         describe: Describe = nobody_known,
         stays: Callable[[], bool] = _never,
+        waited: Waited = untold,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other operations on a container.
 
@@ -90,12 +90,15 @@ class Locks:
             describe: Says who is in the way.
             stays: Asked at the end: whether it is to stay locked for other runtimes until this one
                 has had it again, or is left.
+            waited: Told how long it was locked, where it was.
 
         Raises:
             Busy: another operation went on until then.
             StoreError: it cannot be locked.
         """
-        return self._hold("container", container_id, until, describe, stays)
+        what = "another operation on the container went on"
+        bound = partial(bounded, until, what, describe, waited, container_id=container_id)
+        return self._hold(place_of("container", container_id), bound, stays)
 
     @asynccontextmanager
     async def claim(
@@ -161,32 +164,59 @@ class Locks:
             self._files.leave(description)
 
     def first_add(
-        self, network: str, *, until: float, describe: Describe = nobody_known
+        self,
+        network: str,
+        *,
+        until: float,
+        describe: Describe = nobody_known,
+        waited: Waited = untold,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other first ADDs of a network."""
-        return self._hold("network", network, until, describe)
+        what = "the network's first attachment was being made"
+        bound = partial(bounded, until, what, describe, waited, network=network)
+        return self._hold(place_of("network", network), bound)
 
     def plugin_type(
-        self, plugin_type: str, *, until: float, describe: Describe = nobody_known
+        self,
+        plugin_type: str,
+        place: int = 0,
+        *,
+        until: float,
+        goes_first: bool = False,
+        describe: Describe = nobody_known,
+        waited: Waited = untold,
     ) -> AbstractAsyncContextManager[None]:
-        """Exclude other runs of a plugin."""
-        return self._hold("plugin type", plugin_type, until, describe)
+        """Exclude other runs of a plugin, or those in one of its places.
+
+        Args:
+            plugin_type: The plugin's type.
+            place: Which of the places that its runs have, from 0.
+            until: When waiting ends, on the loop's clock.
+            goes_first: Not to stand in line: what undoes does not wait behind what adds.
+            describe: Says who is in the way.
+            waited: Told how long there was no place, where there was none.
+
+        Raises:
+            Busy: another run went on until then.
+            StoreError: it cannot be locked.
+        """
+        what = "other runs of the plugin went on"
+        bound = partial(bounded, until, what, describe, waited, plugin=plugin_type)
+        where = place_of("plugin type", f"{plugin_type} {place}")
+        return self._hold(evolve(where, stages=None) if goes_first else where, bound)
 
     @asynccontextmanager
     async def _hold(
         self,
-        kind: Kind,
-        name: str,
-        until: float,
-        describe: Describe,
+        place: Place,
+        bound: Callable[[], AbstractContextManager[None]],
         stays: Callable[[], bool] = _never,
     ) -> AsyncGenerator[None]:
-        place = place_of(kind, name)
         key = place.file, place.byte
         # No checkpoint where it is free: a cancel scope alone costs more than the lock.
         description = self._try(key, place)
         if description is None:
-            with bounded(until, _WHAT[kind], describe, **_facts(kind, name)):
+            with bound():
                 description = await self._wait(key, place)
         try:
             yield
@@ -249,18 +279,6 @@ class Locks:
             if self._files.keeps(description, place.byte):
                 return description
         raise keeps_changing(place.file)
-
-
-def _facts(kind: Kind, name: str) -> Facts:
-    match kind:
-        case "container":
-            return {"container_id": name}
-        case "network":
-            return {"network": name}
-        case "plugin type":
-            return {"plugin": name}
-        case _:
-            return {}
 
 
 def _turnstile(description: Description, place: Place) -> Turnstile:

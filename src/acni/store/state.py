@@ -10,6 +10,7 @@
         spare/<slot>/           files that become records
         debts/<sha256>          a debt whose name in results/ is taken by a file that is no record
         quarantine/<name>.<n>   such files, kept once their attachment was deleted
+        first                   which networks something was attached to in this boot
         lock/00 ... 3f          the bytes of containers and namespaces, and those that plugins hold
         lock/gate, lock/types   the gate; the bytes of networks and plugin types
 
@@ -49,6 +50,7 @@ from acni.store.directory import (
     store_failure,
 )
 from acni.store.durable import make_directory, make_room, write_durably_once
+from acni.store.firsts import is_marked, mark
 from acni.store.journal import Journal
 from acni.store.lockfiles import look_at_lock_file, make_lock_files, open_lock_file
 from acni.store.neighbours import Neighbours
@@ -275,6 +277,23 @@ class Store:
             return None
         except OSError as error:
             raise store_failure("acni/lock", "cannot be opened", error) from error
+
+    def is_attached_to(self, network: str) -> bool:
+        """Tell whether something was attached to a network in this boot; no, where that cannot be
+        told.
+        """
+        return is_marked(self._rooms["acni"], network, self._host)
+
+    def mark_attached_to(self, network: str) -> None:
+        """Note that something was attached to a network.
+
+        Raises:
+            StoreError: it cannot be noted.
+        """
+        try:
+            mark(self._rooms["acni"], network, self._host)
+        except OSError as error:
+            raise store_failure("acni/first", "cannot be written", error) from error
 
     # --- records
 

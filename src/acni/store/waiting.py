@@ -15,19 +15,34 @@ from acni.errors import Busy, Facts
 Describe = Callable[[], str]
 
 
+# Told how many seconds somebody waited; whoever found it free is not told of.
+Waited = Callable[[float], object]
+
+
+def untold(_: float) -> None:
+    """Tell nobody."""
+
+
 def nobody_known() -> str:
     """Describe somebody of whom nothing is known."""
     return "another runtime, or another operation of this one"
 
 
 @contextmanager
-def bounded(until: float, what: str, describe: Describe, **facts: Unpack[Facts]) -> Generator[None]:
+def bounded(
+    until: float,
+    what: str,
+    describe: Describe,
+    waited: Waited = untold,
+    **facts: Unpack[Facts],
+) -> Generator[None]:
     """Bound a wait.
 
     Args:
         until: When it ends, on the loop's clock.
         what: What is waited for, as a sentence without its end.
         describe: Says who is in the way.
+        waited: Told how long it was, whatever came of it.
         facts: What the error knows besides.
 
     Raises:
@@ -41,3 +56,5 @@ def bounded(until: float, what: str, describe: Describe, **facts: Unpack[Facts])
         seconds = anyio.current_time() - begun
         message = f"{what} for {seconds:.1f} s: {describe()}"
         raise Busy(message, expected="that it ends").learn(**facts) from None
+    finally:
+        waited(anyio.current_time() - begun)
