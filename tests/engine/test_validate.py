@@ -60,6 +60,9 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
             ("0.4.0", "9.9.9"),
             id="as it lists them",
         ),
+        pytest.param(
+            Behaviour(stdout='{"supportedVersions":["0.4.0"]}'), ("0.4.0",), id="a list alone"
+        ),
     ],
 )
 async def test_an_answer_is_read_as_the_plugin_gives_it(
