@@ -1,4 +1,4 @@
-"""What libcni's own tests fix and no other test of acni proves; ``table.py`` names each."""
+"""What libcni tests and no other test of acni proves; ``docs/peer-tests.toml`` names each."""
 
 from __future__ import annotations
 
