@@ -1,12 +1,13 @@
-"""Markdown tables made from data: libcni's tests, the rules of the specification, the plans of the
-verbs, what plugins print, and their habits.
+"""Markdown tables made from data: the tests of other runtimes, the rules of the specification, the
+plans of the verbs, what plugins print, and their habits.
 """
 
 from __future__ import annotations
 
+import re
 import runpy
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +15,76 @@ from acni.engine.habits import HABITS
 from acni.spec.plan import RULES, Rule
 
 _TESTS = Path(__file__).parents[1] / "tests"
-_TABLE = _TESTS / "libcni" / "table.py"
 _INTENDED = _TESTS / "libcni" / "intended.py"
 _PRINTED = _TESTS / "spec" / "printed.py"
 _RULES = Path(__file__).parent / "rules.toml"
+_PEER_TESTS = Path(__file__).parent / "peer-tests.toml"
 
 
-def differences() -> dict[str, str]:
-    """Make the tables: what differs on purpose, and what a test of ours proves."""
-    names = runpy.run_path(str(_TABLE))
-    made: dict[type, list[Any]] = {names[kind]: [] for kind in ("Differs", "Proof")}
-    for row in names["TABLE"]:
-        made[type(row.ours)].append(row)
-    differs, proof = made.values()
-    return {
+def peer_tests() -> dict[str, str]:
+    """Make the tables: which tests each peer has, what they fix, and where acni differs."""
+    document = tomllib.loads(_PEER_TESTS.read_text())
+    homes = {peer["name"]: _home(peer) for peer in document["peer"]}
+    suites = [(suite, f"{homes[suite['peer']]}/{suite['file']}") for suite in document["suite"]]
+    places = dict(place for suite, home in suites for place in _places(suite, home))
+    peers = {suite["cases"][0]: suite["peer"] for suite, _ in suites}
+    rows = [(peers[row["cases"][0]], _links(row["cases"], places), row) for row in document["row"]]
+    tables = {
+        f"peer_{name.replace('-', '_')}": _table(
+            ("cases", "what they fix", "acni", "tests of acni"),
+            (
+                (links, row["words"], _ours(row), _tests(row.get("tests", ())))
+                for peer, links, row in rows
+                if peer == name
+            ),
+        )
+        for name in homes
+    }
+    return tables | {
+        "peer_suites": _table(
+            ("peer", "file", "cases", "how many"),
+            (
+                (suite["peer"], f"[{suite['file']}]({home})", suite["cases"], _count(suite))
+                for suite, home in suites
+            ),
+        ),
         "differences": _table(
             ("cases", "what libcni's tests fix", "acni"),
-            ((row.cases, row.words, row.ours.reason) for row in differs),
-        ),
-        "proved": _table(
-            ("cases", "what libcni's tests fix", "tests of acni"),
-            ((row.cases, row.words, _tests(row.ours.tests)) for row in proof),
+            (
+                (links, row["words"], row["differs"])
+                for peer, links, row in rows
+                if peer == "libcni" and "differs" in row
+            ),
         ),
     }
+
+
+_CASE = re.compile(r"([A-Z])(\d+)")
+
+
+def _home(peer: Mapping[str, str]) -> str:
+    return f"https://github.com/{peer['repository']}/blob/{peer['commit']}"
+
+
+def _places(suite: Mapping[str, Any], home: str) -> Iterator[tuple[tuple[str, str], str]]:
+    (letter, first), *_ = _CASE.findall(suite["cases"])
+    for number, line in enumerate(suite["lines"], int(first)):
+        yield (letter, str(number)), f"{home}#L{line}"
+
+
+def _links(cases: str, places: Mapping[tuple[str, str], str]) -> str:
+    """Link each case to where it stands, a range to where its first one does."""
+    return " ".join(f"[{part}]({places[_CASE.findall(part)[0]]})" for part in cases.split())
+
+
+def _count(suite: Mapping[str, Any]) -> str:
+    return str(len(suite["lines"]))
+
+
+def _ours(row: Mapping[str, str]) -> str:
+    if "unbound" in row:
+        return f"not asked: {row['unbound']}"
+    return f"otherwise: {row['differs']}" if "differs" in row else "the same"
 
 
 def intended() -> dict[str, str]:
@@ -135,8 +183,7 @@ def _failure(failed: Any) -> str:
 
 
 def _tests(tests: Iterable[str]) -> str:
-    files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    return ", ".join(f"`{file}`" for file in files)
+    return ", ".join(f"`{test.removeprefix('tests/')}`" for test in tests)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

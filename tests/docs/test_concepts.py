@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+from collections import Counter
 from collections.abc import Mapping
 from typing import Final, get_args
 
@@ -17,8 +18,8 @@ from acni.store.intents import Intent, Verb
 from acni.store.record import write_record
 from tests.docs.conftest import DOCS
 from tests.libcni.intended import CONFIGURATIONS, RESULTS
-from tests.libcni.table import TABLE
 from tests.mutation import read_rules
+from tests.peers import read_rows, read_suites
 from tests.store.test_record import DEBT, PROVENANCE, RECORD
 
 ERRORS = (DOCS / "concepts" / "errors.md").read_text()
@@ -61,13 +62,33 @@ def test_there_is_something_to_do_for_every_error() -> None:
     assert sorted(named) == sorted(set(errors.__all__) - abstract)
 
 
-def test_the_tables_of_differences_have_every_row() -> None:
-    tables = runpy.run_path(str(DOCS / "tables.py"))["differences"]()
-    page = (DOCS / "concepts" / "differences.md").read_text()
+def test_the_tables_of_the_peers_tests_have_every_row() -> None:
+    tables = runpy.run_path(str(DOCS / "tables.py"))["peer_tests"]()
+    differences = tables.pop("differences").splitlines()[2:]
+    assert "\n{{ differences }}\n" in (DOCS / "concepts" / "differences.md").read_text()
+    page = (DOCS / "concepts" / "peer-tests.md").read_text()
     assert all(f"\n{{{{ {name} }}}}\n" in page for name in tables)
-    lines = "\n".join(tables.values()).splitlines()
-    assert len(lines) == len(TABLE) + 2 * len(tables)
-    assert all(line.count(" | ") == 2 for line in lines)
+    suites = read_suites()
+    assert len(tables.pop("peer_suites").splitlines()) == len(suites) + 2
+    lines = [line for table in tables.values() for line in table.splitlines()[2:]]
+    assert all(line.count(" | ") == 3 for line in lines)
+    assert sorted(re.sub(r"\[([^]]*)\]\(\S*\)", r"\1", line.split(" | ")[0]) for line in lines) == (
+        sorted(f"| {row.cases}" for row in read_rows())
+    )
+    of_libcni = [line for line in tables["peer_libcni"].splitlines() if " | otherwise: " in line]
+    assert [line.split(" | ")[0] for line in differences] == [
+        line.split(" | ")[0] for line in of_libcni
+    ]
+    assert "[A1](https://github.com/containernetworking/cni/blob/3f51e88" in lines[0]
+    assert "/libcni/api_test.go#L234) |" in lines[0]
+
+
+def test_the_page_of_the_peers_tests_says_how_many_there_are() -> None:
+    page = (DOCS / "concepts" / "peer-tests.md").read_text()
+    counts = Counter(suite.peer for suite in read_suites() for _ in suite.lines)
+    libcni, ocicni, go_cni = (counts[peer] for peer in ("libcni", "ocicni", "go-cni"))
+    said = f"{libcni} of libcni, {ocicni} of ocicni and {go_cni} of go-cni"
+    assert f"all {counts.total()} of their cases, {said}" in page
 
 
 def test_the_tables_of_intended_differences_have_every_row() -> None:

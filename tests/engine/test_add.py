@@ -34,6 +34,7 @@ from acni import (
     PluginOverflow,
     PluginProtocolError,
     PluginTimeout,
+    Result,
     StoreError,
     TryAgain,
     netns,
@@ -80,6 +81,42 @@ async def test_a_chain_runs_in_order_and_each_gets_its_predecessors_result(
     assert second.config["prevResult"]["ips"][0]["address"] == "192.0.2.7/24"
     assert b'"prevResult":{"cniVersion":"1.0.0","x":1e2}' in third.stdin
     assert result.cni_version == "1.0.0"
+
+
+@pytest.mark.parametrize("version", ["0.2.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+async def test_a_container_on_two_networks_has_a_result_of_each(
+    version: str, opened: Any, scripted: ScriptedRunner, box: netns.Namespace, state_dir: Path
+) -> None:
+    added: list[Result] = []
+    async with opened() as runtime:
+        for ifname, kind in (("eth0", "first"), ("eth1", "second")):
+            address = f"192.0.2.{len(added)}/24"
+            members = {"ip4": {"ip": address}} if version == "0.2.0" else _listed(ifname, address)
+            printed = json.dumps({"cniVersion": version, **members})
+            scripted.tell(kind, "ADD", Behaviour(stdout=printed))
+            chain = {"cniVersion": version, "name": f"on-{kind}", "plugins": [{"type": kind}]}
+            attachment = Attachment(container_id="c1", netns=box.path, ifname=ifname)
+            added.append(await runtime.add(parse_network(json.dumps(chain).encode()), attachment))
+        listed = await runtime.attachments(container_id="c1")
+        if version >= "0.4.0":
+            for ifname in ("eth0", "eth1"):
+                await runtime.check(AttachmentId("c1", ifname))
+        for ifname in ("eth0", "eth1"):
+            await runtime.delete(AttachmentId("c1", ifname))
+    assert [ip.address for result in added for ip in result.ips] == ["192.0.2.0/24", "192.0.2.1/24"]
+    names = [interface.name for result in added for interface in result.interfaces]
+    assert names == ([] if version == "0.2.0" else ["eth0", "eth1"])
+    assert [row.addresses for row in listed] == [("192.0.2.0/24",), ("192.0.2.1/24",)]
+    verbs = ["ADD", "CHECK", "DEL"] if version >= "0.4.0" else ["ADD", "DEL"]
+    assert [
+        (call.command, call.plugin, call.environment["CNI_IFNAME"]) for call in scripted.calls
+    ] == [(verb, *one) for verb in verbs for one in (("first", "eth0"), ("second", "eth1"))]
+    assert list((state_dir / "results").iterdir()) == []
+
+
+def _listed(ifname: str, address: str) -> dict[str, object]:
+    ip = {"version": "4", "address": address, "interface": 0}
+    return {"interfaces": [{"name": ifname, "sandbox": "/n"}], "ips": [ip]}
 
 
 @pytest.mark.rule("R33")

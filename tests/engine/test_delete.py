@@ -504,6 +504,32 @@ async def test_a_bare_result_as_libcni_once_wrote_it_is_the_result(
     assert list((state_dir / "acni" / "quarantine").iterdir()) == []
 
 
+async def test_what_another_writer_recorded_of_a_container_is_found_and_deleted_as_recorded(
+    opened: Any, scripted: ScriptedRunner, state_dir: Path
+) -> None:
+    """Nothing but the container's ID is known, and no network of these names is configured."""
+    async with opened() as runtime:
+        for network, ifname, kind in (("a", "eth0", "first"), ("b", "eth1", "second")):
+            config = {"cniVersion": "0.4.0", "name": network, "type": kind, "of": network}
+            record = {
+                "kind": "cniCacheV1",
+                "containerId": "c1",
+                "config": base64.b64encode(json.dumps(config).encode()).decode(),
+                "ifName": ifname,
+                "networkName": network,
+                "result": {"cniVersion": "0.4.0"},
+            }
+            path = state_dir / "results" / f"{network}-c1-{ifname}"
+            path.write_text(json.dumps(record))
+        for row in await runtime.attachments(container_id="c1"):
+            await runtime.delete(AttachmentId(row.container_id, row.ifname))
+    assert [
+        (str(call), call.environment["CNI_IFNAME"], call.config["name"], call.config["of"])
+        for call in scripted.calls
+    ] == [("DEL first", "eth0", "a", "a"), ("DEL second", "eth1", "b", "b")]
+    assert list((state_dir / "results").iterdir()) == []
+
+
 async def test_a_record_of_libcnis_is_deleted_and_its_debt_is_ours(
     opened: Any,
     scripted: ScriptedRunner,

@@ -13,6 +13,7 @@ from acni.engine.listing import list_records
 from acni.host.host import this_host
 from acni.store.records import Records
 from acni.testing import Behaviour, ScriptedRunner
+from tests.engine.conftest import make_network
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
@@ -55,3 +56,33 @@ async def test_every_file_is_listed_with_what_it_means(
     assert rows["attached"].addresses == ("192.0.2.7/24",)
     assert "busy" in rows["debt"].reason
     assert "no record" in rows["torn"].reason
+
+
+async def test_what_is_listed_can_be_of_one_container_or_one_network(
+    opened: Any, network: NetworkConfig
+) -> None:
+    other = make_network("other")
+    with netns.anonymous() as first, netns.anonymous() as second:
+        async with opened() as runtime:
+            await runtime.add(network, Attachment(container_id="c1", netns=first.path))
+            await runtime.add(other, Attachment(container_id="c1", netns=first.path, ifname="eth1"))
+            await runtime.add(network, Attachment(container_id="c2", netns=second.path))
+            listed = {
+                "all": await runtime.attachments(),
+                "c1": await runtime.attachments(container_id="c1"),
+                "net": await runtime.attachments(network="net"),
+                "c2 on other": await runtime.attachments(container_id="c2", network="other"),
+            }
+    assert {
+        what: [(row.container_id, row.ifname, row.network, row.addresses) for row in rows]
+        for what, rows in listed.items()
+    } == {
+        "all": [*ON_NET, ON_OTHER],
+        "c1": [ON_NET[0], ON_OTHER],
+        "net": ON_NET,
+        "c2 on other": [],
+    }
+
+
+ON_NET = [(name, "eth0", "net", ("192.0.2.7/24",)) for name in ("c1", "c2")]
+ON_OTHER = ("c1", "eth1", "other", ("192.0.2.7/24",))

@@ -101,6 +101,32 @@ async def test_a_network_is_loaded_from_the_configuration_directory(
             await runtime.network("other")
 
 
+@pytest.mark.anyio
+async def test_a_network_is_what_its_file_says_whenever_it_is_asked_for(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    """Nothing watches the directory, so no change of it can be missed."""
+    file = tmp_path / "10-net.conf"
+    async with open_runtime(state_dir=state_dir, conf_dir=tmp_path) as runtime:
+        for kind in ("first", "second"):
+            with pytest.raises(NetworkNotFound):
+                await runtime.network("net")
+            (tmp_path / "05-other.conf").write_text(_single("other", kind))
+            with pytest.raises(NetworkNotFound, match="there are: other"):
+                await runtime.network("net")
+            file.write_text(_single("net", kind))
+            assert [plugin.type for plugin in (await runtime.network("net")).plugins] == [kind]
+            file.write_text(_single("net", "third"))
+            assert [plugin.type for plugin in (await runtime.network("net")).plugins] == ["third"]
+            file.write_text(_single("renamed", "third"))
+            assert (await runtime.network("renamed")).source == str(file)
+            file.unlink()
+
+
+def _single(name: str, kind: str) -> str:
+    return json.dumps({"cniVersion": "0.3.1", "name": name, "type": kind})
+
+
 @pytest.mark.rule("R54")
 @pytest.mark.anyio
 async def test_files_whose_network_has_an_earlier_one_are_warned_of_once(

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acni import Attachment, NetworkConfig, PluginFailed, PluginNotFound, parse_network
+from acni import (
+    Attachment,
+    NetworkConfig,
+    PluginFailed,
+    PluginNotFound,
+    open_runtime,
+    parse_network,
+)
 from acni.errors import NotReady
-from acni.testing import Behaviour, ScriptedRunner
+from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
 pytestmark = [pytest.mark.anyio]
 
@@ -85,3 +93,17 @@ async def test_a_missing_plugin_is_named(opened: Any, scripted: ScriptedRunner) 
         with pytest.raises(PluginNotFound) as caught:
             await runtime.status(NETWORK)
     assert caught.value.plugin == "second"
+
+
+async def test_a_plugin_is_found_as_soon_as_it_is_installed(
+    plugins: RecordingPlugins, state_dir: Path
+) -> None:
+    plugins.remove("second")
+    async with open_runtime(state_dir=state_dir, plugin_dirs=[plugins.directory]) as runtime:
+        for _ in range(2):
+            with pytest.raises(PluginNotFound):
+                await runtime.status(NETWORK)
+            plugins.install("second")
+            await runtime.status(NETWORK)
+            plugins.remove("second")
+    assert [call.plugin for call in plugins.calls].count("second") == 2

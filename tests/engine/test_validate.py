@@ -60,6 +60,9 @@ async def test_a_plugin_is_asked_as_the_oldest_ones_expect(
             ("0.4.0", "9.9.9"),
             id="as it lists them",
         ),
+        pytest.param(
+            Behaviour(stdout='{"supportedVersions":["0.4.0"]}'), ("0.4.0",), id="a list alone"
+        ),
     ],
 )
 async def test_an_answer_is_read_as_the_plugin_gives_it(
@@ -95,11 +98,26 @@ async def test_no_answer_is_a_typed_error(
     assert (caught.value.plugin, caught.value.verb) == ("first", "version")
 
 
-async def test_a_plugin_that_hangs_is_out_of_time(opened: Any, scripted: ScriptedRunner) -> None:
+async def test_a_plugin_that_hangs_is_out_of_time(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
     scripted.tell("first", "VERSION", Behaviour(seconds=60))
     async with opened(version=0.1) as runtime:
         with pytest.raises(PluginTimeout):
             await runtime.version("first")
+        validation = await runtime.validate(network)
+    (failure,) = validation.failures
+    assert isinstance(failure, PluginTimeout)
+    assert failure.plugin == "first"
+
+
+async def test_a_plugin_that_is_missing_is_named(opened: Any, scripted: ScriptedRunner) -> None:
+    scripted.remove("first")
+    async with opened() as runtime:
+        with pytest.raises(PluginNotFound, match="/plugins") as caught:
+            await runtime.version("first")
+    assert caught.value.plugin == "first"
+    assert scripted.calls == []
 
 
 async def test_a_good_network_has_no_failures(
@@ -143,3 +161,16 @@ async def test_every_failure_is_listed_and_every_dropped_key_is_named(
     )
     with pytest.raises(VersionUnsupported):
         validation.raise_for_failures()
+
+
+@pytest.mark.rule("R9")
+@pytest.mark.parametrize(("supported", "failed"), [("0.1.0", 0), ("0.2.0", 1)])
+async def test_without_a_version_a_plugin_has_to_support_0_1_0(
+    supported: str, failed: int, opened: Any, scripted: ScriptedRunner
+) -> None:
+    network = parse_network(b'{"name":"net","plugins":[{"type":"first"}]}')
+    answer = json.dumps({"supportedVersions": [supported]})
+    scripted.tell("first", "VERSION", Behaviour(stdout=answer))
+    async with opened() as runtime:
+        validation = await runtime.validate(network)
+    assert [type(failure) for failure in validation.failures] == [VersionUnsupported] * failed

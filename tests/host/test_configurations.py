@@ -221,6 +221,9 @@ def test_an_empty_directory_has_no_network(tmp_path: Path) -> None:
     with pytest.raises(NetworkNotFound, match="there is none") as caught:
         load_network(tmp_path, "pods")
     assert caught.value.network == "pods"
+    assert str(tmp_path) in str(caught.value)
+    found = load_configurations(tmp_path)
+    assert (found.networks, found.lost, found.broken) == ({}, (), ())
 
 
 def test_a_file_name_may_be_any_bytes(tmp_path: Path) -> None:

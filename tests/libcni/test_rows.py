@@ -1,21 +1,25 @@
-"""What libcni's own tests fix and no other test of acni proves; ``table.py`` names each."""
+"""What libcni tests and no other test of acni proves; ``docs/peer-tests.toml`` names each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from acni import (
+    AcniError,
     Attachment,
     AttachmentId,
     AttachmentNotFound,
+    CleanupIncomplete,
+    GCReport,
     InvalidName,
     NetworkConfig,
     NetworkNotFound,
+    PluginFailed,
     PluginNotFound,
     PluginTimeout,
     Runtime,
@@ -103,6 +107,36 @@ async def test_a_check_names_the_plugin_that_is_missing(
         await runtime.check(C1)
     assert (caught.value.plugin, caught.value.verb) == ("second", "check")
     assert said(scripted) == ["CHECK first"]
+
+
+@pytest.mark.rule("R13")
+@pytest.mark.parametrize("verb", ["ADD", "CHECK", "DEL", "STATUS", "GC"])
+async def test_what_a_plugin_says_is_what_the_caller_reads(
+    verb: str, runtime: Runtime, scripted: ScriptedRunner, attachment: Attachment
+) -> None:
+    network = make_network("1.1.0")
+    operations: dict[str, Callable[[], Awaitable[object]]] = {
+        "ADD": lambda: runtime.add(network, attachment),
+        "CHECK": lambda: runtime.check(C1),
+        "DEL": lambda: runtime.delete(C1),
+        "STATUS": lambda: runtime.status(network),
+        "GC": lambda: runtime.gc(network, keep=[C1]),
+    }
+    if verb != "ADD":
+        await runtime.add(network, attachment)
+    scripted.tell("second", verb, Behaviour.failing(107, "the cable is out"))
+    try:
+        report = await operations[verb]()
+    except CleanupIncomplete as error:
+        failure: object = error.__cause__
+    except AcniError as error:
+        failure = error
+    else:
+        assert isinstance(report, GCReport)
+        (failure,) = report.failures
+    assert isinstance(failure, PluginFailed)
+    assert (failure.plugin, failure.code, failure.msg) == ("second", 107, "the cable is out")
+    assert "the cable is out" in str(failure)
 
 
 async def test_a_request_has_a_configurations_keys_and_no_records(

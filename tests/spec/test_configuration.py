@@ -361,6 +361,12 @@ def test_ipam_may_be_empty_or_have_no_type(ipam: object) -> None:
             id="flag",
         ),
         pytest.param(
+            _network(loadOnlyInlinedPlugins="maybe"),
+            "$.loadOnlyInlinedPlugins",
+            "true or false, got text",
+            id="flag as another text",
+        ),
+        pytest.param(
             _network(cniVersion=True), "$.cniVersion", "text, got true or false", id="version"
         ),
     ],

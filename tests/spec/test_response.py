@@ -273,6 +273,7 @@ def test_what_plugins_say_in_prose_has_a_stable_word(
     ("stdout", "stderr", "head"),
     [
         pytest.param("", "panic: nil", "(it printed nothing)", id="R13 a panic"),
+        pytest.param("", "", "(it printed nothing)", id="R13 nothing at all"),
         pytest.param("usage: x", "", "(it printed 'usage: x')", id="R13 prose"),
         pytest.param(_RESULT, "", "(it printed '{", id="R13 a result only"),
         pytest.param("{}", "", "(it printed '{}')", id="R13 an empty object"),
