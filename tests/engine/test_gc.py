@@ -600,8 +600,9 @@ async def test_a_runtime_that_is_killed_leaves_a_gc_plugin_that_an_add_waits_for
 ) -> None:
     plugins = RecordingPlugins(tmp_path / "plugins")
     plugins.install(*CHAIN)
-    plugins.tell("first", "GC", Behaviour(seconds=1))
-    _kill_in_gc(network, state_dir, plugins)
+    plugins.tell("first", "GC", Behaviour(seconds=2))
+    with plugins.paused("first", "GC"):
+        _kill_in_gc(network, state_dir, plugins)
     events: list[Event] = []
     async with acni.open_runtime(
         state_dir=state_dir, plugin_dirs=[plugins.directory], observers=[events.append]
@@ -618,7 +619,8 @@ def _kill_in_gc(network: NetworkConfig, state_dir: Path, plugins: RecordingPlugi
         assert runtime.stdin is not None
         runtime.stdin.write(network.effective().encode())
         runtime.stdin.close()
-        while not plugins.calls:
+        until = time.monotonic() + 30
+        while not plugins.calls and time.monotonic() < until:
             time.sleep(0.001)
         runtime.kill()
 

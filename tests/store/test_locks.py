@@ -21,6 +21,7 @@ from acni import Busy
 from acni.host.locks import STAGES, is_held, place_of, try_lock
 from acni.store.locks import Locks, open_locks
 from acni.testing import cancelled_at
+from tests.host.asking import Counted
 from tests.store.lock_processes import lock_process
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +179,7 @@ async def test_waiting_is_bounded_and_busy_says_for_whom(take: Take, runtimes: l
             with pytest.raises(Busy) as caught:
                 async with take(waiting, until=begun + 0.05):
                     pass
-            assert 0.05 <= anyio.current_time() - begun < 1
+            assert 0.05 <= anyio.current_time() - begun < 10
             assert "another runtime, or another operation" in caught.value.message
     assert await is_free(take, other)
 
@@ -237,25 +238,27 @@ async def test_who_is_cancelled_anywhere_holds_nothing(take: Take, runtimes: lis
     point, suspensions = 0, 0
     while suspensions >= point:
         point += 1
+        other._pace = pace = Counted()
         async with anyio.create_task_group() as tasks:
             taken = anyio.Event()
-            tasks.start_soon(hold_for_a_moment, take, one, taken)
+            tasks.start_soon(hold_for_a_while, take, one, taken, pace)
             await taken.wait()
             suspensions, was_cancelled = await cancelled_at(point, use())
             outcomes.add(was_cancelled)
+            tasks.cancel_scope.cancel()
         assert await is_free(take, looker)
         assert await is_free(take, other)
         assert not other._queues
         assert other._pace.waiting == 0
         assert all(each.users == 0 for each in other._files._open)
     assert outcomes == {False, True}
-    assert point > 2  # it depends on how long who holds it did
+    assert point > 4
 
 
-async def hold_for_a_moment(take: Take, locks: Locks, taken: anyio.Event) -> None:
+async def hold_for_a_while(take: Take, locks: Locks, taken: anyio.Event, pace: Counted) -> None:
     async with take(locks, until=0):
         taken.set()
-        await anyio.sleep(0.015)
+        await pace.has_asked(4)
 
 
 async def test_a_thousand_who_wait_have_few_descriptors(
