@@ -638,7 +638,7 @@ async def test_a_delete_that_hangs_leaves_the_plugins_their_time(
     """What cannot begin in time is no debt."""
     scripted.tell("second", "DEL", Behaviour(seconds=60))
     ids = [AttachmentId(f"c{number}") for number in range(18)]
-    async with opened(gc=0.8) as runtime:
+    async with opened(gc=4) as runtime:
         for identity in ids:
             await runtime.add(network, pods(identity.container_id))
         report = await runtime.gc(network, keep=[])
@@ -655,7 +655,7 @@ async def test_a_plugin_that_hangs_leaves_the_other_plugins_their_time(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig
 ) -> None:
     scripted.tell("first", "GC", Behaviour(seconds=60))
-    async with opened(gc=0.3) as runtime:
+    async with opened(gc=4) as runtime:
         report = await runtime.gc(network, keep=[])
         assert [(type(error), error.plugin) for error in report.failures] == [
             (PluginTimeout, "first")

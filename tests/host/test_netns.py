@@ -366,7 +366,7 @@ def test_every_way_in_refuses_what_is_no_network_namespace_and_waits_for_nothing
     began = time.monotonic()
     with pytest.raises(InvalidName) as caught:
         ask(path)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert caught.value.place == "netns"
     assert "pinned" not in _names()
 
@@ -396,7 +396,7 @@ def test_what_stands_at_a_name_is_not_made_a_namespace_and_can_be_deleted(
     with pytest.raises(InvalidName, match="exists"):
         netns.create("wrong")
     netns.delete("wrong")
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     assert _names() == []
 
 
