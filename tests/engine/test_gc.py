@@ -468,7 +468,7 @@ async def test_a_keep_that_raises_or_gives_no_answer_deletes_nothing(
     def fail() -> list[AttachmentId]:
         raise KeyError("the database")
 
-    async with opened(gc=0.1) as runtime:
+    async with opened(gc=1.0) as runtime:
         await runtime.add(network, pods("c1"))
         scripted.calls.clear()
         with pytest.raises(KeyError):

@@ -33,7 +33,7 @@ from tests.netns.conftest import PLUGINS
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",
