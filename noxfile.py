@@ -11,6 +11,9 @@ PROJECT = PYPROJECT["project"]
 PYTHONS = nox.project.python_versions(PYPROJECT)
 # Sphinx 9.1 and later need Python 3.12.
 DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
+# The tests marked deep, and as many examples as hypothesis makes, on one of them only.
+DEEP_PYTHON = next((each for each in PYTHONS[::-1] if shutil.which(f"python{each}")), None)
+THIN = ("-m", "not deep", "--hypothesis-profile=thin")
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -51,14 +54,16 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests under coverage; arguments after `--` go to pytest."""
+    """The tests, on the last Python all and under coverage; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
-    env = {"COVERAGE_FILE": f".coverage.{session.python}"}
-    pytest = ("pytest", "--crash=none", junit_report(session), *session.posargs)
-    session.run("coverage", "run", "-m", *pytest, env=env)
-    session.run("coverage", "report", env=env)
+    pytest = ("pytest", "--crash=none", junit_report(session))
+    if session.python != DEEP_PYTHON:
+        session.run(*pytest, *THIN, *session.posargs)
+        return
+    session.run("coverage", "run", "-m", *pytest, *session.posargs)
+    session.run("coverage", "report")
     # Pure functions have no excuse.
-    session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100", env=env)
+    session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100")
 
 
 @nox.session
@@ -118,5 +123,5 @@ def package(session: nox.Session) -> None:
             shutil.rmtree("src")
             session.run(f"{directory}/venv/bin/acni", "--version", external=True)
             # What is old may be deprecated by what is new: -W default.
-            pytest = ("pytest", "-W", "default", "--crash=none", junit_report(session))
+            pytest = ("pytest", "-W", "default", "--crash=none", *THIN, junit_report(session))
             session.run(python, "-m", *pytest, external=True)

@@ -17,6 +17,7 @@ from acni.testing import RecordingPlugins, ScriptedRunner, look_for_leftovers
 
 # This machine's load is not the code's: no deadline for an example.
 settings.register_profile("acni", deadline=None)
+settings.register_profile("thin", deadline=None, max_examples=10)
 settings.load_profile("acni")
 
 
@@ -44,9 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of a rule's tests and of those that strike at fault points."""
+    """Register the markers of a rule's tests and of those that take long."""
     config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
     config.addinivalue_line("markers", "crash(only_whole=False): takes long; see --crash")
+    text = "deep: a sweep, a search or a soak, which one of the sessions of `.ci/run` is enough for"
+    config.addinivalue_line("markers", text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -67,6 +67,7 @@ def held_locks(state_dir: Path) -> list[str]:
     return held
 
 
+@pytest.mark.deep
 def test_a_hundred_adds_on_a_fresh_state_directory_all_attach_and_leave_no_lock(
     acni: Run, environment: dict[str, str], boxes: list[netns.Namespace]
 ) -> None:

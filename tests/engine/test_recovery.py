@@ -478,11 +478,13 @@ print(counts)
 """
 
 
+@pytest.mark.deep
+@pytest.mark.timeout(240)
 def test_a_kill_anywhere_while_something_is_taken_over_loses_nothing(state_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DYING, str(state_dir)],
         cwd=Path(__file__).parents[2],
-        timeout=50,
+        timeout=200,
         check=True,
         stdout=subprocess.PIPE,
     )

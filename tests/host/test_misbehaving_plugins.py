@@ -459,9 +459,15 @@ def cgroup(setting: str, request: pytest.FixtureRequest) -> Path | None:
 @pytest.mark.parametrize(
     ("case", "setting"),
     [
-        pytest.param(case, setting, id=f"{case.name}-{setting}")
-        for setting, cases in ((ALONE, CASES), (GROUPED, CASES), (POSIX, CASES[::3]))
-        for case in cases
+        pytest.param(
+            case,
+            setting,
+            id=f"{case.name}-{setting}",
+            marks=() if (number // each + turn) % 3 == 0 else pytest.mark.deep,
+        )
+        for turn, (setting, each) in enumerate(((ALONE, 1), (GROUPED, 1), (POSIX, 3)))
+        for number, case in enumerate(CASES)
+        if number % each == 0
     ],
 )
 async def test_a_misbehaving_plugin_ends_as_promised_and_leaves_what_was_promised(

@@ -106,8 +106,9 @@ def quick_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
     second_long: Runs,
 ) -> None:
@@ -131,8 +132,9 @@ async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
     assert tick.lag_seconds < 5, "other tasks had their turns"
 
 
+@pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_thousands_of_runs_one_after_another_leave_nothing(quick_program: Path) -> None:
     runs = Runs(quick_program)
     await runs.one_after_another(500)

@@ -261,6 +261,7 @@ async def hold_for_a_while(take: Take, locks: Locks, taken: anyio.Event, pace: C
         await pace.has_asked(4)
 
 
+@pytest.mark.deep
 async def test_a_thousand_who_wait_have_few_descriptors(
     runtimes: list[Locks],
 ) -> None:
