@@ -806,7 +806,7 @@ def test_an_interrupted_program_leaves_nothing(
         if times == 2:
             _wait_until(termed.exists)
             running.send_signal(signal.SIGINT)
-        _, printed = running.communicate(timeout=10)
+        _, printed = running.communicate(timeout=40)
     assert b"KeyboardInterrupt" in printed
     assert shell.has_ended()
 

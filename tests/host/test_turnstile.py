@@ -261,7 +261,7 @@ async def test_who_is_killed_in_line_or_with_the_lock_is_waited_for_no_longer(
     with workers(path, log, [100_000] * 3, "asyncio") as processes, opened(path, 1) as (fd,):
         for each in processes:
             begin(each)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             while not is_held(fd, FRONT, STAGES):  # noqa: ASYNC110 (other processes stand there)
                 await anyio.sleep(0.001)
             await turnstile(fd).pass_through(Pace())
@@ -270,5 +270,5 @@ async def test_who_is_killed_in_line_or_with_the_lock_is_waited_for_no_longer(
         unlock(fd, LOCK)
         for each in processes:
             each.kill()
-            each.wait(timeout=10)
+            each.wait(timeout=30)
         assert turnstile(fd).try_pass()

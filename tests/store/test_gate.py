@@ -310,7 +310,7 @@ async def test_a_killed_collection_that_had_closed_the_gate_opens_it(
     one, other, _ = gates
     async with one.shared(until=0):
         with lock_process(state_dir, "collection", waits=True) as process:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while CLOSED not in held(state_dir):  # noqa: ASYNC110 (another process does)
                     await anyio.sleep(0.001)
             assert not await is_open(other)

@@ -310,12 +310,12 @@ async def test_a_killed_runtime_that_waited_is_not_waited_for(
             place = place_of("container", "c1")
             with (
                 Path(state_dir, "acni/lock", place.file).open("rb") as looked_at,
-                anyio.fail_after(10),
+                anyio.fail_after(30),
             ):
                 while not is_held(looked_at.fileno(), place.stages, STAGES):  # noqa: ASYNC110
                     await anyio.sleep(0.001)
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
     assert await is_free(LOCKS["container"], other)
 
 
