@@ -54,6 +54,16 @@ def test_each_notes_what_it_saw_of_its_own_process(plugins: RecordingPlugins) ->
     assert len(note["inside"]["signals"]) == 2
 
 
+def test_a_note_that_is_being_written_counts_once_it_is_whole(plugins: RecordingPlugins) -> None:
+    _run(plugins, "first", "ADD")
+    whole = (plugins.home / "calls").read_text()
+    for size in range(len(whole)):
+        (plugins.home / "calls").write_text(whole + whole[:size])
+        assert len(plugins.calls) == 1
+    (plugins.home / "calls").write_text(whole + whole)
+    assert len(plugins.calls) == 2
+
+
 @pytest.mark.parametrize(
     ("stdin", "printed"),
     [

@@ -233,8 +233,10 @@ class RecordingPlugins:
             '/'
         """
         path = self.home / "calls"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        text = path.read_text() if path.exists() else ""
+        # A line that crosses a page may be seen while only its first part is written.
+        whole, _, _ = text.rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     @property
     def held(self) -> set[str]:
