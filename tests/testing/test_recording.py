@@ -136,6 +136,17 @@ def test_a_paused_one_stands_still_until_the_block_is_left(plugins: RecordingPlu
     assert _run(plugins, "first", "ADD").returncode == 3
 
 
+def test_one_that_runs_while_it_is_told_does_what_it_was_told_before_or_what_it_is_told_now(
+    plugins: RecordingPlugins,
+) -> None:
+    plugins.tell("first", "ADD", Behaviour(status=3))
+    told = (plugins.home / "told" / "first.ADD").open()
+    plugins.tell("first", "ADD", Behaviour(status=4))
+    with told:
+        assert json.load(told)["status"] == 3
+    assert _run(plugins, "first", "ADD").returncode == 4
+
+
 def test_a_removed_one_is_gone(plugins: RecordingPlugins) -> None:
     plugins.remove("first")
     assert {path.name for path in Path(plugins.directory).iterdir()} == {"second", "third"}

@@ -161,7 +161,9 @@ class RecordingPlugins:
             no chain set()
         """
         told = self.home / "told" / f"{plugin_type}.{command}"
-        told.write_text(json.dumps(attrs.asdict(behaviour)))
+        written = told.with_name(f"{told.name}.new")  # a plugin that runs reads all of one or other
+        written.write_text(json.dumps(attrs.asdict(behaviour)))
+        written.replace(told)
 
     @contextmanager
     def paused(self, plugin_type: str, command: str) -> Generator[None]:
