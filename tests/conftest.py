@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,6 +41,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
     choices = ("sample", "whole", "none")
     parser.addoption("--crash", choices=choices, default="none", help=help_text)
+    help_text = "of what runs on both loops each test on one, half of them on either"
+    parser.addoption("--one-loop", action="store_true", help=help_text)
     help_text = "when runtimes are killed at random: a number, as a report names it"
     parser.addoption("--crash-seed", type=int, help=help_text)
 
@@ -69,8 +72,21 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     tried = ("whole",) if crash and crash.kwargs.get("only_whole") else ("whole", "sample")
     if crash and config.getoption("--crash") not in tried:
         return False
+    if config.getoption("--one-loop") and not _is_on_its_loop(item):
+        return False
     rules = config.getoption("--rule")
     return not rules or _proves(item, rules)
+
+
+def _is_on_its_loop(item: pytest.Item) -> bool:
+    """Tell whether a test runs on the loop that its name chooses, or on one anyhow."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return True
+    match item.callspec.params.get("anyio_backend"):
+        case (str(loop), _):
+            return loop == ("asyncio", "trio")[zlib.crc32(item.originalname.encode()) % 2]
+        case _:
+            return True
 
 
 def _proves(item: pytest.Item, rules: list[str]) -> bool:
