@@ -51,7 +51,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the markers of a rule's tests and of those that take long."""
     config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
     config.addinivalue_line("markers", "crash(only_whole=False): takes long; see --crash")
-    text = "deep: a sweep, a search or a soak, which one of the sessions of `.ci/run` is enough for"
+    text = "deep: a sweep, a search or a soak, with a session of its own"
     config.addinivalue_line("markers", text)
 
 
