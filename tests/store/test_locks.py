@@ -262,6 +262,7 @@ async def hold_for_a_while(take: Take, locks: Locks, taken: anyio.Event, pace: C
 
 
 @pytest.mark.deep
+@pytest.mark.timeout(240)
 async def test_a_thousand_who_wait_have_few_descriptors(
     runtimes: list[Locks],
 ) -> None:
@@ -278,7 +279,9 @@ async def test_a_thousand_who_wait_have_few_descriptors(
         held = descriptors()
         for number in range(1000):
             tasks.start_soon(wait_for, f"c{number}")
-        await anyio.wait_all_tasks_blocked()
+        # Not until all are blocked: on a busy machine some of a thousand are always asking.
+        while other._pace.waiting < 1000:  # noqa: ASYNC110 (they are asking)
+            await anyio.sleep(0.01)
         assert descriptors() - held <= 70
         assert held - before <= 70
         tasks.cancel_scope.cancel()
