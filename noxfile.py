@@ -11,12 +11,16 @@ PROJECT = PYPROJECT["project"]
 PYTHONS = nox.project.python_versions(PYPROJECT)
 # Sphinx 9.1 and later need Python 3.12.
 DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
+# As many examples as hypothesis makes, under coverage, on one of them only.
+FULL_PYTHON = next((each for each in PYTHONS[::-1] if shutil.which(f"python{each}")), None)
+NOT_DEEP = ("--crash=none", "-m", "not deep")
+THIN = (*NOT_DEEP, "--hypothesis-profile=thin")
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
 # Not mutation and crash: they take long, and are for whoever changes a rule, or the store.
 # The crashes have sessions of their own: their fork server is a child that other tests would find.
-nox.options.sessions = ["lint", "types", "tests", "crash-sample", "docs", "package"]
+nox.options.sessions = ["lint", "types", "tests", "deep", "crash-sample", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
 
@@ -51,14 +55,24 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests under coverage; arguments after `--` go to pytest."""
+    """The tests, under coverage on the last Python; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
-    env = {"COVERAGE_FILE": f".coverage.{session.python}"}
-    pytest = ("pytest", "--crash=none", junit_report(session), *session.posargs)
-    session.run("coverage", "run", "-m", *pytest, env=env)
-    session.run("coverage", "report", env=env)
+    if session.python != FULL_PYTHON:
+        session.run("pytest", *THIN, junit_report(session), *session.posargs)
+        return
+    pytest = ("pytest", *NOT_DEEP, junit_report(session), *session.posargs)
+    session.run("coverage", "run", "-m", *pytest)
+    session.run("coverage", "report")
     # Pure functions have no excuse.
-    session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100", env=env)
+    session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100")
+
+
+@nox.session(python=PYTHONS[-1])
+def deep(session: nox.Session) -> None:
+    """Sweeps, searches and soaks; arguments after `--` go to pytest."""
+    session.install("-e.[trio]", "--group", "test")
+    pytest = ("pytest", "--crash=none", "-m", "deep", junit_report(session))
+    session.run(*pytest, *session.posargs)
 
 
 @nox.session
@@ -118,5 +132,5 @@ def package(session: nox.Session) -> None:
             shutil.rmtree("src")
             session.run(f"{directory}/venv/bin/acni", "--version", external=True)
             # What is old may be deprecated by what is new: -W default.
-            pytest = ("pytest", "-W", "default", "--crash=none", junit_report(session))
-            session.run(python, "-m", *pytest, external=True)
+            pytest = ("pytest", "-W", "default", *THIN, "--one-loop")
+            session.run(python, "-m", *pytest, junit_report(session), external=True)

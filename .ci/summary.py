@@ -1,18 +1,25 @@
 """Prints how a run of the checks ended, from nox's report and pytest's junit files.
 
 A test that skips with a reason beginning `cannot run here:` could not run on this machine and is
-named. The last line counts every test once however many sessions ran it: failed if it failed in
-any of them, else passed if it passed in any of them. A session that failed without a failed test
-counts there as one failure, so that the line never says 0 failed for a run that failed.
+named. Which may not run on which kernel, and why, stands in could-not-run.toml: any other one ran
+before, so it counts as failed, and the exit status is 1. The last line counts every test once
+however many sessions ran it: failed if it failed in any of them, else passed if it passed in any
+of them. A session that failed without a failed test counts there as one failure, so that the line
+never says 0 failed for a run that failed.
 """
 
+import fnmatch
 import json
+import platform
 import sys
+import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 CANNOT_RUN = "cannot run here:"
+PINNED = Path(__file__).with_name("could-not-run.toml")
 # From the outcome that says most about a test to the one that says least.
 OUTCOMES = ("failed", "passed", "could not run", "skipped")
 
@@ -44,6 +51,27 @@ def strongest(*outcomes: tuple[str, str] | None) -> tuple[str, str]:
     return min((o for o in outcomes if o), key=lambda o: OUTCOMES.index(o[0]))
 
 
+def pinned_for(release: str) -> dict[str, str]:
+    """Return the tests that may not run on a kernel, and why."""
+    sections = tomllib.loads(PINNED.read_text())
+    return {
+        test: reason
+        for pattern, tests in sections.items()
+        if fnmatch.fnmatchcase(release, pattern)
+        for test, reason in tests.items()
+    }
+
+
+def how_to_pin(release: str, tests: Mapping[str, str]) -> str:
+    """Return what to do about tests that could not run and are not pinned."""
+    lines = [
+        "These tests could not run here, though they may on this kernel. Bring what is missing, or",
+        f'name them in .ci/could-not-run.toml, below ["{release}"] or a pattern that matches it:',
+        *(f"{json.dumps(test)} = {json.dumps(reason)}" for test, reason in tests.items()),
+    ]
+    return "\n".join(lines)
+
+
 def describe(session: dict[str, str], counts: Counter[str]) -> str:
     """Return the text of a session's line, after its name."""
     if session["result"] == "skipped":
@@ -57,8 +85,8 @@ def describe(session: dict[str, str], counts: Counter[str]) -> str:
     return text
 
 
-def main(reports: Path) -> None:
-    """Print the closing lines for what is in a directory of reports."""
+def main(reports: Path, release: str) -> int:
+    """Print the closing lines for what is in a directory of reports; return the exit status."""
     runs = [json.loads(report.read_text()) for report in sorted(reports.glob("nox*.json"))]
     sessions = [session for run in runs for session in run["sessions"]]
     every_test: dict[str, tuple[str, str]] = {}
@@ -74,16 +102,29 @@ def main(reports: Path) -> None:
         failed_sessions += session["result"] == "failed" and not counts["failed"]
 
     print()
-    for test, (outcome, reason) in sorted(every_test.items()):
-        if outcome == "could not run":
-            print(f"could not run: {test}: {reason.removeprefix(CANNOT_RUN).strip()}")
-        elif outcome == "failed":
+    could_not = {
+        test: reason.removeprefix(CANNOT_RUN).strip()
+        for test, (outcome, reason) in sorted(every_test.items())
+        if outcome == "could not run"
+    }
+    pinned = pinned_for(release)
+    for test, reason in could_not.items():
+        print(f"could not run: {test}: {reason}")
+    for test, (outcome, _) in sorted(every_test.items()):
+        if outcome == "failed":
             print(f"failed: {test}")
+        elif outcome == "passed" and test in pinned:
+            print(f"ran, though .ci/could-not-run.toml says that it cannot: {test}")
     print(*lines, sep="\n")
+    unpinned = dict(could_not.items() - pinned.items())
+    if unpinned:
+        print(how_to_pin(release, dict(sorted(unpinned.items()))))
     totals = Counter(outcome for outcome, _ in every_test.values())
-    skipped = totals["skipped"] + totals["could not run"]
-    last = f"{totals['passed']} passed, {totals['failed'] + failed_sessions} failed"
+    failed = totals["failed"] + failed_sessions + len(unpinned)
+    skipped = totals["skipped"] + totals["could not run"] - len(unpinned)
+    last = f"{totals['passed']} passed, {failed} failed"
     print(last + (f", {skipped} skipped" if skipped else ""))
+    return 1 if unpinned else 0
 
 
-main(Path(sys.argv[1]))
+sys.exit(main(Path(sys.argv[1]), platform.release()))

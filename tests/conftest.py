@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from acni.testing import RecordingPlugins, ScriptedRunner, look_for_leftovers
 
 # This machine's load is not the code's: no deadline for an example.
 settings.register_profile("acni", deadline=None)
+settings.register_profile("thin", deadline=None, max_examples=10)
 settings.load_profile("acni")
 
 
@@ -39,14 +41,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
     choices = ("sample", "whole", "none")
     parser.addoption("--crash", choices=choices, default="none", help=help_text)
+    help_text = "of what runs on both loops each test on one, half of them on either"
+    parser.addoption("--one-loop", action="store_true", help=help_text)
     help_text = "when runtimes are killed at random: a number, as a report names it"
     parser.addoption("--crash-seed", type=int, help=help_text)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers of a rule's tests and of those that strike at fault points."""
+    """Register the markers of a rule's tests and of those that take long."""
     config.addinivalue_line("markers", "rule(*ids): proves these rules of docs/rules.toml")
     config.addinivalue_line("markers", "crash(only_whole=False): takes long; see --crash")
+    text = "deep: a sweep, a search or a soak, with a session of its own"
+    config.addinivalue_line("markers", text)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -66,8 +72,21 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     tried = ("whole",) if crash and crash.kwargs.get("only_whole") else ("whole", "sample")
     if crash and config.getoption("--crash") not in tried:
         return False
+    if config.getoption("--one-loop") and not _is_on_its_loop(item):
+        return False
     rules = config.getoption("--rule")
     return not rules or _proves(item, rules)
+
+
+def _is_on_its_loop(item: pytest.Item) -> bool:
+    """Tell whether a test runs on the loop that its name chooses, or on one anyhow."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return True
+    match item.callspec.params.get("anyio_backend"):
+        case (str(loop), _):
+            return loop == ("asyncio", "trio")[zlib.crc32(item.originalname.encode()) % 2]
+        case _:
+            return True
 
 
 def _proves(item: pytest.Item, rules: list[str]) -> bool:

@@ -67,6 +67,7 @@ def held_locks(state_dir: Path) -> list[str]:
     return held
 
 
+@pytest.mark.deep
 def test_a_hundred_adds_on_a_fresh_state_directory_all_attach_and_leave_no_lock(
     acni: Run, environment: dict[str, str], boxes: list[netns.Namespace]
 ) -> None:
@@ -98,7 +99,6 @@ async def test_what_only_looks_is_answered_beside_a_service_that_is_at_work(
     plugins.tell("first", "DEL", Behaviour.failing(7, "not yet"))
     acni("add", "net", box.path, "--container-id", "owed")
     assert acni("del", "--container-id", "owed").returncode == 5
-    plugins.tell("second", "ADD", Behaviour(seconds=3))
     network = library.load_network(environment["NETCONFPATH"], "net")
     reached = anyio.Event()
 
@@ -115,27 +115,34 @@ async def test_what_only_looks_is_answered_beside_a_service_that_is_at_work(
         ) as service,
         anyio.create_task_group() as tasks,
     ):
+
+        async def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+            return await anyio.to_thread.run_sync(lambda: acni(*arguments))
+
+        async def delete() -> None:
+            assert (await ask("del", "--container-id", "c1")).returncode == 0
+
         with netns.anonymous() as other:
             attachment = library.Attachment(container_id="c1", netns=other.path)
-            tasks.start_soon(service.add, network, attachment)
-            with anyio.fail_after(20):
-                await reached.wait()
-
-            async def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
-                return await anyio.to_thread.run_sync(lambda: acni(*arguments))
-
-            listed = json.loads((await ask("ls", "-o", "json")).stdout)
-            assert {row["container_id"]: row["state"] for row in listed} == {
-                "c1": "adding",
-                "owed": "owed",
-            }
-            assert "owed" in (await ask("debt", "list")).stdout
-            assert (await ask("inspect", "owed")).returncode == 0
-            assert {"first/owed/eth0", "first/c1/eth0"} <= plugins.held
-            plugins.tell("first", "DEL", Behaviour())
-            assert (await ask("recover")).returncode == 0
-            assert [held for held in plugins.held if "/owed/" in held] == []
-            # It waits until the service is done, and then deletes what that made.
-            assert (await ask("del", "--container-id", "c1")).returncode == 0
+            async with anyio.create_task_group() as deleting:
+                with plugins.paused("second", "ADD"):
+                    tasks.start_soon(service.add, network, attachment)
+                    with anyio.fail_after(20):
+                        await reached.wait()
+                    listed = json.loads((await ask("ls", "-o", "json")).stdout)
+                    assert {row["container_id"]: row["state"] for row in listed} == {
+                        "c1": "adding",
+                        "owed": "owed",
+                    }
+                    assert "owed" in (await ask("debt", "list")).stdout
+                    assert (await ask("inspect", "owed")).returncode == 0
+                    assert {"first/owed/eth0", "first/c1/eth0"} <= plugins.held
+                    plugins.tell("first", "DEL", Behaviour())
+                    assert (await ask("recover")).returncode == 0
+                    assert [held for held in plugins.held if "/owed/" in held] == []
+                    # It waits until the service is done, and then deletes what that made.
+                    deleting.start_soon(delete)
+                    await anyio.sleep(1)
+                    assert "first/c1/eth0" in plugins.held
             assert plugins.held == set()
             assert await service.attachments() == ()

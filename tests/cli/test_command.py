@@ -433,16 +433,17 @@ def test_what_an_undo_could_not_record_is_owed_all_the_same(
     """Something stands in its place when the debt is to be written."""
     state = tmp_path / "state"
     acni("ls")
-    plugins.tell("second", "ADD", Behaviour(seconds=1, status=1, stdout='{"code":7,"msg":"no"}'))
+    plugins.tell("second", "ADD", Behaviour.failing(7, "no"))
     plugins.tell("first", "DEL", Behaviour.failing(8, "neither"))
     environment = {"ACNI_STATE_DIR": str(state)}
     with ThreadPoolExecutor(1) as thread:
-        adding = thread.submit(acni, "add", "net", box.path, **environment)
-        give_up = time.monotonic() + 20
-        while not plugins.held and time.monotonic() < give_up:
-            time.sleep(0.01)
-        (container,) = {held.split("/")[1] for held in plugins.held}
-        (state / "results" / f"net-{container}-eth0").mkdir()
+        with plugins.paused("second", "ADD"):
+            adding = thread.submit(acni, "add", "net", box.path, **environment)
+            give_up = time.monotonic() + 20
+            while not plugins.held and time.monotonic() < give_up:
+                time.sleep(0.01)
+            (container,) = {held.split("/")[1] for held in plugins.held}
+            (state / "results" / f"net-{container}-eth0").mkdir()
         failed = adding.result()
     assert failed.returncode == 5
     assert "neither" in failed.stderr

@@ -127,7 +127,7 @@ async def test_a_check_halts_at_the_first_error_and_changes_nothing(
     state_dir: Path,
 ) -> None:
     scripted.tell("second", "CHECK", behaviour)
-    async with opened(check=0.1) as runtime:
+    async with opened(check=1.0 if behaviour.seconds else 60.0) as runtime:
         await runtime.add(network, attachment)
         before = (state_dir / "results" / "net-c1-eth0").read_bytes()
         scripted.calls.clear()

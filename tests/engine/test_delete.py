@@ -123,7 +123,7 @@ async def test_a_delete_out_of_time_is_owed(
     read: Read,
 ) -> None:
     scripted.tell("third", "DEL", Behaviour(seconds=60))
-    async with opened(delete=0.1) as runtime:
+    async with opened(delete=1.0) as runtime:
         await runtime.add(network, attachment)
         with pytest.raises(CleanupIncomplete, match="ran out of time"):
             await runtime.delete(C1)

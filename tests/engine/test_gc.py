@@ -468,7 +468,7 @@ async def test_a_keep_that_raises_or_gives_no_answer_deletes_nothing(
     def fail() -> list[AttachmentId]:
         raise KeyError("the database")
 
-    async with opened(gc=0.1) as runtime:
+    async with opened(gc=1.0) as runtime:
         await runtime.add(network, pods("c1"))
         scripted.calls.clear()
         with pytest.raises(KeyError):
@@ -600,8 +600,9 @@ async def test_a_runtime_that_is_killed_leaves_a_gc_plugin_that_an_add_waits_for
 ) -> None:
     plugins = RecordingPlugins(tmp_path / "plugins")
     plugins.install(*CHAIN)
-    plugins.tell("first", "GC", Behaviour(seconds=1))
-    _kill_in_gc(network, state_dir, plugins)
+    plugins.tell("first", "GC", Behaviour(seconds=2))
+    with plugins.paused("first", "GC"):
+        _kill_in_gc(network, state_dir, plugins)
     events: list[Event] = []
     async with acni.open_runtime(
         state_dir=state_dir, plugin_dirs=[plugins.directory], observers=[events.append]
@@ -618,7 +619,8 @@ def _kill_in_gc(network: NetworkConfig, state_dir: Path, plugins: RecordingPlugi
         assert runtime.stdin is not None
         runtime.stdin.write(network.effective().encode())
         runtime.stdin.close()
-        while not plugins.calls:
+        until = time.monotonic() + 30
+        while not plugins.calls and time.monotonic() < until:
             time.sleep(0.001)
         runtime.kill()
 
@@ -636,7 +638,7 @@ async def test_a_delete_that_hangs_leaves_the_plugins_their_time(
     """What cannot begin in time is no debt."""
     scripted.tell("second", "DEL", Behaviour(seconds=60))
     ids = [AttachmentId(f"c{number}") for number in range(18)]
-    async with opened(gc=0.8) as runtime:
+    async with opened(gc=4) as runtime:
         for identity in ids:
             await runtime.add(network, pods(identity.container_id))
         report = await runtime.gc(network, keep=[])
@@ -653,7 +655,7 @@ async def test_a_plugin_that_hangs_leaves_the_other_plugins_their_time(
     opened: Any, scripted: ScriptedRunner, network: NetworkConfig
 ) -> None:
     scripted.tell("first", "GC", Behaviour(seconds=60))
-    async with opened(gc=0.3) as runtime:
+    async with opened(gc=4) as runtime:
         report = await runtime.gc(network, keep=[])
         assert [(type(error), error.plugin) for error in report.failures] == [
             (PluginTimeout, "first")

@@ -86,6 +86,18 @@ KINDS: dict[str, Callable[[Path, Path], object]] = {
     "a terminal": _device(5, 0),
 }
 
+# Each kind stands at some places and each place meets some kinds wherever the tests run.
+EACH_AT_EACH = [
+    pytest.param(
+        place,
+        kind,
+        id=f"{place}-{kind}",
+        marks=() if (row + column) % 4 == 0 else pytest.mark.deep,
+    )
+    for row, place in enumerate(PLACES)
+    for column, kind in enumerate(KINDS)
+]
+
 
 def clear(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
@@ -139,8 +151,7 @@ async def make(opened: Opened, network: NetworkConfig) -> None:
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 @pytest.mark.anyio
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize(("place", "kind"), EACH_AT_EACH)
 async def test_it_works_or_says_why_not(
     place: str,
     kind: str,

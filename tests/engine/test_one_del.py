@@ -186,7 +186,7 @@ async def test_what_is_out_of_time_is_not_run_again(
     open_with: Any, attachment: Attachment, events: list[Event]
 ) -> None:
     runner = InTurn(Behaviour(seconds=60))
-    async with open_with(runner, delete=0.1) as runtime:
+    async with open_with(runner, delete=1.0) as runtime:
         await runtime.add(made("bridge"), attachment)
         runner.calls.clear()
         with pytest.raises(CleanupIncomplete, match="ran out of time"):
@@ -205,7 +205,7 @@ async def test_what_failed_at_the_end_of_its_time_is_not_run_again(
             return response
 
     runner = Late(NOW)
-    async with open_with(runner, delete=0.1) as runtime:
+    async with open_with(runner, delete=1.0) as runtime:
         await runtime.add(made("plain"), attachment)
         runner.calls.clear()
         with pytest.raises(CleanupIncomplete, match="not now"):

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import pytest
@@ -96,10 +96,18 @@ def killed(
     return kill
 
 
-def asked(plugins: RecordingPlugins, command: str, plugin_type: str) -> Callable[[], bool]:
-    return lambda: any(
-        (call.command, call.plugin) == (command, plugin_type) for call in plugins.calls
-    )
+@pytest.fixture
+def killed_in(
+    killed: Callable[..., None], plugins: RecordingPlugins
+) -> Callable[[Literal["add", "delete"], str], None]:
+    """The same while a plugin stands still, which then goes on without its runtime."""
+
+    def kill(verb: Literal["add", "delete"], plugin_type: str) -> None:
+        command = {"add": "ADD", "delete": "DEL"}[verb]
+        with plugins.paused(plugin_type, command):
+            killed(verb, lambda: f"{command} {plugin_type}" in calls(plugins))
+
+    return kill
 
 
 def recorded(state_dir: Path) -> Callable[[], bool]:
@@ -112,10 +120,9 @@ def calls(plugins: RecordingPlugins) -> list[str]:
 
 @pytest.mark.anyio
 async def test_an_add_that_was_killed_is_undone_with_the_results_there_were(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.3))
-    killed("add", asked(plugins, "ADD", "third"))
+    killed_in("add", "third")
     async with opened() as runtime:
         (left,) = await runtime.attachments()
         assert (left.state, left.reason) == ("owed", "its runtime ended in between")
@@ -134,11 +141,11 @@ async def test_an_add_that_was_killed_is_undone_with_the_results_there_were(
 
 @pytest.mark.anyio
 async def test_an_orphan_is_waited_for_before_what_it_does_is_undone(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins
 ) -> None:
     """The plugin takes its resource after its runtime died."""
-    plugins.tell("second", "ADD", Behaviour(seconds=0.5))
-    killed("add", asked(plugins, "ADD", "second"))
+    plugins.tell("second", "ADD", Behaviour(seconds=2))
+    killed_in("add", "second")
     events: list[Event] = []
     async with opened(observers=[events.append]) as runtime:
         await runtime.recover()
@@ -163,7 +170,7 @@ async def test_what_had_come_to_its_end_is_kept(
 
 @pytest.mark.anyio
 async def test_a_delete_that_was_killed_goes_on_where_it_was(
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
     box: netns.Namespace,
@@ -173,9 +180,7 @@ async def test_a_delete_that_was_killed_goes_on_where_it_was(
         await runtime.add(
             acni.parse_network(CHAIN), acni.Attachment(container_id="c1", netns=box.path)
         )
-    plugins.tell("first", "DEL", Behaviour(seconds=0.3))
-    killed("delete", asked(plugins, "DEL", "first"))
-    plugins.tell("first", "DEL", Behaviour())
+    killed_in("delete", "first")
     async with opened() as runtime:
         await runtime.recover()
     assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL first", "DEL first"]
@@ -187,13 +192,12 @@ async def test_a_delete_that_was_killed_goes_on_where_it_was(
 @pytest.mark.parametrize("verb", ["add", "delete", "check"])
 async def test_whoever_works_on_the_container_settles_what_was_left_of_it(
     verb: str,
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
     box: netns.Namespace,
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
-    killed("add", asked(plugins, "ADD", "third"))
+    killed_in("add", "third")
     async with opened() as runtime:
         match verb:
             case "add":
@@ -213,10 +217,9 @@ async def test_whoever_works_on_the_container_settles_what_was_left_of_it(
 
 @pytest.mark.anyio
 async def test_an_open_runtime_settles_in_the_background(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
-    killed("add", asked(plugins, "ADD", "third"))
+    killed_in("add", "third")
     finished = anyio.Event()
 
     def look(event: Event) -> None:
@@ -231,11 +234,10 @@ async def test_an_open_runtime_settles_in_the_background(
 
 @pytest.mark.anyio
 async def test_recovery_that_is_asked_for_waits_for_the_one_in_the_background(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins
 ) -> None:
     """Else the runtime would be left while its plugins still let go."""
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
-    killed("add", asked(plugins, "ADD", "third"))
+    killed_in("add", "third")
     scripted = ScriptedRunner()
     begun: list[anyio.Event] = [anyio.Event(), anyio.Event()]
     waiting = iter(begun)
@@ -263,10 +265,9 @@ async def test_recovery_that_is_asked_for_waits_for_the_one_in_the_background(
 
 @pytest.mark.anyio
 async def test_what_recovery_cannot_delete_is_owed_and_tried_again(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
-    killed("add", asked(plugins, "ADD", "third"))
+    killed_in("add", "third")
     plugins.tell("second", "DEL", Behaviour.failing(7, "in use"))
     async with opened() as runtime:
         report = await runtime.recover()
@@ -284,16 +285,14 @@ async def test_what_recovery_cannot_delete_is_owed_and_tried_again(
 @pytest.mark.anyio
 @pytest.mark.parametrize("verb", ["add", "delete"])
 async def test_what_a_killed_runtime_left_can_be_given_up(
-    verb: str, killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: Any
+    verb: str, killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: Any
 ) -> None:
     """It is listed as owed before anybody tried to delete it."""
-    command = "ADD" if verb == "add" else "DEL"
     if verb == "delete":
         async with opened() as runtime:
             attachment = acni.Attachment(container_id="c1", netns=box)
             await runtime.add(acni.parse_network(CHAIN), attachment)
-    plugins.tell("second", command, Behaviour(seconds=0.3))
-    killed(verb, asked(plugins, command, "second"))
+    killed_in(verb, "second")
     ran = len(plugins.calls)
     async with opened() as runtime:
         (debt,) = await runtime.debts()
@@ -332,17 +331,16 @@ async def test_two_runtimes_work_on_one_state_directory(
 @pytest.mark.parametrize("verb", ["add", "delete", "settle", "forget"])
 async def test_who_is_open_settles_what_another_one_leaves_when_he_needs_that_container(
     verb: str,
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
     box: netns.Namespace,
     state_dir: Path,
 ) -> None:
     attachment = acni.Attachment(container_id="c1", netns=box.path)
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
     async with opened() as runtime, opened() as other:
         assert await runtime.debts() == await other.debts() == ()
-        killed("add", asked(plugins, "ADD", "third"))
+        killed_in("add", "third")
         (debt,) = await runtime.debts()
         assert await other.debts() == (debt,)
         assert (debt.container_id, debt.plugin) == ("c1", "third")
@@ -371,10 +369,9 @@ async def test_who_is_open_settles_what_another_one_leaves_when_he_needs_that_co
 
 @pytest.mark.anyio
 async def test_who_is_open_settles_in_the_background_what_another_one_leaves(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins
 ) -> None:
     """As soon as it is gone: its slot is closed then, and no clock is needed."""
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
     scripted = ScriptedRunner()
     finished = anyio.Event()
 
@@ -383,7 +380,7 @@ async def test_who_is_open_settles_in_the_background_what_another_one_leaves(
             finished.set()
 
     async with opened(recover=True, runner=scripted, observers=[look]) as runtime:
-        killed("add", asked(plugins, "ADD", "third"))
+        killed_in("add", "third")
         with anyio.fail_after(20):
             await finished.wait()
         assert await runtime.debts() == ()
@@ -392,12 +389,11 @@ async def test_who_is_open_settles_in_the_background_what_another_one_leaves(
 
 @pytest.mark.anyio
 async def test_what_another_one_leaves_claims_its_interface_at_once(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
 ) -> None:
-    plugins.tell("second", "ADD", Behaviour(seconds=0.3))
     attachment = acni.Attachment(container_id="c2", netns=box.path)
     async with opened() as runtime:
-        killed("add", asked(plugins, "ADD", "second"))
+        killed_in("add", "second")
         with pytest.raises(acni.NetnsInUse):
             await runtime.add(acni.parse_network(CHAIN), attachment)
         await runtime.recover()
@@ -406,16 +402,13 @@ async def test_what_another_one_leaves_claims_its_interface_at_once(
 
 @pytest.mark.anyio
 async def test_who_dies_over_what_another_one_left_leaves_it_as_far_as_he_came(
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
     async with opened() as runtime:
-        killed("add", asked(plugins, "ADD", "third"))
-        plugins.tell("second", "DEL", Behaviour(seconds=0.1))
-        killed("delete", asked(plugins, "DEL", "second"))
-        plugins.tell("second", "DEL", Behaviour())
+        killed_in("add", "third")
+        killed_in("delete", "second")
         assert len(await runtime.debts()) == 1
         report = await runtime.recover()
         assert report.settled == (AttachmentId("c1"),)
@@ -485,11 +478,13 @@ print(counts)
 """
 
 
+@pytest.mark.deep
+@pytest.mark.timeout(240)
 def test_a_kill_anywhere_while_something_is_taken_over_loses_nothing(state_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DYING, str(state_dir)],
         cwd=Path(__file__).parents[2],
-        timeout=50,
+        timeout=200,
         check=True,
         stdout=subprocess.PIPE,
     )
@@ -500,14 +495,13 @@ def test_a_kill_anywhere_while_something_is_taken_over_loses_nothing(state_dir: 
 @pytest.mark.parametrize("verb", ["delete", "forget"])
 async def test_what_cannot_be_noted_where_it_was_left_stays_there_and_nothing_runs(
     verb: str,
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
     state_dir: Path,
 ) -> None:
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
     async with opened() as runtime:
-        killed("add", asked(plugins, "ADD", "third"))
+        killed_in("add", "third")
         (debt,) = await runtime.debts()
 
         async def settle() -> None:
@@ -539,29 +533,29 @@ async def nothing_noted_after(
     before = len(plugins.calls)
     with ExitStack() as held:
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(call)
-            while f"DEL {plugin_type}" not in calls(plugins)[before:]:  # noqa: ASYNC110 (a process)
-                await anyio.sleep(0.002)
-            writes = os.open(state_dir / "acni" / "journal" / "001", os.O_RDWR)
-            held.callback(os.close, writes)
-            assert try_lock(writes, 1)
+            with plugins.paused(plugin_type, "DEL"):
+                tasks.start_soon(call)
+                while f"DEL {plugin_type}" not in calls(plugins)[before:]:  # noqa: ASYNC110 (a process)
+                    await anyio.sleep(0.002)
+                writes = os.open(state_dir / "acni" / "journal" / "001", os.O_RDWR)
+                held.callback(os.close, writes)
+                assert try_lock(writes, 1)
         yield
 
 
 @pytest.mark.anyio
 async def test_what_cannot_be_noted_as_owed_where_it_was_left_is_not_deleted_elsewhere(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
 ) -> None:
     """Once its debt was gone, it would be deleted again from the start of the chain."""
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
 
     async def fail() -> None:
         with pytest.raises(CleanupIncomplete):
             await runtime.delete(AttachmentId("c1"))
 
     async with opened() as runtime:
-        killed("add", asked(plugins, "ADD", "third"))
-        plugins.tell("second", "DEL", Behaviour(seconds=2, status=1))
+        killed_in("add", "third")
+        plugins.tell("second", "DEL", Behaviour(status=1))
         async with nothing_noted_after(plugins, "second", state_dir, fail):
             plugins.tell("second", "DEL", Behaviour())
             with pytest.raises(acni.StoreError, match="is another runtime's"):
@@ -573,7 +567,11 @@ async def test_what_cannot_be_noted_as_owed_where_it_was_left_is_not_deleted_els
 
 @pytest.mark.anyio
 async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_on(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, state_dir: Path
+    killed: Callable[..., None],
+    killed_in: Callable[..., None],
+    opened: Any,
+    plugins: RecordingPlugins,
+    state_dir: Path,
 ) -> None:
     async def fail() -> None:
         with pytest.raises(CleanupIncomplete):
@@ -581,15 +579,11 @@ async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_
 
     async with opened() as other:
         await other.version("first")  # the first slot is taken
-        plugins.tell("third", "DEL", Behaviour(seconds=0.1))
         killed("add", recorded(state_dir))
     async with opened() as runtime:
-        killed("delete", asked(plugins, "DEL", "third"))
-        plugins.tell("third", "DEL", Behaviour())
-        plugins.tell("second", "DEL", Behaviour(seconds=2))
+        killed_in("delete", "third")
         async with nothing_noted_after(plugins, "second", state_dir, fail):
             pass
-        plugins.tell("first", "DEL", Behaviour(seconds=2))
         delete = partial(runtime.delete, AttachmentId("c1"))
         async with nothing_noted_after(plugins, "first", state_dir, delete):
             pass
@@ -600,14 +594,13 @@ async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_
 
 @pytest.mark.anyio
 async def test_nothing_is_attached_before_the_end_of_what_was_there_is_noted(
-    killed: Callable[..., None],
+    killed_in: Callable[..., None],
     opened: Any,
     plugins: RecordingPlugins,
     state_dir: Path,
     box: netns.Namespace,
 ) -> None:
     """If that came to be owed again, its debt would supersede what is attached."""
-    plugins.tell("third", "ADD", Behaviour(seconds=0.1))
     attachment = acni.Attachment(container_id="c1", netns=box.path)
 
     async def fail() -> None:
@@ -615,8 +608,7 @@ async def test_nothing_is_attached_before_the_end_of_what_was_there_is_noted(
             await runtime.add(acni.parse_network(CHAIN), attachment)
 
     async with opened() as runtime:
-        killed("add", asked(plugins, "ADD", "third"))
-        plugins.tell("first", "DEL", Behaviour(seconds=2))
+        killed_in("add", "third")
         async with nothing_noted_after(plugins, "first", state_dir, fail):
             pass
         assert calls(plugins)[3:] == ["DEL third", "DEL second", "DEL first"]
@@ -625,11 +617,10 @@ async def test_nothing_is_attached_before_the_end_of_what_was_there_is_noted(
 
 @pytest.mark.anyio
 async def test_what_was_left_open_claims_its_interface(
-    killed: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
+    killed_in: Callable[..., None], opened: Any, plugins: RecordingPlugins, box: netns.Namespace
 ) -> None:
     """Else its undo deletes the interface of whoever was attached meanwhile."""
-    plugins.tell("second", "ADD", Behaviour(seconds=2))
-    killed("add", asked(plugins, "ADD", "second"))
+    killed_in("add", "second")
     async with opened() as runtime:
         with pytest.raises(acni.NetnsInUse):
             await runtime.add(

@@ -90,7 +90,7 @@ async def test_no_answer_is_a_typed_error(
     behaviour: Behaviour, opened: Any, scripted: ScriptedRunner
 ) -> None:
     scripted.tell("first", "VERSION", behaviour)
-    async with opened(version=0.1) as runtime:
+    async with opened() as runtime:
         with pytest.raises(PluginProtocolError) as caught:
             await runtime.version("first")
         with pytest.raises(InvalidName):

@@ -128,8 +128,8 @@ def dead_runtime(directory: Path) -> Iterator[DeadRuntime]:
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    """Wait ten seconds at most for what will surely come."""
-    until = time.monotonic() + 10
+    """Wait half a minute at most for what will surely come."""
+    until = time.monotonic() + 30
     while not condition():
         if time.monotonic() > until:
             return False

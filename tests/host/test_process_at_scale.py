@@ -106,8 +106,9 @@ def quick_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
     second_long: Runs,
 ) -> None:
@@ -127,12 +128,13 @@ async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
         assert response.stdout == b"%d\n" % number, "each has its own answer"
     assert tick.threads == threads
     assert tick.descriptors - descriptors <= AT_ONCE * DESCRIPTORS_EACH + 1  # the looking itself
-    # Back to back a thousand spawns take this long even on a machine that does nothing else.
-    assert tick.lag_seconds < 5, "other tasks had their turns"
+    # A machine that stands still is part of it; tests/host/test_process.py counts the turns.
+    assert tick.lag_seconds < 20, "other tasks had their turns"
 
 
+@pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 async def test_thousands_of_runs_one_after_another_leave_nothing(quick_program: Path) -> None:
     runs = Runs(quick_program)
     await runs.one_after_another(500)
@@ -160,7 +162,7 @@ async def main(path):
         response = await runner.run(
             plugin,
             Request(environment={"PATH": "/usr/bin:/bin"}, stdin=b"{}"),
-            deadline=anyio.current_time() + 15,
+            deadline=anyio.current_time() + 45,
             caps=Caps(),
         )
         endings.append((response.ending, response.status))
@@ -182,7 +184,7 @@ def test_64_runs_at_once_fit_beside_a_host_program_with_500_descriptors(
     second_long: Runs, backend: str
 ) -> None:
     program = [sys.executable, "-c", _BESIDE_A_HOST, str(second_long.path), backend]
-    done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=20)
+    done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=50)
     assert done.stdout == "all is well\n", done.stderr
 
 

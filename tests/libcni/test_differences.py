@@ -25,7 +25,7 @@ from acni import (
 from acni.testing import Behaviour, RecordingPlugins
 from tests.libcni.conftest import Judge, JudgeError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
 
 
 @define(eq=False)

@@ -33,7 +33,7 @@ from tests.netns.conftest import PLUGINS
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",
@@ -74,7 +74,7 @@ def quiet(host: Host, pods: tuple[Pod, Pod]) -> Iterator[Host]:
     """The host; when the test ends it has no more than what plugins keep for good."""
     yield host
     # The kernel takes a namespace down in the background.
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while (left := of_pods(host)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert left == []

@@ -287,7 +287,7 @@ async def test_a_plugin_that_sleeps_is_out_of_time(
         state_dir=state_dir,
         plugin_dirs=["/plugins"],
         runner=scripted,
-        timeouts=Timeouts(add=0.1, check=0.1),
+        timeouts=Timeouts(add=1.0, check=1.0),
     ) as runtime:
         if verb == "CHECK":
             await runtime.add(make_network(), attachment)
@@ -337,7 +337,7 @@ def test_a_plugin_is_looked_for_by_its_bare_name_only(name: str) -> None:
 
 
 @pytest.mark.rule("R42")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 async def test_a_result_that_libcni_recorded_in_another_version_is_converted(
     judge: Judge, attachment: Attachment, plugins: Any
 ) -> None:

@@ -103,7 +103,7 @@ class Host:
         It takes namespaces that ended down in the background, and with them the host's end of
         their links.
         """
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 30
         while (left := self.look().beyond(earlier)) != but and time.monotonic() < deadline:
             time.sleep(0.05)
         assert left == but

@@ -17,7 +17,13 @@ from attrs import frozen
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+# The command has a loop of its own: that of the test only waits for it.
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("anyio_backend", ["asyncio"]),
+    pytest.mark.netns,
+    pytest.mark.timeout(60),
+]
 
 # The number is none that a float holds, and 1e2 none that Python would write.
 ODD = '"com.example/serial": 123456789012345678901234567890, "com.example/factor": 1e2'

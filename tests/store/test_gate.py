@@ -24,6 +24,7 @@ from acni.store.gate import CLOSED, COLLECTION, COLLECTION_SECONDS, GATE, WAITIN
 from acni.store.lockfiles import GATE_FILE
 from acni.store.locks import open_locks
 from acni.testing import cancelled_at
+from tests.host.asking import Counted
 from tests.store.lock_processes import lock_process
 
 BYTES: Final = (GATE, CLOSED, WAITING, COLLECTION)
@@ -238,21 +239,23 @@ async def test_an_operation_that_is_cancelled_anywhere_leaves_nothing(
         async with other.shared(until=math.inf):
             await anyio.sleep(0.001)
 
-    async def collects(taken: anyio.Event) -> None:
+    async def collects(taken: anyio.Event, pace: Counted) -> None:
         async with one.exclusive(until=0):
             taken.set()
-            await anyio.sleep(0.01)
+            await pace.has_asked(4)
 
     outcomes = set[bool]()
     point, suspensions = 0, 0
     while suspensions >= point:
         point += 1
+        other._pace = pace = Counted()
         async with anyio.create_task_group() as tasks:
             taken = anyio.Event()
-            tasks.start_soon(collects, taken)
+            tasks.start_soon(collects, taken, pace)
             await taken.wait()
             suspensions, was_cancelled = await cancelled_at(point, use())
             outcomes.add(was_cancelled)
+            tasks.cancel_scope.cancel()
         assert nobody_is_left(other, state_dir)
     assert outcomes == {False, True}
     assert point > 4
@@ -272,26 +275,28 @@ async def test_a_collection_that_is_cancelled_anywhere_leaves_nothing(
         async with other.exclusive(until=math.inf):
             await anyio.sleep(0.001)
 
-    async def collects(taken: anyio.Event) -> None:
+    async def collects(taken: anyio.Event, pace: Counted) -> None:
         async with one.exclusive(until=0):
             taken.set()
-            await anyio.sleep(0.005)
+            await pace.has_asked(3)
 
-    async def operates() -> None:
+    async def operates(pace: Counted) -> None:
         async with third.shared(until=math.inf):
-            await anyio.sleep(0.015)
+            await pace.has_asked(6)
 
     outcomes = set[bool]()
     point, suspensions = 0, 0
     while suspensions >= point:
         point += 1
+        other._pace = pace = Counted()
         async with anyio.create_task_group() as tasks:
             taken = anyio.Event()
-            tasks.start_soon(collects, taken)
+            tasks.start_soon(collects, taken, pace)
             await taken.wait()
-            tasks.start_soon(operates)
+            tasks.start_soon(operates, pace)
             suspensions, was_cancelled = await cancelled_at(point, use())
             outcomes.add(was_cancelled)
+            tasks.cancel_scope.cancel()
         assert nobody_is_left(other, state_dir)
         assert [each.users for each in other._files._open] == [0]
     assert outcomes == {False, True}
@@ -305,7 +310,7 @@ async def test_a_killed_collection_that_had_closed_the_gate_opens_it(
     one, other, _ = gates
     async with one.shared(until=0):
         with lock_process(state_dir, "collection", waits=True) as process:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 while CLOSED not in held(state_dir):  # noqa: ASYNC110 (another process does)
                     await anyio.sleep(0.001)
             assert not await is_open(other)
@@ -329,6 +334,7 @@ async def test_a_collection_lets_go_though_a_child_has_a_copy_of_its_descriptor(
 ) -> None:
     """One that was forked by a library in C, or is about to execute a program."""
     one, other, _ = gates
+    other.closed_seconds = 600
     copies = list[int]()
 
     async def copy() -> None:

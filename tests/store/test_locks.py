@@ -21,6 +21,7 @@ from acni import Busy
 from acni.host.locks import STAGES, is_held, place_of, try_lock
 from acni.store.locks import Locks, open_locks
 from acni.testing import cancelled_at
+from tests.host.asking import Counted
 from tests.store.lock_processes import lock_process
 
 pytestmark = pytest.mark.anyio
@@ -178,7 +179,7 @@ async def test_waiting_is_bounded_and_busy_says_for_whom(take: Take, runtimes: l
             with pytest.raises(Busy) as caught:
                 async with take(waiting, until=begun + 0.05):
                     pass
-            assert 0.05 <= anyio.current_time() - begun < 1
+            assert 0.05 <= anyio.current_time() - begun < 10
             assert "another runtime, or another operation" in caught.value.message
     assert await is_free(take, other)
 
@@ -237,27 +238,31 @@ async def test_who_is_cancelled_anywhere_holds_nothing(take: Take, runtimes: lis
     point, suspensions = 0, 0
     while suspensions >= point:
         point += 1
+        other._pace = pace = Counted()
         async with anyio.create_task_group() as tasks:
             taken = anyio.Event()
-            tasks.start_soon(hold_for_a_moment, take, one, taken)
+            tasks.start_soon(hold_for_a_while, take, one, taken, pace)
             await taken.wait()
             suspensions, was_cancelled = await cancelled_at(point, use())
             outcomes.add(was_cancelled)
+            tasks.cancel_scope.cancel()
         assert await is_free(take, looker)
         assert await is_free(take, other)
         assert not other._queues
         assert other._pace.waiting == 0
         assert all(each.users == 0 for each in other._files._open)
     assert outcomes == {False, True}
-    assert point > 2  # it depends on how long who holds it did
+    assert point > 4
 
 
-async def hold_for_a_moment(take: Take, locks: Locks, taken: anyio.Event) -> None:
+async def hold_for_a_while(take: Take, locks: Locks, taken: anyio.Event, pace: Counted) -> None:
     async with take(locks, until=0):
         taken.set()
-        await anyio.sleep(0.015)
+        await pace.has_asked(4)
 
 
+@pytest.mark.deep
+@pytest.mark.timeout(240)
 async def test_a_thousand_who_wait_have_few_descriptors(
     runtimes: list[Locks],
 ) -> None:
@@ -274,7 +279,9 @@ async def test_a_thousand_who_wait_have_few_descriptors(
         held = descriptors()
         for number in range(1000):
             tasks.start_soon(wait_for, f"c{number}")
-        await anyio.wait_all_tasks_blocked()
+        # Not until all are blocked: on a busy machine some of a thousand are always asking.
+        while other._pace.waiting < 1000:  # noqa: ASYNC110 (they are asking)
+            await anyio.sleep(0.01)
         assert descriptors() - held <= 70
         assert held - before <= 70
         tasks.cancel_scope.cancel()
@@ -307,12 +314,12 @@ async def test_a_killed_runtime_that_waited_is_not_waited_for(
             assert place.stages is not None
             with (
                 Path(state_dir, "acni/lock", place.file).open("rb") as looked_at,
-                anyio.fail_after(10),
+                anyio.fail_after(30),
             ):
                 while not is_held(looked_at.fileno(), place.stages, STAGES):  # noqa: ASYNC110
                     await anyio.sleep(0.001)
             process.kill()
-            process.wait(timeout=10)
+            process.wait(timeout=30)
     assert await is_free(LOCKS["container"], other)
 
 

@@ -633,6 +633,7 @@ def make_small_slots(state_dir: Path) -> None:
         (journal / name).chmod(0o600)
 
 
+@pytest.mark.deep
 @pytest.mark.netns
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["asyncio"])

@@ -361,14 +361,15 @@ def dying(program: str, place: Path, aside: Path) -> int:
     done = subprocess.run(
         [sys.executable, "-c", DYING + program, str(place), str(aside)],
         cwd=Path(__file__).parents[2],
-        timeout=60,
+        timeout=110,
         check=True,
         stdout=subprocess.PIPE,
     )
     return int(done.stdout)
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.deep
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_kill_anywhere_in_an_opening_loses_nothing(
     is_damaged: bool, opened: Opened, place: Path, aside: Path
@@ -461,7 +462,8 @@ def test_a_living_process_has_it_and_a_killed_one_has_it_no_more(
             assert journal.place == "acni/journal/000"
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.deep
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("in_the_way", [None, "directory"])
 def test_of_many_that_open_at_once_each_has_one_and_there_are_no_more(
     in_the_way: str | None, place: Path, aside: Path
@@ -696,7 +698,8 @@ print("ended", flush=True)
 """
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.deep
+@pytest.mark.timeout(120)
 def test_of_ends_that_many_processes_note_at_once_none_is_lost(
     opened: Opened, place: Path, aside: Path
 ) -> None:
@@ -718,7 +721,8 @@ def test_of_ends_that_many_processes_note_at_once_none_is_lost(
         assert journal.place == "acni/journal/000"
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.deep
+@pytest.mark.timeout(120)
 def test_a_kill_anywhere_while_ends_are_noted_loses_nothing(
     opened: Opened, place: Path, aside: Path
 ) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,16 @@ def test_each_notes_what_it_saw_of_its_own_process(plugins: RecordingPlugins) ->
     assert note["inside"]["session"] is False
     assert note["inside"]["pid"] > 1
     assert len(note["inside"]["signals"]) == 2
+
+
+def test_a_note_that_is_being_written_counts_once_it_is_whole(plugins: RecordingPlugins) -> None:
+    _run(plugins, "first", "ADD")
+    whole = (plugins.home / "calls").read_text()
+    for size in range(len(whole)):
+        (plugins.home / "calls").write_text(whole + whole[:size])
+        assert len(plugins.calls) == 1
+    (plugins.home / "calls").write_text(whole + whole)
+    assert len(plugins.calls) == 2
 
 
 @pytest.mark.parametrize(
@@ -102,6 +114,37 @@ def test_they_behave_as_they_were_told_last_and_only_on_that_verb(
     assert (checked.returncode, checked.stdout, checked.stderr) == (3, "out", "err")
     assert _run(plugins, "second", "ADD").returncode == -signal.SIGKILL
     assert plugins.held == set()
+
+
+def test_a_paused_one_stands_still_until_the_block_is_left(plugins: RecordingPlugins) -> None:
+    """Each of several that stand there, and nobody after that."""
+    with ThreadPoolExecutor(2) as threads:
+        with plugins.paused("first", "ADD"):
+            running = [threads.submit(_run, plugins, "first", "ADD") for _ in range(2)]
+            assert _run(plugins, "first", "CHECK").returncode == 0
+            assert _run(plugins, "second", "ADD").returncode == 0
+            until = time.monotonic() + 20
+            while len(plugins.calls) < 4 and time.monotonic() < until:
+                time.sleep(0.001)
+            assert sorted(map(str, plugins.calls)) == [
+                "ADD first", "ADD first", "ADD second", "CHECK first",
+            ]  # fmt: skip
+            plugins.tell("first", "ADD", Behaviour(status=3))
+            assert plugins.held == {"second/c1/eth0"}
+            assert not any(each.done() for each in running)
+        assert [each.result().returncode for each in running] == [3, 3]
+    assert _run(plugins, "first", "ADD").returncode == 3
+
+
+def test_one_that_runs_while_it_is_told_does_what_it_was_told_before_or_what_it_is_told_now(
+    plugins: RecordingPlugins,
+) -> None:
+    plugins.tell("first", "ADD", Behaviour(status=3))
+    told = (plugins.home / "told" / "first.ADD").open()
+    plugins.tell("first", "ADD", Behaviour(status=4))
+    with told:
+        assert json.load(told)["status"] == 3
+    assert _run(plugins, "first", "ADD").returncode == 4
 
 
 def test_a_removed_one_is_gone(plugins: RecordingPlugins) -> None:

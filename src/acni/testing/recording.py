@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,10 @@ call = dict(plugin=name, environment=dict(os.environ), stdin=stdin.decode(), ins
 log = os.open(home + "/calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 os.write(log, (json.dumps(call) + "\\n").encode())
 os.close(log)
+try:
+    open(home + "/paused/" + name + "." + command).read()
+except FileNotFoundError:
+    pass
 try:
     told = json.load(open(home + "/told/" + name + "." + command))
 except FileNotFoundError:
@@ -107,7 +114,7 @@ class RecordingPlugins:
             >>> acni.Executables().find("tuning", [plugins.directory]).type
             'tuning'
         """
-        for folder in ("bin", "told", "held"):
+        for folder in ("bin", "told", "held", "paused"):
             (self.home / folder).mkdir(parents=True, exist_ok=True)
         for plugin_type in plugin_types:
             path = self.home / "bin" / plugin_type
@@ -154,7 +161,44 @@ class RecordingPlugins:
             no chain set()
         """
         told = self.home / "told" / f"{plugin_type}.{command}"
-        told.write_text(json.dumps(attrs.asdict(behaviour)))
+        written = told.with_name(f"{told.name}.new")  # a plugin that runs reads all of one or other
+        written.write_text(json.dumps(attrs.asdict(behaviour)))
+        written.replace(told)
+
+    @contextmanager
+    def paused(self, plugin_type: str, command: str) -> Generator[None]:
+        """Let every run of a plugin on a verb stand still, once it is among the calls, until the
+        block is left: what happens meanwhile needs no clock.
+
+        Args:
+            plugin_type: The plugin's type, which was installed.
+            command: The verb.
+
+        Example:
+            >>> async def main():
+            ...     async with runtime_over(acni.Executables()) as runtime:
+            ...         async with anyio.create_task_group() as tasks:
+            ...             with plugins.paused("portmap", "ADD"):
+            ...                 tasks.start_soon(runtime.add, network, attachment)
+            ...                 while len(plugins.calls) < 2:
+            ...                     await anyio.sleep(0.01)
+            ...                 print(sorted(plugins.held))
+            ...     print(sorted(plugins.held))
+            >>> anyio.run(main)
+            ['bridge/web/eth0']
+            ['bridge/web/eth0', 'portmap/web/eth0']
+        """
+        path = self.home / "paused" / f"{plugin_type}.{command}"
+        os.mkfifo(path)
+        # Whoever reads a FIFO waits until nobody has it open for writing; Linux opens it so for
+        # both at once without waiting for a reader (fifo(7)).
+        gate = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            yield
+        finally:
+            # In this order: who found it still has a writer that closes it.
+            path.unlink()
+            os.close(gate)
 
     @property
     def calls(self) -> list[Call]:
@@ -191,8 +235,10 @@ class RecordingPlugins:
             '/'
         """
         path = self.home / "calls"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [json.loads(line) for line in lines]
+        text = path.read_text() if path.exists() else ""
+        # A line that crosses a page may be seen while only its first part is written.
+        whole, _, _ = text.rpartition("\n")
+        return [json.loads(line) for line in whole.splitlines()]
 
     @property
     def held(self) -> set[str]:
