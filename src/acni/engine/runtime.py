@@ -531,6 +531,7 @@ class Runtime:
             >>> scripted.held
             set()
         """
+        # No cancel scope spans the block: acni.blocking enters and leaves it in different tasks.
         with await self._engine.in_thread(netns.anonymous) as namespace:
             await self._engine.in_thread(netns.set_up, namespace, "lo")
             attachment = Attachment(
