@@ -78,6 +78,44 @@ def test_what_could_not_be_undone_is_a_note(portal: Portal[list[str]]) -> None:
     assert caught.value.__notes__ == ["the undo did not finish: disk full"]
 
 
+class StruckAtOnce(Caller):
+    """A thread that is interrupted once its call is under way."""
+
+    reached: threading.Event
+
+    def wait(self, is_over: Callable[[], bool]) -> None:
+        assert not is_over()
+        assert self.reached.wait(SECONDS)
+        raise KeyboardInterrupt
+
+
+def test_a_call_that_was_given_up_is_over_when_it_is_left_meanwhile(backend: str) -> None:
+    """It is cancelled twice then, and who gave it up still waits for its end."""
+    struck = StruckAtOnce()
+    struck.reached = threading.Event()
+    ended: list[bool] = []
+
+    async def end_late() -> None:
+        try:
+            struck.reached.set()
+            await anyio.sleep_forever()
+        finally:
+            leaving.start()
+            with anyio.CancelScope(shield=True):
+                while portal.opened != ["closed"]:  # noqa: ASYNC110 (another thread's doing)
+                    await anyio.sleep(0.01)
+                await anyio.sleep(0.1)
+            ended.append(True)
+
+    with open_portal(something(), backend) as portal:
+        leaving = threading.Thread(target=portal.leave)
+        with pytest.raises(KeyboardInterrupt):
+            portal.call(end_late, caller=struck)
+        assert ended
+    leaving.join(SECONDS)
+    assert not leaving.is_alive()
+
+
 class StruckBefore(Portal[list[str]]):
     """A portal whose callers are interrupted before their call is on its way."""
 
@@ -138,6 +176,17 @@ def test_calls_that_come_while_it_is_left_are_done_or_refused(backend: str) -> N
         for thread in threads:
             thread.join(SECONDS)
             assert not thread.is_alive()
+
+
+def test_a_thread_that_could_not_be_started_is_not_waited_for(backend: str) -> None:
+    """Nor one that begins only then: it opens and closes."""
+    portal = Portal(something(), backend)
+    portal.leave()
+    portal.start()
+    portal.leave()
+    assert portal.opened == ["closed"]
+    with pytest.raises(RuntimeClosed):
+        portal.call(answer)
 
 
 def test_it_may_be_left_more_than_once_and_by_any_thread(backend: str) -> None:

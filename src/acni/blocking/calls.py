@@ -145,6 +145,9 @@ class Call(Generic[T]):
         self._take_over_context()
         try:
             await self._call(scope)
+        except anyio.get_cancelled_exc_class():  # the loop ends; its error is there already
+            self.settle()
+            raise
         finally:
             self.end()
         if self._is_given_up:
@@ -163,7 +166,7 @@ class Call(Generic[T]):
         try:
             with scope:
                 self.values.append(await self._function())
-        except anyio.get_cancelled_exc_class():  # the loop ends; its error is there already
+        except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 (raised in the thread that called)
             self.error = error

@@ -93,6 +93,7 @@ class Portal(Generic[Opened]):
     opened: Opened = field(init=False)
     _pid: int = field(factory=os.getpid, init=False)
     _thread: PortalThread = field(init=False)
+    _has_begun: bool = field(default=False, init=False)
     _opener: Caller = field(factory=Caller, init=False)
     _letters: deque[Letter] = field(factory=deque[Letter], init=False)
     _bell: _Bell | None = field(factory=_Bell, init=False)
@@ -108,19 +109,17 @@ class Portal(Generic[Opened]):
         factory=set[AbstractAsyncContextManager[Any]], init=False
     )
 
+    def __attrs_post_init__(self) -> None:
+        self._thread = PortalThread(target=self._main, name="acni-blocking")
+        self._life.acquire()
+
     def start(self) -> None:
         """Start the thread, and wait until everything is open there.
 
         Raises:
             Exception: what opening it raised.
         """
-        self._thread = PortalThread(target=self._main, name="acni-blocking")
-        self._life.acquire()
-        try:
-            self._thread.start()
-        except RuntimeError:  # no room for one more
-            self._is_over = True
-            raise
+        self._thread.start()
         # Where Ctrl-C ends the interpreter's wait for its threads, this one is waited for here.
         atexit.register(self.leave)
         self._opener.wait(lambda: self._is_open or self._is_over)
@@ -129,7 +128,8 @@ class Portal(Generic[Opened]):
 
     def leave(self) -> None:
         """End the thread, and wait until everything is undone and closed there: what interrupts the
-        wait is raised afterwards. In a forked child, and in that thread, nothing is waited for.
+        wait is raised afterwards. In a forked child, and in that thread, nothing is waited for; nor
+        where that thread could not be started, or has not begun yet, and will find that it may end.
 
         Raises:
             Exception: what opening it raised, or closing it.
@@ -140,7 +140,7 @@ class Portal(Generic[Opened]):
         if threading.current_thread() is self._thread:
             return
         interrupt: BaseException | None = None
-        while not self._is_over:
+        while self._has_begun and not self._is_over:
             try:
                 # Not join(): interrupted on Python 3.11, it takes a thread that runs for ended.
                 if self._life.acquire(timeout=_LOOK_SECONDS):
@@ -248,6 +248,7 @@ class Portal(Generic[Opened]):
     # that has ended.
 
     def _main(self) -> None:
+        self._has_begun = True
         try:
             anyio.run(self._live, backend=self._backend)
         except BaseException as error:  # noqa: ASYNC103, BLE001 (raised by leave())
@@ -332,9 +333,8 @@ class Portal(Generic[Opened]):
             await manager.__aexit__(type(error), error, error.__traceback__)
 
     async def _leave_held_alone(self, manager: AbstractAsyncContextManager[Any]) -> None:
-        with contextlib.suppress(
-            AcniError
-        ):  # its debt is there, and its block's end says it is over
+        # What failed is owed, and its block's end raises RuntimeClosed.
+        with contextlib.suppress(AcniError):
             await self._leave_held(manager, None)
 
 

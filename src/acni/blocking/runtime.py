@@ -48,32 +48,10 @@ class Box:
         (IPv4Address('192.0.2.7'), True)
     """
 
+    netns: Namespace
+    result: Result
     _box: attached.Box
     _portal: Portal[runtime.Runtime]
-
-    @property
-    def netns(self) -> Namespace:
-        """The namespace.
-
-        Example:
-            >>> with acni.blocking.open_runtime(state_dir=state_dir, runner=scripted) as runtime:
-            ...     with runtime.attached(network, "job-1") as box:
-            ...         box.netns.has_interface("lo")
-            True
-        """
-        return self._box.netns
-
-    @property
-    def result(self) -> Result:
-        """What the ADD yielded.
-
-        Example:
-            >>> with acni.blocking.open_runtime(state_dir=state_dir, runner=scripted) as runtime:
-            ...     with runtime.attached(network, "job-1") as box:
-            ...         box.result.ipv4
-            IPv4Address('192.0.2.7')
-        """
-        return self._box.result
 
     def run(self, argv: Sequence[str], *, timeout: float) -> CompletedProcess[bytes]:
         """Run a program inside and wait for it.
@@ -108,7 +86,7 @@ class Runtime:
 
     - :class:`TimeoutError` when ``timeout`` seconds are over, with all waiting counted in. What was
       done by then is undone or owed, as after every cancellation.
-    - :class:`acni.RuntimeClosed` when the runtime was left, or in a forked child.
+    - :class:`acni.errors.RuntimeClosed` when the runtime was left, or in a forked child.
     - :class:`RuntimeError` in the runtime's own thread, where observers are called.
 
     Example:
@@ -472,7 +450,7 @@ class Runtime:
         """
         manager = self._runtime.attached(network, container_id, capability_args=capability_args)
         with self._portal.hold(manager, timeout) as box:
-            yield Box(box, self._portal)
+            yield Box(box.netns, box.result, box, self._portal)
 
 
 @contextmanager
