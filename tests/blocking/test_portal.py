@@ -9,6 +9,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -176,6 +177,26 @@ def test_calls_that_come_while_it_is_left_are_done_or_refused(backend: str) -> N
         for thread in threads:
             thread.join(SECONDS)
             assert not thread.is_alive()
+
+
+class Late(deque[Letter]):
+    """A letter box whose portal ends between the look at its bell and the first call's letter."""
+
+    def __init__(self, portal: Portal[list[str]]) -> None:
+        super().__init__()
+        self.portal = portal
+
+    def append(self, letter: Letter) -> None:
+        if isinstance(letter, Call):
+            self.portal.leave()
+        super().append(letter)
+
+
+def test_a_call_that_comes_just_after_the_end_is_refused(backend: str) -> None:
+    with open_portal(something(), backend) as portal:
+        portal._letters = Late(portal)
+        with pytest.raises(RuntimeClosed):
+            portal.call(answer)
 
 
 def test_a_thread_that_could_not_be_started_is_not_waited_for(backend: str) -> None:
