@@ -51,15 +51,13 @@ def strongest(*outcomes: tuple[str, str] | None) -> tuple[str, str]:
     return min((o for o in outcomes if o), key=lambda o: OUTCOMES.index(o[0]))
 
 
-def pinned_for(release: str) -> dict[str, str]:
-    """Return the tests that may not run on a kernel, and why."""
+def pinned_for(release: str) -> dict[str, str] | None:
+    """Return the tests that may not run on a kernel, and why; None where nothing is known of it."""
     sections = tomllib.loads(PINNED.read_text())
-    return {
-        test: reason
-        for pattern, tests in sections.items()
-        if fnmatch.fnmatchcase(release, pattern)
-        for test, reason in tests.items()
-    }
+    known = [tests for pattern, tests in sections.items() if fnmatch.fnmatchcase(release, pattern)]
+    if not known:
+        return None
+    return {test: reason for tests in known for test, reason in tests.items()}
 
 
 def how_to_pin(release: str, tests: Mapping[str, str]) -> str:
@@ -107,7 +105,8 @@ def main(reports: Path, release: str) -> int:
         for test, (outcome, reason) in sorted(every_test.items())
         if outcome == "could not run"
     }
-    pinned = pinned_for(release)
+    known = pinned_for(release)
+    pinned = known or {}
     for test, reason in could_not.items():
         print(f"could not run: {test}: {reason}")
     for test, (outcome, _) in sorted(every_test.items()):
@@ -119,6 +118,8 @@ def main(reports: Path, release: str) -> int:
     unpinned = dict(could_not.items() - pinned.items())
     if unpinned:
         print(how_to_pin(release, dict(sorted(unpinned.items()))))
+    if known is None:
+        unpinned = {}
     totals = Counter(outcome for outcome, _ in every_test.values())
     failed = totals["failed"] + failed_sessions + len(unpinned)
     skipped = totals["skipped"] + totals["could not run"] - len(unpinned)

@@ -42,7 +42,7 @@ nitpick_ignore_regex = [("py:.*", r"(?!acni\.).*"), ("py:class", r"acni\..*\.T")
 def public_names():
     """Map the place that defines a public name to the place that exports it."""
     names = {}
-    for module in map(import_module, ("acni.testing", "acni.spec", "acni")):
+    for module in map(import_module, ("acni.testing", "acni.spec", "acni.blocking", "acni")):
         for name in getattr(module, "__all__", ()):
             home = getattr(getattr(module, name), "__module__", None)
             names[f"{home}.{name}"] = f"{module.__name__}.{name}"

@@ -18,8 +18,11 @@ PUBLIC = {
         NotPermitted NotReady
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
         PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
-        Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported errors
-        events load_network netns networks open_runtime parse_network spec
+        Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported
+        blocking errors events load_network netns networks open_runtime parse_network spec
+    """,
+    "acni.blocking": """
+        Box Runtime open_runtime
     """,
     "acni.netns": """
         Namespace NetnsIdentity anonymous create delete from_pid identity open pin run unpin

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.netns
 
 MODULES = (
     "acni",
+    "acni.blocking",
     "acni.errors",
     "acni.events",
     "acni.netns",

@@ -134,7 +134,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield Node(tmp_path, pods)
 
 
-SERVICES = ["asyncio_service.py", "trio_service.py"]
+SERVICES = ["asyncio_service.py", "blocking_service.py", "trio_service.py"]
 
 
 @pytest.mark.parametrize("program", SERVICES)

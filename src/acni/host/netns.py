@@ -21,7 +21,8 @@ import socket
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -603,5 +604,16 @@ def _in_thread(function: Callable[[], T]) -> T:
     """Call a function in a thread that ends with it: whatever namespace it enters, nobody else is
     in it afterwards.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="acni-netns") as thread:
-        return thread.submit(function).result()
+    done: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:  # noqa: ASYNC103, BLE001 (raised by result())
+            done.set_exception(error)
+
+    # No executor: none works while the interpreter ends, and an undo may have to.
+    thread = Thread(target=run, name="acni-netns")
+    thread.start()
+    thread.join()
+    return done.result()
