@@ -18,27 +18,14 @@ from typing import Final
 
 import pytest
 
+from tests.engine.machine.counts import sum_of_kinds, what_is_rare
+
 HERE: Final = Path(__file__).parent
 CHECKOUT: Final = HERE.parents[1]
 
 # On each loop; a quiet machine does some two hundred and fifty a second.
 OPERATIONS: Final = 5_000
 ALL_OPERATIONS: Final = 100_000
-
-# How often each is done in a thousand operations at least; as a rule some times that.
-LEAST: Final = {
-    **dict.fromkeys(("add", "check", "delete", "gc", "recover"), 10.0),
-    **dict.fromkeys(("kill", "leave and open", "jump of the clock"), 5.0),
-    **dict.fromkeys(("gc, dry run",), 2.0),
-    **dict.fromkeys(("settle", "forget"), 1.0),
-}
-# And how often an operation ends like that.
-LEAST_ENDED: Final = {
-    **dict.fromkeys(("Killed", "AttachmentExists", "AttachmentNotFound"), 5.0),
-    **dict.fromkeys(("CleanupIncomplete", "PluginNotFound"), 2.0),
-    **dict.fromkeys(("Cancelled", "NetnsInUse", "PluginTimeout", "PluginKilled"), 0.4),
-    **dict.fromkeys(("PluginFailed", "PluginProtocolError", "VersionUnsupported"), 0.2),
-}
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +57,7 @@ def test_a_runtime_does_what_the_model_does(
         env={**os.environ, "LD_PRELOAD": str(clock)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=60 + operations / 10,
+        timeout=600 + operations / 10,  # a failure shrinks for five minutes
         check=False,
     )
     assert done.returncode == 0, done.stdout.decode()
@@ -78,12 +65,4 @@ def test_a_runtime_does_what_the_model_does(
     seconds = time.monotonic() - began
     print(f"{sum_of_kinds(counts)} operations in {seconds:.0f} s: {dict(sorted(counts.items()))}")
     assert sum_of_kinds(counts) >= operations
-    for kind, least in LEAST.items():
-        assert counts[kind] >= least * operations / 1000, kind
-    for error, least in LEAST_ENDED.items():
-        ended = sum(times for how, times in counts.items() if how.endswith(f": {error}"))
-        assert ended >= least * operations / 1000, error
-
-
-def sum_of_kinds(counts: Counter[str]) -> int:
-    return sum(times for kind, times in counts.items() if ":" not in kind)
+    assert what_is_rare(counts, operations) == {}

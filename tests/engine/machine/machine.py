@@ -38,11 +38,12 @@ from hypothesis.stateful import (
 
 import acni
 from acni import netns
+from tests.engine.machine.counts import what_is_rare
 from tests.engine.machine.model import Cancelled, Entry, Failed, Killed, Model, Report
 from tests.engine.machine.plugins import Plugins
 from tests.engine.machine.troubles import NETWORKS, Place, Trouble, Troubles
 
-STEPS: Final = 50
+STEPS: Final = 30
 YEAR: Final = 365 * 24 * 3600
 JUMPS: Final = (-20, -10, 0, 10, 20)
 # Nothing of a machine takes a second, but a loaded machine may take its time.
@@ -369,16 +370,14 @@ class Machine(RuleBasedStateMachine):
             return
         states, debts = self.portal.call(self.world.look)
         entries = self.model.entries
-        assert states == {
-            p: "attached" if one.is_attached else "owed" for p, one in entries.items()
-        }
-        assert debts == self.model.debts()
-        assert self._records() == dict(
-            _recorded(place, one) for place, one in entries.items() if one.is_recorded
-        )
-        assert self.held == self.model.held
+        is_so = {p: "attached" if one.is_attached else "owed" for p, one in entries.items()}
+        records = dict(_recorded(p, one) for p, one in entries.items() if one.is_recorded)
+        _require_same("attachments", states, is_so)
+        _require_same("debts", debts, self.model.debts())
+        _require_same("records", self._records(), records)
+        _require_same("held", self.held, self.model.held)
         for room in ("quarantine", "debts"):
-            assert not list((self.state_dir / "acni" / room).iterdir())
+            _require_same(room, list((self.state_dir / "acni" / room).iterdir()), [])
 
     def teardown(self) -> None:
         self.clock.value = 0
@@ -464,8 +463,8 @@ class Machine(RuleBasedStateMachine):
         asked = dict(plugins.asked)
         if is_killed:
             self._kill()
-        assert ended == expected
-        assert asked == self.model.asked
+        _require_same("ends", ended, expected)
+        _require_same("runs", asked, self.model.asked)
 
     def _kill(self) -> None:
         """Go on where a runtime that ended just now left off."""
@@ -510,6 +509,11 @@ class Machine(RuleBasedStateMachine):
             self.ground.counts[f"{kind}: {error}"] += 1
 
 
+def _require_same(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise AssertionError(f"{what}: {found}; by the model: {expected}")
+
+
 def _copy(source: str, target: str) -> None:
     """Copy a file, without what it has in store: a journal is mostly that."""
     data = Path(source).read_bytes()
@@ -549,13 +553,18 @@ def _recorded(place: Place, entry: Entry) -> tuple[str, object]:
 
 
 def main(loop: str, operations: int) -> Counter[str]:
-    """Do at least so many operations on a loop; return what was done, and how it ended."""
+    """Do at least so many operations on a loop, and some of each kind; return what was done, and
+    how it ended.
+    """
     clock = ctypes.c_long.in_dll(ctypes.CDLL(None), "acni_clock_offset")
     with ExitStack() as stack:
         made = [stack.enter_context(netns.anonymous()) for _ in range(BOXES)]
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="acni-machine-"))
         ground = Ground(loop, [box.path for box in made], Path(directory))
-        while (left := operations - ground.operations) > 0:
+        while ground.operations < operations or (
+            ground.operations < 2 * operations and what_is_rare(ground.counts, operations)
+        ):
+            left = max(operations - ground.operations, operations // 10)
             run_state_machine_as_test(
                 partial(Machine, ground, clock),  # type: ignore[arg-type]  # a factory will do
                 settings=settings(
