@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import ctypes
 import gc
+import os
 import resource
 import subprocess
 import sys
@@ -203,7 +204,7 @@ class Soak:
         """Look at what there is."""
         records, owed = await runtime.attachments(), await runtime.debts()
         gc.collect()
-        # What the C library keeps for later differs by MiBs with how many threads ran at once.
+        # What the C library keeps for later, too, differs with how many threads ran at once.
         ctypes.CDLL(None).malloc_trim(0)
         return Look(
             descriptors=count_descriptors(),
@@ -323,8 +324,9 @@ def furnish(world: Path) -> None:
     for name in ("plugins", "held"):
         (world / name).mkdir()
     for name in ("first", "second"):
-        command = ["cc", "-O1", "-Wall", "-Wextra", "-static", "-o", world / "plugins" / name]
-        subprocess.run([*command, HERE / "plugin.c"], check=True, timeout=60)
+        options = ["-O1", "-Wall", "-Wextra", "-Werror", "-static"]
+        command = ["cc", *options, "-o", str(world / "plugins" / name), str(HERE / "plugin.c")]
+        subprocess.run(command, check=True, timeout=60)
 
 
 def main(given: Given) -> int:
@@ -347,7 +349,17 @@ def main(given: Given) -> int:
     return 1 if broken else 0
 
 
+def measure_exactly() -> None:
+    """Begin again without Python's own allocator, unless that is so: what it keeps for later is
+    worth several MiB, now more, now less.
+    """
+    if os.environ.get("PYTHONMALLOC") != "malloc":
+        environment = {**os.environ, "PYTHONMALLOC": "malloc"}
+        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 (this program itself)
+
+
 if __name__ == "__main__":
+    measure_exactly()
     parser = argparse.ArgumentParser(description="A soak.")
     parser.add_argument("--loop", choices=("asyncio", "trio"), default="asyncio")
     parser.add_argument("--cycles", type=int, default=CYCLES)
