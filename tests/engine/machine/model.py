@@ -16,6 +16,7 @@ from tests.engine.machine.troubles import (
     PASSING,
     Place,
     Troubles,
+    asked,
     is_freed,
 )
 
@@ -289,16 +290,16 @@ class Model:
     def _collect(self, network: str, valid: Collection[Place]) -> Iterator[str]:
         for kind in NETWORKS[network].types:
             try:
-                self._run("GC", kind, network)
+                self._run("GC", kind, network, valid)
             except Failed as error:
                 yield error.error
             else:
                 self.held -= {one for one in self.held if is_freed(one, kind, valid)}
 
-    def _run(self, verb: str, kind: str, whose: Place | str) -> None:
+    def _run(self, verb: str, kind: str, whose: Place | str, valid: Collection[Place] = ()) -> None:
         if self.troubles.is_missing(kind):
             raise Failed("PluginNotFound")
-        self.asked[whose].append(f"{verb} {kind}")
+        self.asked[whose].append(asked(verb, kind, valid))
         how = self.troubles.take(verb, kind, whose)
         if how == "prints rubbish" and verb != "ADD":
             how = None  # nobody reads it

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -15,7 +15,7 @@ from acni.errors import PluginNotFound
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing import Behaviour, ScriptedRunner
-from tests.engine.machine.troubles import Place, Troubles, is_freed
+from tests.engine.machine.troubles import Place, Troubles, asked, is_freed
 
 BEHAVIOURS: Final = {
     None: Behaviour(),
@@ -62,11 +62,12 @@ class Plugins(ScriptedRunner):
     ) -> Response:
         if self.killed.is_set():
             return Response(ending=Ending.EXITED, status=1)
-        verb = request.environment["CNI_COMMAND"]
-        whose: Place | str = json.loads(request.stdin)["name"]
+        verb, config = request.environment["CNI_COMMAND"], json.loads(request.stdin)
+        valid = _valid(config)
+        whose: Place | str = config["name"]
         if verb != "GC":
             whose = Place(request.environment["CNI_CONTAINERID"], request.environment["CNI_IFNAME"])
-        self.asked[whose].append(f"{verb} {plugin.type}")
+        self.asked[whose].append(asked(verb, plugin.type, valid))
         how = self.troubles.take(verb, plugin.type, whose)
         if how == "is cancelled":
             container = whose.container if isinstance(whose, Place) else ""
@@ -81,7 +82,7 @@ class Plugins(ScriptedRunner):
         if how == "is killed after":
             return await self._stand()
         if verb == "GC" and response.status == 0:
-            self._collect(plugin.type, request)
+            self.held -= {one for one in self.held if is_freed(one, plugin.type, valid)}
         return response
 
     async def _stand(self) -> Response:
@@ -90,7 +91,7 @@ class Plugins(ScriptedRunner):
         await self.killed.wait()
         return Response(ending=Ending.EXITED, status=1)
 
-    def _collect(self, kind: str, request: Request) -> None:
-        told = json.loads(request.stdin)["cni.dev/valid-attachments"]
-        valid = {Place(one["containerID"], one["ifname"]) for one in told}
-        self.held -= {one for one in self.held if is_freed(one, kind, valid)}
+
+def _valid(config: dict[str, Any]) -> frozenset[Place]:
+    told = config.get("cni.dev/valid-attachments", ())
+    return frozenset(Place(one["containerID"], one["ifname"]) for one in told)

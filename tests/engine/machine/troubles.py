@@ -89,3 +89,9 @@ def is_freed(resource: str, kind: str, valid: Collection[Place]) -> bool:
     """Tell whether a plugin's GC frees a resource."""
     plugin, *place = resource.split("/")
     return plugin == kind and Place(*place) not in valid
+
+
+def asked(verb: str, plugin: str, valid: Collection[Place]) -> str:
+    """Say what a plugin is asked; GC, for whom it is to keep what it holds."""
+    names = sorted(f"{place.container}/{place.ifname}" for place in valid)
+    return " ".join([verb, plugin, *(["but for", *names] if names else [])])
