@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import anyio
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -70,11 +70,13 @@ class Ended:
         error: The name of the error, "Cancelled", "Killed", or None.
         owed: The plugin that it says is owed.
         report: What it returned.
+        said: The error's text, which no model knows.
     """
 
     error: str | None = None
     owed: str | None = None
     report: Report | None = None
+    said: str = field(default="", eq=False)
 
 
 Verb = Callable[[acni.Runtime], Awaitable[object]]
@@ -154,7 +156,8 @@ class World:
             try:
                 return Ended(report=report_of(await operation.verb(self.runtime)))
             except acni.AcniError as error:
-                return Ended(type(error).__name__, error.debt.plugin if error.debt else None)
+                owed = error.debt.plugin if error.debt else None
+                return Ended(type(error).__name__, owed, said=str(error))
             finally:
                 self.ended += 1
                 self.plugins.ready.set()
