@@ -15,8 +15,9 @@ LEAST: Final = {
 LEAST_ENDED: Final = {
     **dict.fromkeys(("Killed", "AttachmentExists", "AttachmentNotFound"), 50),
     **dict.fromkeys(("CleanupIncomplete", "PluginNotFound", "NetnsInUse", "Cancelled"), 20),
-    **dict.fromkeys(("PluginFailed", "PluginTimeout", "PluginKilled"), 10),
-    **dict.fromkeys(("PluginProtocolError", "TryAgain", "VersionUnsupported"), 4),
+    **dict.fromkeys(("PluginTimeout", "PluginKilled"), 10),
+    **dict.fromkeys(("PluginProtocolError", "VersionUnsupported"), 4),
+    **dict.fromkeys(("PluginFailed", "TryAgain"), 1),
 }
 
 
