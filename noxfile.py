@@ -1,4 +1,4 @@
-"""The checks of acni, one session each; `.ci/run` runs them all but `mutation` and `crash`."""
+"""The checks of acni, one session each; `.ci/run` runs all but `mutation`, `crash` and `soak`."""
 
 import shutil
 import tempfile
@@ -18,7 +18,8 @@ THIN = (*NOT_DEEP, "--hypothesis-profile=thin")
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
-# Not mutation and crash: they take long, and are for whoever changes a rule, or the store.
+# Not mutation, crash and soak: they take long, and are for whoever changes a rule, the store, or
+# what runs plugins.
 # The crashes have sessions of their own: their fork server is a child that other tests would find.
 nox.options.sessions = ["lint", "types", "tests", "deep", "crash-sample", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
@@ -88,6 +89,14 @@ def crash_sample(session: nox.Session) -> None:
     """A sample of that, in two minutes."""
     session.install("-e.[trio]", "--group", "test")
     session.run("pytest", "--crash=sample", "tests/crash", junit_report(session), *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def soak(session: nox.Session) -> None:
+    """As many ADDs and DELs as a day has seconds, on both loops; an hour. `-- --cycles 20000`."""
+    session.install("-e.[trio]", "--group", "test")
+    for loop in ("asyncio", "trio"):
+        session.run("python", "-m", "tests.soak.soak", "--loop", loop, *session.posargs)
 
 
 @nox.session

@@ -84,6 +84,19 @@ def test_what_this_process_put_there_is_not_read(index: Index, tmp_path: Path) -
     assert holders(index) == []
 
 
+def test_what_this_process_put_there_and_is_gone_before_the_next_look_holds_nothing(
+    index: Index, tmp_path: Path
+) -> None:
+    """A gc deletes without a look at the index: nobody saw the name there."""
+    index.is_empty()
+    record = held(1, HERE)
+    put(tmp_path, record)
+    index.put(record.name, claim_of(record))
+    (tmp_path / record.name).unlink()
+    assert holders(index) == []
+    assert list(index.ending("c1-eth0")) == []
+
+
 @pytest.mark.parametrize("how", ["replaced", "written again"])
 def test_what_somebody_changed_after_it_was_put_there_is_read(
     how: str, index: Index, tmp_path: Path

@@ -19,7 +19,7 @@ from inspect import isawaitable
 from typing import Final, TypeAlias, cast
 
 import anyio
-from attrs import astuple, frozen
+from attrs import astuple, evolve, frozen
 
 from acni.engine.collecting import Collecting
 from acni.engine.debts import left_open
@@ -172,10 +172,13 @@ async def _rehearse(
     kept = await _answer(keep, engine.timeouts.gc)
     held = await engine.in_thread(list_held, engine, network.name)
     opened = await engine.in_thread(_left_of, engine, network)
-    fates = _fates(held, kept, calling, engine)
-    decided = zip(held.found, fates, strict=True)
-    doomed = {found.record.id for found, fate in decided if fate == "delete"}
-    return _report(held, held, fates, doomed | opened, ())
+    # What is open would be settled first, whatever is kept, and its record be gone by then.
+    found = tuple(each for each in held.found if each.record.id not in opened)
+    left = evolve(held, found=found)
+    fates = _fates(left, kept, calling, engine)
+    decided = zip(left.found, fates, strict=True)
+    doomed = {each.record.id for each, fate in decided if fate == "delete"}
+    return _report(left, left, fates, doomed | opened, ())
 
 
 def _left_of(engine: Engine, network: NetworkConfig) -> frozenset[AttachmentId]:

@@ -124,7 +124,8 @@ class Index:
             with contextlib.suppress(OSError):
                 self._watch = Watch.of(self._directory)
         names = set(names_in(self._directory, _PLACE))
-        for name in self.names - names:
+        # What was put there and taken away between two looks has no name yet.
+        for name in (self.names | self._outlines.keys()) - names:
             self._drop(name)
         for name in names:
             self._add(name)
