@@ -487,6 +487,8 @@ class Machine(RuleBasedStateMachine):
                 plugin_dirs=["/plugins"],
                 runner=plugins,
                 durability="process",
+                # Whoever waits for a network's first attachment neither ends nor stands still.
+                limits=acni.Limits(first_add_alone=False),
                 recover=False,
             )
         )
