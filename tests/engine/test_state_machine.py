@@ -23,7 +23,7 @@ from tests.engine.machine.counts import sum_of_kinds, what_is_rare
 HERE: Final = Path(__file__).parent
 CHECKOUT: Final = HERE.parents[1]
 
-# On each loop; a quiet machine does some two hundred and fifty a second.
+# On each loop; a quiet machine does some hundred and eighty a second.
 OPERATIONS: Final = 5_000
 ALL_OPERATIONS: Final = 100_000
 

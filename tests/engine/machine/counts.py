@@ -8,14 +8,15 @@ from typing import Final
 # In ten thousand operations.
 LEAST: Final = {
     **dict.fromkeys(("add", "check", "delete", "gc", "recover"), 100),
-    **dict.fromkeys(("kill", "leave and open", "jump of the clock", "gc, dry run"), 50),
+    **dict.fromkeys(("kill", "jump of the clock", "gc, dry run"), 50),
+    **dict.fromkeys(("leave and open",), 20),
     **dict.fromkeys(("settle", "forget"), 10),
 }
 # And how often something has to end like that.
 LEAST_ENDED: Final = {
     **dict.fromkeys(("Killed", "AttachmentExists", "AttachmentNotFound"), 50),
     **dict.fromkeys(("CleanupIncomplete", "PluginNotFound", "NetnsInUse", "Cancelled"), 20),
-    **dict.fromkeys(("PluginTimeout", "PluginKilled"), 10),
+    **dict.fromkeys(("PluginTimeout", "PluginKilled"), 6),
     **dict.fromkeys(("PluginProtocolError", "VersionUnsupported"), 4),
     **dict.fromkeys(("PluginFailed", "TryAgain"), 1),
 }
