@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -68,6 +69,26 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
         return False
     rules = config.getoption("--rule")
     return not rules or _proves(item, rules)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was struck, and how often."""
+    if counts := config.stash.get(_COUNTS, []):
+        terminalreporter.section(f"struck (--crash {config.getoption('--crash')})")
+        for count in counts:
+            terminalreporter.write_line(count)
+
+
+_COUNTS: Final = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """Say in the end what was struck."""
+    counts = request.config.stash.setdefault(_COUNTS, [])
+    return lambda struck: counts.append(f"{request.node.name}: {struck}")
 
 
 def _proves(item: pytest.Item, rules: list[str]) -> bool:
