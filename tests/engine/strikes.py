@@ -42,7 +42,7 @@ KINDS: Final = ("first", "second", "third")
 C1, C2, C3 = AttachmentId("c1"), AttachmentId("c2"), AttachmentId("c3")
 
 # Nobody is to be waited for; who is would be found so.
-_WAIT_SECONDS: Final = 5.0
+_WAIT_SECONDS: Final = 1.0
 _MOST_POINTS: Final = 500
 
 Pods = Mapping[AttachmentId, Attachment]
@@ -341,21 +341,21 @@ class Sweep:
     counts: Counts = field(factory=Counts, init=False)
     outcomes: list[BaseException | None] = field(factory=list[BaseException | None], init=False)
 
-    async def once(self, first: Strike) -> None:
-        """Strike at the k-th suspension, for every k."""
+    async def once(self, first: Strike, *, step: int = 1) -> None:
+        """Strike at the k-th suspension, for every k, or every so many-th."""
         async with self._open() as runtime:
-            for at in range(1, _MOST_POINTS):
+            for at in range(1, _MOST_POINTS, step):
                 if await self._strike(runtime, Plan(first, at)) < at:
                     return
         raise AssertionError("the operation never ended")
 
     async def twice(self, first: Strike, second: Strike, *, step: int = 1) -> None:
-        """Strike at the k-th suspension, for every k, and at the j-th after it, for every j, or
-        every so many-th.
+        """Strike at the k-th suspension, for every k, and at the j-th after it, for every j; or
+        every so many-th of both.
         """
         async with self._open() as runtime:
-            for at in range(1, _MOST_POINTS):
-                for after in range(1 + at % step, _MOST_POINTS, step):
+            for at in range(1, _MOST_POINTS, step):
+                for after in range(1 + at // step % step, _MOST_POINTS, step):
                     suspensions = await self._strike(runtime, Plan(first, at, second, after))
                     if suspensions < at:
                         return
@@ -363,12 +363,13 @@ class Sweep:
                         break
         raise AssertionError("the operation never ended")
 
-    async def left(self) -> None:
-        """Leave the runtime at the k-th suspension, for every k."""
-        for at in range(1, _MOST_POINTS):
+    async def left(self, *, step: int = 1) -> None:
+        """Leave the runtime at the k-th suspension, for every k, or every so many-th."""
+        for at in range(1, _MOST_POINTS, step):
             struck = Struck(Plan(leave, at))
             async with anyio.create_task_group() as tasks, self._open() as runtime:
-                tasks.start_soon(struck.run, await self._prepared(runtime))
+                call = await self._prepared(runtime)
+                tasks.start_soon(struck.run, call)
                 await struck.is_over.wait()
             with pytest.raises(RuntimeClosed):
                 await self.case.call(runtime, self.pods)

@@ -110,10 +110,12 @@ class Suspensions:
 
     def _wait_as_child(self, suspended: Any) -> Generator[Any, Any, _Resumed]:
         self.suspended()
+        sent, thrown = None, None
         try:
-            return (yield suspended), None
+            sent = yield suspended
         except BaseException as error:  # noqa: ASYNC103, BLE001 (handed on into the coroutine)
-            return None, error
+            thrown = error
+        return sent, thrown
 
     @contextmanager
     def _counting_tasks(self) -> Generator[None]:
