@@ -146,7 +146,11 @@ def require_expected(name: str, counts: Counts) -> None:
         assert counts.attached == 0
 
 
-each_case = pytest.mark.parametrize("name", CASES)
+# What takes long has a session of its own.
+MARKS: Final = {"gc": (pytest.mark.deep,), "recover": (pytest.mark.deep,)}
+each_case = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=MARKS.get(name, ())) for name in CASES]
+)
 
 
 @pytest.mark.rule("R28")
@@ -181,7 +185,10 @@ def test_leaving_its_runtime_an_add_is_undone_and_the_rest_is_known(
         ("add", interrupt, interrupt),
         ("add", fail, interrupt),
         ("add", fail, fail),
-        *product(("delete", "gc", "recover"), (cancel, interrupt), (interrupt,)),
+        *(
+            pytest.param(name, first, interrupt, marks=MARKS.get(name, ()))
+            for name, first in product(("delete", "gc", "recover"), (cancel, interrupt))
+        ),
     ],
 )
 def test_struck_again_while_it_is_undone_the_rest_is_owed(
@@ -339,11 +346,11 @@ SABOTAGES: Final = (
         "Busy: ",
         "acni/engine/turns.py",
         """
-                yield
+                yield until
         finally:
             if not""",
         """
-                yield
+                yield until
         except ZeroDivisionError:
             if not""",
     ),
