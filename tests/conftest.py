@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import settings
@@ -87,6 +88,26 @@ def _is_on_its_loop(item: pytest.Item) -> bool:
             return loop == ("asyncio", "trio")[zlib.crc32(item.originalname.encode()) % 2]
         case _:
             return True
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say what was struck, and how often."""
+    if counts := config.stash.get(_COUNTS, []):
+        terminalreporter.section(f"struck (--crash {config.getoption('--crash')})")
+        for count in counts:
+            terminalreporter.write_line(count)
+
+
+_COUNTS: Final = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> Callable[[object], None]:
+    """Say in the end what was struck."""
+    counts = request.config.stash.setdefault(_COUNTS, [])
+    return lambda struck: counts.append(f"{request.node.name}: {struck}")
 
 
 def _proves(item: pytest.Item, rules: list[str]) -> bool:

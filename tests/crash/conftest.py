@@ -26,8 +26,6 @@ from tests.crash.world import copy_ground, make_ground
 
 HERE: Final = Path(__file__).parent
 
-_COUNTS: Final = pytest.StashKey[list[str]]()
-
 # A run waits for half of its time: for the kernel to let go of a watch.
 _LANES: Final = 2 * (os.cpu_count() or 1)
 
@@ -53,16 +51,6 @@ class Compiled:
 
 
 MakeSweep = Callable[[str, str], Sweep]
-
-
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
-    """Say what was struck, and how often."""
-    if counts := config.stash.get(_COUNTS, []):
-        terminalreporter.section(f"crashes ({config.getoption('--crash')})")
-        for count in counts:
-            terminalreporter.write_line(count)
 
 
 @pytest.fixture(autouse=True)
@@ -188,13 +176,6 @@ def disk(request: pytest.FixtureRequest, room: Path) -> Iterator[Disk]:
 def how_much(pytestconfig: pytest.Config) -> Callable[[Sample], Sample]:
     """Return the sample, or all where that was asked for."""
     return lambda sample: WHOLE if pytestconfig.getoption("--crash") == "whole" else sample
-
-
-@pytest.fixture
-def count(request: pytest.FixtureRequest) -> Callable[[object], None]:
-    """Say in the end what was struck."""
-    counts = request.config.stash.setdefault(_COUNTS, [])
-    return lambda struck: counts.append(f"{request.node.name}: {struck}")
 
 
 @pytest.fixture

@@ -18,8 +18,9 @@ from acni.engine.engine import Engine, Operation, sequence_now
 from acni.engine.entering import first_add, turn
 from acni.engine.guards import Ground, look_at_ground
 from acni.engine.notes import Note
+from acni.engine.one_del import cause_of
 from acni.engine.recovery import require_ended, settle_container
-from acni.engine.takedown import STORE_SECONDS, TakeDown
+from acni.engine.takedown import STORE_SECONDS, TakeDown, keep_context
 from acni.engine.targets import delete_target, owed_first
 from acni.engine.versions import negotiated
 from acni.errors import AcniError, StoreError
@@ -138,8 +139,15 @@ async def _undo(operation: Operation, record: Record, note: Note, error: BaseExc
         await undo.run(anyio.current_time() + operation.engine.timeouts.undo)
     except AcniError as unfinished:
         failure = unfinished.message
-        error.add_note(f"the undo did not finish: {unfinished.message}")
+    except Exception as unfinished:  # noqa: BLE001 (the first error stays, whatever this one is)
+        failure = cause_of(unfinished)
+    except BaseException as interruption:
+        failure = cause_of(interruption)
+        keep_context(interruption, error)
+        raise
     finally:
+        if failure is not None:
+            error.add_note(f"the undo did not finish: {failure}")
         finished = operation.notify(
             RollbackFinished, deleted=tuple(undo.deleted), debt=undo.debt, error=failure
         )

@@ -299,16 +299,32 @@ async def recover(
 
 
 async def for_each(items: Iterable[T], do: Callable[[T], Awaitable[None]]) -> None:
-    """Do something for each of many, so many at once."""
+    """Do something for each of many, so many at once. An error ends all of them, and is raised as
+    it is.
+    """
     limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def one(item: T) -> None:
         async with limiter:
             await do(item)
 
-    async with anyio.create_task_group() as tasks:
-        for item in items:
-            tasks.start_soon(one, item)
+    failure: BaseException | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            for item in items:
+                tasks.start_soon(one, item)
+    except BaseExceptionGroup as several:
+        failure = _first_of(several)
+    if failure is not None:
+        raise failure
+
+
+def _first_of(several: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what is to be raised of several errors: trio's KeyboardInterrupt before any other."""
+    _, uncancelled = several.split(anyio.get_cancelled_exc_class())
+    errors = (uncancelled or several).exceptions
+    loud = [error for error in errors if not isinstance(error, Exception)]
+    return (loud or errors)[0]
 
 
 async def settle_left(engine: Engine, left: Left) -> None:

@@ -133,11 +133,21 @@ class TakeDown:
             await self._write(debt)
         except StoreError as unrecorded:
             error.add_note(f"what is owed could not be recorded: {unrecorded}")
-            if self.note is None:
-                return  # nobody knows of it; else it stays open in the journal
+            if self.note is not None:  # it stays open in the journal; else nobody knows of it
+                self._tell(debt)
+        except BaseException as interruption:  # it is written all the same
+            keep_context(interruption, error)
+            self._close_as_owed(debt)
+            raise
         else:
-            if self.note is not None:
-                self.note.end("owed")
+            self._close_as_owed(debt)
+
+    def _close_as_owed(self, debt: Record) -> None:
+        if self.note is not None:
+            self.note.end("owed")
+        self._tell(debt)
+
+    def _tell(self, debt: Record) -> None:
         self.debt = debt.debt
         self.operation.notify(DebtRecorded, debt=self.debt)
 
@@ -166,6 +176,14 @@ class TakeDown:
             stderr=error.stderr,
             debt=self.debt,
         )
+
+
+def keep_context(interruption: BaseException, error: BaseException) -> None:
+    """Let an error be found that was under way when something went through a shield: where that is
+    thrown into a coroutine that waits for others, Python forgets what these were handling.
+    """
+    if interruption.__context__ is None:
+        interruption.__context__ = error
 
 
 def dels_of(operation: Operation, record: Record, deadline: float) -> Dels:
