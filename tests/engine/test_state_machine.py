@@ -41,6 +41,7 @@ def clock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.deep
 @pytest.mark.netns
 @pytest.mark.timeout(0)  # a hundred thousand take half an hour; the process has a bound of its own
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])

@@ -13,9 +13,9 @@ import pytest
 CHECKOUT: Final = Path(__file__).parents[2]
 
 
+@pytest.mark.deep
 @pytest.mark.netns
 @pytest.mark.timeout(600)
-@pytest.mark.skipif(sys.version_info < (3, 13), reason="one Python is enough for what takes long")
 def test_two_thousand_cycles_leave_nothing_and_grow_nothing() -> None:
     """Twenty seconds on a quiet machine. In a process of its own: descriptors, threads, children
     and memory are then nobody else's.
