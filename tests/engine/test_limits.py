@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
-from attrs import Factory, define
+from attrs import Factory, define, evolve
 
 from acni import (
     Attachment,
@@ -323,3 +324,15 @@ async def test_another_runtime_knows_of_the_first_add_and_waits_for_it(
                 tasks.start_soon(other.add, network, boxes[1])
                 await both.wait()
                 tasks.cancel_scope.cancel()
+
+
+async def test_the_adds_of_a_container_end_in_order_of_arrival(
+    limited: Open, scripted: ScriptedRunner, boxes: list[Attachment]
+) -> None:
+    names = [f"net{number}" for number in range(64)]
+    async with limited() as runtime, anyio.create_task_group() as tasks:
+        for number, name in enumerate(names):
+            attachment = evolve(boxes[0], ifname=f"eth{number}")
+            tasks.start_soon(runtime.add, make_network(name).up_to(0), attachment)
+            await anyio.lowlevel.checkpoint()
+    assert [call.config["name"] for call in scripted.calls] == names

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -17,7 +19,7 @@ import anyio.to_thread
 import pytest
 from attrs import Factory, define
 
-from acni import AcniError, NetworkConfig, PortMapping, Runtime, netns, open_runtime
+from acni import AcniError, AttachmentId, NetworkConfig, PortMapping, Runtime, netns, open_runtime
 from acni.events import Event, PluginStarted
 from tests.netns.conftest import PLUGINS
 from tests.netns.test_plugins import BANDWIDTH, FIREWALL, MASQUERADED, PORTMAP, TUNING
@@ -25,12 +27,13 @@ from tests.netns.test_plugins import BANDWIDTH, FIREWALL, MASQUERADED, PORTMAP, 
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.deep, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.netns, pytest.mark.deep, pytest.mark.timeout(600)]
 
 CHAIN: Final = (MASQUERADED, TUNING, BANDWIDTH, PORTMAP, FIREWALL)
 PODS: Final = 32
 ROUNDS: Final = 3
 ONE_IN_TEN: Final = 3
+COMMANDS: Final = 100
 
 # A runtime of its own for some of the pods, which says how far it came, until it is killed.
 OTHER_RUNTIME: Final = """
@@ -160,6 +163,7 @@ class Crowd:
             self.failures.append(error)
 
 
+@pytest.mark.anyio
 @pytest.mark.parametrize("seed", [7])
 async def test_of_crowds_on_a_long_chain_nothing_is_left_whatever_became_of_each_pod(
     seed: int, host: Host, make_pod: Callable[[str], Pod]
@@ -192,3 +196,50 @@ async def test_of_crowds_on_a_long_chain_nothing_is_left_whatever_became_of_each
                     pod.namespace.close()
                     netns.delete(pod.name)
             host.settles(before, but=[])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", [pytest.param("asyncio", id="asyncio")])
+async def test_a_hundred_commands_on_a_fresh_boot_all_attach_through_the_firewall_plugin(
+    host: Host, tmp_path: Path
+) -> None:
+    """Without a turn for the first one two of them may make one chain, and one fails."""
+    before = host.look()
+    text = {"cniVersion": "1.0.0", "name": "net", "plugins": [MASQUERADED, FIREWALL]}
+    (tmp_path / "net.conflist").write_text(json.dumps(text))
+    places = ["--state-dir", str(host.state_dir), "--plugin-dir", PLUGINS]
+    places += ["--conf-dir", str(tmp_path)]
+    with ExitStack() as stack:
+        boxes = [stack.enter_context(netns.anonymous()) for _ in range(COMMANDS)]
+        done = all_at_once(
+            [
+                ["add", "net", box.path, "--container-id", f"c{number}", *places]
+                for number, box in enumerate(boxes)
+            ]
+        )
+        assert [(status, said) for status, said in done if status] == []
+        assert len(host.records()) == COMMANDS
+        async with (
+            open_runtime(state_dir=host.state_dir, plugin_dirs=[PLUGINS]) as runtime,
+            anyio.create_task_group() as tasks,
+        ):
+            for number in range(COMMANDS):
+                tasks.start_soon(runtime.delete, AttachmentId(f"c{number}"))
+    assert [line for line in host.look().beyond(before) if "lease" in line] == []
+
+
+def all_at_once(commands: list[list[str]]) -> list[tuple[int, str]]:
+    """Start so many commands before the first one is waited for; return status and complaint."""
+    with ExitStack() as stack:
+        processes = [
+            stack.enter_context(
+                subprocess.Popen(
+                    [sys.executable, "-m", "acni", *command],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    text=True,
+                )
+            )
+            for command in commands
+        ]
+        return [(process.wait(300), process.communicate()[1]) for process in processes]
