@@ -21,11 +21,13 @@ from acni import (
     Attachment,
     Busy,
     CleanupIncomplete,
+    Limits,
     PluginTimeout,
     Runtime,
     Timeouts,
     open_runtime,
 )
+from acni.engine.admission import Admission, Urgency
 from acni.engine.engine import Observer
 from acni.engine.settling import pause_before
 from acni.events import Event, OperationStarted, PluginFinished
@@ -324,3 +326,58 @@ async def test_what_cannot_be_settled_is_tried_ever_more_seldom(
     for attempt, (last, at) in enumerate(itertools.pairwise([-0.1, *begun])):
         shortest, longest = pause_before(attempt, 0.0), pause_before(attempt, 1.0)
         assert shortest <= at - last - 0.1 <= longest + 0.01, attempt
+
+
+@pytest.mark.trio
+async def test_waiting_for_a_place_ends_to_the_second_and_is_charged_to_no_plugin(
+    autojump_clock: object, clock: Clock
+) -> None:
+    admission = Admission(Limits(plugins=1))
+    plugin_type = NETWORK.plugins[0].type
+    waited: list[float] = []
+    clock.restart()
+
+    async def hold(seconds: float) -> None:
+        until = anyio.current_time() + 60
+        async with admission.place(plugin_type, Urgency.NEW, until=until, waited=waited.append):
+            await anyio.sleep(seconds)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hold, 5)
+        await anyio.wait_all_tasks_blocked()
+        with pytest.raises(Busy):
+            async with admission.place(plugin_type, Urgency.BEGUN, until=anyio.current_time() + 2):
+                raise AssertionError("admitted")
+        assert clock.now() == 2
+        tasks.start_soon(hold, 7)
+        tasks.start_soon(hold, 1)
+    assert clock.now() == 5 + 7 + 1
+    assert waited == [5 - 2, 5 - 2 + 7]
+
+
+@pytest.mark.trio
+async def test_what_a_plugin_waits_for_its_place_is_charged_to_none(
+    autojump_clock: object,
+    opened: Open,
+    scripted: ScriptedRunner,
+    attachment: Attachment,
+    clock: Clock,
+) -> None:
+    async with opened(add=5) as runtime:
+        admission = Admission(Limits(plugins=1))
+        runtime._engine.admission = admission
+
+        async def hold() -> None:
+            until = anyio.current_time() + 60
+            async with admission.place(NETWORK.plugins[0].type, Urgency.NEW, until=until):
+                await anyio.sleep(10)
+
+        async with anyio.create_task_group() as tasks:
+            with scripted.paused("first", "ADD") as reached:
+                tasks.start_soon(runtime.add, NETWORK, attachment)
+                await reached.wait()
+                tasks.start_soon(hold)
+                await anyio.wait_all_tasks_blocked()
+                clock.restart()
+        assert clock.now() == 10
+    assert scripted.held == {f"{kind}/c1/eth0" for kind in ("first", "second", "third")}
