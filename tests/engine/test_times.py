@@ -329,9 +329,7 @@ async def test_what_cannot_be_settled_is_tried_ever_more_seldom(
 
 
 @pytest.mark.trio
-async def test_waiting_for_a_place_ends_to_the_second_and_is_charged_to_no_plugin(
-    autojump_clock: object, clock: Clock
-) -> None:
+async def test_waiting_for_a_place_ends_to_the_second(autojump_clock: object, clock: Clock) -> None:
     admission = Admission(Limits(plugins=1))
     plugin_type = NETWORK.plugins[0].type
     waited: list[float] = []
@@ -349,8 +347,9 @@ async def test_waiting_for_a_place_ends_to_the_second_and_is_charged_to_no_plugi
             async with admission.place(plugin_type, Urgency.BEGUN, until=anyio.current_time() + 2):
                 raise AssertionError("admitted")
         assert clock.now() == 2
-        tasks.start_soon(hold, 7)
-        tasks.start_soon(hold, 1)
+        for seconds in (7, 1):
+            tasks.start_soon(hold, seconds)
+            await anyio.wait_all_tasks_blocked()
     assert clock.now() == 5 + 7 + 1
     assert waited == [5 - 2, 5 - 2 + 7]
 
