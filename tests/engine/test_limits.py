@@ -16,6 +16,7 @@ from attrs import Factory, define, evolve
 from acni import (
     Attachment,
     Busy,
+    CleanupIncomplete,
     Limits,
     NetworkConfig,
     PluginOverflow,
@@ -24,7 +25,7 @@ from acni import (
     netns,
     open_runtime,
 )
-from acni.engine.admission import Urgency
+from acni.engine.admission import Admission, Urgency
 from acni.events import Event, LockWaited, PluginStarted
 from acni.testing import Behaviour, ScriptedRunner
 from tests.engine.conftest import make_network
@@ -241,6 +242,37 @@ async def test_one_more_than_may_wait_is_refused_and_a_delete_is_not(
                 await runtime.add(make_network("fourth"), boxes[0])
             tasks.cancel_scope.cancel()
     assert scripted.held == set()
+
+
+async def test_who_finds_all_free_is_in_no_line(
+    limited: Open, scripted: ScriptedRunner, network: NetworkConfig, boxes: list[Attachment]
+) -> None:
+    async with limited(queue=0) as runtime:
+        await add_all(runtime, network, boxes)
+        for attachment in boxes:
+            await runtime.check(attachment.id)
+    assert len(scripted.held) == 3 * len(boxes)
+
+
+async def test_what_is_settled_before_an_add_takes_the_places_of_deletes(
+    limited: Open, scripted: ScriptedRunner, network: NetworkConfig, boxes: list[Attachment]
+) -> None:
+    async with limited() as runtime:
+        await add_all(runtime, network, boxes[:2])
+        scripted.tell("third", "DEL", Behaviour.failing())
+        for attachment in boxes[:2]:
+            with pytest.raises(CleanupIncomplete):
+                await runtime.delete(attachment.id)
+        scripted.tell("third", "DEL", Behaviour())
+        runtime._engine.admission = Admission(Limits(plugins=1, first_add_alone=False))
+        scripted.calls.clear()
+        async with anyio.create_task_group() as tasks:
+            with scripted.paused("third", "DEL") as reached:
+                for attachment in boxes[:2]:
+                    tasks.start_soon(runtime.add, network, attachment)
+                await reached.wait()
+                await anyio.wait_all_tasks_blocked()
+                assert [str(call) for call in scripted.calls] == ["DEL third"]
 
 
 # --- output

@@ -335,9 +335,15 @@ async def test_waiting_for_a_place_ends_to_the_second(autojump_clock: object, cl
     waited: list[float] = []
     clock.restart()
 
+    @contextmanager
+    def watch() -> Iterator[None]:
+        begun = clock.now()
+        yield
+        waited.append(clock.now() - begun)
+
     async def hold(seconds: float) -> None:
         until = anyio.current_time() + 60
-        async with admission.place(plugin_type, Urgency.NEW, until=until, waited=waited.append):
+        async with admission.place(plugin_type, Urgency.NEW, until=until, watch=watch):
             await anyio.sleep(seconds)
 
     async with anyio.create_task_group() as tasks:

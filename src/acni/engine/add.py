@@ -55,6 +55,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
         network = network.with_args(attachment.args)
         plugins = engine.find(network)
         async with turn(operation, attachment.container_id) as until:
+            entered = anyio.current_time()
             network = await negotiated(operation, network, plugins)
             with netns.open(attachment.netns) as namespace:
                 identity = namespace.identity()
@@ -74,10 +75,12 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                     existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
                     ground = look_at_ground(engine, attachment, identity, existed=existed)
                     record = begin(engine, network, attachment, plugins, identity)
+                    # What ran meanwhile was no waiting.
+                    later = until + anyio.current_time() - entered
                     # 3. Alone, where nothing was attached to the network in this boot.
-                    async with first_add(operation, until):
+                    async with first_add(operation, later):
                         # 4. The chain, its result kept; or all of it undone.
-                        return await _attach(operation, record, plugins, ground, until)
+                        return await _attach(operation, record, plugins, ground, later)
 
 
 async def _attach(
@@ -131,7 +134,7 @@ async def _undo(operation: Operation, record: Record, note: Note, error: BaseExc
     """Delete the whole chain in reverse, plugins that never ran included (R46), with the last good
     result.
     """
-    undo = TakeDown(operation, record, "add", note=note)
+    undo = TakeDown(operation, record, "add", note=note, is_undo=True)
     failure: str | None = None
     try:
         operation.notify(RollbackStarted)

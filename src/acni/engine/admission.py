@@ -13,12 +13,14 @@ Types are limited for all runtimes on the state directory, places are each runti
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import (
     AbstractContextManager,
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from enum import IntEnum
 from functools import partial
@@ -32,7 +34,7 @@ from acni.host.places import Places
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps
 from acni.store.locks import Locks
-from acni.store.waiting import Waited, bounded, untold
+from acni.store.waiting import Watch, bounded
 
 # The verbs that can be asked again; what undoes is not refused.
 _REFUSED: Final = frozenset(("add", "check", "status"))
@@ -107,7 +109,7 @@ class Admission:
         urgency: Urgency,
         *,
         until: float,
-        waited: Waited = untold,
+        watch: Watch = nullcontext,
     ) -> AsyncGenerator[None]:
         """Wait for the place of a plugin's run, and hold it.
 
@@ -117,7 +119,7 @@ class Admission:
             plugin_type: The plugin's type.
             urgency: Who waits.
             until: When waiting ends, on the event loop's clock.
-            waited: Told how long it was not free, where it was not.
+            watch: Entered while it is not free.
 
         Raises:
             Busy: there was none until then.
@@ -126,13 +128,13 @@ class Admission:
         number = self.limits.per_type.get(plugin_type)
         async with AsyncExitStack() as held:
             if number is not None:
-                of_type = self._of_type(plugin_type, number, urgency, until, waited)
+                of_type = self._of_type(plugin_type, number, urgency, until, watch)
                 await held.enter_async_context(of_type)
             if urgency is not Urgency.UNDO:
                 places = self._deleting if urgency is Urgency.DELETE else self._adding
                 said = f"limits.plugins is {places.number}"
                 bound = partial(
-                    bounded, until, "every place for a plugin was taken", lambda: said, waited
+                    bounded, until, "every place for a plugin was taken", lambda: said, watch
                 )
                 await held.enter_async_context(_taken(places, urgency, bound))
             yield
@@ -144,20 +146,22 @@ class Admission:
         number: int,
         urgency: Urgency,
         until: float,
-        waited: Waited,
+        watch: Watch,
     ) -> AsyncGenerator[None]:
         places = self._types.get(plugin_type)
         if places is None:
             places = self._types[plugin_type] = Places(number, len(Urgency))
         said = f"limits.per_type is {number}"
-        bound = partial(bounded, until, f"{plugin_type} ran", lambda: said, waited)
+        bound = partial(bounded, until, f"{plugin_type} ran", lambda: said, watch)
         async with _taken(places, urgency, bound) as place:
             if self.locks is None:
                 yield
                 return
             goes_first = urgency <= Urgency.DELETE
+            # Each process begins elsewhere, or all would stand in line for the first one.
+            other = (place + os.getpid()) % number
             lock = self.locks.plugin_type(
-                plugin_type, place, until=until, goes_first=goes_first, waited=waited
+                plugin_type, other, until=until, goes_first=goes_first, watch=watch
             )
             async with lock:
                 yield

@@ -12,6 +12,7 @@ from contextlib import (
     AsyncExitStack,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from functools import partial
 from typing import Final
@@ -31,15 +32,13 @@ from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response
 from acni.spec.result import Result
 from acni.store.record import Record
-from acni.store.waiting import Waited, untold
+from acni.store.waiting import Watch
 
 # Over the cap there is no result to be had of an ADD; what other verbs print is not read, so it may
 # as well go on.
 _ENDS_AT_CAP: Final[Mapping[Command, bool]] = {
     command: rule.has_result for command, rule in RULES.items()
 }
-# A DEL of theirs undoes what they did themselves, or what a dead runtime did to their container.
-_UNDOING: Final = frozenset(("add", "check"))
 
 
 @define(kw_only=True)
@@ -52,6 +51,7 @@ class Chain:
         parameters: What every plugin of it is given alike.
         deadline: When the plugins are out of time, on the event loop's clock.
         found: The plugins, where they were found before; others are looked up one by one.
+        is_undo: It undoes an ADD of this operation.
         has_begun: A plugin of it ran.
     """
 
@@ -60,6 +60,7 @@ class Chain:
     parameters: Parameters
     deadline: float
     found: tuple[Plugin, ...] = ()
+    is_undo: bool = False
     has_begun: bool = False
     # The place of the first plugin's run, where it was waited for before.
     _place: AsyncExitStack | None = field(default=None, init=False)
@@ -77,9 +78,8 @@ class Chain:
             Busy: there was none until then, or too many wait.
         """
         async with AsyncExitStack() as place:
-            with self.operation.in_line():
-                waited = partial(self.operation.waited, "place")
-                await place.enter_async_context(self._admission(step, until, waited))
+            watch = partial(self.operation.waiting, "place")
+            await place.enter_async_context(self._admission(step, until, watch))
             self._place = place
             yield
 
@@ -145,18 +145,16 @@ class Chain:
         return self._admission(step, until)
 
     def _admission(
-        self, step: Step, until: float, waited: Waited = untold
+        self, step: Step, until: float, watch: Watch = nullcontext
     ) -> AbstractAsyncContextManager[None]:
         admission = self.operation.engine.admission
         urgency = self._urgency(step)
-        return admission.place(step.plugin.type, urgency, until=until, waited=waited)
+        return admission.place(step.plugin.type, urgency, until=until, watch=watch)
 
     def _urgency(self, step: Step) -> Urgency:
         match step.command:
-            case Command.DEL if self.operation.verb in _UNDOING:
-                return Urgency.UNDO
             case Command.DEL | Command.GC:
-                return Urgency.DELETE
+                return Urgency.UNDO if self.is_undo else Urgency.DELETE
             case _:
                 return Urgency.BEGUN if self.has_begun else Urgency.NEW
 

@@ -13,7 +13,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final, TypeVar, TypeVarTuple
 
@@ -312,17 +312,19 @@ class Operation:
         self.engine.notify(event)
         return event
 
-    def in_line(self) -> AbstractContextManager[None]:
-        """Stand in line, before the first plugin.
+    @contextmanager
+    def waiting(self, what: Awaited) -> Generator[None]:
+        """Stand in line for something, before the first plugin, and tell observers how long.
 
         Raises:
             Busy: too many stand there.
         """
-        return self.engine.admission.line(self.verb)
-
-    def waited(self, what: Awaited, seconds: float) -> None:
-        """Tell observers of what was waited for."""
-        self.notify(LockWaited, what=what, seconds=seconds)
+        with self.engine.admission.line(self.verb):
+            begun = anyio.current_time()
+            try:
+                yield
+            finally:
+                self.notify(LockWaited, what=what, seconds=anyio.current_time() - begun)
 
     @contextmanager
     def running(

@@ -28,12 +28,10 @@ async def turn(operation: Operation, container_id: ContainerId) -> AsyncGenerato
         StoreError: the state directory cannot be locked, or looked at.
     """
     async with AsyncExitStack() as held:
-        with operation.in_line():
-            of_container = operation.engine.turns.of_container(
-                container_id, partial(operation.waited, "container")
-            )
-            until = await held.enter_async_context(of_container)
-            await wait_for_gc_orphans(operation)
+        watch = partial(operation.waiting, "container")
+        of_container = operation.engine.turns.of_container(container_id, watch)
+        until = await held.enter_async_context(of_container)
+        await wait_for_gc_orphans(operation)
         yield until
 
 
@@ -54,10 +52,9 @@ async def first_add(operation: Operation, until: float) -> AsyncGenerator[None]:
         yield
         return
     async with AsyncExitStack() as held:
-        with operation.in_line():
-            waited = partial(operation.waited, "first add")
-            alone = engine.turns.first_add(network, engine.firsts.is_over, until, waited)
-            await held.enter_async_context(alone)
+        watch = partial(operation.waiting, "first add")
+        alone = engine.turns.first_add(network, engine.firsts.is_over, until, watch)
+        await held.enter_async_context(alone)
         yield
         refusal = engine.firsts.end(network)
         if refusal is not None:

@@ -556,10 +556,9 @@ class Runtime:
     @asynccontextmanager
     async def _operation(self) -> AsyncGenerator[Engine]:
         """Hold an operation, so that leaving the runtime ends it; its error then has the facts."""
-        if self._is_closed or os.getpid() != self._pid:
-            raise RuntimeClosed(
-                "the runtime was left, or this is a forked child", expected="an open runtime"
-            )
+        self._require_own()
+        if self._is_closed:
+            raise RuntimeClosed("the runtime was left, or is drained", expected="an open runtime")
         ending = Ending()
         scope = anyio.CancelScope()
         if not self._under_way:
@@ -591,6 +590,9 @@ class Runtime:
         Returns:
             Whether all of them have ended.
 
+        Raises:
+            RuntimeClosed: this is a forked child.
+
         Example:
             >>> async def main():
             ...     async with runtime_over(scripted) as runtime:
@@ -601,10 +603,15 @@ class Runtime:
             >>> anyio.run(main), sorted(scripted.held)
             (True, ['bridge/web/eth0', 'portmap/web/eth0'])
         """
+        self._require_own()
         self._is_closed = True
         with anyio.move_on_after(timeout):
             await self._until_idle()
         return not self._under_way
+
+    def _require_own(self) -> None:
+        if os.getpid() != self._pid:
+            raise RuntimeClosed("this is a forked child", expected="a runtime of its own")
 
     async def _until_idle(self) -> None:
         while self._under_way:

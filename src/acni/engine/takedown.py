@@ -61,6 +61,7 @@ class TakeDown:
         origin: What a debt that it leaves is put down to.
         is_aside: A file that is no record stands in its place.
         note: It in the journal, where it has been begun.
+        is_undo: It undoes an ADD of the same operation.
         deleted: The plugins whose DEL succeeded, in the order they ran.
         debt: What is owed after a failure, once it is recorded.
     """
@@ -70,6 +71,7 @@ class TakeDown:
     origin: Origin
     is_aside: bool = False
     note: Note | None = None
+    is_undo: bool = False
     deleted: list[str] = Factory(list[str])
     debt: Debt | None = None
 
@@ -95,6 +97,7 @@ class TakeDown:
         left = len(steps) - 1
         try:
             dels = dels_of(self.operation, self.record, deadline)
+            dels.chain.is_undo = self.is_undo
             for step in steps:
                 left = step.index
                 await dels.run(step)

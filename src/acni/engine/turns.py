@@ -34,7 +34,7 @@ from acni.host.queues import Queues
 from acni.spec.names import ContainerId, IfName
 from acni.store.locks import Locks
 from acni.store.records import Records
-from acni.store.waiting import Waited, bounded, nobody_known, untold
+from acni.store.waiting import Watch, bounded, nobody_known
 
 Kind = Literal["record", "interface"]
 Claim = AbstractAsyncContextManager[bool]
@@ -100,27 +100,27 @@ class Turns:
 
     @asynccontextmanager
     async def of_container(
-        self, container_id: ContainerId, waited: Waited = untold
+        self, container_id: ContainerId, watch: Watch = nullcontext
     ) -> AsyncGenerator[float]:
         """Wait for a container's turn and hold it; yields when the operation's waiting ends.
 
         Args:
             container_id: The container.
-            waited: Told of each wait.
+            watch: Entered for each wait.
 
         Raises:
             Busy: the turn did not come in time.
             StoreError: the state directory cannot be locked.
         """
         until = anyio.current_time() + self.wait_seconds
-        await self._take(container_id, until, waited)
+        await self._take(container_id, until, watch)
         try:
             if self.locks is None:
                 yield until
                 return
             async with (
-                self.locks.gate.shared(until=until, waited=waited),
-                self._lock(self.locks, container_id, until, waited),
+                self.locks.gate.shared(until=until, watch=watch),
+                self._lock(self.locks, container_id, until, watch),
             ):
                 yield until
         finally:
@@ -130,7 +130,7 @@ class Turns:
 
     @asynccontextmanager
     async def first_add(
-        self, network: str, is_over: Callable[[str], bool], until: float, waited: Waited
+        self, network: str, is_over: Callable[[str], bool], until: float, watch: Watch
     ) -> AsyncGenerator[None]:
         """Hold off other ADDs to a network, as long as none has succeeded.
 
@@ -138,7 +138,7 @@ class Turns:
             network: The network's name.
             is_over: Tells whether one has.
             until: When waiting ends, on the loop's clock.
-            waited: Told how long another one went on, where one did.
+            watch: Entered while another one goes on.
 
         Raises:
             Busy: the one before it went on until then.
@@ -146,7 +146,7 @@ class Turns:
         """
         async with AsyncExitStack() as held:
             if self.locks is not None and not is_over(network):
-                alone = self.locks.first_add(network, until=until, waited=waited)
+                alone = self.locks.first_add(network, until=until, watch=watch)
                 await held.enter_async_context(alone)
                 if is_over(network):  # meanwhile
                     await held.aclose()
@@ -196,14 +196,14 @@ class Turns:
             yield
 
     def _lock(
-        self, locks: Locks, container_id: ContainerId, until: float, waited: Waited = untold
+        self, locks: Locks, container_id: ContainerId, until: float, watch: Watch = nullcontext
     ) -> AbstractAsyncContextManager[None]:
         return locks.container(
             container_id,
             until=until,
             describe=partial(self.describe, container_id),
             stays=partial(self.is_open, container_id),
-            waited=waited,
+            watch=watch,
         )
 
     @asynccontextmanager
@@ -262,10 +262,10 @@ class Turns:
             if self.locks is not None:
                 self.locks.drop_claim(kind, name)
 
-    async def _take(self, container_id: ContainerId, until: float, waited: Waited) -> None:
+    async def _take(self, container_id: ContainerId, until: float, watch: Watch) -> None:
         if container_id not in self._queues:
             await self._queues.take(container_id)
             return
         what = "another operation of this runtime on the container went on"
-        with bounded(until, what, partial(self.describe, container_id), waited):
+        with bounded(until, what, partial(self.describe, container_id), watch):
             await self._queues.take(container_id)

@@ -29,16 +29,21 @@ class Places:
 
     number: int
     ranks: int
-    _free: list[int] = field(init=False)
+    _used: int = field(default=0, init=False)
+    _free: list[int] = field(factory=list[int], init=False)
     _waiting: tuple[deque[_Waiting], ...] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._free = list(reversed(range(self.number)))
         self._waiting = tuple(deque[_Waiting]() for _ in range(self.ranks))
 
     def try_take(self) -> int | None:
         """Take a place; None where all are taken."""
-        return self._free.pop() if self._free else None
+        if self._free:
+            return self._free.pop()
+        if self._used == self.number:
+            return None
+        self._used += 1
+        return self._used - 1
 
     async def take(self, rank: int) -> int:
         """Wait for a place, behind those of the same rank and of earlier ones, and take it; no

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -36,7 +36,7 @@ from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
 from acni.store.directory import store_failure
 from acni.store.lockfiles import GATE_FILE, OPENINGS, Description, LockFiles, keeps_changing
-from acni.store.waiting import Describe, Waited, bounded, nobody_known, untold
+from acni.store.waiting import Describe, Watch, bounded, nobody_known
 
 GATE: Final = 0
 CLOSED: Final = 1
@@ -68,14 +68,14 @@ class Gate:
 
     @asynccontextmanager
     async def shared(
-        self, *, until: float, describe: Describe = nobody_known, waited: Waited = untold
+        self, *, until: float, describe: Describe = nobody_known, watch: Watch = nullcontext
     ) -> AsyncGenerator[None]:
         """Pass the gate together with other operations.
 
         Args:
             until: When waiting ends, on the loop's clock.
             describe: Says who is in the way.
-            waited: Told how long it was closed, where it was.
+            watch: Entered while it is closed.
 
         Raises:
             Busy: the gate was closed until then.
@@ -84,7 +84,7 @@ class Gate:
         # No checkpoint where it is open. Who passes those who wait delays none of them.
         description = self._try_enter()
         if description is None:
-            with bounded(until, "a garbage collection went on", describe, waited):
+            with bounded(until, "a garbage collection went on", describe, watch):
                 description = await self._enter()
         try:
             yield

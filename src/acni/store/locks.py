@@ -27,6 +27,7 @@ from contextlib import (
     AbstractContextManager,
     asynccontextmanager,
     contextmanager,
+    nullcontext,
 )
 from functools import partial
 from typing import Literal
@@ -47,7 +48,7 @@ from acni.store.lockfiles import (
     keeps_changing,
     open_lock_files,
 )
-from acni.store.waiting import Describe, Waited, bounded, nobody_known, untold
+from acni.store.waiting import Describe, Watch, bounded, nobody_known
 
 
 def _never() -> bool:
@@ -80,7 +81,7 @@ class Locks:
         until: float,
         describe: Describe = nobody_known,
         stays: Callable[[], bool] = _never,
-        waited: Waited = untold,
+        watch: Watch = nullcontext,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other operations on a container.
 
@@ -90,14 +91,14 @@ class Locks:
             describe: Says who is in the way.
             stays: Asked at the end: whether it is to stay locked for other runtimes until this one
                 has had it again, or is left.
-            waited: Told how long it was locked, where it was.
+            watch: Entered while it is waited for.
 
         Raises:
             Busy: another operation went on until then.
             StoreError: it cannot be locked.
         """
         what = "another operation on the container went on"
-        bound = partial(bounded, until, what, describe, waited, container_id=container_id)
+        bound = partial(bounded, until, what, describe, watch, container_id=container_id)
         return self._hold(place_of("container", container_id), bound, stays)
 
     @asynccontextmanager
@@ -169,11 +170,11 @@ class Locks:
         *,
         until: float,
         describe: Describe = nobody_known,
-        waited: Waited = untold,
+        watch: Watch = nullcontext,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other first ADDs of a network."""
         what = "the network's first attachment was being made"
-        bound = partial(bounded, until, what, describe, waited, network=network)
+        bound = partial(bounded, until, what, describe, watch, network=network)
         return self._hold(place_of("network", network), bound)
 
     def plugin_type(
@@ -184,7 +185,7 @@ class Locks:
         until: float,
         goes_first: bool = False,
         describe: Describe = nobody_known,
-        waited: Waited = untold,
+        watch: Watch = nullcontext,
     ) -> AbstractAsyncContextManager[None]:
         """Exclude other runs of a plugin, or those in one of its places.
 
@@ -194,14 +195,14 @@ class Locks:
             until: When waiting ends, on the loop's clock.
             goes_first: Not to stand in line: what undoes does not wait behind what adds.
             describe: Says who is in the way.
-            waited: Told how long there was no place, where there was none.
+            watch: Entered while there is none.
 
         Raises:
             Busy: another run went on until then.
             StoreError: it cannot be locked.
         """
         what = "other runs of the plugin went on"
-        bound = partial(bounded, until, what, describe, waited, plugin=plugin_type)
+        bound = partial(bounded, until, what, describe, watch, plugin=plugin_type)
         where = place_of("plugin type", f"{plugin_type} {place}")
         return self._hold(evolve(where, stages=None) if goes_first else where, bound)
 

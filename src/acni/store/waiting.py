@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Unpack
 
 import anyio
@@ -15,12 +15,8 @@ from acni.errors import Busy, Facts
 Describe = Callable[[], str]
 
 
-# Told how many seconds somebody waited; whoever found it free is not told of.
-Waited = Callable[[float], object]
-
-
-def untold(_: float) -> None:
-    """Tell nobody."""
+# Entered by who waits, for as long as that is; who finds it free does not enter it.
+Watch = Callable[[], AbstractContextManager[None]]
 
 
 def nobody_known() -> str:
@@ -33,7 +29,7 @@ def bounded(
     until: float,
     what: str,
     describe: Describe,
-    waited: Waited = untold,
+    watch: Watch = nullcontext,
     **facts: Unpack[Facts],
 ) -> Generator[None]:
     """Bound a wait.
@@ -42,7 +38,7 @@ def bounded(
         until: When it ends, on the loop's clock.
         what: What is waited for, as a sentence without its end.
         describe: Says who is in the way.
-        waited: Told how long it was, whatever came of it.
+        watch: Entered meanwhile.
         facts: What the error knows besides.
 
     Raises:
@@ -50,11 +46,9 @@ def bounded(
     """
     begun = anyio.current_time()
     try:
-        with anyio.fail_after(until - begun):
+        with watch(), anyio.fail_after(until - begun):
             yield
     except TimeoutError:
         seconds = anyio.current_time() - begun
         message = f"{what} for {seconds:.1f} s: {describe()}"
         raise Busy(message, expected="that it ends").learn(**facts) from None
-    finally:
-        waited(anyio.current_time() - begun)
