@@ -151,7 +151,7 @@ async def test_waiting_ends_with_an_error_that_says_which_limit_it_was() -> None
     assert await is_admitted(admission, Urgency.NEW, OTHER)
 
 
-async def test_the_line_is_so_long_and_what_undoes_is_not_in_it() -> None:
+def test_the_line_is_so_long_and_what_undoes_is_not_in_it() -> None:
     admission = Admission(Limits(queue=1))
     with admission.line("add"):
         for verb in ("add", "check", "status"):

@@ -89,7 +89,7 @@ class _Held(Generic[T]):
     _error: BaseException | None = field(default=None, init=False)
     _failure: BaseException | None = field(default=None, init=False)
 
-    async def keep(self, *, task_status: anyio.abc.TaskStatus[T]) -> None:
+    async def keep(self, *, task_status: anyio.abc.TaskStatus[T]) -> None:  # noqa: ASYNC114
         """Hold it open until it is left.
 
         Raises:
