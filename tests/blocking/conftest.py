@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -70,6 +71,7 @@ def no_thread_left() -> Iterator[None]:
         if thread not in before and not thread.daemon:
             thread.join(SECONDS)
             assert not thread.is_alive(), thread
+    gc.collect()  # an interrupt's traceback may hold the frames that it went through, and a bell
 
 
 @pytest.fixture

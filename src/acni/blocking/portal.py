@@ -188,23 +188,29 @@ class Portal(Generic[Opened]):
         """
         if os.getpid() != self._pid:
             return
-        self.post(self._begin_to_leave)
         if threading.current_thread() is self._thread:
+            self.post(self._begin_to_leave)
             return
         interrupt: BaseException | None = None
-        while self._has_begun and not self._is_over:
+        is_told = False
+        while not is_told or (self._has_begun and not self._is_over):
             try:
+                if not is_told:
+                    self.post(self._begin_to_leave)  # twice does no harm
+                    is_told = True
                 # Not join(): interrupted on Python 3.11, it takes a thread that runs for ended.
-                if self._life.acquire(timeout=_LOOK_SECONDS):
+                elif self._life.acquire(timeout=_LOOK_SECONDS):
                     self._life.release()
             except BaseException as error:  # noqa: ASYNC103, BLE001 (raised below)
                 interrupt = interrupt or error
         atexit.unregister(self.leave)
         failure, self._failure = self._failure, None
-        if interrupt is not None:
-            raise interrupt
-        if failure is not None:
-            raise failure
+        raised = interrupt or failure
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised, interrupt, failure  # the traceback has this frame, and the bell
 
     def call(
         self,
