@@ -177,6 +177,7 @@ def test_leaving_its_runtime_an_add_is_undone_and_the_rest_is_known(
         assert ends, "what was undone is told"
 
 
+@pytest.mark.deep
 @pytest.mark.rule("R28")
 @pytest.mark.parametrize(
     ("name", "first", "second"),
@@ -357,6 +358,7 @@ SABOTAGES: Final = (
 )
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize(
     ("tests", "finds", "file", "before", "after"),
     [pytest.param(*sabotage[1:], id=sabotage[0]) for sabotage in SABOTAGES],
