@@ -30,7 +30,7 @@ from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import record_name
-from acni.spec.plan import Command, plan
+from acni.spec.plan import Command, Step, plan
 from acni.spec.plugin import Plugin
 from acni.spec.result import Result
 from acni.store.record import Record
@@ -91,12 +91,12 @@ async def _attach(
     until: float,
 ) -> Result:
     chain = chain_of_record(operation, record, netns=record.netns, deadline=0.0, found=plugins)
-    first, *_ = plan(Command.ADD, record.network)
-    async with chain.admitted(first, until):
-        return await _run(chain, record, ground)
+    steps = plan(Command.ADD, record.network)
+    async with chain.admitted(steps[0], until):
+        return await _run(chain, steps, record, ground)
 
 
-async def _run(chain: Chain, record: Record, ground: Ground) -> Result:
+async def _run(chain: Chain, steps: tuple[Step, ...], record: Record, ground: Ground) -> Result:
     operation = chain.operation
     engine = operation.engine
     # An interface that existed before is not ours to delete: whoever undoes passes no namespace.
@@ -106,7 +106,7 @@ async def _run(chain: Chain, record: Record, ground: Ground) -> Result:
         chain.deadline = anyio.current_time() + bounds.add
         result: Result | None = None
         try:
-            for step in plan(Command.ADD, record.network):
+            for step in steps:
                 result = await chain.run(step, result.raw if result else None)
                 record = evolve(record, result=result.raw if result else None)
                 note.made(step.index, result)

@@ -1,8 +1,9 @@
 """How many plugins run at once, and how many operations wait.
 
-Rule 1: what undoes is never refused, and never waits behind what adds. Deletes and collections have
-    as many places of their own, and go first where a type is limited. The undo of an ADD needs no
-    place.
+Rule 1: what undoes is never refused, and waits for no place behind what adds: deletes and
+    collections have as many of their own, and the undo of an ADD needs none. Where a type is
+    limited they go before every ADD of their runtime that waits, but not before one that has the
+    turn already.
 Rule 2: a type's turn is waited for before a place is: who waits for a type keeps no place from
     others.
 Rule 3: who has begun goes before who has not; of a chain that is half made more is held.

@@ -21,7 +21,7 @@ import anyio
 from attrs import define, evolve, field
 
 from acni.engine.admission import Urgency
-from acni.engine.engine import Operation
+from acni.engine.engine import Operation, PluginRun
 from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
 from acni.spec.attachment import AttachmentId
@@ -61,7 +61,7 @@ class Chain:
     deadline: float
     found: tuple[Plugin, ...] = ()
     is_undo: bool = False
-    has_begun: bool = False
+    has_begun: bool = field(default=False, init=False)
     # The place of the first plugin's run, where it was waited for before.
     _place: AsyncExitStack | None = field(default=None, init=False)
 
@@ -113,35 +113,28 @@ class Chain:
         )
         parameters = self.parameters if netns is None else evolve(self.parameters, netns=netns)
         with running as run:
-            run.response = await self._respond_in_place(step, parameters, previous, valid)
+            async with self._in_place(run, step):
+                run.response = await self._respond(step, parameters, previous, valid)
+            # What one waits for its start is not charged to those that follow either.
+            self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
 
-    async def _respond_in_place(
-        self,
-        step: Step,
-        parameters: Parameters,
-        previous: str | None,
-        valid: Iterable[AttachmentId] | None,
-    ) -> Response:
-        is_undo = self._urgency(step) is Urgency.UNDO
+    @asynccontextmanager
+    async def _in_place(self, run: PluginRun, step: Step) -> AsyncGenerator[None]:
         asked = anyio.current_time()
-        async with self._taken(step, is_undo):
-            waited = anyio.current_time() - asked
-            if not is_undo:  # its time is all that there is
-                self.deadline += waited
+        async with self._taken(step):
+            run.waited = anyio.current_time() - asked
+            if not self.is_undo:  # its time is all that there is
+                self.deadline += run.waited
             self.has_begun = True
-            response = await self._respond(step, parameters, previous, valid)
-        # What one waits for its start is not charged to those that follow either.
-        self.deadline += response.times.queue
-        times = evolve(response.times, queue=response.times.queue + waited)
-        return evolve(response, times=times)
+            yield
 
-    def _taken(self, step: Step, is_undo: bool) -> AbstractAsyncContextManager[object]:
+    def _taken(self, step: Step) -> AbstractAsyncContextManager[object]:
         place, self._place = self._place, None
         if place is not None:
             return place
         bounds = self.operation.engine.timeouts
-        until = self.deadline if is_undo else anyio.current_time() + bounds.wait
+        until = self.deadline if self.is_undo else anyio.current_time() + bounds.wait
         return self._admission(step, until)
 
     def _admission(
@@ -206,6 +199,7 @@ def chain_of_record(
     netns: str,
     deadline: float,
     found: tuple[Plugin, ...] = (),
+    is_undo: bool = False,
 ) -> Chain:
     """Make the chain of an attachment from its record.
 
@@ -215,6 +209,7 @@ def chain_of_record(
         netns: CNI_NETNS; empty when the namespace is gone.
         deadline: When the plugins are out of time.
         found: The plugins, where they were found before.
+        is_undo: It undoes an ADD of this operation.
     """
     # The runtime's directories, then those of the ADD: a plugin that moved is still found.
     ours = operation.engine.plugin_dirs
@@ -234,4 +229,5 @@ def chain_of_record(
         parameters=parameters,
         deadline=deadline,
         found=found,
+        is_undo=is_undo,
     )

@@ -261,16 +261,18 @@ class PluginRun:
 
     Attributes:
         response: What it yielded; None where it never did.
+        waited: How long it waited for its place, in seconds.
     """
 
     response: Response | None = None
+    waited: float = 0.0
 
     def measured(self) -> Mapping[str, object]:
         """Say what the event of its end tells besides; nothing where there was no response."""
         if self.response is None:
             return {}
         return {
-            "queue_seconds": self.response.times.queue,
+            "queue_seconds": self.waited + self.response.times.queue,
             "spawn_seconds": self.response.times.spawn,
             "read_seconds": self.response.times.read,
             "stderr": self.response.stderr.decode("utf-8", "replace"),

@@ -8,7 +8,7 @@ then.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 
 from acni.engine.engine import Operation
@@ -27,10 +27,8 @@ async def turn(operation: Operation, container_id: ContainerId) -> AsyncGenerato
         Busy: they went on for all of the time that an operation waits, or too many wait.
         StoreError: the state directory cannot be locked, or looked at.
     """
-    async with AsyncExitStack() as held:
-        watch = partial(operation.waiting, "container")
-        of_container = operation.engine.turns.of_container(container_id, watch)
-        until = await held.enter_async_context(of_container)
+    watch = partial(operation.waiting, "container")
+    async with operation.engine.turns.of_container(container_id, watch) as until:
         await wait_for_gc_orphans(operation)
         yield until
 
@@ -51,10 +49,8 @@ async def first_add(operation: Operation, until: float) -> AsyncGenerator[None]:
     if not engine.admission.limits.first_add_alone or engine.firsts.is_over(network):
         yield
         return
-    async with AsyncExitStack() as held:
-        watch = partial(operation.waiting, "first add")
-        alone = engine.turns.first_add(network, engine.firsts.is_over, until, watch)
-        await held.enter_async_context(alone)
+    watch = partial(operation.waiting, "first add")
+    async with engine.turns.first_add(network, engine.firsts.is_over, until, watch):
         yield
         refusal = engine.firsts.end(network)
         if refusal is not None:

@@ -106,7 +106,7 @@ def _require_counts(_: object, __: object, value: object) -> None:
 class Limits:
     """How much goes on at once.
 
-    What undoes is never refused, and never waits behind what adds.
+    What undoes is never refused, and has places of its own.
 
     Attributes:
         plugins: How many plugins a runtime runs at once to add, to check or to ask; and as many to

@@ -96,8 +96,7 @@ class TakeDown:
         steps = plan(Command.DEL, self.record.network)
         left = len(steps) - 1
         try:
-            dels = dels_of(self.operation, self.record, deadline)
-            dels.chain.is_undo = self.is_undo
+            dels = dels_of(self.operation, self.record, deadline, is_undo=self.is_undo)
             for step in steps:
                 left = step.index
                 await dels.run(step)
@@ -189,7 +188,9 @@ def keep_context(interruption: BaseException, error: BaseException) -> None:
         interruption.__context__ = error
 
 
-def dels_of(operation: Operation, record: Record, deadline: float) -> Dels:
+def dels_of(
+    operation: Operation, record: Record, deadline: float, *, is_undo: bool = False
+) -> Dels:
     """Make the DELs of a record's chain, with all plugins done by ``deadline``.
 
     Asked for at the last moment: the namespace may be gone or another one by now.
@@ -197,7 +198,7 @@ def dels_of(operation: Operation, record: Record, deadline: float) -> Dels:
     host = operation.engine.host
     netns = standing_netns(record, host)
     return Dels(
-        chain=chain_of_record(operation, record, netns=netns, deadline=deadline),
+        chain=chain_of_record(operation, record, netns=netns, deadline=deadline, is_undo=is_undo),
         previous=previous_result(record, host),
         has_stand_ins=not netns and is_of_this_boot(record, host),
     )

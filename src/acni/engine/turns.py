@@ -132,11 +132,12 @@ class Turns:
     async def first_add(
         self, network: str, is_over: Callable[[str], bool], until: float, watch: Watch
     ) -> AsyncGenerator[None]:
-        """Hold off other ADDs to a network, as long as none has succeeded.
+        """Hold off other ADDs to a network to which none has succeeded yet, unless one has when it
+        is our turn.
 
         Args:
             network: The network's name.
-            is_over: Tells whether one has.
+            is_over: Tells whether one has by then.
             until: When waiting ends, on the loop's clock.
             watch: Entered while another one goes on.
 
@@ -145,10 +146,10 @@ class Turns:
             StoreError: the state directory cannot be locked.
         """
         async with AsyncExitStack() as held:
-            if self.locks is not None and not is_over(network):
+            if self.locks is not None:
                 alone = self.locks.first_add(network, until=until, watch=watch)
                 await held.enter_async_context(alone)
-                if is_over(network):  # meanwhile
+                if is_over(network):
                     await held.aclose()
             yield
 
