@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,43 +17,19 @@ from acni import netns
 from acni.events import Event, PluginStarted
 from acni.host.locks import is_held
 from acni.testing import Behaviour, RecordingPlugins
+from tests.commands import all_at_once
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 AT_ONCE = 100
-SECONDS = 200
 
 
 @pytest.fixture
 def boxes() -> Iterator[list[netns.Namespace]]:
     with ExitStack() as stack:
         yield [stack.enter_context(netns.anonymous()) for _ in range(AT_ONCE)]
-
-
-def all_at_once(
-    environment: dict[str, str], commands: list[list[str]]
-) -> list[subprocess.CompletedProcess[bytes]]:
-    """Start so many commands before the first one is waited for."""
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "acni", *command],
-                    env=environment,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                )
-            )
-            for command in commands
-        ]
-        return [
-            subprocess.CompletedProcess(
-                process.args, returncode=process.wait(SECONDS), stderr=process.communicate()[1]
-            )
-            for process in processes
-        ]
 
 
 def held_locks(state_dir: Path) -> list[str]:
@@ -75,8 +50,8 @@ def test_a_hundred_adds_on_a_fresh_state_directory_all_attach_and_leave_no_lock(
     adds = [
         ["add", "net", box.path, "--container-id", f"c{number}"] for number, box in enumerate(boxes)
     ]
-    done = all_at_once(environment, adds)
-    assert [(one.returncode, one.stderr) for one in done if one.returncode] == []
+    done = all_at_once(adds, environment)
+    assert [(status, said) for status, said in done if status] == []
     listed = json.loads(acni("ls", "-o", "json").stdout)
     assert {(row["container_id"], row["state"]) for row in listed} == {
         (f"c{number}", "attached") for number in range(AT_ONCE)
@@ -85,8 +60,8 @@ def test_a_hundred_adds_on_a_fresh_state_directory_all_attach_and_leave_no_lock(
     slots = [path for path in (state_dir / "acni" / "journal").iterdir() if path.suffix != ".1"]
     assert len(slots) <= AT_ONCE
     deletes = [["del", "--container-id", f"c{number}"] for number in range(0, AT_ONCE, 10)]
-    done = all_at_once(environment, deletes)
-    assert [(one.returncode, one.stderr) for one in done if one.returncode] == []
+    done = all_at_once(deletes, environment)
+    assert [(status, said) for status, said in done if status] == []
     assert len(json.loads(acni("ls", "-o", "json").stdout)) == AT_ONCE - len(deletes)
     assert [path for path in (state_dir / "acni" / "journal").iterdir() if path.suffix != ".1"]
 

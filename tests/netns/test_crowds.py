@@ -21,6 +21,7 @@ from attrs import Factory, define
 
 from acni import AcniError, AttachmentId, NetworkConfig, PortMapping, Runtime, netns, open_runtime
 from acni.events import Event, PluginStarted
+from tests.commands import all_at_once
 from tests.netns.conftest import PLUGINS
 from tests.netns.test_plugins import BANDWIDTH, FIREWALL, MASQUERADED, PORTMAP, TUNING
 
@@ -226,20 +227,3 @@ async def test_a_hundred_commands_on_a_fresh_boot_all_attach_through_the_firewal
             for number in range(COMMANDS):
                 tasks.start_soon(runtime.delete, AttachmentId(f"c{number}"))
     assert [line for line in host.look().beyond(before) if "lease" in line] == []
-
-
-def all_at_once(commands: list[list[str]]) -> list[tuple[int, str]]:
-    """Start so many commands before the first one is waited for; return status and complaint."""
-    with ExitStack() as stack:
-        processes = [
-            stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-m", "acni", *command],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
-                    text=True,
-                )
-            )
-            for command in commands
-        ]
-        return [(process.wait(300), process.communicate()[1]) for process in processes]
