@@ -25,7 +25,8 @@ from acni import (
     netns,
     open_runtime,
 )
-from acni.engine.admission import Admission, Urgency
+from acni.engine.admission import Admission
+from acni.engine.lines import Urgency
 from acni.events import Event, LockWaited, PluginStarted
 from acni.testing import Behaviour, ScriptedRunner
 from tests.engine.conftest import make_network
@@ -50,13 +51,15 @@ def boxes() -> Iterator[list[Attachment]]:
 def limited(state_dir: Path, scripted: ScriptedRunner, events: list[Event]) -> Open:
     """Open a runtime with limits; the first attachments are not kept apart."""
 
-    def open_it(*, wait: float = 60, **limits: Any) -> AbstractAsyncContextManager[Runtime]:
+    def open_it(
+        *, wait: float = 60, gc: float = 120, **limits: Any
+    ) -> AbstractAsyncContextManager[Runtime]:
         return open_runtime(
             state_dir=state_dir,
             plugin_dirs=["/plugins"],
             runner=scripted,
             limits=Limits(**({"first_add_alone": False} | limits)),
-            timeouts=Timeouts(wait=wait),
+            timeouts=Timeouts(wait=wait, gc=gc),
             observers=[events.append],
             recover=False,
         )
@@ -242,6 +245,63 @@ async def test_one_more_than_may_wait_is_refused_and_a_delete_is_not(
                 await runtime.add(make_network("fourth"), boxes[0])
             tasks.cancel_scope.cancel()
     assert scripted.held == set()
+
+
+async def test_what_waits_for_its_first_place_stands_in_line_whatever_its_verb(
+    limited: Open,
+    scripted: ScriptedRunner,
+    network: NetworkConfig,
+    boxes: list[Attachment],
+    events: list[Event],
+) -> None:
+    network = make_network(version="1.1.0")
+    async with limited(plugins=1, queue=2) as runtime, anyio.create_task_group() as tasks:
+        await runtime.add(network, boxes[0])
+        with scripted.paused("first", "ADD") as reached:
+            tasks.start_soon(runtime.add, network, boxes[1])
+            await reached.wait()
+            tasks.start_soon(runtime.check, boxes[0].id)
+            tasks.start_soon(runtime.status, network)
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(Busy, match="2 operations wait already"):
+                await runtime.status(network)
+            with pytest.raises(Busy, match="2 operations wait already"):
+                await runtime.add(network, boxes[2])
+    waits = [event.verb for event in events if isinstance(event, LockWaited)]
+    assert sorted(waits) == ["check", "status"]
+
+
+async def test_a_delete_without_a_place_is_owed_and_no_attempt_of_a_plugin(
+    limited: Open, scripted: ScriptedRunner, network: NetworkConfig, boxes: list[Attachment]
+) -> None:
+    async with limited(plugins=1, wait=0.1) as runtime, anyio.create_task_group() as tasks:
+        for attachment in boxes[:2]:
+            await runtime.add(network, attachment)
+        with scripted.paused("third", "DEL") as reached:
+            tasks.start_soon(runtime.delete, boxes[0].id)
+            await reached.wait()
+            for _ in range(3):
+                with pytest.raises(CleanupIncomplete, match=r"limits\.plugins is 1"):
+                    await runtime.delete(boxes[1].id)
+        (debt,) = await runtime.debts()
+        (found,) = runtime._engine.store.records.find(boxes[1].id).records
+        assert found.owed is not None
+        assert found.owed.attempts == 1
+        await runtime.settle(debt)
+
+
+async def test_a_gc_s_time_is_all_that_there_is_waiting_included(
+    limited: Open, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    network = make_network(version="1.1.0")
+    async with limited(per_type={"second": 1}, gc=0.3) as runtime:
+        admission = runtime._engine.admission
+        began = anyio.current_time()
+        async with admission.place(network.plugins[1].type, Urgency.NEW, until=math.inf):
+            report = await runtime.gc(network, keep=[])
+        assert anyio.current_time() - began < 5
+    assert [type(error).__name__ for error in report.failures] == ["Busy"]
+    assert [str(call) for call in scripted.calls] == ["GC first", "GC third"]
 
 
 async def test_who_finds_all_free_is_in_no_line(

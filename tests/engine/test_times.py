@@ -27,8 +27,9 @@ from acni import (
     Timeouts,
     open_runtime,
 )
-from acni.engine.admission import Admission, Urgency
+from acni.engine.admission import Admission
 from acni.engine.engine import Observer
+from acni.engine.lines import Urgency
 from acni.engine.settling import pause_before
 from acni.events import Event, OperationStarted, PluginFinished
 from acni.store.locks import open_locks

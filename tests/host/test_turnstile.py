@@ -160,7 +160,7 @@ WORKER: Final = """
 import os, sys, time
 import anyio
 from acni.host.turnstile import Pace, Turnstile
-from acni.host.locks import STAGES, unlock
+from acni.host.locks import unlock
 
 async def main(path, log, turns, lock, stages):
     fd = os.open(path, os.O_RDWR)
@@ -168,10 +168,17 @@ async def main(path, log, turns, lock, stages):
 
     class Noting(Pace):
         async def ask(self, attempt):
-            answer = await super().ask(attempt)
-            if attempt.args[-1] == stages + STAGES - 1:  # it stands in line from now on
-                os.write(written, b"waits %d\\n" % os.getpid())
-            return answer
+            noted = False
+
+            def noting():
+                nonlocal noted
+                answer = attempt()
+                if not answer and not noted:  # it stands in line from now on
+                    os.write(written, b"waits %d\\n" % os.getpid())
+                    noted = True
+                return answer
+
+            return await super().ask(noting)
 
     print("ready", flush=True)
     sys.stdin.readline()

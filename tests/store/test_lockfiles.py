@@ -27,7 +27,7 @@ C1 = place_of("container", "c1").file
 # By the name of their file.
 TAKES: dict[str, tuple[Take, ...]] = {
     C1: (lambda locks: locks.container("c1", until=math.inf),),
-    "types": (lambda locks: locks.plugin_type("bridge", until=math.inf),),
+    "types": (lambda locks: locks.first_add("net", until=math.inf),),
     "gate": (
         lambda locks: locks.gate.shared(until=math.inf),
         lambda locks: locks.gate.exclusive(until=math.inf),

@@ -34,7 +34,6 @@ class Take(Protocol):
 LOCKS: dict[str, Take] = {
     "container": lambda locks, *, until: locks.container("c1", until=until),
     "first ADD": lambda locks, *, until: locks.first_add("net", until=until),
-    "plugin type": lambda locks, *, until: locks.plugin_type("bridge", until=until),
 }
 EACH = pytest.mark.parametrize("take", LOCKS.values(), ids=LOCKS)
 
@@ -84,13 +83,12 @@ async def test_locks_of_other_names_and_kinds_are_free(runtimes: list[Locks]) ->
     async with (
         one.container("same", until=0),
         one.first_add("net", until=0),
-        one.plugin_type("bridge", until=0),
         other.container("net", until=0),
         other.first_add("same", until=0),
         other.first_add("bridge", until=0),
-        other.plugin_type("net", until=0),
     ):
-        pass
+        assert one.plugin_type("bridge", 1).try_take(goes_first=False) == 0
+        assert other.plugin_type("net", 1).try_take(goes_first=False) == 0
 
 
 @pytest.mark.parametrize("kind", ["record", "interface"])

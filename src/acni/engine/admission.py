@@ -2,10 +2,8 @@
 
 Rule 1: what undoes is never refused, and waits for no place behind what adds: deletes and
     collections have as many of their own, and the undo of an ADD needs none. Where a type is
-    limited they go before every ADD of their runtime that waits, but not before one that has the
-    turn already.
-Rule 2: a type's turn is waited for before a place is: who waits for a type keeps no place from
-    others.
+    limited they go before every ADD that waits for it, of whichever runtime.
+Rule 2: who waits for a type keeps no place from others, and who waits for a place no type.
 Rule 3: who has begun goes before who has not; of a chain that is half made more is held.
 Rule 4: waiting is bounded, and charged to no plugin's time but an undo's.
 
@@ -14,24 +12,15 @@ Types are limited for all runtimes on the state directory, places are each runti
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import (
-    AbstractContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
-from enum import IntEnum
-from functools import partial
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from typing import Final
 
 from attrs import Factory, define, field
 
+from acni.engine.lines import Asking, Lines, OfType, Room, Unshared, Urgency
 from acni.engine.settings import Limits
 from acni.errors import Busy
-from acni.host.places import Places
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps
 from acni.store.locks import Locks
@@ -39,19 +28,6 @@ from acni.store.waiting import Watch, bounded
 
 # The verbs that can be asked again; what undoes is not refused.
 _REFUSED: Final = frozenset(("add", "check", "status"))
-
-
-class Urgency(IntEnum):
-    """Who goes before whom.
-
-    UNDO undoes what an ADD did, DELETE deletes or collects, BEGUN goes on with a chain that makes
-    or looks, NEW begins one.
-    """
-
-    UNDO = 0
-    DELETE = 1
-    BEGUN = 2
-    NEW = 3
 
 
 @define(eq=False)
@@ -68,13 +44,18 @@ class Admission:
     limits: Limits = Factory(Limits)
     locks: Locks | None = None
     waiting: int = field(default=0, init=False)
-    _adding: Places = field(init=False)
-    _deleting: Places = field(init=False)
-    _types: dict[PluginType, Places] = field(factory=dict[PluginType, Places], init=False)
+    _rooms: dict[Urgency, Room | None] = field(init=False)
+    _types: dict[PluginType, OfType] = field(factory=dict[PluginType, OfType], init=False)
+    _lines: Lines = field(factory=Lines, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._adding = Places(self.limits.plugins, len(Urgency))
-        self._deleting = Places(self.limits.plugins, len(Urgency))
+        adding, deleting = Room(self.limits.plugins), Room(self.limits.plugins)
+        self._rooms = {
+            Urgency.UNDO: None,
+            Urgency.DELETE: deleting,
+            Urgency.BEGUN: adding,
+            Urgency.NEW: adding,
+        }
 
     def caps(self, *, ends_at_cap: bool) -> Caps:
         """Return how much output of one run is taken, and whether more of it ends the run."""
@@ -126,57 +107,35 @@ class Admission:
             Busy: there was none until then.
             StoreError: the state directory cannot be locked.
         """
-        number = self.limits.per_type.get(plugin_type)
-        async with AsyncExitStack() as held:
-            if number is not None:
-                of_type = self._of_type(plugin_type, number, urgency, until, watch)
-                await held.enter_async_context(of_type)
-            if urgency is not Urgency.UNDO:
-                places = self._deleting if urgency is Urgency.DELETE else self._adding
-                said = f"limits.plugins is {places.number}"
-                bound = partial(
-                    bounded, until, "every place for a plugin was taken", lambda: said, watch
-                )
-                await held.enter_async_context(_taken(places, urgency, bound))
+        asking = Asking(
+            urgency=urgency, room=self._rooms[urgency], of_type=self._of_type(plugin_type)
+        )
+        if not self._lines.try_enter(asking):
+            lacked = "every place for a plugin was taken"
+            what = lacked if asking.lacks_room else f"{plugin_type} ran"
+            try:
+                with bounded(until, what, lambda: self._describe(asking, plugin_type), watch):
+                    await self._lines.wait(asking)
+            except BaseException:
+                self._lines.give_up(asking)
+                raise
+        try:
             yield
+        finally:
+            self._lines.leave(asking)
 
-    @asynccontextmanager
-    async def _of_type(
-        self,
-        plugin_type: PluginType,
-        number: int,
-        urgency: Urgency,
-        until: float,
-        watch: Watch,
-    ) -> AsyncGenerator[None]:
-        places = self._types.get(plugin_type)
-        if places is None:
-            places = self._types[plugin_type] = Places(number, len(Urgency))
-        said = f"limits.per_type is {number}"
-        bound = partial(bounded, until, f"{plugin_type} ran", lambda: said, watch)
-        async with _taken(places, urgency, bound) as place:
-            if self.locks is None:
-                yield
-                return
-            goes_first = urgency <= Urgency.DELETE
-            # Each process begins elsewhere, or all would stand in line for the first one.
-            other = (place + os.getpid()) % number
-            lock = self.locks.plugin_type(
-                plugin_type, other, until=until, goes_first=goes_first, watch=watch
+    def _of_type(self, plugin_type: PluginType) -> OfType | None:
+        number = self.limits.per_type.get(plugin_type)
+        if number is None:
+            return None
+        if plugin_type not in self._types:
+            locks = self.locks
+            self._types[plugin_type] = (
+                Unshared(number) if locks is None else locks.plugin_type(plugin_type, number)
             )
-            async with lock:
-                yield
+        return self._types[plugin_type]
 
-
-@asynccontextmanager
-async def _taken(
-    places: Places, urgency: Urgency, bound: Callable[[], AbstractContextManager[None]]
-) -> AsyncGenerator[int]:
-    place = places.try_take()
-    if place is None:
-        with bound():
-            place = await places.take(urgency)
-    try:
-        yield place
-    finally:
-        places.give_back(place)
+    def _describe(self, asking: Asking, plugin_type: PluginType) -> str:
+        if asking.lacks_room:
+            return f"limits.plugins is {self.limits.plugins}"
+        return f"limits.per_type is {self.limits.per_type.get(plugin_type)}"

@@ -20,8 +20,8 @@ from typing import Final
 import anyio
 from attrs import define, evolve, field
 
-from acni.engine.admission import Urgency
 from acni.engine.engine import Operation, PluginRun
+from acni.engine.lines import Urgency
 from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
 from acni.spec.attachment import AttachmentId
@@ -124,7 +124,7 @@ class Chain:
         asked = anyio.current_time()
         async with self._taken(step):
             run.waited = anyio.current_time() - asked
-            if not self.is_undo:  # its time is all that there is
+            if not self._has_its_time(step):
                 self.deadline += run.waited
             self.has_begun = True
             yield
@@ -133,9 +133,17 @@ class Chain:
         place, self._place = self._place, None
         if place is not None:
             return place
-        bounds = self.operation.engine.timeouts
-        until = self.deadline if self.is_undo else anyio.current_time() + bounds.wait
-        return self._admission(step, until)
+        wait = self.operation.engine.timeouts.wait
+        until = self.deadline if self._has_its_time(step) else anyio.current_time() + wait
+        if self.has_begun or self.is_undo:
+            return self._admission(step, until)
+        return self._admission(step, until, partial(self.operation.waiting, "place"))
+
+    def _has_its_time(self, step: Step) -> bool:
+        """Tell whether its time is all that there is, waiting included: an undo is shielded for so
+        long, and a gc keeps everybody else waiting.
+        """
+        return self.is_undo or step.command is Command.GC
 
     def _admission(
         self, step: Step, until: float, watch: Watch = nullcontext

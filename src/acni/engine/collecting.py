@@ -180,7 +180,7 @@ class Collecting:
         return True
 
     def _in_time(self) -> Engine:
-        """Return an engine whose deletes end in time.
+        """Return an engine whose deletes end in time, what they wait for their places included.
 
         Raises:
             Busy: there is none left.
@@ -189,7 +189,8 @@ class Collecting:
         if left <= 0:
             raise Busy("gc ran out of time before its turn came", expected="another gc")
         bounds = engine.timeouts
-        return evolve(engine, timeouts=evolve(bounds, delete=min(bounds.delete, left)))
+        wait, delete = min(bounds.wait, left), min(bounds.delete, left)
+        return evolve(engine, timeouts=evolve(bounds, wait=wait, delete=delete))
 
     def _take_in(self, error: AcniError) -> None:
         self.failures.append(error.learn(verb="gc", network=self.network.name))

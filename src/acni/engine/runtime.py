@@ -78,6 +78,8 @@ class Runtime:
     _is_closed: bool = field(default=False, init=False)
     _under_way: set[anyio.CancelScope] = field(factory=set[anyio.CancelScope], init=False)
     _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
+    # How long the longest delete may take that is to be done at the end of a block.
+    _ending_seconds: float = field(default=0.0, init=False)
 
     async def network(self, name: str) -> NetworkConfig:
         """Load the network of that name from the runtime's configuration directory. Where several
@@ -544,13 +546,15 @@ class Runtime:
                 )
                 result = await add(engine, network, attachment)
                 failure: BaseException | None = None
+                seconds = _detach_seconds(engine.timeouts, len(network.plugins))
+                self._ending_seconds = max(self._ending_seconds, seconds)
                 try:
                     yield Box(namespace, result)
                 except BaseException as error:
                     failure = error
                     raise
                 finally:
-                    with anyio.move_on_after(_detach_seconds(engine.timeouts), shield=True):
+                    with anyio.move_on_after(seconds, shield=True):
                         await _detach(engine, attachment.id, failure)
 
     @asynccontextmanager
@@ -618,8 +622,8 @@ class Runtime:
             await self._idle.wait()
 
     async def close(self) -> None:
-        """Cancel what is under way and wait until it is undone or owed; :func:`open_runtime` does
-        this at its end.
+        """Cancel what is under way and wait until it is undone or owed, for as long as that may
+        take, whatever cancels this; :func:`open_runtime` does it at its end.
 
         Example:
             >>> async def main():
@@ -635,7 +639,10 @@ class Runtime:
         self._is_closed = True
         for scope in self._under_way:
             scope.cancel()
-        await self._until_idle()
+        bounds = self._engine.timeouts
+        seconds = max(bounds.undo + bounds.grace + _CLOSE_MARGIN, self._ending_seconds)
+        with anyio.move_on_after(seconds, shield=True):
+            await self._until_idle()
 
 
 async def _detach(engine: Engine, identity: AttachmentId, failure: BaseException | None) -> None:
@@ -649,8 +656,8 @@ async def _detach(engine: Engine, identity: AttachmentId, failure: BaseException
         failure.add_note(f"the delete at the end did not finish: {error}")
 
 
-def _detach_seconds(bounds: Timeouts) -> float:
-    return bounds.wait + bounds.delete + _CLOSE_MARGIN
+def _detach_seconds(bounds: Timeouts, plugins: int) -> float:
+    return bounds.wait * (1 + plugins) + bounds.delete + _CLOSE_MARGIN
 
 
 @asynccontextmanager
@@ -750,9 +757,7 @@ async def open_runtime(
             try:
                 yield runtime
             finally:
-                undone = bounds.undo + bounds.grace + _CLOSE_MARGIN
-                with anyio.move_on_after(max(undone, _detach_seconds(bounds)), shield=True):
-                    await runtime.close()
+                await runtime.close()
 
 
 @asynccontextmanager

@@ -106,13 +106,14 @@ def _require_counts(_: object, __: object, value: object) -> None:
 class Limits:
     """How much goes on at once.
 
-    What undoes is never refused, and has places of its own.
+    What undoes is never refused, and waits for nothing that adds.
 
     Attributes:
         plugins: How many plugins a runtime runs at once to add, to check or to ask; and as many to
             delete and to collect. The undo of an ADD waits for none of them.
         per_type: How many plugins of a type run at once, by type; all runtimes on a state directory
-            are counted together, and should say the same. Others are not limited.
+            are counted together, and should say the same. What undoes goes first. Others are not
+            limited.
         queue: How many adds, checks and status wait, for their container or for a place; one more
             is refused.
         stdout_bytes: How much of a plugin's output is taken; more ends an ADD.

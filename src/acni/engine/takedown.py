@@ -33,6 +33,7 @@ from acni.engine.notes import Note
 from acni.engine.one_del import Dels, cause_of
 from acni.errors import (
     AcniError,
+    Busy,
     CleanupIncomplete,
     HostChanged,
     InvalidName,
@@ -224,11 +225,17 @@ def indebted(record: Record, index: int, error: BaseException, origin: Origin) -
         next=index,
         cause=cause_of(error),
         origin=record.owed.origin if record.owed else origin,
-        attempts=record.owed.attempts + 1 if record.owed else 1,
+        attempts=_attempts(record, error),
     )
     return evolve(
         record, network=record.network.up_to(index), provenance=evolve(record.provenance, owed=owed)
     )
+
+
+def _attempts(record: Record, error: BaseException) -> int:
+    """Count one more; not where it had no place, which says nothing of the plugin."""
+    before = record.owed.attempts if record.owed else 0
+    return before if before and isinstance(error, Busy) else before + 1
 
 
 def is_of_this_boot(record: Record, host: Host) -> bool:

@@ -33,7 +33,8 @@ STAGES: Final = 15
 _FLOCK: Final = "hhqqi4x"
 # Two for each kind, its bytes and its stages; sixteen have room below 2**62, offsets end at 2**63.
 _SPAN: Final = 1 << 58
-# A power of two, so that the stages of two names are the same bytes or have none in common.
+# The stages and a sign; a power of two, so that those of two names are the same bytes or have none
+# in common.
 _APART: Final = 16
 # The kernel's list of the locks of one file is linear: 5 µs for a lock alone, 52 beside 2,000.
 _FILES: Final = 64
@@ -51,12 +52,17 @@ class Place:
     Attributes:
         file: The name of its file.
         byte: The byte that who has the lock holds.
-        stages: The first of its stages; None for who does not stand in line.
+        stages: The first of its stages.
+        sign: The byte behind these: a sign for those who stand there.
     """
 
     file: str
     byte: int
-    stages: int | None
+    stages: int
+
+    @property
+    def sign(self) -> int:
+        return self.stages + STAGES
 
 
 def try_lock(fd: int, offset: int, *, shared: bool = False) -> bool:

@@ -15,12 +15,11 @@ Rule 3: at most one task of a description stands in one line: the kernel does no
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import anyio
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from acni.host.locks import STAGES, is_held, try_lock, unlock
 
@@ -51,14 +50,65 @@ class Pace:
         """
         self.waiting += 1
         try:
-            pause = _FIRST_PAUSE
-            while not (answer := attempt()):
+            for pause in self.pauses():
+                if answer := attempt():
+                    return answer
                 await anyio.sleep(pause)
-                longest = max(_LONGEST_PAUSE, self.waiting * _PAUSE_FOR_EACH)
-                pause = min(pause * 2, longest)
-            return answer
+            raise AssertionError("there is always another pause")
         finally:
             self.waiting -= 1
+
+    def pauses(self) -> Iterator[float]:
+        """Iterate over the pauses between two times that one asks, without end, in seconds."""
+        pause = _FIRST_PAUSE
+        while True:
+            yield pause
+            pause = min(pause * 2, max(_LONGEST_PAUSE, self.waiting * _PAUSE_FOR_EACH))
+
+
+@define(eq=False)
+class Line:
+    """Somebody's place in the line before a lock.
+
+    Attributes:
+        fd: A descriptor of the description, which is open for writing.
+        stages: The first of the bytes of the line.
+    """
+
+    fd: int
+    stages: int
+    _stage: int | None = field(default=None, init=False)
+
+    def is_empty(self) -> bool:
+        """Tell whether nobody else stands there.
+
+        Raises:
+            OSError: that cannot be told.
+        """
+        return not is_held(self.fd, self.stages, STAGES)
+
+    def advance(self) -> bool:
+        """Go on as far as there is room, from the end; tell whether nobody is before us.
+
+        Raises:
+            OSError: there are no locks to be had.
+        """
+        while self._stage != self.stages:
+            behind = self._stage
+            before = (self.stages + STAGES if behind is None else behind) - 1
+            if not try_lock(self.fd, before):
+                return False
+            self._stage = before
+            if behind is not None:
+                unlock(self.fd, behind)
+        return True
+
+    def leave(self) -> None:
+        """Stand there no longer."""
+        stage, self._stage = self._stage, None
+        if stage is not None:
+            with contextlib.suppress(OSError):
+                unlock(self.fd, stage)
 
 
 @frozen
@@ -68,12 +118,12 @@ class Turnstile:
     Attributes:
         fd: A descriptor of the description, which is open for writing.
         lock: The byte that one holds at a time.
-        stages: The first of the bytes of the line; None for who goes before all that stand there.
+        stages: The first of the bytes of the line.
     """
 
     fd: int
     lock: int
-    stages: int | None
+    stages: int
 
     def try_pass(self) -> bool:
         """Take the lock if it is free and nobody is before us.
@@ -81,8 +131,7 @@ class Turnstile:
         Raises:
             OSError: there are no locks to be had.
         """
-        is_first = self.stages is None or not is_held(self.fd, self.stages, STAGES)
-        return is_first and try_lock(self.fd, self.lock)
+        return Line(self.fd, self.stages).is_empty() and try_lock(self.fd, self.lock)
 
     async def pass_through(self, pace: Pace) -> None:
         """Take the lock, behind those who wait for it already.
@@ -95,21 +144,8 @@ class Turnstile:
         """
         if self.try_pass():
             return
-        held: list[int] = []
+        line = Line(self.fd, self.stages)
         try:
-            for byte in (*self._line(), self.lock):
-                await pace.ask(partial(try_lock, self.fd, byte))
-                held.append(byte)
-                if len(held) > 1:
-                    unlock(self.fd, held[0])
-                    del held[0]
-        except BaseException:
-            for byte in held:
-                with contextlib.suppress(OSError):
-                    unlock(self.fd, byte)
-            raise
-
-    def _line(self) -> Iterable[int]:
-        if self.stages is None:
-            return ()
-        return reversed(range(self.stages, self.stages + STAGES))
+            await pace.ask(lambda: line.advance() and try_lock(self.fd, self.lock))
+        finally:
+            line.leave()

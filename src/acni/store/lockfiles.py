@@ -261,6 +261,11 @@ class LockFiles:
             close_all(above)
 
 
+def cannot_be_locked(name: str, error: OSError) -> StoreError:
+    """Make the error of a lock that the kernel refuses."""
+    return store_failure(f"{_PLACE}/{name}", "cannot be locked", error)
+
+
 def keeps_changing(name: str) -> StoreError:
     """Make the error of a file that is removed again and again."""
     return StoreError(

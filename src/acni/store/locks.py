@@ -9,8 +9,9 @@
 | first ADD | an ADD, where none of the network succeeded in this boot | other first ADDs of it |
 | plugin type | a plugin's run, where the runs of its type are limited | more of its runs |
 
-Rule 1: they are taken in this order, behind the container's queue and before a place among the
-    running plugins; who needs one that comes earlier lets go of the later ones first.
+Rule 1: they are taken in this order, behind the container's queue; a plugin type together with a
+    place among the running plugins, or not at all. Who needs one that comes earlier lets go of the
+    later ones first.
 Rule 2: every wait is bounded and can be cancelled at once, and who is cancelled holds nothing.
 Rule 3: two tasks never hold one byte, whatever its names: their runtime has one description, of
     which the kernel would give the byte to both, and take it from both.
@@ -33,21 +34,21 @@ from functools import partial
 from typing import Literal
 
 import anyio
-from attrs import Factory, define, evolve, field
+from attrs import Factory, define, field
 
-from acni.errors import StoreError
 from acni.host.locks import Place, is_held, place_of
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
-from acni.store.directory import store_failure
 from acni.store.gate import Gate
 from acni.store.lockfiles import (
     OPENINGS,
     Description,
     LockFiles,
+    cannot_be_locked,
     keeps_changing,
     open_lock_files,
 )
+from acni.store.typeplaces import TypePlaces
 from acni.store.waiting import Describe, Watch, bounded, nobody_known
 
 
@@ -160,7 +161,7 @@ class Locks:
         try:
             return is_held(description.fd, place.byte)
         except OSError as error:
-            raise _cannot_be_locked(place, error) from error
+            raise cannot_be_locked(place.file, error) from error
         finally:
             self._files.leave(description)
 
@@ -177,34 +178,9 @@ class Locks:
         bound = partial(bounded, until, what, describe, watch, network=network)
         return self._hold(place_of("network", network), bound)
 
-    def plugin_type(
-        self,
-        plugin_type: str,
-        place: int = 0,
-        *,
-        until: float,
-        goes_first: bool = False,
-        describe: Describe = nobody_known,
-        watch: Watch = nullcontext,
-    ) -> AbstractAsyncContextManager[None]:
-        """Exclude other runs of a plugin, or those in one of its places.
-
-        Args:
-            plugin_type: The plugin's type.
-            place: Which of the places that its runs have, from 0.
-            until: When waiting ends, on the loop's clock.
-            goes_first: Not to stand in line: what undoes does not wait behind what adds.
-            describe: Says who is in the way.
-            watch: Entered while there is none.
-
-        Raises:
-            Busy: another run went on until then.
-            StoreError: it cannot be locked.
-        """
-        what = "other runs of the plugin went on"
-        bound = partial(bounded, until, what, describe, watch, plugin=plugin_type)
-        where = place_of("plugin type", f"{plugin_type} {place}")
-        return self._hold(evolve(where, stages=None) if goes_first else where, bound)
+    def plugin_type(self, plugin_type: str, number: int) -> TypePlaces:
+        """Return the places of a plugin's type, of which there are so many for all runtimes."""
+        return TypePlaces(self._files, plugin_type, number)
 
     @asynccontextmanager
     async def _hold(
@@ -256,7 +232,7 @@ class Locks:
             try:
                 is_locked = _turnstile(description, place).try_pass()
             except OSError as error:
-                raise _cannot_be_locked(place, error) from error
+                raise cannot_be_locked(place.file, error) from error
             finally:
                 if not is_locked:
                     self._files.leave(description)
@@ -273,7 +249,7 @@ class Locks:
                 await _turnstile(description, place).pass_through(self._pace)
             except OSError as error:
                 self._files.leave(description)
-                raise _cannot_be_locked(place, error) from error
+                raise cannot_be_locked(place.file, error) from error
             except BaseException:
                 self._files.leave(description)
                 raise
@@ -284,10 +260,6 @@ class Locks:
 
 def _turnstile(description: Description, place: Place) -> Turnstile:
     return Turnstile(description.fd, place.byte, place.stages)
-
-
-def _cannot_be_locked(place: Place, error: OSError) -> StoreError:
-    return store_failure(f"acni/lock/{place.file}", "cannot be locked", error)
 
 
 @contextmanager
