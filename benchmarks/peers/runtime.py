@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import resource
 import sys
 import time
@@ -33,7 +32,7 @@ def main(order: dict[str, Any]) -> None:
 
 async def carry_out(order: dict[str, Any], durability: Any) -> None:
     """Warm up, add and delete."""
-    network = spec.parse_network(Path(order["chain"]).read_bytes())
+    network = load(order["chain"])
     async with acni.open_runtime(
         state_dir=order["state"], plugin_dirs=order["plugin_dirs"], durability=durability
     ) as runtime:
@@ -49,6 +48,11 @@ async def carry_out(order: dict[str, Any], durability: Any) -> None:
             ("delete", order["count"], "box", delete),
         ):
             await measure(order, phase, count, prefix, do)
+
+
+def load(path: str) -> acni.NetworkConfig:
+    """Load the chain."""
+    return spec.parse_network(Path(path).read_bytes())
 
 
 async def measure(order: dict[str, Any], phase: str, count: int, prefix: str, do: Do) -> None:
@@ -90,7 +94,7 @@ async def measure(order: dict[str, Any], phase: str, count: int, prefix: str, do
             "took_us": took,
             "peak_kib": status("VmHWM"),
             "threads": status("Threads"),
-            "descriptors": len(os.listdir("/proc/self/fd")) - 1,
+            "descriptors": len(list(Path("/proc/self/fd").iterdir())) - 1,
         }
         print(json.dumps(line), flush=True)
 
