@@ -94,7 +94,7 @@ async def measure(order: dict[str, Any], phase: str, count: int, prefix: str, do
             "took_us": took,
             "peak_kib": status("VmHWM"),
             "threads": status("Threads"),
-            "descriptors": len(list(Path("/proc/self/fd").iterdir())) - 1,
+            "descriptors": descriptors(),
         }
         print(json.dumps(line), flush=True)
 
@@ -118,6 +118,11 @@ def cpu(who: int) -> float:
     """Return the processor time used so far, in microseconds."""
     usage = resource.getrusage(who)
     return (usage.ru_utime + usage.ru_stime) * 1e6
+
+
+def descriptors() -> int:
+    """Count what is open."""
+    return len(list(Path("/proc/self/fd").iterdir())) - 1
 
 
 def status(name: str) -> int:
