@@ -364,3 +364,14 @@ def test_without_a_loop_an_operation_is_told_apart_by_its_names(
     tracer(told(OperationFinished, container_id="c2", error="Busy"))
     lanes = read(path).lanes
     assert [lanes[name][0].args.get("error") for name in ("c1", "c2")] == [None, "Busy"]
+
+
+def test_a_wait_that_another_clock_measured_begins_with_its_operation(
+    tracer: observe.Trace, path: Path
+) -> None:
+    """In virtual time it may be longer than all that there was."""
+    tracer(told(OperationStarted))
+    tracer(told(LockWaited, at=8.0, what="container", seconds=60.0))
+    tracer(told(OperationFinished, at=8.5, error=None))
+    (added,) = read(path).lanes["c1"]
+    assert [(one.begun, one.ended) for one in added.inside] == [(7_500_000, 8_000_000)]
