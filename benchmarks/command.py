@@ -42,8 +42,8 @@ def build(home: Path) -> None:
     (home / "bin").mkdir()
     (home / "net.d").mkdir()
     (home / "net.d" / "net.conflist").write_text(CONFLIST)
-    subprocess.run(["cc", "-O2", "-o", home / "bin" / "noop", HERE / "noop.c"], check=True)
-    opponent = HERE / "libcni_add.go"
+    subprocess.run(["cc", "-O2", "-o", home / "bin" / "noop", HERE / "plugins/noop.c"], check=True)
+    opponent = HERE / "peers/cold.go"
     build_it = ["go", "build", "-o", home / "libcni_add", opponent]
     cache = {"GOCACHE": str(home / "go-cache")}
     subprocess.run(build_it, check=True, env=os.environ | GO | cache)

@@ -51,8 +51,8 @@ def main(rounds: int) -> None:
     """Compile what is run, and print a line for each figure."""
     with tempfile.TemporaryDirectory(prefix="acni-bench-") as directory:
         quick, slow, floor = (Path(directory, name) for name in ("noop", "slow", "floor"))
-        compile_c(HERE / "noop.c", quick)
-        compile_c(HERE / "spawn_floor.c", floor)
+        compile_c(HERE / "plugins/noop.c", quick)
+        compile_c(HERE / "peers/spawn_floor.c", floor)
         slow.write_text("#!/bin/sh\nexec sleep 2\n")
         slow.chmod(0o755)
         for at_once in MOST_OF_FLOOR:

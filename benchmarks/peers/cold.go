@@ -1,5 +1,5 @@
 // Adds, or deletes, one attachment with libcni, as a runtime's shortest program would.
-// usage: libcni_add add|del CONFLIST PLUGIN_DIR CACHE_DIR CONTAINER_ID NETNS
+// usage: cold add|del CONFLIST PLUGIN_DIR CACHE_DIR CONTAINER_ID NETNS
 package main
 
 import (
