@@ -296,7 +296,7 @@ class Operation:
 
     Attributes:
         engine: The runtime's engine.
-        verb: The verb: "add", "delete", "check", "gc", "status".
+        verb: The verb, as in an event.
         network: The network's name; empty where only the record will tell it.
         id: The attachment, or None.
     """
@@ -340,7 +340,12 @@ class Operation:
 
     @contextmanager
     def running(
-        self, command: str, plugin: PluginType, index: int, *, first_error: str | None = None
+        self,
+        command: str,
+        plugin: PluginType,
+        index: int | None,
+        *,
+        first_error: str | None = None,
     ) -> Generator[PluginRun]:
         """Tell observers of the beginning and end of a plugin's run, and errors of whose it was.
 
@@ -349,10 +354,10 @@ class Operation:
         Args:
             command: The verb.
             plugin: The plugin's type.
-            index: Its place in the chain.
+            index: Its place in the chain; None where it is run by itself.
             first_error: Why it is run again.
         """
-        told = {"command": str(command), "plugin": plugin, "index": index}
+        told = {"command": str(command), "plugin": plugin, "index": index or 0}
         self.notify_observers(PluginStarted, **told)
         started = anyio.current_time()
         run = PluginRun()

@@ -231,9 +231,9 @@ class NetworkConfig:
             >>> labelled.plugins[0].text
             '{"type":"bridge","args":{"cni":{"labels":[{"key":"app","value":"web"}]}}}'
         """
-        if not args:
-            return self
         parsed = parse_args(args)
+        if not parsed:
+            return self
         plugins = tuple(_with_args(plugin, parsed) for plugin in self.plugins)
         network = evolve(self, plugins=plugins)
         try:
