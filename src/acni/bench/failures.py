@@ -44,7 +44,7 @@ class Failure:
 
 def failure_of(verb: str, error: AcniError) -> Failure:
     """Describe one failure."""
-    said = (error.msg or error.message)[:_MOST_TEXT]
+    said = (error.msg or error.message).strip()[:_MOST_TEXT]
     return Failure(
         verb=verb,
         plugin=error.plugin or "",

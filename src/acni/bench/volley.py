@@ -19,12 +19,14 @@ from attrs import field, frozen
 from cattrs.preconf.json import make_converter
 
 from acni.bench.failures import Failure, failure_of
+from acni.bench.together import Together
 from acni.engine.runner import Runner
 from acni.engine.runtime import Runtime, open_runtime
 from acni.engine.settings import Limits
 from acni.errors import AcniError
 from acni.host import netns
 from acni.host.private_host import enter_private_host
+from acni.host.process import Executables
 from acni.spec.attachment import Attachment
 from acni.spec.configuration import NetworkConfig, parse_network
 
@@ -83,11 +85,11 @@ def main() -> int:
     volley = make_converter().loads(sys.stdin.buffer.read(), Volley)
     try:
         enter_private_host()
+        with tempfile.TemporaryDirectory(prefix="acni-bench-") as state_dir:
+            outcome = anyio.run(_main, volley, state_dir)
     except AcniError as error:
         print(error, file=sys.stderr)
         return error.exit_status
-    with tempfile.TemporaryDirectory(prefix="acni-bench-") as state_dir:
-        outcome = anyio.run(_main, volley, state_dir)
     if outcome is None:
         return 128 + signal.SIGTERM
     sys.stdout.buffer.write(dump(outcome))
@@ -95,6 +97,9 @@ def main() -> int:
 
 
 async def _main(volley: Volley, state_dir: str) -> Outcome | None:
+    """Do it; None where a signal ended it."""
+    outcome: Outcome | None = None
+    failed: list[AcniError] = []
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with anyio.create_task_group() as tasks:
 
@@ -103,10 +108,14 @@ async def _main(volley: Volley, state_dir: str) -> Outcome | None:
                     tasks.cancel_scope.cancel()
 
             tasks.start_soon(end_on_signal)
-            outcome = await fire(volley, state_dir)
+            try:
+                outcome = await fire(volley, state_dir)
+            except AcniError as error:  # raised below: a task group would wrap it
+                failed.append(error)
             tasks.cancel_scope.cancel()
-            return outcome
-    return None
+    if failed:
+        raise failed[0]
+    return outcome
 
 
 async def fire(volley: Volley, state_dir: str, runner: Runner | None = None) -> Outcome:
@@ -130,19 +139,27 @@ async def fire(volley: Volley, state_dir: str, runner: Runner | None = None) -> 
             )
             for number, space in enumerate(spaces)
         ]
+        together = Together(
+            runner or Executables(),
+            frozenset(attachment.container_id for attachment in attachments),
+            is_on=not volley.first_add_alone,
+        )
         async with open_runtime(
             state_dir=state_dir,
             plugin_dirs=volley.plugin_dirs,
             limits=limits,
-            runner=runner,
+            runner=together,
             durability="process",
             recover=False,
         ) as runtime:
-            return await _attach_together(runtime, network, attachments)
+            return await _attach_together(runtime, network, attachments, together)
 
 
 async def _attach_together(
-    runtime: Runtime, network: NetworkConfig, attachments: Sequence[Attachment]
+    runtime: Runtime,
+    network: NetworkConfig,
+    attachments: Sequence[Attachment],
+    together: Together,
 ) -> Outcome:
     failures: list[Failure] = []
     attached: list[Attachment] = []
@@ -154,6 +171,9 @@ async def _attach_together(
             failures.append(failure_of("ADD", error))
         else:
             attached.append(attachment)
+            together.is_on = True  # the first one, made alone, waited for nobody
+        finally:
+            together.end(attachment.container_id)
 
     async def delete(attachment: Attachment) -> None:
         try:

@@ -11,19 +11,21 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, Final
+from typing import Final
 
 import anyio
 from attrs import frozen
 
 from acni.bench.comparison import Comparison, compare
 from acni.bench.failures import Failure
+from acni.bench.lanes import PHASES
 from acni.bench.machine import this_machine
 from acni.bench.measuring import Tally, Workload, measure, warm_up
+from acni.bench.percentiles import Summary
 from acni.bench.picture import draw_report
 from acni.bench.pool import Pool, made_pool
 from acni.bench.race import Hunt, fire_in_process, hunt, steps_up_to
-from acni.bench.report import FORMAT, Report, dump_report, parse_report
+from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
 from acni.bench.stopwatch import Stopwatch
 from acni.bench.volley import Volley
 from acni.cli.report import report_error
@@ -286,29 +288,42 @@ def _print_report(report: Report) -> None:
         print(f"\n{step.at_once} at once: {step.cycles} attached and detached, {rate:.1f} a second")
         _print_failures(step.failures)
         for verb in step.verbs:
-            print(
-                f"\n{verb.command}: {_percent(verb.runtime_share)} is no plugin's own run, "
-                f"{_percent(verb.other_share)} is unexplained"
-            )
-            whole = ("all of it", "", *_cells(verb.seconds), _percent(1.0))
-            rows = [
-                (phase.lane, phase.phase, *_cells(phase.seconds), _percent(phase.share))
-                for phase in verb.phases
-            ]
-            print_table(_HEADING, [*rows, whole])
+            _print_verb(verb)
         if step.namespaces:
-            print("\nnamespaces, one after the other")
-            rows = [
-                (phase.lane, phase.phase, *_cells(phase.seconds), _percent(phase.share))
-                for phase in step.namespaces
-            ]
-            print_table(_HEADING, rows)
+            print()
+            print_table(
+                _HEADING, [(phase.phase, *_cells(phase.seconds)) for phase in step.namespaces]
+            )
 
 
-_HEADING: Final = ("LANE", "PHASE", "P50 MS", "P90", "P99", "MAX", "SHARE")
+def _print_verb(verb: Verb) -> None:
+    """Print the whole in percentiles, and of each lane what its phases took, in the middle."""
+    named = zip(("p50", "p90", "p99", "max"), _cells(verb.seconds), strict=True)
+    print(
+        f"\n{verb.command}: {', '.join(f'{name} {value}' for name, value in named)} ms; "
+        f"{_percent(verb.runtime_share)} is no plugin's own run, "
+        f"{_percent(verb.other_share)} is unexplained"
+    )
+    lanes = dict.fromkeys(lane.name for lane in verb.waterfall.lanes)
+    medians = {(phase.lane, phase.phase): phase.seconds.p50 for phase in verb.phases}
+    rows = [
+        (
+            lane,
+            *(
+                f"{medians[lane, phase] * _MS:.2f}" if (lane, phase) in medians else ""
+                for phase in PHASES
+            ),
+            _percent(sum(phase.share for phase in verb.phases if phase.lane == lane)),
+        )
+        for lane in lanes
+    ]
+    print_table(("MEDIANS IN MS", *(phase.upper() for phase in PHASES), "SHARE"), rows)
 
 
-def _cells(seconds: Any) -> tuple[str, ...]:
+_HEADING: Final = ("NAMESPACE", "P50 MS", "P90", "P99", "MAX")
+
+
+def _cells(seconds: Summary) -> tuple[str, ...]:
     named = ("p50", "p90", "p99", "most")
     return tuple(f"{getattr(seconds, name) * _MS:.2f}" for name in named)
 

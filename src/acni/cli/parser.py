@@ -367,8 +367,8 @@ def _add_hunting(action: argparse.ArgumentParser) -> None:
         "--rounds",
         type=_count,
         metavar="N",
-        default=5,
-        help="so often each, on a fresh private host every time (default: 5)",
+        default=10,
+        help="so often each, on a fresh private host every time (default: 10)",
     )
     action.add_argument(
         "--first-add-alone",
