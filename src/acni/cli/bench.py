@@ -29,6 +29,7 @@ from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
 from acni.bench.stopwatch import Stopwatch
 from acni.bench.volley import Volley
 from acni.cli.report import report_error
+from acni.cli.session import step_observers
 from acni.cli.signals import run_cancellable
 from acni.cli.subject import named_arguments, named_network
 from acni.cli.tables import print_documents, print_table
@@ -223,12 +224,16 @@ async def _measure(
     with _Progress(arguments) as progress, anyio.move_on_after(arguments.timeout) as bound:
         for at_once in task.at_once:
             tallies.append(Tally(at_once=at_once, count=task.workload.count))
-            await _measure_step(task, state_dir, tallies[-1], progress)
+            await _measure_step(arguments, task, state_dir, tallies[-1], progress)
     return OUT_OF_TIME if bound.cancelled_caught else 0
 
 
 async def _measure_step(
-    task: _Chain, state_dir: str, tally: Tally, progress: Callable[[str], object]
+    arguments: argparse.Namespace,
+    task: _Chain,
+    state_dir: str,
+    tally: Tally,
+    progress: Callable[[str], object],
 ) -> None:
     stopwatch = Stopwatch()
     workload, at_once = task.workload, tally.at_once
@@ -239,7 +244,7 @@ async def _measure_step(
             state_dir=state_dir,
             plugin_dirs=task.directories,
             limits=Limits(plugins=max(_PLUGINS, at_once)),
-            observers=(stopwatch,),
+            observers=(stopwatch, *step_observers(arguments)),
             recover=False,
         ) as runtime:
             await warm_up(runtime, workload, free.paths)

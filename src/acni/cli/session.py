@@ -63,7 +63,7 @@ def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[R
         state_dir=arguments.state_dir,
         plugin_dirs=_plugin_dirs(arguments),
         timeouts=_timeouts(arguments),
-        observers=(*_observers(arguments), arguments.ending),
+        observers=(*step_observers(arguments), arguments.ending),
         recover=False,
     )
 
@@ -91,7 +91,7 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
         timeouts=timeouts,
         host=host,
         turns=Turns(locks=None, wait_seconds=timeouts.wait),
-        observers=_observers(arguments),
+        observers=step_observers(arguments),
     )
 
 
@@ -111,7 +111,8 @@ def _timeouts(arguments: argparse.Namespace) -> Timeouts:
     )
 
 
-def _observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:
+def step_observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:
+    """Make the observer that prints each step, where that was asked for."""
     if not arguments.verbose:
         return ()
     return (step_printer(lambda line: print(line, file=sys.stderr)),)
