@@ -180,6 +180,7 @@ class PluginFinished(Event):
         first_error: Why the run before it failed, in one line, where a DEL was run again at once.
         queue_seconds: Of that, waiting for its turn to be started; not charged to its deadline.
         spawn_seconds: Of that, from its turn until the process exists; charged to its deadline.
+        run_seconds: Of that, the plugin's own: from its start until it ended.
         read_seconds: Of that, reading what was left of its output after its exit.
         stderr: The last of what it wrote on standard error, also when it succeeded. Not shown, for
             it may hold secrets.
@@ -204,6 +205,7 @@ class PluginFinished(Event):
     first_error: str | None = None
     queue_seconds: float = 0.0
     spawn_seconds: float = 0.0
+    run_seconds: float = 0.0
     read_seconds: float = 0.0
     stderr: str = field(default="", repr=False)
 

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from acni.cli.parser import build_parser
+from acni.cli.parser import build_parser, spell_out
 
 # EX_IOERR of sysexits.h.
 _UNWRITTEN = 74
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cleanup is owed; 6 check found a difference; 74 done, but the output could not be written;
         75 try again later; 130 and 143 ended by SIGINT and SIGTERM, after the undo.
     """
-    arguments = build_parser().parse_args(argv)
+    arguments = build_parser().parse_args(spell_out(sys.argv[1:] if argv is None else argv))
     _open_closed()
     _write_utf8()
     try:

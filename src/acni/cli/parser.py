@@ -52,10 +52,17 @@ GROUPS = {
         "recover": "settle what killed runtimes left, and what is owed",
         "debt": "list, retry or forget the deletes that are still owed",
     },
+    "measure": {
+        "bench": "measure a network's chain, or find plugins that race each other",
+    },
     "set up": {
         "completion": "print a shell's completions for this command",
         "man": "print the manual page",
     },
+}
+_BENCHES = {
+    "chain": "attach and detach again and again, and say where the time goes",
+    "race": "attach more and more containers at once to fresh hosts, and say what fails when",
 }
 _HELP = {name: text for group in GROUPS.values() for name, text in group.items()}
 
@@ -100,8 +107,18 @@ def build_parser() -> argparse.ArgumentParser:
     _add_gc(verbs)
     _add_recover_verb(verbs)
     _add_debt_verbs(verbs)
+    _add_bench_verbs(verbs)
     _add_set_up_verbs(verbs)
     return parser
+
+
+def spell_out(argv: Sequence[str]) -> Sequence[str]:
+    """Say in full what ``acni bench NET`` leaves out; a network called as one of the two words is
+    measured by ``acni bench chain race``.
+    """
+    if len(argv) > 1 and argv[0] == "bench" and argv[1] not in (*_BENCHES, "-h", "--help"):
+        return [argv[0], "chain", *argv[1:]]
+    return argv
 
 
 def _grouped() -> str:
@@ -285,6 +302,88 @@ def _add_recover_verb(verbs: _Verbs) -> None:
     recover.set_defaults(verb=_lazily("acni.cli.debts", "recover"))
 
 
+def _add_bench_verbs(verbs: _Verbs) -> None:
+    actions = _verb(verbs, "bench").add_subparsers(metavar="ACTION", required=True)
+    for name, text in _BENCHES.items():
+        action = _verb(actions, name, text)
+        action.add_argument("network", metavar="NET", help="the network's name")
+        if name == "chain":
+            _add_measuring(action)
+        else:
+            _add_hunting(action)
+        _conf_dir(action)
+        _arguments(action)
+        _plugin_dirs(action)
+        _timeout(action, "bound all of it (default: 600)")
+        action.set_defaults(verb=_lazily("acni.cli.bench", name), timeout=600.0)
+        _output(action)
+
+
+def _add_measuring(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--count",
+        type=_count,
+        metavar="N",
+        default=50,
+        help="attach and detach so often (default: 50)",
+    )
+    action.add_argument(
+        "--at-once",
+        type=_count,
+        metavar="N",
+        action="append",
+        help="so many containers at once, repeatable (default: 1)",
+    )
+    action.add_argument(
+        "--warm-up",
+        type=_count,
+        metavar="N",
+        default=1,
+        help="before, attach and detach so often unmeasured (default: 1)",
+    )
+    action.add_argument(
+        "--netns",
+        metavar="NETNS",
+        action="append",
+        help="measure in this namespace on the host as it is, repeatable; by default in namespaces "
+        "of a private host",
+    )
+    action.add_argument("--html", metavar="FILE", help="write a page with pictures")
+    action.add_argument(
+        "--compare", metavar="FILE", help="print ratios to what an earlier -o json printed"
+    )
+    action.add_argument(
+        "-i",
+        "--ifname",
+        metavar="NAME",
+        default=os.environ.get("CNI_IFNAME") or "eth0",
+        help="the interface in the container [CNI_IFNAME] (default: eth0)",
+    )
+    _state_dir(action)
+
+
+def _add_hunting(action: argparse.ArgumentParser) -> None:
+    action.add_argument(
+        "--up-to",
+        type=_count,
+        metavar="N",
+        default=32,
+        help="attach 1, 2, 4 and so on up to N containers at once (default: 32)",
+    )
+    action.add_argument(
+        "--rounds",
+        type=_count,
+        metavar="N",
+        default=10,
+        help="so often each, on a fresh private host every time (default: 10)",
+    )
+    action.add_argument(
+        "--first-add-alone",
+        action="store_true",
+        help="let the runtime make a network's first ADD alone, as it does elsewhere",
+    )
+
+
 def _add_set_up_verbs(verbs: _Verbs) -> None:
     completion = _verb(verbs, "completion")
     completion.add_argument(
@@ -420,6 +519,13 @@ def _output(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print each step, and what plugins wrote to stderr",
     )
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("expected a whole number, 1 or more")
+    return count
 
 
 def _seconds(text: str) -> float:

@@ -84,7 +84,7 @@ def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[R
         state_dir=arguments.state_dir,
         plugin_dirs=_plugin_dirs(arguments),
         timeouts=_timeouts(arguments),
-        observers=(*_observers(arguments), arguments.ending),
+        observers=(*step_observers(arguments), arguments.ending),
         recover=False,
     )
 
@@ -112,7 +112,7 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
         timeouts=timeouts,
         host=host,
         turns=Turns(locks=None, wait_seconds=timeouts.wait),
-        observers=_observers(arguments),
+        observers=step_observers(arguments),
     )
 
 
@@ -132,7 +132,8 @@ def _timeouts(arguments: argparse.Namespace) -> Timeouts:
     )
 
 
-def _observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:
+def step_observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:
+    """Return who is told: the trace, and whoever prints each step, where these were asked for."""
     tracers: tuple[Observer, ...] = getattr(arguments, "tracers", ())  # a verb that runs no plugin
     if not arguments.verbose:
         return tracers

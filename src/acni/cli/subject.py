@@ -35,6 +35,17 @@ def named_attachment(arguments: argparse.Namespace) -> Attachment:
     )
 
 
+def named_arguments(
+    arguments: argparse.Namespace,
+) -> tuple[Mapping[str, str], Mapping[str, Any]]:
+    """Read CNI_ARGS and the capability arguments that a command line gives.
+
+    Raises:
+        InvalidName, ConfigError: one of them cannot be read.
+    """
+    return _cni_args(arguments.arg), _capability_args(arguments.cap)
+
+
 def named_target(arguments: argparse.Namespace) -> Attachment | AttachmentId:
     """Make what the arguments name: the identity, with the namespace where one is given."""
     identity = named_identity(arguments)

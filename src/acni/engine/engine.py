@@ -276,10 +276,12 @@ class PluginRun:
         """Say what the event of its end tells besides; nothing where there was no response."""
         if self.response is None:
             return {}
+        times = self.response.times
         return {
-            "queue_seconds": self.waited + self.response.times.queue,
-            "spawn_seconds": self.response.times.spawn,
-            "read_seconds": self.response.times.read,
+            "queue_seconds": self.waited + times.queue,
+            "spawn_seconds": times.spawn,
+            "run_seconds": max(0.0, self.response.seconds - times.spawn - times.read),
+            "read_seconds": times.read,
             "stderr": self.response.stderr.decode("utf-8", "replace"),
         }
 

@@ -1,0 +1,417 @@
+"""``acni bench chain`` and ``acni bench race``: what a chain costs, and which of its plugins race.
+
+By default on a private host of its own; ``--netns`` measures on the host as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Final
+
+import anyio
+from attrs import frozen
+
+from acni.bench.comparison import Comparison, compare
+from acni.bench.failures import Failure
+from acni.bench.lanes import PHASES
+from acni.bench.machine import this_machine
+from acni.bench.measuring import Tally, Workload, measure, warm_up
+from acni.bench.percentiles import Summary
+from acni.bench.picture import draw_report
+from acni.bench.pool import Pool, made_pool
+from acni.bench.race import Hunt, fire_in_process, hunt, steps_up_to
+from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
+from acni.bench.stopwatch import Stopwatch
+from acni.bench.volley import Volley
+from acni.cli.report import report_error
+from acni.cli.session import step_observers
+from acni.cli.signals import run_cancellable
+from acni.cli.subject import named_arguments, named_network
+from acni.cli.tables import print_documents, print_table
+from acni.engine.runtime import open_runtime
+from acni.engine.settings import Limits
+from acni.errors import AcniError, ConfigError, PluginNotFound, printable
+from acni.host.plugins import find_executable, parse_plugin_dirs
+from acni.host.private_host import enter_private_host
+from acni.spec.configuration import NetworkConfig
+from acni.spec.names import PluginType, parse_netns_path
+
+OUT_OF_TIME: Final = 4
+OWED: Final = 5
+DIFFERENCE: Final = 6
+
+# Each further namespace costs the kernel some milliseconds at its end; so many are enough to see
+# what one takes.
+_LEAST_SPACES: Final = 16
+_PLUGINS: Final = 64
+_MS: Final = 1000.0
+
+
+def chain(arguments: argparse.Namespace) -> int:
+    """Measure a network's chain."""
+    with _reported(arguments) as failed:
+        task = _Chain.parse(arguments)
+        if not task.given:
+            enter_private_host()
+    if failed:
+        return failed[0]
+    with tempfile.TemporaryDirectory(prefix="acni-bench-") as scratch:
+        state_dir = arguments.state_dir if task.given else scratch
+        tallies: list[Tally] = []
+        status = _run(arguments, lambda: _measure(arguments, task, state_dir, tallies))
+        if any(tally.ended for tally in tallies):
+            shown = _show_report(arguments, task, tallies)
+            status = status or shown
+    return status
+
+
+def race(arguments: argparse.Namespace) -> int:
+    """Look for plugins that race each other."""
+    with _reported(arguments) as failed:
+        network, directories = _chain_of(arguments)
+        volley = _volley(arguments, network, directories)
+    if failed:
+        return failed[0]
+    found = Hunt()
+
+    async def verb() -> int:
+        steps = steps_up_to(arguments.up_to)
+        with _Progress(arguments) as progress, anyio.move_on_after(arguments.timeout) as bound:
+            await hunt(
+                volley,
+                steps,
+                arguments.rounds,
+                fire=fire_in_process,
+                found=found,
+                progress=lambda at_once, number: progress(f"{at_once} at once, round {number}"),
+            )
+        return OUT_OF_TIME if bound.cancelled_caught else 0
+
+    status = _run(arguments, verb)
+    if found.steps:
+        _show_hunt(arguments, found)
+    return status or (1 if found.fails_alone else DIFFERENCE if found.races() else 0)
+
+
+@contextmanager
+def _reported(arguments: argparse.Namespace) -> Generator[list[int]]:
+    """Report what is refused before anything is made; yields the exit status, where there is."""
+    failed: list[int] = []
+    try:
+        yield failed
+    except AcniError as error:
+        failed.append(_report(arguments, error))
+
+
+def _report(arguments: argparse.Namespace, error: AcniError) -> int:
+    return report_error(
+        error, output=arguments.output, quiet=arguments.quiet, verbose=arguments.verbose
+    )
+
+
+def _run(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) -> int:
+    try:
+        status, number = run_cancellable(verb)
+    except AcniError as error:
+        return _report(arguments, error)
+    return status if number is None else 128 + number
+
+
+@frozen(kw_only=True)
+class _Chain:
+    """What is to be measured.
+
+    Attributes:
+        workload: The cycles.
+        directories: Where plugins are looked for.
+        at_once: How many at once, each step.
+        given: The namespaces to measure in; empty: some are made.
+        earlier: An earlier measurement, or None.
+    """
+
+    workload: Workload
+    directories: tuple[str, ...]
+    at_once: tuple[int, ...]
+    given: tuple[str, ...]
+    earlier: Report | None
+
+    @classmethod
+    def parse(cls, arguments: argparse.Namespace) -> _Chain:
+        network, directories = _chain_of(arguments)
+        cni_args, capability_args = named_arguments(arguments)
+        given = tuple(parse_netns_path(os.path.abspath(path)) for path in arguments.netns or ())
+        at_once = tuple(arguments.at_once or [1])
+        if given and max(at_once) > len(given):
+            raise ConfigError(
+                f"{max(at_once)} at once in {len(given)} namespaces",
+                place="--netns",
+                expected="a namespace for each of them",
+            )
+        workload = Workload(
+            network=network,
+            count=arguments.count,
+            warm_up=arguments.warm_up,
+            ifname=arguments.ifname,
+            cni_args=cni_args,
+            capability_args=capability_args,
+        )
+        return cls(
+            workload=workload,
+            directories=directories,
+            at_once=at_once,
+            given=given,
+            earlier=_earlier(arguments.compare),
+        )
+
+
+def _chain_of(arguments: argparse.Namespace) -> tuple[NetworkConfig, tuple[str, ...]]:
+    """Load the network, and find each of its plugins, before anything is made.
+
+    Raises:
+        AcniError: one of them is not there.
+    """
+    network = named_network(arguments)
+    directories = parse_plugin_dirs(arguments.plugin_dirs or arguments.plugin_dirs_default)
+    for plugin in network.plugins:
+        _find(plugin.type, directories)
+    return network, directories
+
+
+def _find(plugin_type: PluginType, directories: Sequence[str]) -> None:
+    try:
+        find_executable(plugin_type, directories)
+    except PluginNotFound as error:
+        error.learn(plugin=plugin_type)
+        raise
+
+
+def _volley(
+    arguments: argparse.Namespace, network: NetworkConfig, directories: tuple[str, ...]
+) -> Volley:
+    cni_args, capability_args = named_arguments(arguments)
+    return Volley(
+        network=network.effective(),
+        plugin_dirs=directories,
+        at_once=1,
+        first_add_alone=arguments.first_add_alone,
+        cni_args=cni_args,
+        capability_args=capability_args,
+    )
+
+
+def _earlier(path: str | None) -> Report | None:
+    if path is None:
+        return None
+    try:
+        with open(path, "rb") as file:
+            raw = file.read()
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read: {error.strerror}", place=path, expected="a file"
+        ) from None
+    return parse_report(raw, place=path)
+
+
+async def _measure(
+    arguments: argparse.Namespace, task: _Chain, state_dir: str, tallies: list[Tally]
+) -> int:
+    """Measure each step; what is ended early stays in ``tallies``."""
+    with _Progress(arguments) as progress, anyio.move_on_after(arguments.timeout) as bound:
+        for at_once in task.at_once:
+            tallies.append(Tally(at_once=at_once, count=task.workload.count))
+            await _measure_step(arguments, task, state_dir, tallies[-1], progress)
+    return OUT_OF_TIME if bound.cancelled_caught else 0
+
+
+async def _measure_step(
+    arguments: argparse.Namespace,
+    task: _Chain,
+    state_dir: str,
+    tally: Tally,
+    progress: Callable[[str], object],
+) -> None:
+    stopwatch = Stopwatch()
+    workload, at_once = task.workload, tally.at_once
+    spaces = max(at_once, min(workload.count, _LEAST_SPACES))
+    pool = nullcontext(Pool(task.given)) if task.given else made_pool(spaces, tally.namespaces)
+    with pool as free:
+        async with open_runtime(
+            state_dir=state_dir,
+            plugin_dirs=task.directories,
+            limits=Limits(plugins=max(_PLUGINS, at_once)),
+            observers=(stopwatch, *step_observers(arguments)),
+            recover=False,
+        ) as runtime:
+            await warm_up(runtime, workload, free.paths)
+            await measure(
+                runtime,
+                stopwatch,
+                workload,
+                pool=free,
+                tally=tally,
+                progress=lambda ended: progress(f"{at_once} at once, {ended}/{workload.count}"),
+            )
+
+
+def _show_report(arguments: argparse.Namespace, task: _Chain, tallies: Sequence[Tally]) -> int:
+    report = Report(
+        format=FORMAT,
+        machine=this_machine(),
+        network=task.workload.network.name,
+        plugins=tuple(plugin.type for plugin in task.workload.network.plugins),
+        host="given" if task.given else "private",
+        count=task.workload.count,
+        warm_up=task.workload.warm_up,
+        is_complete=len(tallies) == len(task.at_once) and all(t.is_complete for t in tallies),
+        steps=tuple(tally.step() for tally in tallies if tally.ended),
+    )
+    comparison = compare(task.earlier, report) if task.earlier else None
+    if arguments.html:
+        with open(arguments.html, "w", encoding="utf-8") as file:
+            file.write(draw_report(report, comparison))
+    if arguments.output == "human":
+        _print_report(report)
+        if comparison is not None:
+            _print_comparison(comparison)
+    else:
+        print(dump_report(report))
+    is_owed = bool(task.given) and any(tally.owed for tally in tallies)
+    return OWED if is_owed else 1 if any(tally.failures for tally in tallies) else 0
+
+
+def _print_report(report: Report) -> None:
+    print(f"{report.network}: {', '.join(report.plugins)}")
+    if not report.is_complete:
+        print("ended early: what was measured until then")
+    for step in report.steps:
+        rate = step.cycles / step.seconds if step.seconds else 0.0
+        print(f"\n{step.at_once} at once: {step.cycles} attached and detached, {rate:.1f} a second")
+        _print_failures(step.failures)
+        for verb in step.verbs:
+            _print_verb(verb)
+        if step.namespaces:
+            print()
+            print_table(
+                _HEADING, [(phase.phase, *_cells(phase.seconds)) for phase in step.namespaces]
+            )
+
+
+def _print_verb(verb: Verb) -> None:
+    """Print the whole in percentiles, and of each lane what its phases took, in the middle."""
+    named = zip(("p50", "p90", "p99", "max"), _cells(verb.seconds), strict=True)
+    print(
+        f"\n{verb.command}: {', '.join(f'{name} {value}' for name, value in named)} ms; "
+        f"{_percent(verb.runtime_share)} is no plugin's own run, "
+        f"{_percent(verb.other_share)} is unexplained"
+    )
+    lanes = dict.fromkeys(lane.name for lane in verb.waterfall.lanes)
+    medians = {(phase.lane, phase.phase): phase.seconds.p50 for phase in verb.phases}
+    rows = [
+        (
+            lane,
+            *(
+                f"{medians[lane, phase] * _MS:.2f}" if (lane, phase) in medians else ""
+                for phase in PHASES
+            ),
+            _percent(sum(phase.share for phase in verb.phases if phase.lane == lane)),
+        )
+        for lane in lanes
+    ]
+    print_table(("MEDIANS IN MS", *(phase.upper() for phase in PHASES), "SHARE"), rows)
+
+
+_HEADING: Final = ("NAMESPACE", "P50 MS", "P90", "P99", "MAX")
+
+
+def _cells(seconds: Summary) -> tuple[str, ...]:
+    named = ("p50", "p90", "p99", "most")
+    return tuple(f"{getattr(seconds, name) * _MS:.2f}" for name in named)
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
+
+
+def _print_failures(failures: Sequence[Failure]) -> None:
+    for failure in failures:
+        who = failure.plugin or "the runtime"
+        text = f"  failed {failure.count} times: {failure.verb} {who}: {failure.message}"
+        print(printable(text))
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    print("\nbeside the earlier measurement")
+    for warning in comparison.warnings:
+        print(printable(f"  note: {warning}"))
+    if comparison.ratios:
+        rows = [
+            (
+                *(str(ratio.at_once), ratio.command, ratio.lane, ratio.phase),
+                *(f"{ratio.earlier * _MS:.2f}", f"{ratio.now * _MS:.2f}"),
+                "" if ratio.ratio is None else f"{ratio.ratio:.2f}",
+                ratio.verdict,
+            )
+            for ratio in comparison.ratios
+        ]
+        heading = ("AT ONCE", "VERB", "LANE", "PHASE", "THEN MS", "NOW MS", "RATIO", "VERDICT")
+        print_table(heading, rows)
+
+
+def _show_hunt(arguments: argparse.Namespace, found: Hunt) -> None:
+    if arguments.output != "human":
+        from cattrs.preconf.json import make_converter
+
+        document: Mapping[str, object] = {
+            "format": FORMAT,
+            "machine": make_converter().unstructure(this_machine()),
+            "network": arguments.network,
+            "first_add_alone": arguments.first_add_alone,
+            "steps": make_converter().unstructure(found.steps),
+            "races": [] if found.fails_alone else make_converter().unstructure(found.races()),
+        }
+        print_documents([document], "jsonl")
+        return
+    for step in found.steps:
+        failed = sum(failure.count for failure in step.failures)
+        print(
+            f"{step.at_once} at once: {step.adds} ADDs on {step.rounds} fresh hosts, "
+            f"{failed} failures"
+        )
+        _print_failures(step.failures)
+    if found.fails_alone:
+        print("it fails alone already: that is no race")
+        return
+    for one in found.races():
+        failure = one.failure
+        who = failure.plugin or "the runtime"
+        text = (
+            f"{who} failed first at {one.at_once} at once: "
+            f"{one.count} of {one.adds}: {failure.verb}: {failure.example}"
+        )
+        print(printable(text))
+    if not found.races():
+        print("nothing failed")
+
+
+class _Progress:
+    """A line on standard error that says how far it is; nothing where that is no terminal."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._is_shown = sys.stderr.isatty() and not arguments.quiet
+
+    def __call__(self, text: str) -> None:
+        """Say how far it is."""
+        if self._is_shown:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_shown:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
