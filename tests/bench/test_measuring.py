@@ -125,7 +125,7 @@ async def test_a_cancellation_detaches_and_keeps_what_was_measured(
     assert tally.step().verbs[0].command == "ADD"
 
 
-async def test_namespaces_are_made_timed_and_deleted() -> None:
+async def test_namespaces_are_made_timed_and_deleted() -> None:  # noqa: ASYNC124 (blocks)
     before = look_for_leftovers()
     phases: list[Phase] = []
     with made_pool(3, phases) as pool:

@@ -28,7 +28,7 @@ def failed(plugin: str, msg: str = "exists") -> Failure:
 async def hunted(failures: dict[int, list[Failure]], *, most: int = 8, rounds: int = 2) -> Hunt:
     """Hunt where each volley of so many fails so."""
 
-    async def fire_so(volley: Volley) -> Outcome:
+    async def fire_so(volley: Volley) -> Outcome:  # noqa: ASYNC124 (as a real one)
         told = tuple(failures.get(volley.at_once, ()))
         return Outcome(adds=volley.at_once, failures=told)
 
