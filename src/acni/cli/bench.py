@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Final
 
 import anyio
@@ -29,7 +29,7 @@ from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
 from acni.bench.stopwatch import Stopwatch
 from acni.bench.volley import Volley
 from acni.cli.report import report_error
-from acni.cli.session import step_observers
+from acni.cli.session import step_observers, tracing
 from acni.cli.signals import run_cancellable
 from acni.cli.subject import named_arguments, named_network
 from acni.cli.tables import print_documents, print_table
@@ -54,12 +54,16 @@ _MS: Final = 1000.0
 
 def chain(arguments: argparse.Namespace) -> int:
     """Measure a network's chain."""
-    with _reported(arguments) as failed:
-        task = _Chain.parse(arguments)
-        if not task.given:
-            enter_private_host()
-    if failed:
-        return failed[0]
+    with ExitStack() as stack:
+        with _reported(arguments) as failed:
+            task = _Chain.parse(arguments)
+            if not task.given:
+                enter_private_host()
+            arguments.tracers = stack.enter_context(tracing(arguments))
+        return failed[0] if failed else _measured(arguments, task)
+
+
+def _measured(arguments: argparse.Namespace, task: _Chain) -> int:
     with tempfile.TemporaryDirectory(prefix="acni-bench-") as scratch:
         state_dir = arguments.state_dir if task.given else scratch
         tallies: list[Tally] = []

@@ -309,6 +309,7 @@ def _add_bench_verbs(verbs: _Verbs) -> None:
         action.add_argument("network", metavar="NET", help="the network's name")
         if name == "chain":
             _add_measuring(action)
+            _trace(action)
         else:
             _add_hunting(action)
         _conf_dir(action)
