@@ -74,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", action="append", choices=groups, default=[], help="may be more")
     parser.add_argument("--share", type=float, default=1.0, help="how many of the operations")
     parser.add_argument("--directory", type=Path, default="/var/tmp", help="where states lie")  # noqa: S108
-    output = Path("benchmarks/results")
-    parser.add_argument("--output", type=Path, default=output, help="where the report is written")
+    parser.add_argument("--output", type=Path, default=KEPT.parent, help="where the report lies")
     parser.add_argument("--write", action="store_true", help="keep it, in README and docs as well")
     parser.add_argument("--no-install", action="store_true", help="install nothing of Debian")
     parser.add_argument("--results", type=Path, help="measure nothing, take these")

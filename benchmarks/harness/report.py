@@ -31,7 +31,8 @@ from harness.statistics import TooFewRounds, compare, estimate
 from harness.table import asked, found, machine_words, missing_words
 
 _PEERS: Final = (FLOOR, LIBCNI, FSYNC, GO_CNI, *PROCESS, *POWER, *UVLOOP)
-_SCALED: Final = (LIBCNI, FSYNC, *PROCESS, *POWER)
+# Not more than there are colours.
+_DRAWN: Final = (LIBCNI, FSYNC, GO_CNI, *PROCESS, *POWER)
 _AT_ONCE: Final = (1, 8, 64)
 _CHAINS: Final = (1, 3)
 _COLD: Final = (
@@ -76,7 +77,8 @@ def _all_bars(results: Results) -> Iterator[Markup]:
         for phase, verb in (("add", "ADDs"), ("delete", "DELs")):
             for at_once in _AT_ONCE:
                 key = Key(peer="", phase=phase, plugin=plugin, at_once=at_once)
-                if rows := list(_bars(results, key)):
+                # One bar compares nothing.
+                if len(rows := list(_bars(results, key))) > 1:
                     title = f"{verb}, {plugin}, {at_once} at once"
                     yield page.bars(title, rows, unit=f"{verb} a second")
 
@@ -99,7 +101,7 @@ def _bars(results: Results, key: Key) -> Iterator[Bar]:
 def _distributions(results: Results) -> Iterator[Markup]:
     for at_once in _AT_ONCE:
         series = []
-        for peer in _PEERS:
+        for peer in _DRAWN:
             key = Key(peer=peer, phase="add", plugin=NOOP, at_once=at_once)
             if times := results.last(key, "percentiles_us"):
                 series.append((peer, [time / 1e3 for time in times]))
@@ -141,9 +143,10 @@ def _scaling(results: Results) -> Iterator[Markup]:
 def _lines(results: Results, title: str, places: dict[str, Key]) -> Iterator[Markup]:
     series = [
         (peer, [_median(results, evolve(key, peer=peer), "ops") for key in places.values()])
-        for peer in _SCALED
+        for peer in _DRAWN
     ]
-    known = [(peer, values) for peer, values in series if any(values)]
+    # One place is no line.
+    known = [(peer, values) for peer, values in series if len(list(filter(None, values))) > 1]
     if known:
         yield page.lines(title, list(places), known, unit="ADDs a second")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -177,9 +178,11 @@ def run_peer(command: tuple[str, ...], order: Order, cell: Cell) -> list[dict[st
 
 
 def _last_words(stderr: bytes) -> str:
-    """Return the last line that says something; of a group's traceback, its last error."""
+    """Return the last line that names an error, of a group's traceback too, or the last at all."""
     lines = [line.strip(" |+-") for line in stderr.decode(errors="replace").splitlines()]
-    return next(filter(None, reversed(lines)), "nothing was said")
+    said = [line for line in lines if line]
+    errors = [line for line in said if re.match(r"[\w.]+: ", line)]
+    return (errors or said or ["nothing was said"])[-1]
 
 
 def _call(

@@ -43,7 +43,7 @@ async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durabili
     if work == "hold":
         limits = acni.Limits(plugins=order["count"])
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (min(order["count"] * 4 + 1024, hard), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(order["count"] * 8 + 1024, hard), hard))
     async with acni.open_runtime(
         state_dir=order["state"],
         plugin_dirs=order["plugin_dirs"],

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
 
 
 def compare(*arguments: str | Path) -> str:
-    command = [sys.executable, COMPARE, "--no-install", *map(str, arguments)]
+    command = [sys.executable, str(COMPARE), "--no-install", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=500)
     assert done.returncode == 0, done.stderr
     return done.stdout

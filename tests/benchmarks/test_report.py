@@ -66,13 +66,20 @@ def test_longer_bars_are_of_those_who_do_more(page: str) -> None:
 def test_distributions_scaling_waterfall_and_cold_processes_have_pictures(page: str) -> None:
     shown = pictures(page)
     distribution = shown[f"An ADD, {NOOP}, 64 at once, in the last round"]
-    assert len(list(distribution.iter(f"{SVG}polyline"))) == len(PEERS)
+    drawn = len(list(distribution.iter(f"{SVG}polyline")))
+    assert drawn == len(PEERS) - 1  # the floor adds nothing
     assert {str(percent) for percent in PERCENTILES} <= words(distribution)
     (scaling,) = [picture for title, picture in shown.items() if "by how many are at once" in title]
     assert {"1 at once", "8 at once", "64 at once"} <= words(scaling)
     waterfall = shown[f"One ADD, {BRIDGE}, {PROCESS[0]}"]
     assert {"acni", "bridge", "engine", "run"} <= words(waterfall)
     assert "cold libcni, add" in words(shown["A command, begun anew each time"])
+
+
+def test_what_one_peer_or_one_cell_alone_did_has_no_picture(made: Made) -> None:
+    made.add(evolve(ADD, plugin=BRIDGE), 10, 11, 12)
+    made.add(ADD, 10, 11, 12)
+    assert not pictures(report(made.results()))
 
 
 def test_goals_and_figures_of_elsewhere_stand_in_the_page(page: str) -> None:
