@@ -60,7 +60,7 @@ def found(outcome: Outcome) -> str:
     if worst.beside is not None:
         text += f"; {goal.against['peer']} {told(goal, worst.beside)}"
     where = [worst.key.peer] if len(goal.ours) > 1 else []
-    where += [of, _situation(worst.key)] if asked_cells > 1 else []
+    where += [f"worst of {of}: {_situation(worst.key)}"] if asked_cells > 1 else []
     return "; ".join([text, *where]) + ")"
 
 
