@@ -17,6 +17,8 @@ DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
 FULL_PYTHON = next((each for each in PYTHONS[::-1] if shutil.which(f"python{each}")), None)
 NOT_DEEP = ("--crash=none", "-m", "not deep")
 THIN = (*NOT_DEEP, "--hypothesis-profile=thin")
+# The first Python and the wheel share the loops: what one runs on asyncio the other does on trio.
+ONE_LOOP, OTHER_LOOP = "--loops=one", "--loops=other"
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -61,7 +63,7 @@ def tests(session: nox.Session) -> None:
     """The tests, under coverage on the last Python; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
     if session.python != FULL_PYTHON:
-        session.run("pytest", *THIN, junit_report(session), *session.posargs)
+        session.run("pytest", *THIN, ONE_LOOP, junit_report(session), *session.posargs)
         return
     pytest = ("pytest", *NOT_DEEP, junit_report(session), *session.posargs)
     session.run("coverage", "run", "-m", *pytest)
@@ -150,5 +152,5 @@ def package(session: nox.Session) -> None:
             shutil.rmtree("src")
             session.run(f"{directory}/venv/bin/acni", "--version", external=True)
             # What is old may be deprecated by what is new: -W default.
-            pytest = ("pytest", "-W", "default", *THIN, "--one-loop")
+            pytest = ("pytest", "-W", "default", *THIN, OTHER_LOOP)
             session.run(python, "-m", *pytest, junit_report(session), external=True)

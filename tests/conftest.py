@@ -42,8 +42,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
     choices = ("sample", "whole", "none")
     parser.addoption("--crash", choices=choices, default="none", help=help_text)
-    help_text = "of what runs on both loops each test on one, half of them on either"
-    parser.addoption("--one-loop", action="store_true", help=help_text)
+    help_text = "each test on both loops, or on the one that its name chooses, or on the other one"
+    loops = ("both", "one", "other")
+    parser.addoption("--loops", choices=loops, default="both", help=help_text)
     help_text = "when runtimes are killed at random: a number, as a report names it"
     parser.addoption("--crash-seed", type=int, help=help_text)
 
@@ -63,9 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("anyio") and item.get_closest_marker("trio"):
             raise pytest.UsageError(f"{item.nodeid} is marked both anyio and trio")
-    left_out = [item for item in items if not _is_wanted(item, config)]
-    config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in left_out]
+    wanted = {item: _is_wanted(item, config) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not wanted[item]])
+    items[:] = [item for item in items if wanted[item]]
 
 
 def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
@@ -73,19 +74,20 @@ def _is_wanted(item: pytest.Item, config: pytest.Config) -> bool:
     tried = ("whole",) if crash and crash.kwargs.get("only_whole") else ("whole", "sample")
     if crash and config.getoption("--crash") not in tried:
         return False
-    if config.getoption("--one-loop") and not _is_on_its_loop(item):
+    if not _is_on_loop(item, config.getoption("--loops")):
         return False
     rules = config.getoption("--rule")
     return not rules or _proves(item, rules)
 
 
-def _is_on_its_loop(item: pytest.Item) -> bool:
-    """Tell whether a test runs on the loop that its name chooses, or on one anyhow."""
-    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+def _is_on_loop(item: pytest.Item, loops: str) -> bool:
+    """Tell whether a test runs on a loop that is asked for, or on one anyhow."""
+    if loops == "both" or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
         return True
     match item.callspec.params.get("anyio_backend"):
         case (str(loop), _):
-            return loop == ("asyncio", "trio")[zlib.crc32(item.originalname.encode()) % 2]
+            chosen = zlib.crc32(item.originalname.encode()) % 2
+            return loop == ("asyncio", "trio")[chosen if loops == "one" else 1 - chosen]
         case _:
             return True
 

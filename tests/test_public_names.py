@@ -19,7 +19,7 @@ PUBLIC = {
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
         PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
         Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported
-        blocking errors events load_network netns networks open_runtime parse_network spec
+        blocking errors events load_network netns networks observe open_runtime parse_network spec
     """,
     "acni.blocking": """
         Box Runtime open_runtime
@@ -29,6 +29,9 @@ PUBLIC = {
     """,
     "acni.networks": """
         bridge from_plugins routed
+    """,
+    "acni.observe": """
+        Trace trace
     """,
     "acni.spec": """
         Attachment AttachmentId Bandwidth Caps Command ContainerId Dns Ending IfName Interface

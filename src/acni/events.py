@@ -80,7 +80,8 @@ class Event:
 
     Attributes:
         at: Monotonic time in seconds (``time.monotonic``).
-        verb: "add", "delete", "check", "gc", "status", "settle", "forget" or "recover".
+        verb: "add", "delete", "check", "gc", "status", "version", "validate", "settle", "forget" or
+            "recover"; empty where a runtime tells of itself.
         network: The network's name; empty where only the record will tell it.
         container_id: The attachment's container ID; empty where there is none.
         ifname: The attachment's interface name; empty where there is none.
@@ -145,7 +146,7 @@ class PluginStarted(Event):
     Attributes:
         command: "ADD", "DEL", "CHECK", "GC", "STATUS" or "VERSION".
         plugin: The plugin's type.
-        index: Its place in the chain, from 0.
+        index: Its place in the chain, from 0; 0 where it is asked by itself.
 
     Example:
         >>> def show(event):
@@ -171,7 +172,7 @@ class PluginFinished(Event):
     Attributes:
         command: "ADD", "DEL", "CHECK", "GC", "STATUS" or "VERSION".
         plugin: The plugin's type.
-        index: Its place in the chain, from 0.
+        index: Its place in the chain, from 0; 0 where it is asked by itself.
         seconds: How long all of it took, from :class:`PluginStarted` on: finding the plugin where
             that was not done before, its request, the wait for its start, the run, reading the
             response. ``elapsed`` of an error is the run alone, without that wait.

@@ -96,6 +96,8 @@ printf '%s\\n' "${COMPREPLY[@]}"
         pytest.param(("add", "--quiet", "n"), ["net"], id="network behind a switch"),
         pytest.param(("add", "net", "net"), ["net.d"], id="path of a namespace"),
         pytest.param(("add", "--conf-dir", "ne"), ["net.d"], id="directory"),
+        pytest.param(("add", "--trace", "ne"), ["net.d"], id="file"),
+        pytest.param(("gc", "net", "--keep-from", "ne"), ["net.d"], id="another file"),
         pytest.param(("add", "--container-id", ""), [], id="value that nobody knows"),
         pytest.param(("completion", "f"), ["fish"], id="shell"),
         pytest.param(("add", "net", "/run/x", ""), [], id="nothing more"),

@@ -11,7 +11,15 @@ import pytest
 from tests.docs.conftest import DOCS
 
 PAGE = (DOCS / "api.md").read_text()
-MODULES = ("acni", "acni.blocking", "acni.spec", "acni.netns", "acni.networks", "acni.testing")
+MODULES = (
+    "acni",
+    "acni.blocking",
+    "acni.spec",
+    "acni.netns",
+    "acni.networks",
+    "acni.observe",
+    "acni.testing",
+)
 
 _ENTRY = re.compile(
     r"^\.\. auto(?P<kind>\w+):: (?P<name>[\w.]+)(?:\(\))?\n(?P<options>(?:   :.*\n)*)", re.MULTILINE
@@ -65,7 +73,7 @@ def test_the_page_lists_something() -> None:
 def test_every_public_name_is_on_the_page(module: str) -> None:
     there = listed()
     home = import_module(module)
-    rooms = {"blocking", "errors", "events", "netns", "networks", "spec"}
+    rooms = {"blocking", "errors", "events", "netns", "networks", "observe", "spec"}
     submodules = rooms if module == "acni" else set()
     missing = [n for n in home.__all__ if id(getattr(home, n)) not in there and n not in submodules]
     assert missing == []

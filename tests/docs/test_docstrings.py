@@ -32,6 +32,7 @@ MODULES = (
     "acni.events",
     "acni.netns",
     "acni.networks",
+    "acni.observe",
     "acni.spec",
     "acni.testing",
 )

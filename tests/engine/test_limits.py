@@ -89,7 +89,7 @@ class Arrivals:
 def watched(runtime: Runtime, plugin: str, count: int) -> Arrivals:
     """Tell when so many plugins of a type were started from now on."""
     arrivals = Arrivals(plugin, count)
-    runtime._engine = runtime._engine.observed(arrivals)
+    runtime._engine = evolve(runtime._engine, observers=(arrivals,))
     return arrivals
 
 

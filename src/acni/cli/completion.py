@@ -12,7 +12,7 @@ from acni.cli.words import Verb, Word, walk
 
 # What a value is called in the usage tells where its candidates come from.
 _DIRECTORY: Final = "DIR"
-_FILE: Final = "NETNS"
+_FILES: Final = ("FILE", "NETNS")
 _NETWORK: Final = "NET"
 
 # The first two columns of `acni networks` are the state and the name.
@@ -117,7 +117,7 @@ def _bash_candidates(word: Word) -> str:
         return _bash_words(" ".join(word.choices))
     if word.value == _NETWORK:
         return f'_acni_among -W "$({_NETWORKS})"'
-    kinds = {_DIRECTORY: "-d", _FILE: "-f"}
+    kinds = {_DIRECTORY: "-d", **dict.fromkeys(_FILES, "-f")}
     if word.value in kinds:
         return f"compopt -o filenames; _acni_among {kinds[word.value]}"
     return ":"
@@ -176,7 +176,7 @@ def _zsh_action(word: Word) -> str:
         return f"({' '.join(word.choices)})"
     if word.value == _NETWORK:
         return f"($({_NETWORKS}))"
-    return {_DIRECTORY: "_files -/", _FILE: "_files"}.get(word.value, " ")
+    return {_DIRECTORY: "_files -/", **dict.fromkeys(_FILES, "_files")}.get(word.value, " ")
 
 
 def _zsh_text(text: str) -> str:
@@ -221,7 +221,8 @@ def _fish_candidates(word: Word) -> str:
         return f" -a {_fish_quote(' '.join(word.choices))}"
     if word.value == _NETWORK:
         return f" -a {_fish_quote(f'(sh -c {shlex.quote(_NETWORKS)})')}"
-    kinds = {_DIRECTORY: "(__fish_complete_directories)", _FILE: "(__fish_complete_path)"}
+    files = dict.fromkeys(_FILES, "(__fish_complete_path)")
+    kinds = {_DIRECTORY: "(__fish_complete_directories)", **files}
     return f" -a {_fish_quote(kinds[word.value])}" if word.value in kinds else ""
 
 

@@ -14,13 +14,16 @@ import struct
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from typing import Final
 
 import anyio
 from attrs import frozen
 
 from acni.cli.report import report_error, step_printer
+from acni.cli.session import tracing
 from acni.cli.signals import run_cancellable
+from acni.engine.engine import Observer
 from acni.engine.listing import list_records
 from acni.engine.runtime import Runtime, open_runtime
 from acni.errors import AcniError, PluginNotFound
@@ -54,15 +57,17 @@ _PING_SECONDS: Final = 2.0
 
 def demo(arguments: argparse.Namespace) -> int:
     """Show the whole way once, on a host of its own."""
-    try:
-        directories = parse_plugin_dirs(arguments.plugin_dirs or arguments.plugin_dirs_default)
-        _require_tools(directories)
-        enter_private_host()
-    except AcniError as error:
-        return report_error(error, output="human", quiet=False, verbose=False)
-    say("a private host, namespaces of its own: the machine's network is not touched")
-    with tempfile.TemporaryDirectory(prefix="acni-demo-") as state_dir:
-        status, number = run_cancellable(lambda: _show(state_dir, directories))
+    with ExitStack() as stack:
+        try:
+            directories = parse_plugin_dirs(arguments.plugin_dirs or arguments.plugin_dirs_default)
+            _require_tools(directories)
+            tracers = stack.enter_context(tracing(arguments))
+            enter_private_host()
+        except AcniError as error:
+            return report_error(error, output="human", quiet=False, verbose=False)
+        say("a private host, namespaces of its own: the machine's network is not touched")
+        state_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="acni-demo-"))
+        status, number = run_cancellable(lambda: _show(state_dir, directories, tracers))
     return status if number is None else 128 + number
 
 
@@ -71,9 +76,9 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-async def _show(state_dir: str, directories: tuple[str, ...]) -> int:
+async def _show(state_dir: str, directories: tuple[str, ...], tracers: tuple[Observer, ...]) -> int:
     network = parse_network(_CONFIGURATION)
-    observers = (step_printer(lambda line: say(f"    {line}")),)
+    observers = (*tracers, step_printer(lambda line: say(f"    {line}")))
     try:
         async with open_runtime(
             state_dir=state_dir, plugin_dirs=directories, observers=observers

@@ -129,6 +129,7 @@ def _add_attach_verbs(verbs: _Verbs) -> None:
         _plugin_dirs(verb)
         _state_dir(verb)
         _timeout(verb)
+        _trace(verb)
         _output(verb)
         verb.set_defaults(verb=_lazily("acni.cli.attach", function))
 
@@ -136,6 +137,7 @@ def _add_attach_verbs(verbs: _Verbs) -> None:
 def _add_demo(verbs: _Verbs) -> None:
     demo = _verb(verbs, "demo")
     _plugin_dirs(demo)
+    _trace(demo)
     demo.set_defaults(verb=_lazily("acni.cli.demo", "demo"))
 
 
@@ -172,6 +174,7 @@ def _add_network_verbs(verbs: _Verbs) -> None:
         _plugin_dirs(verb)
         each = "network's plugins together" if name == "status" else "plugin's answer"
         _timeout(verb, f"bound each {each}")
+        _trace(verb)
         _output(verb)
         verb.set_defaults(verb=_lazily("acni.cli.health", name))
 
@@ -229,6 +232,8 @@ def _add_debt_verbs(verbs: _Verbs) -> None:
         if name == "retry":
             _plugin_dirs(action)
             _timeout(action, "bound each debt's plugins together")
+        if name != "list":
+            _trace(action)
         _state_dir(action)
         _output(action)
         action.set_defaults(verb=_lazily("acni.cli.debts", function))
@@ -260,6 +265,7 @@ def _add_gc(verbs: _Verbs) -> None:
     _plugin_dirs(gc)
     _state_dir(gc)
     _timeout(gc, "bound all that follows the wait for others")
+    _trace(gc)
     _output(gc)
     gc.set_defaults(verb=_lazily("acni.cli.gc", "gc"))
 
@@ -274,6 +280,7 @@ def _add_recover_verb(verbs: _Verbs) -> None:
     _plugin_dirs(recover)
     _state_dir(recover)
     _timeout(recover, "bound the plugins of each attachment together")
+    _trace(recover)
     _output(recover)
     recover.set_defaults(verb=_lazily("acni.cli.debts", "recover"))
 
@@ -378,6 +385,14 @@ def _state_dir(verb: argparse.ArgumentParser) -> None:
 
 def _timeout(verb: argparse.ArgumentParser, text: str = "bound all plugins together") -> None:
     verb.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=text)
+
+
+def _trace(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument(
+        "--trace",
+        metavar="FILE",
+        help="write what happens to a file that ui.perfetto.dev draws, overwriting it",
+    )
 
 
 def _show_secrets(verb: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 
 from acni.cli.report import OWED, report_error, step_printer
 from acni.cli.signals import run_cancellable
@@ -42,8 +42,29 @@ def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) 
         except AcniError as error:
             return report(error, arguments)
 
-    status, number = run_cancellable(reported)
+    with ExitStack() as stack:
+        try:
+            arguments.tracers = stack.enter_context(tracing(arguments))
+        except AcniError as error:
+            return report(error, arguments)
+        status, number = run_cancellable(reported)
     return status if number is None else _interrupted(number, arguments)
+
+
+@contextmanager
+def tracing(arguments: argparse.Namespace) -> Generator[tuple[Observer, ...]]:
+    """Open what ``--trace`` names before anything runs, and yield who writes to it.
+
+    Raises:
+        ConfigError: it cannot be written.
+    """
+    if arguments.trace is None:
+        yield ()
+        return
+    from acni.observe.trace import trace
+
+    with trace(arguments.trace) as tracer:
+        yield (tracer,)
 
 
 def _interrupted(number: int, arguments: argparse.Namespace) -> int:
@@ -112,6 +133,7 @@ def _timeouts(arguments: argparse.Namespace) -> Timeouts:
 
 
 def _observers(arguments: argparse.Namespace) -> tuple[Observer, ...]:
+    tracers: tuple[Observer, ...] = getattr(arguments, "tracers", ())  # a verb that runs no plugin
     if not arguments.verbose:
-        return ()
-    return (step_printer(lambda line: print(line, file=sys.stderr)),)
+        return tracers
+    return (*tracers, step_printer(lambda line: print(line, file=sys.stderr)))

@@ -72,7 +72,7 @@ async def add(engine: Engine, network: NetworkConfig, attachment: Attachment) ->
                         await delete_target(operation, target)
                     if settled or owed:
                         await require_ended(engine, attachment.id)
-                    existed = await engine.in_thread(namespace.has_interface, attachment.ifname)
+                    existed = engine.visitor.has_interface(namespace, attachment.ifname)
                     ground = look_at_ground(engine, attachment, identity, existed=existed)
                     record = begin(engine, network, attachment, plugins, identity)
                     # What ran meanwhile was no waiting.

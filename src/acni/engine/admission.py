@@ -12,8 +12,8 @@ Types are limited for all runtimes on the state directory, places are each runti
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Final
 
 from attrs import Factory, define, field
@@ -21,6 +21,7 @@ from attrs import Factory, define, field
 from acni.engine.lines import Asking, Lines, OfType, Room, Unshared, Urgency
 from acni.engine.settings import Limits
 from acni.errors import Busy
+from acni.host.blocks import Block
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps
 from acni.store.locks import Locks
@@ -84,15 +85,14 @@ class Admission:
         finally:
             self.waiting -= 1
 
-    @asynccontextmanager
-    async def place(
+    def place(
         self,
         plugin_type: PluginType,
         urgency: Urgency,
         *,
         until: float,
         watch: Watch = nullcontext,
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Wait for the place of a plugin's run, and hold it.
 
         No checkpoint where it is free.
@@ -110,7 +110,10 @@ class Admission:
         asking = Asking(
             urgency=urgency, room=self._rooms[urgency], of_type=self._of_type(plugin_type)
         )
-        if not self._lines.try_enter(asking):
+
+        async def enter() -> None:
+            if self._lines.try_enter(asking):
+                return
             lacked = "every place for a plugin was taken"
             what = lacked if asking.lacks_room else f"{plugin_type} ran"
             try:
@@ -119,10 +122,8 @@ class Admission:
             except BaseException:
                 self._lines.give_up(asking)
                 raise
-        try:
-            yield
-        finally:
-            self._lines.leave(asking)
+
+        return Block(enter, lambda: self._lines.leave(asking))
 
     def _of_type(self, plugin_type: PluginType) -> OfType | None:
         number = self.limits.per_type.get(plugin_type)

@@ -113,31 +113,35 @@ class Chain:
         )
         parameters = self.parameters if netns is None else evolve(self.parameters, netns=netns)
         with running as run:
-            async with self._in_place(run, step):
+            async with self._taken(step, run):
+                self._begin(run, step)
                 run.response = await self._respond(step, parameters, previous, valid)
             # What one waits for its start is not charged to those that follow either.
             self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
 
-    @asynccontextmanager
-    async def _in_place(self, run: PluginRun, step: Step) -> AsyncGenerator[None]:
-        asked = anyio.current_time()
-        async with self._taken(step):
-            run.waited = anyio.current_time() - asked
-            if not self._has_its_time(step):
-                self.deadline += run.waited
-            self.has_begun = True
-            yield
+    def _begin(self, run: PluginRun, step: Step) -> None:
+        if not self._has_its_time(step):
+            self.deadline += run.waited
+        self.has_begun = True
 
-    def _taken(self, step: Step) -> AbstractAsyncContextManager[object]:
+    def _taken(self, step: Step, run: PluginRun) -> AbstractAsyncContextManager[object]:
         place, self._place = self._place, None
         if place is not None:
             return place
         wait = self.operation.engine.timeouts.wait
         until = self.deadline if self._has_its_time(step) else anyio.current_time() + wait
-        if self.has_begun or self.is_undo:
-            return self._admission(step, until)
-        return self._admission(step, until, partial(self.operation.waiting, "place"))
+        return self._admission(step, until, partial(self._waiting, run))
+
+    @contextmanager
+    def _waiting(self, run: PluginRun) -> Generator[None]:
+        begun = anyio.current_time()
+        is_first = not self.has_begun and not self.is_undo
+        try:
+            with self.operation.waiting("place") if is_first else nullcontext():
+                yield
+        finally:
+            run.waited = anyio.current_time() - begun
 
     def _has_its_time(self, step: Step) -> bool:
         """Tell whether its time is all that there is, waiting included: an undo is shielded for so

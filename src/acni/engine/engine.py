@@ -42,6 +42,7 @@ from acni.events import (
 )
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
+from acni.host.visitor import Visitor
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
@@ -65,7 +66,7 @@ _LOG: Final = logging.getLogger("acni.engine")
 
 @define(eq=False)
 class Ending:
-    """An observer of one operation: what its undo did and what it left owed.
+    """A keeper of one operation: what its undo did and what it left owed.
 
     Attributes:
         rollback: What the undo did, or None.
@@ -97,13 +98,15 @@ class Engine:
         environment: What plugins see besides the parameters.
         timeouts: The bounds.
         host: This boot and this host's namespace.
-        observers: Who is told.
+        observers: The caller's; they are told of everything.
+        keepers: Ours; they are told only of what is not usual, and so without cost.
         turns: Who waits for whom.
         admission: How much goes on at once.
         answers: What plugins answered to VERSION.
         firsts: To which networks something was attached in this boot.
         commits: Makes what is noted durable; None where nothing can be noted.
         warned: What was warned of: each warning is given once.
+        visitor: Looks into namespaces.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
     """
@@ -116,11 +119,13 @@ class Engine:
     host: Host
     turns: Turns
     observers: tuple[Observer, ...] = ()
+    keepers: tuple[Observer, ...] = ()
     admission: Admission = Factory(Admission)
     answers: VersionAnswers = Factory(VersionAnswers)
     firsts: Firsts = field(default=Factory(lambda self: Firsts(self.store), takes_self=True))
     commits: Commits | None = None
     warned: set[str] = Factory(set[str])
+    visitor: Visitor = Factory(Visitor)
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
     def look_at_state(self) -> None:
@@ -222,9 +227,9 @@ class Engine:
             return self
         return evolve(self, environment={**self.environment, **trace_environment(trace)})
 
-    def observed(self, observer: Observer) -> Engine:
-        """Return this engine with one observer more."""
-        return evolve(self, observers=(*self.observers, observer))
+    def kept_by(self, keeper: Observer) -> Engine:
+        """Return this engine with one keeper more."""
+        return evolve(self, keepers=(*self.keepers, keeper))
 
     def provenance(self, identity: NetnsIdentity | None, plugins: tuple[Plugin, ...]) -> Provenance:
         """Say where an attachment comes from that this runtime begins, or takes over, now."""
@@ -241,7 +246,7 @@ class Engine:
 
     def notify(self, event: Event) -> None:
         """Tell every observer; one that raises is logged and disturbs nothing."""
-        for observer in self.observers:
+        for observer in (*self.observers, *self.keepers):
             try:
                 observer(event)
             except Exception:  # noqa: BLE001 (an observer is the caller's code)
@@ -291,7 +296,7 @@ class Operation:
 
     Attributes:
         engine: The runtime's engine.
-        verb: The verb: "add", "delete", "check", "gc", "status".
+        verb: The verb, as in an event.
         network: The network's name; empty where only the record will tell it.
         id: The attachment, or None.
     """
@@ -314,6 +319,11 @@ class Operation:
         self.engine.notify(event)
         return event
 
+    def notify_observers(self, kind: type[EventKind], **facts: object) -> None:
+        """Tell of what happens in every operation; nothing is done where nobody asked for it."""
+        if self.engine.observers:
+            self.notify(kind, **facts)
+
     @contextmanager
     def waiting(self, what: Awaited) -> Generator[None]:
         """Stand in line for something, before the first plugin, and tell observers how long.
@@ -326,11 +336,16 @@ class Operation:
             try:
                 yield
             finally:
-                self.notify(LockWaited, what=what, seconds=anyio.current_time() - begun)
+                self.notify_observers(LockWaited, what=what, seconds=anyio.current_time() - begun)
 
     @contextmanager
     def running(
-        self, command: str, plugin: PluginType, index: int, *, first_error: str | None = None
+        self,
+        command: str,
+        plugin: PluginType,
+        index: int | None,
+        *,
+        first_error: str | None = None,
     ) -> Generator[PluginRun]:
         """Tell observers of the beginning and end of a plugin's run, and errors of whose it was.
 
@@ -339,11 +354,11 @@ class Operation:
         Args:
             command: The verb.
             plugin: The plugin's type.
-            index: Its place in the chain.
+            index: Its place in the chain; None where it is run by itself.
             first_error: Why it is run again.
         """
-        told = {"command": str(command), "plugin": plugin, "index": index}
-        self.notify(PluginStarted, **told)
+        told = {"command": str(command), "plugin": plugin, "index": index or 0}
+        self.notify_observers(PluginStarted, **told)
         started = anyio.current_time()
         run = PluginRun()
         failure: str | None = None
@@ -355,15 +370,16 @@ class Operation:
                 error.learn(plugin=plugin, index=index)
             raise
         finally:
-            seconds = anyio.current_time() - started
-            ended = {"seconds": seconds, "error": failure, "first_error": first_error}
-            self.notify(PluginFinished, **told, **ended, **run.measured())
+            if self.engine.observers:
+                seconds = anyio.current_time() - started
+                ended = {"seconds": seconds, "error": failure, "first_error": first_error}
+                self.notify(PluginFinished, **told, **ended, **run.measured())
             run.log_stderr(command, plugin)
 
     @contextmanager
     def reported(self) -> Generator[None]:
         """Tell observers of its beginning and end, and errors which operation they belong to."""
-        self.notify(OperationStarted)
+        self.notify_observers(OperationStarted)
         failure: str | None = None
         try:
             yield
@@ -378,4 +394,4 @@ class Operation:
                 )
             raise
         finally:
-            self.notify(OperationFinished, error=failure)
+            self.notify_observers(OperationFinished, error=failure)

@@ -8,7 +8,7 @@ then.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 
 from acni.engine.engine import Operation
@@ -33,8 +33,7 @@ async def turn(operation: Operation, container_id: ContainerId) -> AsyncGenerato
         yield until
 
 
-@asynccontextmanager
-async def first_add(operation: Operation, until: float) -> AsyncGenerator[None]:
+def first_add(operation: Operation, until: float) -> AbstractAsyncContextManager[None]:
     """Hold off other ADDs to a network, as long as none has succeeded in this boot.
 
     Args:
@@ -47,8 +46,13 @@ async def first_add(operation: Operation, until: float) -> AsyncGenerator[None]:
     """
     engine, network = operation.engine, operation.network
     if not engine.admission.limits.first_add_alone or engine.firsts.is_over(network):
-        yield
-        return
+        return nullcontext()
+    return _alone(operation, until)
+
+
+@asynccontextmanager
+async def _alone(operation: Operation, until: float) -> AsyncGenerator[None]:
+    engine, network = operation.engine, operation.network
     watch = partial(operation.waiting, "first add")
     async with engine.turns.first_add(network, engine.firsts.is_over, until, watch):
         yield

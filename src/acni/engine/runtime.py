@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any, Final, get_args
 
@@ -141,7 +141,7 @@ class Runtime:
             >>> [str(asked) for asked in scripted.calls]
             ['ADD bridge', 'ADD portmap']
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             return await add(engine.traced(trace), network, attachment)
 
     async def delete(
@@ -185,7 +185,7 @@ class Runtime:
             >>> [str(asked) for asked in scripted.calls[2:]]
             ['DEL portmap', 'DEL bridge']
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             try:
                 named = parse_network_name(network) if isinstance(network, str) else network
                 await delete(engine.traced(trace), attachment, network=named)
@@ -228,7 +228,7 @@ class Runtime:
             >>> [str(asked) for asked in scripted.calls[2:]]
             ['CHECK bridge', 'CHECK portmap']
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             named = None if network is None else parse_network_name(network)
             await check(engine.traced(trace), attachment, network=named)
 
@@ -280,7 +280,7 @@ class Runtime:
             >>> [str(asked) for asked in scripted.calls[2:]]
             ['DEL portmap', 'DEL bridge', 'GC bridge', 'GC portmap']
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             traced = engine.traced(trace)
             return await gc(traced, network, keep, foreign=foreign, dry_run=dry_run)
 
@@ -311,7 +311,7 @@ class Runtime:
             >>> [str(asked) for asked in scripted.calls]
             ['STATUS bridge', 'STATUS portmap']
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             await status(engine.traced(trace), network)
 
     async def version(self, plugin_type: str) -> tuple[str, ...]:
@@ -336,7 +336,7 @@ class Runtime:
             >>> anyio.run(main)
             ('0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0')
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             return await version(engine, parse_plugin_type(plugin_type))
 
     async def validate(self, network: NetworkConfig) -> Validation:
@@ -359,7 +359,7 @@ class Runtime:
             >>> [(error.plugin, type(error).__name__) for error in anyio.run(main).failures]
             [('portmap', 'PluginNotFound')]
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             return await validate(engine, network)
 
     async def attachments(
@@ -383,7 +383,7 @@ class Runtime:
             >>> [(found.container_id, found.state, found.addresses) for found in anyio.run(main)]
             [('web', 'attached', ('192.0.2.7/24',))]
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             journal = engine.store.journal
             left = (
                 frozenset(one.operation for one in journal.left()) if journal else frozenset[str]()
@@ -412,7 +412,7 @@ class Runtime:
             >>> anyio.run(main)
             ()
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             return await engine.in_thread(list_debts, engine)
 
     async def recover(self, *, assume_rebooted: bool = False) -> RecoveryReport:
@@ -440,7 +440,7 @@ class Runtime:
             >>> anyio.run(main)
             ((), ())
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             host = evolve(engine.host, assumes_reboot=assume_rebooted)
             return await recover_all(evolve(engine, host=host))
 
@@ -470,7 +470,7 @@ class Runtime:
             >>> scripted.held
             set()
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             await settle(engine, debt)
 
     async def forget(self, debt: Debt, *, reason: str) -> None:
@@ -498,7 +498,7 @@ class Runtime:
             >>> anyio.run(main), scripted.held
             ((), {'bridge/web/eth0'})
         """
-        async with self._operation() as engine:
+        with self._operation() as engine:
             await forget(engine, debt, reason)
 
     @asynccontextmanager
@@ -536,29 +536,31 @@ class Runtime:
         """
         # One operation from beginning to end: whoever drains waits for the block, and leaving the
         # runtime cancels it, so that its delete still has a runtime.
-        async with self._operation() as engine:
-            with await engine.in_thread(netns.anonymous) as namespace:
-                await engine.in_thread(netns.set_up, namespace, "lo")
-                attachment = Attachment(
-                    container_id=container_id,
-                    netns=namespace.path,
-                    capability_args=capability_args or {},
-                )
-                result = await add(engine, network, attachment)
-                failure: BaseException | None = None
-                seconds = _detach_seconds(engine.timeouts, len(network.plugins))
-                self._ending_seconds = max(self._ending_seconds, seconds)
-                try:
-                    yield Box(namespace, result)
-                except BaseException as error:
-                    failure = error
-                    raise
-                finally:
-                    with anyio.move_on_after(seconds, shield=True):
-                        await _detach(engine, attachment.id, failure)
+        with (
+            self._operation() as engine,
+            await engine.in_thread(netns.anonymous) as namespace,
+        ):
+            await engine.in_thread(netns.set_up, namespace, "lo")
+            attachment = Attachment(
+                container_id=container_id,
+                netns=namespace.path,
+                capability_args=capability_args or {},
+            )
+            result = await add(engine, network, attachment)
+            failure: BaseException | None = None
+            seconds = _detach_seconds(engine.timeouts, len(network.plugins))
+            self._ending_seconds = max(self._ending_seconds, seconds)
+            try:
+                yield Box(namespace, result)
+            except BaseException as error:
+                failure = error
+                raise
+            finally:
+                with anyio.move_on_after(seconds, shield=True):
+                    await _detach(engine, attachment.id, failure)
 
-    @asynccontextmanager
-    async def _operation(self) -> AsyncGenerator[Engine]:
+    @contextmanager
+    def _operation(self) -> Generator[Engine]:
         """Hold an operation, so that leaving the runtime ends it; its error then has the facts."""
         self._require_own()
         if self._is_closed:
@@ -570,7 +572,7 @@ class Runtime:
         self._under_way.add(scope)
         try:
             with scope:
-                yield self._engine.observed(ending)
+                yield self._engine.kept_by(ending)
         finally:
             self._under_way.discard(scope)
             if not self._under_way:
@@ -757,7 +759,8 @@ async def open_runtime(
             try:
                 yield runtime
             finally:
-                await runtime.close()
+                await runtime.close()  # noqa: ASYNC102 (it shields itself, and has a bound)
+                engine.visitor.close()
 
 
 @asynccontextmanager
@@ -784,7 +787,7 @@ async def _at_work(
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(commits.run)
         if settles:
-            working = working.observed(settling)
+            working = working.kept_by(settling)
             tasks.start_soon(settling.run)
         try:
             yield working

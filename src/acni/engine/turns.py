@@ -28,7 +28,7 @@ from typing import Final, Literal
 import anyio
 from attrs import Factory, define, field
 
-from acni.errors import AttachmentExists, NetnsInUse, StoreError
+from acni.errors import AcniError, AttachmentExists, NetnsInUse, StoreError
 from acni.host.netns import NetnsIdentity
 from acni.host.queues import Queues
 from acni.spec.names import ContainerId, IfName
@@ -207,8 +207,7 @@ class Turns:
             watch=watch,
         )
 
-    @asynccontextmanager
-    async def claim_record(self, name: str, container_id: ContainerId) -> AsyncGenerator[None]:
+    def claim_record(self, name: str, container_id: ContainerId) -> Claim:
         """Claim the file name of a record: two attachments can map to one (``a-b`` with ``c``,
         ``a`` with ``b-c``).
 
@@ -216,18 +215,19 @@ class Turns:
             AttachmentExists: another attachment claims it.
             StoreError: the state directory cannot be locked.
         """
-        async with self._claim(container_id, "record", name) as is_ours:
-            if not is_ours:
-                raise AttachmentExists(
-                    f"another attachment is just being given the record {name}",
-                    expected="another network name or container ID",
-                )
-            yield
+        return self._claim(
+            container_id,
+            "record",
+            name,
+            lambda: AttachmentExists(
+                f"another attachment is just being given the record {name}",
+                expected="another network name or container ID",
+            ),
+        )
 
-    @asynccontextmanager
-    async def claim_interface(
+    def claim_interface(
         self, identity: NetnsIdentity, ifname: IfName, container_id: ContainerId
-    ) -> AsyncGenerator[None]:
+    ) -> Claim:
         """Claim an interface in a namespace. The loser is refused before it runs anything: its undo
         would delete the winner's interface.
 
@@ -235,17 +235,24 @@ class Turns:
             NetnsInUse: another operation claims it.
             StoreError: the state directory cannot be locked.
         """
-        name = f"{identity.kind}:{identity.id}/{ifname}"
-        async with self._claim(container_id, "interface", name) as is_ours:
-            if not is_ours:
-                raise NetnsInUse(
-                    f"another container is just being given {ifname} in that namespace",
-                    place="netns",
-                    expected="a namespace of its own for each container",
-                )
-            yield
+        return self._claim(
+            container_id,
+            "interface",
+            f"{identity.kind}:{identity.id}/{ifname}",
+            lambda: NetnsInUse(
+                f"another container is just being given {ifname} in that namespace",
+                place="netns",
+                expected="a namespace of its own for each container",
+            ),
+        )
 
-    def _claim(self, container_id: ContainerId, kind: Kind, name: str) -> Claim:
+    def _claim(
+        self,
+        container_id: ContainerId,
+        kind: Kind,
+        name: str,
+        refusal: Callable[[], AcniError],
+    ) -> Claim:
         if self.locks is None:
             return nullcontext(True)
 
@@ -256,7 +263,7 @@ class Turns:
             return is_open
 
         seconds = min(self.wait_seconds, _CLAIM_SECONDS)
-        return self.locks.claim(kind, name, seconds=seconds, stays=stays)
+        return self.locks.claim(kind, name, seconds=seconds, refusal=refusal, stays=stays)
 
     def _drop_claims(self, container_id: ContainerId) -> None:
         for kind, name in self._claims.pop(container_id, ()):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from acni.engine.engine import Engine
-from acni.engine.versions import nothing_in_common, version
+from acni.engine.engine import Engine, Operation
+from acni.engine.versions import ask, nothing_in_common
 from acni.errors import AcniError, PluginProtocolError
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
@@ -60,11 +60,17 @@ class Validation:
 
 async def validate(engine: Engine, network: NetworkConfig) -> Validation:
     """Look whether every plugin of a network is there, and which version they all support."""
+    operation = Operation(engine=engine, verb="validate", network=network.name, id=None)
+    with operation.reported():
+        return await _validate(operation, network)
+
+
+async def _validate(operation: Operation, network: NetworkConfig) -> Validation:
     failures: list[AcniError] = []
     answers: dict[PluginType, tuple[str, ...]] = {}
-    for plugin in network.plugins:
+    for index, plugin in enumerate(network.plugins):
         try:
-            listed = await version(engine, plugin.type)
+            listed = await ask(operation, plugin.type, index)
             if common_version(network.versions, [listed]) is None:
                 raise nothing_in_common(network, {plugin.type: listed}, plugin=plugin.type)
             answers[plugin.type] = listed

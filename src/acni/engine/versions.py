@@ -31,13 +31,27 @@ async def version(engine: Engine, plugin_type: PluginType) -> tuple[str, ...]:
         PluginProtocolError: its answer is none.
         PluginError: it was ended, or never began.
     """
-    try:
+    operation = Operation(engine=engine, verb="version", network="", id=None)
+    with operation.reported():
+        return await ask(operation, plugin_type)
+
+
+async def ask(
+    operation: Operation, plugin_type: PluginType, index: int | None = None
+) -> tuple[str, ...]:
+    """Ask a plugin, of a chain or by itself, whatever it answered before.
+
+    Raises:
+        PluginNotFound: its executable is missing.
+        PluginProtocolError: its answer is none.
+        PluginError: it was ended, or never began.
+    """
+    engine = operation.engine
+    with operation.running("VERSION", plugin_type, index) as run:
         plugin = engine.find_one(plugin_type, engine.plugin_dirs)
         deadline = anyio.current_time() + engine.timeouts.version
-        return _learned(engine, plugin, await _response(engine, plugin, deadline))
-    except AcniError as error:
-        error.learn(verb="version", plugin=plugin_type)
-        raise
+        run.response = await _response(engine, plugin, deadline)
+        return _learned(engine, plugin, run.response)
 
 
 async def negotiated(

@@ -3,8 +3,8 @@
 Rule 1: a namespace's identity is not its inode, which the kernel uses again (5 distinct in 6). It
 is the kernel's own number (NS_GET_ID, Linux 6.18), else the network namespace cookie (Linux 5.12),
 else device and inode.
-Rule 2: only threads that end ever enter another namespace; no thread of the host program is left in
-    one.
+Rule 2: only threads of our own ever enter another namespace, and end there or come back; no thread
+    of the host program is left in one.
 
 (specification, section 3, "Lifecycle & Ordering": the runtime creates the namespace and cleans it
 up)
@@ -138,7 +138,7 @@ class Namespace:
             ...     box.has_interface("lo"), box.has_interface("eth0")
             (True, False)
         """
-        return self.call(lambda: _interface_exists(ifname))
+        return self.call(lambda: interface_exists(ifname))
 
     def call(self, function: Callable[[], T]) -> T:
         """Call a function inside the namespace, in a thread that ends with the call, and wait for
@@ -573,7 +573,8 @@ def _fresh() -> int:
         raise machine_error(error, "making a network namespace") from error
 
 
-def _interface_exists(ifname: str) -> bool:
+def interface_exists(ifname: str) -> bool:
+    """Tell whether an interface of that name exists in the calling thread's namespace."""
     # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left"
     # looks like "no interface".
     try:

@@ -23,6 +23,8 @@ def parse_args(value: object) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"no mapping but {type(value).__name__}", place="args", expected=expected)
     given = dict(cast("Mapping[object, object]", value))
+    if not given:
+        return {}
     if not all(isinstance(key, str) for key in given):
         raise ConfigError("a name that is no text", place="args", expected=expected)
     try:

@@ -57,6 +57,8 @@ def _capability_texts(capability_args: object) -> Mapping[str, str]:
             place="capability_args",
             expected="a mapping of capability names to JSON values",
         )
+    if not capability_args:
+        return {}
     given = cast("Mapping[object, object]", capability_args)
     texts = dict(map(_capability_text, given.items()))
     try:
@@ -102,6 +104,7 @@ class Attachment:
         existing: "refuse" an interface of that name that is there already, or "adjust" it: for
             chains that only change one. ``lo`` always may be there. When it was there, an undo
             never lets a plugin touch the namespace.
+        id: The attachment's identity, over all networks (specification, section 3).
 
     Raises:
         InvalidName: a name, the path or CNI_ARGS is not allowed.
@@ -113,8 +116,8 @@ class Attachment:
         ...     netns="/run/netns/web",
         ...     capability_args={"portMappings": [acni.PortMapping(host=8080, container=80)]},
         ... )
-        >>> attachment.ifname
-        'eth0'
+        >>> attachment.id
+        AttachmentId(container_id='web', ifname='eth0')
     """
 
     container_id: ContainerId = field(converter=parse_container_id)
@@ -126,19 +129,15 @@ class Attachment:
     args: Mapping[str, Any] = field(converter=parse_args, factory=dict[str, Any], repr=False)
     capability_args: Mapping[str, Any] = field(factory=dict[str, Any], repr=False)
     existing: Literal["refuse", "adjust"] = field(default="refuse", validator=_require_existing)
+    id: AttachmentId = field(
+        init=False,
+        repr=False,
+        eq=False,
+        default=Factory(lambda self: AttachmentId(self.container_id, self.ifname), True),
+    )
     capability_texts: Mapping[str, str] = field(
         init=False,
         repr=False,
         eq=False,
         default=Factory(lambda self: _capability_texts(self.capability_args), True),
     )
-
-    @property
-    def id(self) -> AttachmentId:
-        """The attachment's identity, over all networks (specification, section 3).
-
-        Example:
-            >>> acni.Attachment(container_id="web", netns="/run/netns/web").id
-            AttachmentId(container_id='web', ifname='eth0')
-        """
-        return AttachmentId(self.container_id, self.ifname)

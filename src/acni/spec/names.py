@@ -184,7 +184,9 @@ def _parse_cni_args(value: object, forbidden: str) -> Mapping[str, str]:
 
 def _parse_argument(value: object, what: str, forbidden: str) -> str:
     # isprintable: no control characters, and no surrogates, which UTF-8 cannot write.
-    if not isinstance(value, str) or not value.isprintable() or set(value) & set(forbidden):
+    if not isinstance(value, str) or not value.isprintable():
+        raise _argument_error(what)
+    if any([mark in value for mark in forbidden]):  # noqa: C419 (at most two)
         raise _argument_error(what)
     return value
 

@@ -27,6 +27,7 @@ _MAGIC: Final = b"\xacni1"
 # magic, length of the object, CRC-32 over number and object, number
 _HEADER: Final = struct.Struct("<4sIIQ")
 _NUMBER: Final = struct.Struct("<Q")
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 # So that the next one can be written whatever stands in a file; nobody gets there by counting.
 _LAST_NUMBER: Final = (1 << 63) - 1
@@ -65,7 +66,7 @@ class Reading:
 
 def encode(number: int, facts: Mapping[str, object]) -> bytes:
     """Write a frame."""
-    body = json.dumps(facts, separators=(",", ":")).encode()
+    body = _ENCODER.encode(facts).encode()
     return _HEADER.pack(_MAGIC, len(body), _checksum(number, body), number) + body
 
 

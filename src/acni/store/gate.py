@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -31,6 +31,7 @@ import anyio
 from attrs import Factory, define, field
 
 from acni.errors import StoreError
+from acni.host.blocks import Block
 from acni.host.locks import is_held, try_lock, unlock
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
@@ -66,10 +67,9 @@ class Gate:
     _queues: Queues[int] = field(factory=Queues[int], init=False)
     _pace: Pace = Factory(Pace)
 
-    @asynccontextmanager
-    async def shared(
+    def shared(
         self, *, until: float, describe: Describe = nobody_known, watch: Watch = nullcontext
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Pass the gate together with other operations.
 
         Args:
@@ -81,15 +81,17 @@ class Gate:
             Busy: the gate was closed until then.
             StoreError: it cannot be locked.
         """
-        # No checkpoint where it is open. Who passes those who wait delays none of them.
-        description = self._try_enter()
-        if description is None:
-            with bounded(until, "a garbage collection went on", describe, watch):
-                description = await self._enter()
-        try:
-            yield
-        finally:
-            self._leave(description)
+        inside: list[Description] = []
+
+        async def enter() -> None:
+            # No checkpoint where it is open. Who passes those who wait delays none of them.
+            description = self._try_enter()
+            if description is None:
+                with bounded(until, "a garbage collection went on", describe, watch):
+                    description = await self._enter()
+            inside.append(description)
+
+        return Block(enter, lambda: self._leave(inside.pop()))
 
     @asynccontextmanager
     async def exclusive(

@@ -22,11 +22,10 @@ Rule 4: between tasks of a runtime it is first come, first served; between runti
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import Callable, Generator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
-    asynccontextmanager,
     contextmanager,
     nullcontext,
 )
@@ -36,6 +35,8 @@ from typing import Literal
 import anyio
 from attrs import Factory, define, field
 
+from acni.errors import AcniError
+from acni.host.blocks import Block
 from acni.host.locks import Place, is_held, place_of
 from acni.host.queues import Queues
 from acni.host.turnstile import Pace, Turnstile
@@ -102,15 +103,15 @@ class Locks:
         bound = partial(bounded, until, what, describe, watch, container_id=container_id)
         return self._hold(place_of("container", container_id), bound, stays)
 
-    @asynccontextmanager
-    async def claim(
+    def claim(
         self,
         kind: Literal["record", "interface"],
         name: str,
         *,
         seconds: float,
+        refusal: Callable[[], AcniError] | None = None,
         stays: Callable[[], bool] = _never,
-    ) -> AsyncGenerator[bool]:
+    ) -> AbstractAsyncContextManager[bool]:
         """Take a lock for which nobody stands in line; yields whether nobody else has it.
 
         Args:
@@ -118,30 +119,36 @@ class Locks:
             name: Its name.
             seconds: For how long another runtime is asked again, which may be gone already. A task
                 of this one is not waited for.
+            refusal: Makes what is raised where somebody else has it.
             stays: Asked at the end: whether it is to stay locked for other runtimes, until
                 `drop_claim` or until this one is left.
 
         Raises:
+            AcniError: the refusal; somebody else has it.
             StoreError: it cannot be locked.
         """
         place = place_of(kind, name)
         key = place.file, place.byte
-        if key in self._kept:
-            yield True
-            return
-        description = self._try(key, place)
-        if description is None and key not in self._queues:
-            with anyio.move_on_after(seconds):
-                description = await self._pace.ask(partial(self._try, key, place))
-        try:
-            yield description is not None
-        finally:
+        held: list[Description] = []
+
+        async def enter() -> bool:
+            if key in self._kept:
+                return True
+            description = self._try(key, place)
+            if description is None and key not in self._queues:
+                with anyio.move_on_after(seconds):
+                    description = await self._pace.ask(partial(self._try, key, place))
             if description is not None:
-                if stays():
-                    self._kept[key] = description
-                else:
-                    self._files.let_go(description, place.byte)
-                self._queues.give_back(key)
+                held.append(description)
+            elif refusal is not None:
+                raise refusal()
+            return bool(held)
+
+        def leave() -> None:
+            for description in held:
+                self._leave(key, place, description, stays)
+
+        return Block(enter, leave)
 
     def drop_claim(self, kind: Literal["record", "interface"], name: str) -> None:
         """Let go of a claim that stayed."""
@@ -182,27 +189,40 @@ class Locks:
         """Return the places of a plugin's type, of which there are so many for all runtimes."""
         return TypePlaces(self._files, plugin_type, number)
 
-    @asynccontextmanager
-    async def _hold(
+    def _hold(
         self,
         place: Place,
         bound: Callable[[], AbstractContextManager[None]],
         stays: Callable[[], bool] = _never,
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         key = place.file, place.byte
-        # No checkpoint where it is free: a cancel scope alone costs more than the lock.
-        description = self._try(key, place)
-        if description is None:
-            with bound():
-                description = await self._wait(key, place)
-        try:
-            yield
-        finally:
-            if stays():
-                self._kept[key] = description
-            else:
-                self._files.let_go(description, place.byte)
-            self._queues.give_back(key)
+        held: list[Description] = []
+
+        async def enter() -> None:
+            # No checkpoint where it is free: a cancel scope alone costs more than the lock.
+            description = self._try(key, place)
+            if description is None:
+                with bound():
+                    description = await self._wait(key, place)
+            held.append(description)
+
+        def leave() -> None:
+            self._leave(key, place, held.pop(), stays)
+
+        return Block(enter, leave)
+
+    def _leave(
+        self,
+        key: tuple[str, int],
+        place: Place,
+        description: Description,
+        stays: Callable[[], bool],
+    ) -> None:
+        if stays():
+            self._kept[key] = description
+        else:
+            self._files.let_go(description, place.byte)
+        self._queues.give_back(key)
 
     def _try(self, key: tuple[str, int], place: Place) -> Description | None:
         if not self._queues.try_take(key):

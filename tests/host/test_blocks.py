@@ -1,0 +1,37 @@
+"""An asynchronous block of two functions."""
+
+from __future__ import annotations
+
+import pytest
+
+from acni.host.blocks import Block
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_it_is_entered_and_left_whatever_happens_inside() -> None:
+    told: list[str] = []
+
+    async def enter() -> int:
+        told.append("entered")
+        return 7
+
+    async with Block(enter, lambda: told.append("left")) as value:
+        assert value == 7
+        assert told == ["entered"]
+    with pytest.raises(LookupError):
+        async with Block(enter, lambda: told.append("left")):
+            raise LookupError
+    assert told == ["entered", "left"] * 2
+
+
+async def test_what_could_not_be_entered_is_not_left() -> None:
+    async def refuse() -> None:
+        raise LookupError
+
+    def leave() -> None:
+        raise AssertionError("left")
+
+    with pytest.raises(LookupError):
+        async with Block(refuse, leave):
+            raise AssertionError("entered")
