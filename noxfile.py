@@ -1,4 +1,6 @@
-"""The checks of acni, one session each; `.ci/run` runs all but `mutation`, `crash` and `soak`."""
+"""The checks of acni, one session each; `.ci/run` runs all but `mutation`, `crash`, `soak` and
+`bench`.
+"""
 
 import shutil
 import tempfile
@@ -20,8 +22,8 @@ ONE_LOOP, OTHER_LOOP = "--loops=one", "--loops=other"
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
-# Not mutation, crash and soak: they take long, and are for whoever changes a rule, the store, or
-# what runs plugins.
+# Not mutation, crash, soak and bench: they take long, and are for whoever changes a rule, the
+# store, or what runs plugins.
 # The crashes have sessions of their own: their fork server is a child that other tests would find.
 nox.options.sessions = ["lint", "types", "tests", "deep", "crash-sample", "docs", "package"]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
@@ -99,6 +101,13 @@ def soak(session: nox.Session) -> None:
     session.install("-e.[trio]", "--group", "test")
     for loop in ("asyncio", "trio"):
         session.run("python", "-m", "tests.soak.soak", "--loop", loop, *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def bench(session: nox.Session) -> None:
+    """Beside libcni and others, in ten minutes, as root; `-- quick` in 90 seconds, `-- --write`."""
+    session.install("-e.[trio]", "--group", "bench")
+    session.run("python", "benchmarks/compare.py", *session.posargs)
 
 
 @nox.session

@@ -8,6 +8,7 @@ runtime's process alone. ``python benchmarks/spawn.py FIGURE LOOP PLUGIN [NUMBER
 from __future__ import annotations
 
 import gc
+import json
 import os
 import resource
 import shutil
@@ -97,7 +98,8 @@ def run_floor(runs: int, at_once: int, plugin: Path, floor: Path) -> list[float]
     done = subprocess.run(
         command, env=ENVIRONMENT, input=REQUEST, stdout=subprocess.PIPE, check=True
     )
-    return [float(number) for number in done.stdout.split()]
+    line = json.loads(done.stdout)
+    return [line["own_us"], line["longest_start_ms"]]
 
 
 def print_lag(rounds: int, together: int, plugin: Path, floor: Path) -> None:

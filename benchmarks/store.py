@@ -3,12 +3,11 @@
 Run it with the interpreter that has acni, on the file system that is asked about:
 ``python benchmarks/store.py [DIRECTORY] [ROUNDS]``. It needs root, for network namespaces; strace,
 where there is one, counts the syncs. What an ADD pays is measured beside a store that does nothing,
-a double of this file: the same engine, the same double of plugins, in turns.
+a double: the same engine, the same double of plugins, in turns.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import statistics
@@ -16,136 +15,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
-from attrs import evolve
 
-import acni
-from acni import netns
-from acni.engine.add import add
-from acni.engine.delete import delete
-from acni.engine.engine import Engine
 from acni.engine.listing import list_records
-from acni.engine.turns import Turns
 from acni.host.host import this_host
 from acni.store.commits import Commits
-from acni.store.directory import read_in
 from acni.store.frames import encode, read_frames
 from acni.store.intents import Intent, end_facts, named_facts, replay, step_facts
-from acni.store.records import Found, Records
-from acni.store.spares import Spare
+from acni.store.records import Records
 from acni.store.state import open_store
-from acni.testing import ScriptedRunner
+from harness.doubles import Durability, Way, adds, stored, unlocked, unstored
+from harness.records import fill
 
-NETWORK = acni.parse_network(
-    b'{"cniVersion":"1.0.0","name":"dbnet","plugins":[{"type":"bridge","bridge":"acni0",'
-    b'"isGateway":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.88.0.0/16"}]]}}]}'
-)
 RECORD = json.dumps({"kind": "cniCacheV1", "filler": "x" * 1400})
-
-
-class NothingRecorded(Records):
-    """Holds nothing and finds nothing."""
-
-    def find(self, _: object) -> Found:
-        """Find nothing."""
-        return Found((), (), ())
-
-    def read(self, _: object) -> None:
-        """Read nothing."""
-
-    def holding(self, *_: object) -> Any:
-        """Hold nothing."""
-        return ()
-
-
-class NothingStored:
-    """A store that does nothing, for what the rest of an ADD costs."""
-
-    def __init__(self) -> None:
-        self.records = NothingRecorded(None, None)
-        self.journal = None
-        self.neighbours = None
-
-    def require_journal(self) -> NothingStored:
-        """Be the journal, too."""
-        return self
-
-    def take_spare(self) -> Spare:
-        """Name nothing."""
-        return Spare("")
-
-    @contextmanager
-    def guard(self, _: object) -> Generator[None]:
-        """Hold nothing."""
-        yield
-
-    busy = contextlib.nullcontext
-
-    @property
-    def under_way(self) -> set[str]:
-        """Keep nothing."""
-        return set()
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
-
-
-@asynccontextmanager
-async def stored(directory: str, runner: ScriptedRunner, durability: str) -> AsyncGenerator[Engine]:
-    """Open a runtime and take its engine."""
-    async with acni.open_runtime(
-        state_dir=f"{directory}/{time.monotonic_ns()}",
-        plugin_dirs=["/plugins"],
-        runner=runner,
-        durability=durability,  # type: ignore[arg-type]
-        recover=False,
-    ) as runtime:
-        yield runtime._engine
-
-
-@asynccontextmanager
-async def unlocked(
-    directory: str, runner: ScriptedRunner, durability: str
-) -> AsyncGenerator[Engine]:
-    """Take an engine that knows of no other runtime."""
-    async with stored(directory, runner, durability) as engine:
-        yield evolve(engine, turns=Turns(None, engine.timeouts.wait))
-
-
-@asynccontextmanager
-async def unstored(directory: str, runner: ScriptedRunner, _: str) -> AsyncGenerator[Engine]:
-    """Take such an engine over the store that does nothing."""
-    async with unlocked(directory, runner, "process") as engine:
-        yield evolve(engine, store=NothingStored(), commits=None)  # type: ignore[arg-type]
-
-
-async def adds(opened: Any, directory: str, durability: str, at_once: int, count: int) -> float:
-    """Return the own CPU of an ADD, in µs; its delete is not counted."""
-    runner = ScriptedRunner()
-    used = 0.0
-    boxes = [netns.anonymous() for _ in range(at_once)]
-    async with opened(directory, runner, durability) as engine:
-        for turn in range(count // at_once):
-            attachments = [
-                acni.Attachment(container_id=f"c{turn}-{number}", netns=box.path)
-                for number, box in enumerate(boxes)
-            ]
-            before = time.process_time()
-            async with anyio.create_task_group() as tasks:
-                for attachment in attachments:
-                    tasks.start_soon(add, engine, NETWORK, attachment)
-            used += time.process_time() - before
-            for attachment in attachments:
-                with contextlib.suppress(acni.AttachmentNotFound):
-                    await delete(engine, attachment.id)
-    for box in boxes:
-        box.close()
-    return used / count * 1e6
 
 
 def noted(operation: str, boot: str) -> Intent:
@@ -194,19 +80,7 @@ def listings(directory: str, count: int) -> float:
     """Return the CPU of a listing of so many records, in ms."""
     state_dir = f"{directory}/{time.monotonic_ns()}"
 
-    async def attach() -> bytes:
-        box = netns.anonymous()
-        async with stored(directory, ScriptedRunner(), "process") as engine:
-            await add(engine, NETWORK, acni.Attachment(container_id="c0", netns=box.path))
-            (name,) = engine.store.records.names()
-            return read_in(name, engine.store.records._results, name) or b""
-
-    text = anyio.run(attach)
-    with open_store(state_dir, this_host()):
-        pass
-    for number in range(count):
-        path = Path(state_dir, "results", f"dbnet-c{number}-eth0")
-        path.write_bytes(text.replace(b'"c0"', f'"c{number}"'.encode()))
+    fill(Path(state_dir), count)
     records, host = Records.look(state_dir), this_host()
     began = time.process_time()
     if len(list_records(records, host)) != count:
@@ -239,7 +113,8 @@ PROGRAM = """
 import os, sys
 import anyio, acni
 from acni import netns
-from acni.testing import ScriptedRunner
+from harness.doubles import Durability, Way, adds, stored, unlocked, unstored
+from harness.records import fill
 
 async def main():
     network = acni.parse_network(b'{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"a"}]}')
@@ -301,11 +176,11 @@ def measure_commits(directory: str, rounds: int) -> None:
 
 def measure_adds(directory: str, rounds: int) -> None:
     """Measure what an ADD pays for the store, and for the locks between runtimes."""
-    ways = {
+    ways: dict[str, tuple[Way, Durability]] = {
         "power": (stored, "power"),
         "unlocked": (unlocked, "power"),
         "unlocked, process": (unlocked, "process"),
-        "nothing": (unstored, ""),
+        "nothing": (unstored, "process"),
     }
     for at_once in (1, 8, 64):
         found: dict[str, list[float]] = {which: [] for which in ways}

@@ -19,6 +19,7 @@ import (
 
 type order struct {
 	Peer       string   `json:"peer"`
+	Work       string   `json:"work"`
 	Count      int      `json:"count"`
 	AtOnce     int      `json:"at_once"`
 	WarmUp     int      `json:"warm_up"`
@@ -49,8 +50,13 @@ func main() {
 		"libcni + fsync": func(o order, chain []byte) runtime { return overLibcni(o, chain, true) },
 		"go-cni":         overGoCNI,
 	}[given.Peer](given, chain)
+	threads := status("Threads")
 	given.run("", given.WarmUp, "warm", peer.add)
 	given.run("", given.WarmUp, "warm", peer.del)
+	if given.Work == "hold" {
+		given.hold(peer, threads)
+		return
+	}
 	given.run("add", given.Count, "box", peer.add)
 	given.run("delete", given.Count, "box", peer.del)
 }
@@ -150,17 +156,64 @@ func (given order) run(phase string, count int, prefix string, do func(id, netns
 		return
 	}
 	sort.Float64s(took)
-	descriptors, err := os.ReadDir("/proc/self/fd")
-	need(err)
 	line, err := json.Marshal(map[string]any{
 		"phase": phase, "ops": float64(count) / wall.Seconds(),
 		"own_us": own / float64(count), "children_us": children / float64(count),
 		"p50_us": took[(count-1)*50/100], "p99_us": took[(count-1)*99/100], "max_us": took[count-1],
 		"took_us": took, "peak_kib": status("VmHWM"), "threads": status("Threads"),
-		"descriptors": len(descriptors) - 1,
+		"descriptors": descriptors(),
 	})
 	need(err)
 	fmt.Println(string(line))
+}
+
+// What each of many ADDs needs while its plugin takes its time, and threads beside those before the first.
+func (given order) hold(peer runtime, threads int) {
+	memory, files := status("VmRSS"), descriptors()
+	ended := make(chan bool)
+	go func() {
+		given.run("", given.Count, "box", peer.add)
+		ended <- true
+	}()
+	most, mostThreads, each, filesEach := 0, 0, 0.0, 0.0
+	for {
+		select {
+		case <-ended:
+			given.run("", given.Count, "box", peer.del)
+			line, err := json.Marshal(map[string]any{
+				"phase": "hold", "held": most, "kib_each": each, "threads_more": mostThreads,
+				"descriptors_each": filesEach, "peak_kib": status("VmHWM"),
+			})
+			need(err)
+			fmt.Println(string(line))
+			return
+		case <-time.After(100 * time.Millisecond):
+			mostThreads = max(mostThreads, status("Threads")-threads)
+			if running := children(); running > 0 && running >= most {
+				most = running
+				each = float64(status("VmRSS")-memory) / float64(running)
+				filesEach = float64(descriptors()-files) / float64(running)
+			}
+		}
+	}
+}
+
+// The processes that are ours, whichever thread started them.
+func children() int {
+	lists, err := filepath.Glob("/proc/self/task/*/children")
+	need(err)
+	count := 0
+	for _, list := range lists {
+		text, _ := os.ReadFile(list) // a thread may end meanwhile
+		count += len(strings.Fields(string(text)))
+	}
+	return count
+}
+
+func descriptors() int {
+	names, err := os.ReadDir("/proc/self/fd")
+	need(err)
+	return len(names) - 1
 }
 
 func micros(duration time.Duration) float64 { return float64(duration.Nanoseconds()) / 1e3 }

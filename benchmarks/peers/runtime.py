@@ -1,11 +1,12 @@
-"""Adds and deletes through acni, as the order in the first argument says: see ``compare.py``.
+"""Adds and deletes through acni, as the order in the first argument says: see `harness/orders.py`.
 
-``python acni.py ORDER``: what it did is printed as a JSON line for each phase, like every peer's.
+``python runtime.py ORDER``: what it did is printed as a JSON line for each phase, as by every peer.
 """
 
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import resource
 import sys
@@ -15,11 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 import acni
 from acni import spec
+from acni.events import Event, OperationFinished, OperationStarted, PluginFinished, PluginStarted
+from phases import Meter, descriptors, print_phase, status
 
 Do = Callable[[acni.Attachment], Awaitable[object]]
+Piece = tuple[str, float, float]
 
 
 def main(order: dict[str, Any]) -> None:
@@ -27,35 +32,49 @@ def main(order: dict[str, Any]) -> None:
     _, loop, durability = order["peer"].split(", ")
     options = {"use_uvloop": True} if loop == "uvloop" else {}
     backend = "trio" if loop == "trio" else "asyncio"
-    anyio.run(carry_out, order, durability, backend=backend, backend_options=options)
+    network = spec.parse_network(Path(order["chain"]).read_bytes())
+    anyio.run(carry_out, order, network, durability, backend=backend, backend_options=options)
 
 
-async def carry_out(order: dict[str, Any], durability: Any) -> None:
-    """Warm up, add and delete."""
-    network = load(order["chain"])
+async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durability: Any) -> None:
+    """Warm up, and do the work that was ordered."""
+    work = order.get("work", "churn")
+    limits, seen = None, list[Event]()
+    if work == "hold":
+        limits = acni.Limits(plugins=order["count"])
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(order["count"] * 8 + 1024, hard), hard))
     async with acni.open_runtime(
-        state_dir=order["state"], plugin_dirs=order["plugin_dirs"], durability=durability
+        state_dir=order["state"],
+        plugin_dirs=order["plugin_dirs"],
+        durability=durability,
+        limits=limits,
+        observers=[seen.append] if work == "waterfall" else [],
+        # What looks through all records in the background would be measured with the ADDs.
+        recover=work != "records",
     ) as runtime:
+        threads = status("Threads")
         add: Do = functools.partial(runtime.add, network)
 
         async def delete(attachment: acni.Attachment) -> None:
             await runtime.delete(attachment.id)
 
-        for phase, count, prefix, do in (
-            ("", order["warm_up"], "warm", add),
-            ("", order["warm_up"], "warm", delete),
-            ("add", order["count"], "box", add),
-            ("delete", order["count"], "box", delete),
-        ):
-            await measure(order, phase, count, prefix, do)
+        await measure(order, "", order["warm_up"], "warm", add)
+        await measure(order, "", order["warm_up"], "warm", delete)
+        if work == "hold":
+            await hold(order, threads, add, delete)
+            return
+        seen.clear()
+        await measure(order, "add", order["count"], "box", add)
+        added = tuple(seen)
+        await measure(order, "delete", order["count"], "box", delete)
+    if work == "waterfall":
+        print(json.dumps({"phase": "waterfall", "lanes": lanes(added)}), flush=True)
 
 
-def load(path: str) -> acni.NetworkConfig:
-    """Load the chain."""
-    return spec.parse_network(Path(path).read_bytes())
-
-
-async def measure(order: dict[str, Any], phase: str, count: int, prefix: str, do: Do) -> None:
+async def measure(
+    order: dict[str, Any], phase: str, count: int, prefix: str, do: Do, **more: float
+) -> None:
     """Do something so often, by so many tasks, and print what it took."""
     took: list[float] = []
     numbers = iter(range(count))
@@ -75,28 +94,116 @@ async def measure(order: dict[str, Any], phase: str, count: int, prefix: str, do
             )
             took.append((time.perf_counter() - started) * 1e6)
 
-    own, children, begun = cpu(resource.RUSAGE_SELF), cpu(resource.RUSAGE_CHILDREN), now()
+    before = Meter()
     async with anyio.create_task_group() as tasks:
-        for _ in range(order["at_once"]):
+        for _ in range(min(order["at_once"], count)):
             tasks.start_soon(work)
-    wall = now() - begun
-    own, children = cpu(resource.RUSAGE_SELF) - own, cpu(resource.RUSAGE_CHILDREN) - children
     if phase:
-        took.sort()
-        line = {
-            "phase": phase,
-            "ops": count / wall,
-            "own_us": own / count,
-            "children_us": children / count,
-            "p50_us": took[(count - 1) * 50 // 100],
-            "p99_us": took[(count - 1) * 99 // 100],
-            "max_us": took[-1],
-            "took_us": took,
-            "peak_kib": status("VmHWM"),
-            "threads": status("Threads"),
-            "descriptors": descriptors(),
-        }
-        print(json.dumps(line), flush=True)
+        print_phase(phase, took, Meter().since(before), **more)
+
+
+async def hold(order: dict[str, Any], threads: int, add: Do, delete: Do) -> None:
+    """Print what each of many ADDs needs while its plugin takes its time, and for how long the loop
+    stands still when as many start together.
+
+    Args:
+        order: The order.
+        threads: How many threads there were before the first ADD.
+        add: Adds an attachment.
+        delete: Deletes one.
+    """
+    count = order["count"]
+    gc.collect()
+    memory, files = status("VmRSS"), descriptors()
+    done = 0
+    more = {"held": 0.0, "kib_each": 0.0, "threads_more": 0.0, "descriptors_each": 0.0}
+    before = Meter()
+
+    async def counted(attachment: acni.Attachment) -> None:
+        nonlocal done
+        await add(attachment)
+        done += 1
+
+    async def watch() -> None:
+        while True:
+            await anyio.sleep(0.1)
+            more["threads_more"] = max(more["threads_more"], status("Threads") - threads)
+            # When most plugins run; what waits for its plugin to be started is in flight, too.
+            if (running := children()) >= max(more["held"], 1) and done < count:
+                more["held"] = running
+                more["kib_each"] = (status("VmRSS") - memory) / (count - done)
+                more["descriptors_each"] = (descriptors() - files) / (count - done)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        await measure(order, "", count, "box", counted)
+        tasks.cancel_scope.cancel()
+    print_phase("hold", [0.0] * count, Meter().since(before), **more)
+    await measure(order, "", count, "box", delete)
+    gc.collect()
+    await stand_still(order, add)
+
+
+async def stand_still(order: dict[str, Any], add: Do) -> None:
+    """Start as many ADDs together, of a plugin that is quick; print for how long at most a task
+    that does nothing else had no turn.
+    """
+    longest = 0.0
+
+    async def tick() -> None:
+        nonlocal longest
+        last = time.perf_counter()
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turn = time.perf_counter()
+            longest = max(longest, turn - last)
+            last = turn
+
+    async with anyio.create_task_group() as everything:
+        everything.start_soon(tick)
+        await anyio.sleep(0.1)
+        longest = 0.0
+        before = Meter()
+        await measure(order, "", order["count"], "lag", add)
+        everything.cancel_scope.cancel()
+    took = [0.0] * order["count"]
+    print_phase("together", took, Meter().since(before), lag_ms=longest * 1e3)
+
+
+def children() -> int:
+    """Count the processes that are ours."""
+    return len(Path("/proc/thread-self/children").read_text().split())
+
+
+def lanes(events: tuple[Event, ...]) -> list[tuple[str, list[Piece]]]:
+    """Lay out the events of one ADD: a lane for the engine and one for each plugin, each with
+    pieces of a kind, a beginning and a length in milliseconds.
+    """
+    begun = next(event.at for event in events if isinstance(event, OperationStarted))
+    ended = next(event.at for event in events if isinstance(event, OperationFinished))
+    plugins: list[tuple[str, list[Piece]]] = []
+    engine: list[Piece] = []
+    free, started = begun, begun
+    for event in events:
+        if isinstance(event, PluginStarted):
+            engine.append(("engine", (free - begun) * 1e3, (event.at - free) * 1e3))
+            started = event.at
+        elif isinstance(event, PluginFinished):
+            free = event.at
+            spent = {
+                "wait": event.queue_seconds,
+                "spawn": event.spawn_seconds,
+                "run": 0.0,
+                "read": event.read_seconds,
+            }
+            spent["run"] = free - started - sum(spent.values())
+            pieces, at = [], started - begun
+            for kind, seconds in spent.items():
+                pieces.append((kind, at * 1e3, seconds * 1e3))
+                at += seconds
+            plugins.append((event.plugin, pieces))
+    engine.append(("engine", (free - begun) * 1e3, (ended - free) * 1e3))
+    return [("acni", engine), *plugins]
 
 
 def arguments(container_id: str) -> dict[str, str]:
@@ -107,30 +214,6 @@ def arguments(container_id: str) -> dict[str, str]:
         "K8S_POD_NAME": container_id,
         "K8S_POD_INFRA_CONTAINER_ID": container_id,
     }
-
-
-def now() -> float:
-    """Return the time, in seconds."""
-    return time.perf_counter()
-
-
-def cpu(who: int) -> float:
-    """Return the processor time used so far, in microseconds."""
-    usage = resource.getrusage(who)
-    return (usage.ru_utime + usage.ru_stime) * 1e6
-
-
-def descriptors() -> int:
-    """Count what is open."""
-    return len(list(Path("/proc/self/fd").iterdir())) - 1
-
-
-def status(name: str) -> int:
-    """Return a number of this process's status."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1])
-    raise LookupError(name)
 
 
 if __name__ == "__main__":

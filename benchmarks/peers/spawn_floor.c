@@ -2,8 +2,8 @@
  * thread, one epoll on the pidfds, as an event loop would do it. Nothing is checked that could only
  * go wrong in earnest.
  *
- * spawn_floor RUNS AT_ONCE PLUGIN <REQUEST: passes its environment on, and prints the microseconds
- * of its own CPU time that one run took, and the milliseconds that the longest start blocked it. */
+ * spawn_floor RUNS AT_ONCE PLUGIN <REQUEST: passes its environment on, and prints a JSON line, as
+ * every peer does; with the milliseconds that the longest start blocked it. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>
@@ -21,6 +21,7 @@
 extern char **environ;
 
 struct run {
+    double started;
     pid_t pid;
     int pidfd, out, err;
 };
@@ -45,7 +46,7 @@ static double milliseconds(void) {
 
 static void start(struct run *run, int epoll, uint32_t number) {
     int in[2], out[2], err[2];
-    double before = milliseconds();
+    double before = run->started = milliseconds();
     need(pipe2(in, O_CLOEXEC) + pipe2(out, O_CLOEXEC) + pipe2(err, O_CLOEXEC) == 0, "pipe2");
     need(write(in[1], request, request_size) == (ssize_t)request_size, "write");
     close(in[1]);
@@ -96,9 +97,14 @@ static void finish(struct run *run, int epoll) {
     need(waitpid(run->pid, &status, 0) == run->pid && status == 0, "waitpid");
 }
 
-static double cpu_microseconds(void) {
+static int ascending(const void *one, const void *other) {
+    double first = *(const double *)one, second = *(const double *)other;
+    return (first > second) - (first < second);
+}
+
+static double cpu_microseconds(int who) {
     struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
+    getrusage(who, &usage);
     return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 + usage.ru_utime.tv_usec +
            usage.ru_stime.tv_usec;
 }
@@ -109,9 +115,11 @@ int main(int argc, char **argv) {
     plugin = argv[3];
     request_size = read(0, request, sizeof request);
     struct run *running = calloc(at_once, sizeof *running);
+    double *took = calloc(runs, sizeof *took);
     struct epoll_event events[64];
     int epoll = epoll_create1(EPOLL_CLOEXEC);
-    double before = cpu_microseconds();
+    double own = cpu_microseconds(RUSAGE_SELF), children = cpu_microseconds(RUSAGE_CHILDREN);
+    double begun = milliseconds();
     while (started < at_once && started < runs) {
         start(&running[started], epoll, started);
         started++;
@@ -121,13 +129,28 @@ int main(int argc, char **argv) {
         for (int i = 0; i < ready; i++) {
             uint32_t number = events[i].data.u32;
             finish(&running[number], epoll);
-            done++;
+            took[done++] = (milliseconds() - running[number].started) * 1e3;
             if (started < runs) {
                 start(&running[number], epoll, number);
                 started++;
             }
         }
     }
-    printf("%.1f %.2f\n", (cpu_microseconds() - before) / runs, longest_start);
+    double wall = milliseconds() - begun;
+    own = cpu_microseconds(RUSAGE_SELF) - own;
+    children = cpu_microseconds(RUSAGE_CHILDREN) - children;
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    qsort(took, runs, sizeof *took, ascending);
+    printf("{\"phase\": \"add\", \"ops\": %.1f, \"own_us\": %.1f, \"children_us\": %.1f, ",
+           runs / wall * 1e3, own / runs, children / runs);
+    printf("\"p50_us\": %.1f, \"p99_us\": %.1f, \"max_us\": %.1f, ", took[(runs - 1) * 50 / 100],
+           took[(runs - 1) * 99 / 100], took[runs - 1]);
+    printf("\"peak_kib\": %ld, \"threads\": 1, \"descriptors\": 4, \"longest_start_ms\": %.2f, ",
+           usage.ru_maxrss, longest_start);
+    printf("\"took_us\": [");
+    for (int i = 0; i < runs; i++)
+        printf("%s%.1f", i ? ", " : "", took[i]);
+    printf("]}\n");
     return 0;
 }
