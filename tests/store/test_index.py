@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,6 +61,15 @@ def test_what_comes_and_goes_is_noticed(index: Index, tmp_path: Path) -> None:
 def test_what_was_there_before_is_known(index: Index, tmp_path: Path) -> None:
     put(tmp_path, held(1, HERE))
     assert holders(index) == ["c1"]
+
+
+def test_having_read_many_makes_no_later_look_longer(index: Index, tmp_path: Path) -> None:
+    """A set that was once full is looked through at its full size."""
+    text = write_record(held(1, ELSEWHERE))
+    for number in range(3000):
+        (tmp_path / f"{NETWORK.name}-c{number}-eth0").write_bytes(text)
+    assert holders(index) == []
+    assert sys.getsizeof(index._unread) == sys.getsizeof(set[str]())
 
 
 def test_a_record_of_another_writer_may_hold_any_namespace(index: Index, tmp_path: Path) -> None:
