@@ -32,7 +32,8 @@ def list_debts(engine: Engine) -> tuple[Debt, ...]:
         StoreError: the state directory cannot be listed.
     """
     records = engine.store.records
-    found = (*records.readable(), *records.debts_aside())
+    in_place = records.readable(lambda outline: outline.cause is not None)
+    found = (*in_place, *records.debts_aside())
     owed = {record.id: record.debt for record in found if record.debt is not None}
     opened = {record.id: _debt(record) for record in left_open(engine)}
     return tuple({**opened, **owed}.values())

@@ -388,7 +388,10 @@ def _named(record: Record) -> Left:
 def owed_records(engine: Engine) -> Iterable[Record]:
     """Iterate over the records of what is owed, or of an earlier boot."""
     records = engine.store.records
-    for record in (*records.readable(), *records.debts_aside()):
+    in_place = records.readable(
+        lambda outline: outline.cause is not None or not outline.is_here(engine.host)
+    )
+    for record in (*in_place, *records.debts_aside()):
         if _is_left(engine, record):
             yield record
 

@@ -131,10 +131,18 @@ class Records:
             return None
         return result.raw if result and (result.ips or result.interfaces) else None
 
-    def readable(self) -> Iterator[Record]:
-        """Iterate over the records in ``results/``, sorted by name; what is none is passed over."""
+    def readable(self, chosen: Callable[[Outline], bool] | None = None) -> Iterator[Record]:
+        """Iterate over the records in ``results/``, sorted by name; what is none is passed over.
+
+        Args:
+            chosen: Which of them; a record is read as a whole only where its outline, which takes a
+                tenth of that, says so.
+        """
         for name in self.names():
             with contextlib.suppress(StoreError):
+                outline = self.outline(name) if chosen is not None else None
+                if chosen is not None and (outline is None or not chosen(outline)):
+                    continue
                 record = self.read(name)
                 if record is not None:
                     yield record
