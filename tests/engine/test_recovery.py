@@ -114,6 +114,16 @@ def recorded(state_dir: Path) -> Callable[[], bool]:
     return (state_dir / "results" / "net-c1-eth0").exists
 
 
+def ended(state_dir: Path) -> Callable[[], bool]:
+    """Tell when an ADD has been noted as ended, and nothing is open of its runtime."""
+
+    def is_noted() -> bool:
+        journals = [path for path in (state_dir / "acni" / "journal").iterdir() if path.is_file()]
+        return any(b'"outcome":"attached"' in path.read_bytes() for path in journals)
+
+    return is_noted
+
+
 def calls(plugins: RecordingPlugins) -> list[str]:
     return [str(call) for call in plugins.calls]
 
@@ -579,7 +589,7 @@ async def test_what_only_a_debt_knows_is_noted_where_it_was_left_before_it_goes_
 
     async with opened() as other:
         await other.version("first")  # the first slot is taken
-        killed("add", recorded(state_dir))
+        killed("add", ended(state_dir))
     async with opened() as runtime:
         killed_in("delete", "third")
         async with nothing_noted_after(plugins, "second", state_dir, fail):

@@ -93,7 +93,6 @@ def make_journal(directory: Path, on_write: Callable[[], None] = lambda: None) -
         number=1,
         opener=own_identity(),
         boot=HOST.boot,
-        intents={},
     )
     journal.sign()
     return journal

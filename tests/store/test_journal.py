@@ -100,6 +100,17 @@ def test_left_is_what_nobody_works_on(journal: Journal) -> None:
     assert [one.operation for one in journal.left()] == [operation(1), operation(3)]
     assert [one.operation for one in journal.of_container("c1")] == [operation(1), operation(3)]
     assert sorted({one.container_id for one in journal.intents.values()}) == ["c1", "c2"]
+    journal.under_way.update((operation(1), operation(3)))
+    assert list(journal.left()) == []
+
+
+def test_of_a_container_is_open_what_was_begun_and_has_not_ended(journal: Journal) -> None:
+    journal.begin(make_intent(1))
+    journal.begin(evolve(make_intent(1), verb="delete"))  # which takes over its entry
+    journal.begin(make_intent(3, container_id="c1"))
+    for number, left in ((1, [operation(3)]), (3, [])):
+        journal.end(operation(number), "gone")
+        assert [one.operation for one in journal.of_container("c1")] == left
 
 
 # --- segments

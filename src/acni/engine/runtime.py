@@ -15,6 +15,7 @@ from attrs import Factory, define, evolve, field
 from acni.engine.add import add
 from acni.engine.admission import Admission
 from acni.engine.attached import Box
+from acni.engine.beginnings import Beginnings
 from acni.engine.check import check
 from acni.engine.debts import forget, list_debts, settle
 from acni.engine.delete import delete
@@ -78,6 +79,7 @@ class Runtime:
     _is_closed: bool = field(default=False, init=False)
     _under_way: set[anyio.CancelScope] = field(factory=set[anyio.CancelScope], init=False)
     _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
+    _beginnings: Beginnings = field(factory=Beginnings, init=False)
     # How long the longest delete may take that is to be done at the end of a block.
     _ending_seconds: float = field(default=0.0, init=False)
 
@@ -142,6 +144,7 @@ class Runtime:
             ['ADD bridge', 'ADD portmap']
         """
         with self._operation() as engine:
+            await self._beginnings.wait()
             return await add(engine.traced(trace), network, attachment)
 
     async def delete(
@@ -186,6 +189,7 @@ class Runtime:
             ['DEL portmap', 'DEL bridge']
         """
         with self._operation() as engine:
+            await self._beginnings.wait()
             try:
                 named = parse_network_name(network) if isinstance(network, str) else network
                 await delete(engine.traced(trace), attachment, network=named)
@@ -230,6 +234,7 @@ class Runtime:
         """
         with self._operation() as engine:
             named = None if network is None else parse_network_name(network)
+            await self._beginnings.wait()
             await check(engine.traced(trace), attachment, network=named)
 
     async def gc(

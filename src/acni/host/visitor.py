@@ -48,18 +48,24 @@ class _Guest:
         with self.home:
             while (question := self.questions.get()) is not None:
                 answer = _answer(question)
-                try:
-                    setns(self.home.fd, CLONE_NEWNET)
-                except OSError:
+                is_back = _is_back(self.home)
+                self.answers.put(answer)
+                if not is_back:
                     return
-                finally:
-                    self.answers.put(answer)
+
+
+def _is_back(home: netns.Namespace) -> bool:
+    try:
+        setns(home.fd, CLONE_NEWNET)
+    except OSError:
+        return False
+    return True
 
 
 def _answer(question: _Question) -> object:
     try:
         return question()
-    except BaseException as error:  # noqa: ASYNC103, BLE001 (raised where it was asked)
+    except BaseException as error:  # noqa: ASYNC103, ASYNC104, BLE001 (raised where asked)
         return error
 
 

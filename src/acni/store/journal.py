@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -112,8 +113,10 @@ class Journal:
     _number: int = field(alias="number")
     _opener: ProcessIdentity = field(alias="opener")
     _boot: str = field(alias="boot")
-    intents: dict[str, Intent]
+    intents: dict[str, Intent] = field(factory=dict[str, Intent], init=False)
     under_way: set[str] = field(factory=set[str], init=False)
+    # How much is open of each container.
+    _containers: Counter[str] = field(factory=Counter[str], init=False)
     # What came further than could be noted.
     _behind: set[str] = field(factory=set[str], init=False)
     renewed_from: int | None = None
@@ -127,12 +130,17 @@ class Journal:
 
     def left(self) -> Iterator[Intent]:
         """Iterate over what is open and not under way."""
+        # An ADD asks this with a thousand others under way: not one by one, where nothing is left.
+        if self.intents.keys() <= self.under_way:
+            return
         for intent in tuple(self.intents.values()):
             if intent.operation not in self.under_way:
                 yield intent
 
     def of_container(self, container_id: str) -> Iterator[Intent]:
         """Iterate over what is open of a container."""
+        if container_id not in self._containers:
+            return
         for intent in tuple(self.intents.values()):
             if intent.container_id == container_id:
                 yield intent
@@ -153,6 +161,8 @@ class Journal:
         except OSError as error:
             raise store_failure(self.place, "has no room", error) from error
         self._append(intent.begin())
+        if intent.operation not in self.intents:
+            self._containers[intent.container_id] += 1
         self.intents[intent.operation] = intent
         self._behind.discard(intent.operation)
 
@@ -197,12 +207,19 @@ class Journal:
         """
         if operation in self.intents:
             self._append(end_facts(operation, outcome))
-            del self.intents[operation]
+            self._close(operation)
             self._behind.discard(operation)
 
     def drop(self, operation: str) -> None:
         """Give up an operation that ran no plugin, since its `begin` is not durable."""
-        self.intents.pop(operation, None)
+        if operation in self.intents:
+            self._close(operation)
+
+    def _close(self, operation: str) -> None:
+        container_id = self.intents.pop(operation).container_id
+        self._containers[container_id] -= 1
+        if not self._containers[container_id]:
+            del self._containers[container_id]
 
     def is_full(self) -> bool:
         """Tell whether it is time for a new segment."""
@@ -277,7 +294,8 @@ class Journal:
     def become(self, other: Journal) -> None:
         """Go on as another slot: this one's files were removed."""
         self.close()
-        for name in ("slot", "_active", "_other", "_number", "intents", "renewed_from"):
+        names = ("slot", "_active", "_other", "_number", "intents", "_containers", "renewed_from")
+        for name in names:
             setattr(self, name, getattr(other, name))
 
     def is_deleted(self) -> bool:

@@ -410,7 +410,6 @@ class Slots:
             number=newer + 1,
             opener=own_identity(),
             boot=self.host.boot,
-            intents={},
         )
         if is_damaged:
             journal.repeat()
