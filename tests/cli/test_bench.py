@@ -144,7 +144,8 @@ def test_an_interrupt_detaches_and_prints_what_there_is(
     assert "ADD: p50" in printed
     assert list((tmp_path / "state" / "results").iterdir()) == []
     calls = [str(call) for call in plugins.calls]
-    assert calls.count("ADD first") == calls.count("DEL first")
+    # A DEL that the interrupt met is run again.
+    assert calls.count("DEL first") >= calls.count("ADD first") > 0
 
 
 def test_a_race_is_told_and_its_absence(acni: Run, plugins: RecordingPlugins) -> None:

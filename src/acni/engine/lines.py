@@ -72,21 +72,28 @@ class OfType(Protocol):
 
 
 @define(eq=False)
-class Unshared(Room):
-    """The places of a type that no other runtime can know of."""
+class Unshared:
+    """The places of a type that no other runtime can know of.
+
+    Attributes:
+        number: How many there are.
+    """
+
+    number: int
+    _taken: int = field(default=0, init=False)
 
     @property
     def are_all_ours(self) -> bool:
         return True
 
     def try_take(self, *, goes_first: bool) -> int | None:
-        if self.is_full:
+        if self._taken >= self.number:
             return None
-        self.taken += 1
+        self._taken += 1
         return 0
 
     def give_back(self, index: int) -> None:
-        self.taken -= 1
+        self._taken -= 1
 
     def leave_line(self) -> None:
         """There is none."""
