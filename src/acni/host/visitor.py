@@ -63,10 +63,12 @@ def _is_back(home: netns.Namespace) -> bool:
 
 
 def _answer(question: _Question) -> object:
+    answer: object
     try:
-        return question()
-    except BaseException as error:  # noqa: ASYNC103, ASYNC104, BLE001 (raised where asked)
-        return error
+        answer = question()
+    except BaseException as error:  # noqa: ASYNC103, BLE001 (raised where it was asked)
+        answer = error
+    return answer
 
 
 @define(eq=False)
