@@ -18,7 +18,7 @@ from acni import netns
 from acni.cli.parser import build_parser
 from acni.cli.words import Verb, walk
 from acni.testing import Behaviour, RecordingPlugins
-from tests.observe.drawing import Drawing, read
+from tests.observe.drawing import Drawing, read, small_disk
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 
@@ -97,18 +97,6 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(
     assert not (tmp_path / "state").exists()
 
 
-@contextmanager
-def small_disk(directory: Path) -> Iterator[None]:
-    """A file system with room for one page of a file."""
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(directory)]
-    subprocess.run(mount, check=True, timeout=20)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True, timeout=20)
-
-
 def test_one_that_takes_no_more_is_said_aside_and_the_status_is_the_verb_s(
     acni: Run, box: netns.Namespace, conf_dir: Path, plugins: RecordingPlugins, tmp_path: Path
 ) -> None:
@@ -127,9 +115,11 @@ def test_one_that_takes_no_more_is_said_aside_and_the_status_is_the_verb_s(
     assert len(plugins.calls) == 20
 
 
-def test_of_a_command_that_is_killed_what_was_under_way_is_drawn(
+@contextmanager
+def in_its_second_plugin(
     environment: dict[str, str], box: netns.Namespace, plugins: RecordingPlugins, file: Path
-) -> None:
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A traced ADD whose second plugin hangs."""
     plugins.tell("second", "ADD", Behaviour(seconds=60))
     argv = [sys.executable, "-m", "acni", "add", "net", box.path, "--trace", str(file)]
     with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL) as command:
@@ -137,6 +127,13 @@ def test_of_a_command_that_is_killed_what_was_under_way_is_drawn(
         while not file.exists() or "ADD second" not in file.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.01)
+        yield command
+
+
+def test_of_a_command_that_is_killed_what_was_under_way_is_drawn(
+    environment: dict[str, str], box: netns.Namespace, plugins: RecordingPlugins, file: Path
+) -> None:
+    with in_its_second_plugin(environment, box, plugins, file) as command:
         command.send_signal(signal.SIGKILL)
     (added,) = next(iter(read(file, died=True).lanes.values()))
     assert (added.names(), added.ended) == (["ADD first", "ADD second"], None)
@@ -145,13 +142,7 @@ def test_of_a_command_that_is_killed_what_was_under_way_is_drawn(
 def test_of_one_that_is_interrupted_the_undo_is_drawn(
     environment: dict[str, str], box: netns.Namespace, plugins: RecordingPlugins, file: Path
 ) -> None:
-    plugins.tell("second", "ADD", Behaviour(seconds=60))
-    argv = [sys.executable, "-m", "acni", "add", "net", box.path, "--trace", str(file)]
-    with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL) as command:
-        deadline = time.monotonic() + 50
-        while not file.exists() or "ADD second" not in file.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+    with in_its_second_plugin(environment, box, plugins, file) as command:
         command.send_signal(signal.SIGTERM)
         assert command.wait(50) == 143
     (added,) = next(iter(read(file).lanes.values()))

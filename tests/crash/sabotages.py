@@ -4,12 +4,16 @@ find.
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import pytest
 from attrs import frozen
 
 from tests.crash.forkserver import CHECKOUT
@@ -45,6 +49,28 @@ class Sabotage:
             text = path.read_text()
             assert text.count(change["before"]) == 1, f"{path.name} has it once: {change['before']}"
             path.write_text(text.replace(change["before"], change["after"]))
+
+
+def run_against(sabotage: Sabotage, tests: str, file: str, directory: Path) -> str:
+    """Run tests of a file, chosen as `-k` does, against a changed copy of the sources, and return
+    what they print; some must fail.
+    """
+    sources = changed_sources(sabotage, directory)
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
+            *(f"--basetemp={directory / 'pytest'}", "-k", tests, file),
+        ],
+        env=os.environ | {"PYTHONPATH": str(sources), "PYTHONDONTWRITEBYTECODE": "1"},
+        cwd=CHECKOUT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+    assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
+    return ran.stdout
 
 
 def _read() -> tuple[Sabotage, ...]:

@@ -10,11 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -24,7 +20,6 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-import acni
 from acni import (
     AcniError,
     Attachment,
@@ -39,8 +34,7 @@ from acni import (
     open_runtime,
 )
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
-from tests.crash.forkserver import CHECKOUT
-from tests.crash.sabotages import Sabotage
+from tests.crash.sabotages import Sabotage, run_against
 from tests.engine.strikes import (
     C1,
     C2,
@@ -367,23 +361,6 @@ def test_what_keeps_this_is_missed_when_it_is_gone(
     tests: str, finds: str, file: str, before: str, after: str, tmp_path: Path
 ) -> None:
     """The sweeps run against a changed copy of the sources."""
-    sources = tmp_path / "src"
-    shutil.copytree(Path(acni.__file__).parent, sources / "acni")
-    Sabotage(name="", sweep="", change=[{"file": file, "before": before, "after": after}]).apply(
-        sources
-    )
-    ran = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"),
-            *(f"--basetemp={tmp_path / 'pytest'}", "-k", tests, __file__),
-        ],
-        env=os.environ | {"PYTHONPATH": str(sources), "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=CHECKOUT,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=200,
-    )
-    assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
-    assert re.search(finds, ran.stdout), ran.stdout
+    change = [{"file": file, "before": before, "after": after}]
+    printed = run_against(Sabotage(name="", sweep="", change=change), tests, __file__, tmp_path)
+    assert re.search(finds, printed), printed

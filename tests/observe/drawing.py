@@ -9,8 +9,10 @@ order by time alone.
 from __future__ import annotations
 
 import json
+import subprocess
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -201,3 +203,15 @@ def categories(drawing: Drawing) -> dict[str, int]:
             for one in top.all():
                 counts[one.category] += 1
     return dict(counts)
+
+
+@contextmanager
+def small_disk(directory: Path) -> Iterator[None]:
+    """A file system with room for one page of a file."""
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(directory)]
+    subprocess.run(mount, check=True, timeout=20)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(directory)], check=True, timeout=20)

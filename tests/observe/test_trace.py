@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import random
-import subprocess
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,7 +44,7 @@ from acni.events import (
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 from tests.engine.conftest import make_network
 from tests.observe.conftest import OpenTraced
-from tests.observe.drawing import Drawing, Slice, read
+from tests.observe.drawing import Drawing, Slice, read, small_disk
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
@@ -360,18 +359,6 @@ def test_of_what_began_before_the_trace_nothing_is_drawn(tracer: observe.Trace, 
     tracer(told(LockWaited, what="container", seconds=1))
     tracer(told(OperationFinished, error=None))
     assert read(path).lanes == {}
-
-
-@contextmanager
-def small_disk(directory: Path) -> Iterator[None]:
-    """A file system with room for one page of a file."""
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4k", "none", str(directory)]
-    subprocess.run(mount, check=True, timeout=20)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", str(directory)], check=True, timeout=20)
 
 
 async def test_a_disk_that_is_full_disturbs_no_operation_and_is_told_once(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from attrs import define, field
 
-from acni.host.locks import Place, is_held, place_of, try_lock
+from acni.host.locks import Place, byte_of, is_held, place_of, try_lock
 from acni.host.turnstile import Line
 from acni.store.lockfiles import (
     OPENINGS,
@@ -35,6 +35,7 @@ class TypePlaces:
     _plugin_type: str
     number: int
     _where: Place = field(init=False)
+    _bytes: tuple[int, ...] = field(init=False)
     # What this runtime holds: of which place, by which description.
     _held: dict[int, Description] = field(factory=dict[int, Description], init=False)
     _line: tuple[Description, Line] | None = field(default=None, init=False)
@@ -42,6 +43,8 @@ class TypePlaces:
 
     def __attrs_post_init__(self) -> None:
         self._where = place_of("plugin type", self._plugin_type)
+        places = (f"{self._plugin_type} {index}" for index in range(self.number))
+        self._bytes = tuple(byte_of("plugin type", place) for place in places)
 
     @property
     def are_all_ours(self) -> bool:
@@ -74,14 +77,14 @@ class TypePlaces:
                     self._files.leave(description)
             if index is None:
                 return None
-            if self._files.keeps(description, self._byte(index)):
+            if self._files.keeps(description, self._bytes[index]):
                 self._held[index] = description
                 return index
         raise keeps_changing(self._where.file)
 
     def give_back(self, index: int) -> None:
         """Give a place back."""
-        self._files.let_go(self._held.pop(index), self._byte(index))
+        self._files.let_go(self._held.pop(index), self._bytes[index])
 
     def leave_line(self) -> None:
         """Stand in line no longer."""
@@ -131,10 +134,7 @@ class TypePlaces:
                 self._sign = self._files.use(description.name)
 
     def _try_each(self, description: Description) -> int | None:
-        for index in range(self.number):
-            if index not in self._held and try_lock(description.fd, self._byte(index)):
+        for index, byte in enumerate(self._bytes):
+            if index not in self._held and try_lock(description.fd, byte):
                 return index
         return None
-
-    def _byte(self, index: int) -> int:
-        return place_of("plugin type", f"{self._plugin_type} {index}").byte
