@@ -163,10 +163,7 @@ class Namespace:
         fd = _fd_of(self)
 
         def inside() -> T:
-            try:
-                setns(fd, CLONE_NEWNET)
-            except OSError as error:
-                raise machine_error(error, f"entering {self.path}") from error
+            enter(fd, self.path)
             return function()
 
         return _in_thread(inside)
@@ -571,6 +568,18 @@ def _fresh() -> int:
         return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise machine_error(error, "making a network namespace") from error
+
+
+def enter(fd: int, path: str) -> None:
+    """Enter the namespace behind a descriptor, in the calling thread, which is to end or come back.
+
+    Raises:
+        NotPermitted: this process may not enter namespaces.
+    """
+    try:
+        setns(fd, CLONE_NEWNET)
+    except OSError as error:
+        raise machine_error(error, f"entering {path}") from error
 
 
 def interface_exists(ifname: str) -> bool:

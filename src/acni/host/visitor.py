@@ -19,7 +19,7 @@ from typing import Final
 
 from attrs import Factory, define, field
 
-from acni.errors import Busy, machine_error
+from acni.errors import Busy
 from acni.host import netns
 from acni.host.libc import CLONE_NEWNET, setns
 
@@ -86,10 +86,7 @@ class Visitor:
         """
 
         def look() -> bool:
-            try:
-                setns(namespace.fd, CLONE_NEWNET)
-            except OSError as error:
-                raise machine_error(error, f"entering {namespace.path}") from error
+            netns.enter(namespace.fd, namespace.path)
             return netns.interface_exists(ifname)
 
         return self._ask(look) is True
