@@ -86,6 +86,9 @@ def test_who_is_interrupted_leaves_the_answer_with_the_thread(visitor: Visitor) 
     """The next question must not be given the answer to this one."""
     with netns.anonymous() as box:
         reached, goes_on = SimpleQueue[None](), SimpleQueue[None]()
+        assert visitor.has_interface(box, "lo")
+        guest = visitor._guest
+        assert guest is not None
 
         def hang() -> bool:
             reached.put(None)
@@ -103,6 +106,8 @@ def test_who_is_interrupted_leaves_the_answer_with_the_thread(visitor: Visitor) 
         interrupter.join()
         assert not visitor.has_interface(box, "eth0")
         goes_on.put(None)
+        guest.thread.join(30)  # it is left, and ends by itself
+        assert not guest.thread.is_alive()
 
 
 class interrupting:  # noqa: N801 (read as a statement)
