@@ -13,19 +13,26 @@ PROJECT = PYPROJECT["project"]
 PYTHONS = nox.project.python_versions(PYPROJECT)
 # Sphinx 9.1 and later need Python 3.12.
 DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
-# As many examples as hypothesis makes, under coverage, on one of them only.
-FULL_PYTHON = next((each for each in PYTHONS[::-1] if shutil.which(f"python{each}")), None)
+FIRST_PYTHON = next((f"python{each}" for each in PYTHONS if shutil.which(f"python{each}")), "python")
 NOT_DEEP = ("--crash=none", "-m", "not deep")
-THIN = (*NOT_DEEP, "--hypothesis-profile=thin")
-# The first Python and the wheel share the loops: what one runs on asyncio the other does on trio.
-ONE_LOOP, OTHER_LOOP = "--loops=one", "--loops=other"
+# What the last Python has run whole: fewer examples, each test on one of the loops.
+THIN = (*NOT_DEEP, "--hypothesis-profile=thin", "--loops=one")
 REPORTS = Path(".nox/reports").resolve()
 
 nox.options.default_venv_backend = "uv|virtualenv"
 # Not mutation, crash, soak and bench: they take long, and are for whoever changes a rule, the
 # store, or what runs plugins.
 # The crashes have sessions of their own: their fork server is a child that other tests would find.
-nox.options.sessions = ["lint", "types", "tests", "deep", "crash-sample", "docs", "package"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    f"tests-{PYTHONS[-1]}",
+    "coverage",
+    "deep",
+    "crash-sample",
+    "docs",
+    "package",
+]
 # An interpreter that is missing is reported, not fetched; with CI set it is a failure.
 nox.options.download_python = "never"
 
@@ -60,15 +67,22 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """The tests, under coverage on the last Python; arguments after `--` go to pytest."""
+    """The tests; arguments after `--` go to pytest."""
     session.install("-e.[trio]", "--group", "test")
-    if session.python != FULL_PYTHON:
-        session.run("pytest", *THIN, ONE_LOOP, junit_report(session), *session.posargs)
-        return
-    pytest = ("pytest", *NOT_DEEP, junit_report(session), *session.posargs)
-    session.run("coverage", "run", "-m", *pytest)
-    session.run("coverage", "report")
-    # Pure functions have no excuse.
+    session.run("pytest", *NOT_DEEP, junit_report(session), *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def coverage(session: nox.Session) -> None:
+    """The specification's tests reach every line and branch of it: pure functions have no excuse.
+
+    `-- tests` tells of everything, in half an hour.
+    """
+    session.install("-e.[trio]", "--group", "test")
+    rooms = session.posargs or ["tests/spec"]
+    session.run("coverage", "run", "-m", "pytest", *NOT_DEEP, *rooms)
+    if session.posargs:
+        session.run("coverage", "report")
     session.run("coverage", "report", "--include=*/acni/spec/*", "--fail-under=100")
 
 
@@ -127,7 +141,8 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def package(session: nox.Session) -> None:
-    """The wheel as users get it: built, checked, and tested with the oldest dependencies allowed.
+    """The wheel as users get it: built, checked, and tested on the first Python with the oldest
+    dependencies allowed.
 
     It is installed in an environment outside the checkout and meets the tests of the sdist there.
     """
@@ -143,7 +158,7 @@ def package(session: nox.Session) -> None:
     oldest = [requirement.replace(">=", "==") for requirement in declared]
     test_group = nox.project.dependency_groups(PYPROJECT, "test")
     with tempfile.TemporaryDirectory(prefix="acni-package-") as directory:
-        session.run("python", "-m", "venv", f"{directory}/venv")
+        session.run(FIRST_PYTHON, "-m", "venv", f"{directory}/venv", external=True)
         python = f"{directory}/venv/bin/python"
         pip_install = (python, "-m", "pip", "install", "--quiet")
         session.run(*pip_install, f"{wheel}[trio]", *oldest, *test_group, external=True)
@@ -152,5 +167,5 @@ def package(session: nox.Session) -> None:
             shutil.rmtree("src")
             session.run(f"{directory}/venv/bin/acni", "--version", external=True)
             # What is old may be deprecated by what is new: -W default.
-            pytest = ("pytest", "-W", "default", *THIN, OTHER_LOOP)
+            pytest = ("pytest", "-W", "default", *THIN)
             session.run(python, "-m", *pytest, junit_report(session), external=True)

@@ -42,8 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     help_text = "how many of the points of tests/crash are struck; all of them take half an hour"
     choices = ("sample", "whole", "none")
     parser.addoption("--crash", choices=choices, default="none", help=help_text)
-    help_text = "each test on both loops, or on the one that its name chooses, or on the other one"
-    loops = ("both", "one", "other")
+    help_text = "each test on both loops, or on the one that its name chooses"
+    loops = ("both", "one")
     parser.addoption("--loops", choices=loops, default="both", help=help_text)
     help_text = "when runtimes are killed at random: a number, as a report names it"
     parser.addoption("--crash-seed", type=int, help=help_text)
@@ -87,7 +87,7 @@ def _is_on_loop(item: pytest.Item, loops: str) -> bool:
     match item.callspec.params.get("anyio_backend"):
         case (str(loop), _):
             chosen = zlib.crc32(item.originalname.encode()) % 2
-            return loop == ("asyncio", "trio")[chosen if loops == "one" else 1 - chosen]
+            return loop == ("asyncio", "trio")[chosen]
         case _:
             return True
 
