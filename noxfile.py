@@ -13,7 +13,7 @@ PROJECT = PYPROJECT["project"]
 PYTHONS = nox.project.python_versions(PYPROJECT)
 # Sphinx 9.1 and later need Python 3.12.
 DOCS_PYTHON = PYTHONS[-1] if shutil.which(f"python{PYTHONS[-1]}") else None
-FIRST_PYTHON = next((f"python{each}" for each in PYTHONS if shutil.which(f"python{each}")), "python")
+FIRST_PYTHON = next(filter(shutil.which, map("python{}".format, PYTHONS)), "python")
 NOT_DEEP = ("--crash=none", "-m", "not deep")
 # What the last Python has run whole: fewer examples, each test on one of the loops.
 THIN = (*NOT_DEEP, "--hypothesis-profile=thin", "--loops=one")
