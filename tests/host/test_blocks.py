@@ -35,3 +35,19 @@ async def test_what_could_not_be_entered_is_not_left() -> None:
     with pytest.raises(LookupError):
         async with Block(refuse, leave):
             raise AssertionError("entered")
+
+
+async def test_what_is_left_early_is_left_once() -> None:
+    told: list[str] = []
+
+    async def enter() -> None:  # noqa: ASYNC124 (a block awaits it)
+        told.append("entered")
+
+    block = Block(enter, lambda: told.append("left"))
+    async with block:
+        block.leave()
+        assert told == ["entered", "left"]
+    assert told == ["entered", "left"]
+    async with block:
+        assert told == ["entered", "left", "entered"]
+    assert told == ["entered", "left"] * 2

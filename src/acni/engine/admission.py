@@ -13,7 +13,7 @@ Types are limited for all runtimes on the state directory, places are each runti
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import Final
 
 from attrs import Factory, define, field
@@ -92,7 +92,7 @@ class Admission:
         *,
         until: float,
         watch: Watch = nullcontext,
-    ) -> AbstractAsyncContextManager[None]:
+    ) -> Block[None]:
         """Wait for the place of a plugin's run, and hold it.
 
         No checkpoint where it is free.

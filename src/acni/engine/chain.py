@@ -5,15 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Generator, Iterable, Mapping
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    asynccontextmanager,
-    contextmanager,
-    nullcontext,
-)
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -24,6 +17,7 @@ from acni.engine.engine import Operation, PluginRun
 from acni.engine.lines import Urgency
 from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
+from acni.host.blocks import Block
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import RULES, Command, Step
@@ -63,10 +57,9 @@ class Chain:
     is_undo: bool = False
     has_begun: bool = field(default=False, init=False)
     # The place of the first plugin's run, where it was waited for before.
-    _place: AsyncExitStack | None = field(default=None, init=False)
+    _place: Block[None] | None = field(default=None, init=False)
 
-    @asynccontextmanager
-    async def admitted(self, step: Step, until: float) -> AsyncGenerator[None]:
+    def admitted(self, step: Step, until: float) -> Block[None]:
         """Wait for the first plugin's place before anything is noted of its run, and hold it until
         that run is over, or the block is.
 
@@ -77,11 +70,13 @@ class Chain:
         Raises:
             Busy: there was none until then, or too many wait.
         """
-        async with AsyncExitStack() as place:
-            watch = partial(self.operation.waiting, "place")
-            await place.enter_async_context(self._admission(step, until, watch))
+        place = self._admission(step, until, partial(self.operation.waiting, "place"))
+
+        async def enter() -> None:
+            await place.__aenter__()
             self._place = place
-            yield
+
+        return Block(enter, place.leave)
 
     async def run(
         self,
@@ -125,10 +120,10 @@ class Chain:
             self.deadline += run.waited
         self.has_begun = True
 
-    def _taken(self, step: Step, run: PluginRun) -> AbstractAsyncContextManager[object]:
+    def _taken(self, step: Step, run: PluginRun) -> Block[None]:
         place, self._place = self._place, None
         if place is not None:
-            return place
+            return Block(_nothing, place.leave)
         wait = self.operation.engine.timeouts.wait
         until = self.deadline if self._has_its_time(step) else anyio.current_time() + wait
         return self._admission(step, until, partial(self._waiting, run))
@@ -149,9 +144,7 @@ class Chain:
         """
         return self.is_undo or step.command is Command.GC
 
-    def _admission(
-        self, step: Step, until: float, watch: Watch = nullcontext
-    ) -> AbstractAsyncContextManager[None]:
+    def _admission(self, step: Step, until: float, watch: Watch = nullcontext) -> Block[None]:
         admission = self.operation.engine.admission
         urgency = self._urgency(step)
         return admission.place(step.plugin.type, urgency, until=until, watch=watch)
@@ -183,8 +176,7 @@ class Chain:
                 plugin, request, deadline=self.deadline, caps=caps, guard=guard
             )
 
-    @contextmanager
-    def _guarded(self, command: Command) -> Generator[int | None]:
+    def _guarded(self, command: Command) -> AbstractContextManager[int | None]:
         """Hold the container's guard while a plugin runs, or that of GC: if this process is killed,
         whoever takes over sees that the plugin still runs. Only a DEL goes without where there is
         none to be had.
@@ -192,16 +184,23 @@ class Chain:
         store = self.operation.engine.store
         guarded = GC_GUARD if command is Command.GC else self.parameters.container_id
         if not guarded or command is Command.CHECK:
-            yield None
-            return
-        with contextlib.ExitStack() as held:
-            try:
-                guard = held.enter_context(store.guard(guarded))
-            except StoreError:
-                if command is not Command.DEL:
-                    raise
-                guard = None
-            yield guard
+            return nullcontext()
+        guard = store.guard(guarded)
+        return _if_any(guard) if command is Command.DEL else guard
+
+
+@contextmanager
+def _if_any(guard: AbstractContextManager[int]) -> Generator[int | None]:
+    with ExitStack() as held:
+        try:
+            fd = held.enter_context(guard)
+        except StoreError:
+            fd = None
+        yield fd
+
+
+async def _nothing() -> None:  # noqa: ASYNC124 (a block that was entered before)
+    pass
 
 
 def chain_of_record(

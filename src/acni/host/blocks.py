@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Generic, TypeVar
 
-from attrs import define
+from attrs import define, field
 
 T = TypeVar("T")
 
@@ -20,9 +20,18 @@ class Block(Generic[T]):
 
     _enter: Callable[[], Awaitable[T]]
     _leave: Callable[[], object]
+    _is_inside: bool = field(default=False, init=False)
 
     async def __aenter__(self) -> T:
-        return await self._enter()
+        value = await self._enter()
+        self._is_inside = True
+        return value
 
     async def __aexit__(self, *_: object) -> None:
-        self._leave()
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave it now; its end finds nothing to do then."""
+        if self._is_inside:
+            self._is_inside = False
+            self._leave()
