@@ -53,6 +53,8 @@ async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durabili
         # What looks through all records in the background would be measured with the ADDs.
         recover=work != "records",
     ) as runtime:
+        if work == "hold":
+            await runtime.recover()  # an idle one has looked for what dead ones left, in a thread
         threads = status("Threads")
         add: Do = functools.partial(runtime.add, network)
 
