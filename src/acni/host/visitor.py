@@ -21,7 +21,7 @@ from attrs import Factory, define, field
 
 from acni.errors import Busy
 from acni.host import netns
-from acni.host.libc import CLONE_NEWNET, setns
+from acni.host.visits import is_back
 
 # It takes some microseconds, unless the machine stands still.
 _SECONDS: Final = 30.0
@@ -48,18 +48,10 @@ class _Guest:
         with self.home:
             while (question := self.questions.get()) is not None:
                 answer = _answer(question)
-                is_back = _is_back(self.home)
+                has_come_back = is_back(self.home)
                 self.answers.put(answer)
-                if not is_back:
+                if not has_come_back:
                     return
-
-
-def _is_back(home: netns.Namespace) -> bool:
-    try:
-        setns(home.fd, CLONE_NEWNET)
-    except OSError:
-        return False
-    return True
 
 
 def _answer(question: _Question) -> object:

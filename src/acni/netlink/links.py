@@ -1,0 +1,404 @@
+"""Links: made, changed, removed, found.
+
+(rtnetlink(7); include/uapi/linux: if_link.h, if.h, veth.h)
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from acni.netlink.errors import NetlinkError, malformed
+from acni.netlink.messages import (
+    CREATE,
+    EXCL,
+    Answer,
+    Message,
+    attribute,
+    attributes,
+    encoded,
+    header,
+    header_of,
+    nested,
+    text,
+    text_of,
+    u8_of,
+    u32,
+    u32_of,
+)
+from acni.netlink.sockets import Netlink
+
+RTM_NEWLINK: Final = 16
+RTM_DELLINK: Final = 17
+RTM_GETLINK: Final = 18
+
+IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, mask of what changes
+
+IFLA_ADDRESS: Final = 1
+IFLA_LINKINFO: Final = 18
+IFLA_INFO_KIND: Final = 1
+IFLA_INFO_DATA: Final = 2
+IFLA_INFO_SLAVE_KIND: Final = 4
+IFLA_INFO_SLAVE_DATA: Final = 5
+IFLA_BR_VLAN_FILTERING: Final = 7
+IFLA_BRPORT_MODE: Final = 4
+IFLA_BRPORT_ISOLATED: Final = 33
+
+_IFLA_IFNAME: Final = 3
+_IFLA_MTU: Final = 4
+_IFLA_LINK: Final = 5
+_IFLA_MASTER: Final = 10
+_IFLA_IFALIAS: Final = 20
+_IFLA_GROUP: Final = 27
+_IFLA_NET_NS_FD: Final = 28
+_IFLA_EXT_MASK: Final = 29
+_IFLA_LINK_NETNSID: Final = 37
+_VETH_INFO_PEER: Final = 1
+_RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
+
+_IFF_UP: Final = 0x1
+_IFF_PROMISC: Final = 0x100
+
+_SIOCGIFINDEX: Final = 0x8933
+_IFREQ: Final = struct.Struct("=16si20x")
+_MOST_NAME_BYTES: Final = 15
+
+# Statistics are most of what a link has to say, and nobody here asks for them (Linux 4.20).
+_NO_STATISTICS: Final = u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+
+
+@frozen(kw_only=True)
+class Link:
+    """A link as the kernel describes it.
+
+    Attributes:
+        index: Its number in its namespace.
+        name: Its name there.
+        mac: Its hardware address; empty where it has none.
+        mtu: Bytes of the largest packet.
+        flags: IFF_UP and the others.
+        kind: "veth", "bridge"; None for hardware and the loopback.
+        master: The index of the bridge that it is a port of.
+        peer: The index of the other end, in the namespace ``peer_netnsid`` stands for.
+        peer_netnsid: This namespace's number for the other end's one; None where that is this one,
+            -1 where it has no number here.
+        alias: A text somebody gave it.
+        group: The number of its group; 0 by default.
+        hairpin: Whether a bridge sends back through this port what came from it; None for what is
+            no port.
+        isolated: Whether a bridge keeps it from other isolated ports; None likewise.
+        vlan_filtering: Whether this bridge heeds VLANs; None for what is no bridge.
+    """
+
+    index: int
+    name: str
+    mac: bytes
+    mtu: int
+    flags: int
+    kind: str | None = None
+    master: int | None = None
+    peer: int | None = None
+    peer_netnsid: int | None = None
+    alias: str | None = None
+    group: int = 0
+    hairpin: bool | None = None
+    isolated: bool | None = None
+    vlan_filtering: bool | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether somebody set it up."""
+        return bool(self.flags & _IFF_UP)
+
+    @property
+    def is_promiscuous(self) -> bool:
+        """Whether it takes in what is for others."""
+        return bool(self.flags & _IFF_PROMISC)
+
+
+@frozen(kw_only=True)
+class Peer:
+    """The other end of a pair that is to be made.
+
+    Attributes:
+        name: Its name, in its namespace.
+        netns_fd: That namespace, open until the pair is made.
+        mac: Its hardware address; the kernel chooses one at random.
+        mtu: Bytes of its largest packet; 1500 by default.
+    """
+
+    name: str
+    netns_fd: int
+    mac: bytes | None = None
+    mtu: int | None = None
+
+
+def new_veth(
+    name: str,
+    *,
+    peer: Peer,
+    mac: bytes | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    up: bool = False,
+    alias: str | None = None,
+) -> Message:
+    """Make a pair of links, one here and one in another namespace.
+
+    Args:
+        name: The name of the end here.
+        peer: The end there; it is down.
+        mac: The hardware address of the end here.
+        mtu: Bytes of its largest packet.
+        master: The index of the bridge that it becomes a port of.
+        up: Whether it is set up.
+        alias: A text to know it by.
+    """
+    there = IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(
+        (
+            *_plain(name=peer.name, mac=peer.mac, mtu=peer.mtu),
+            u32(_IFLA_NET_NS_FD, peer.netns_fd),
+        )
+    )
+    info = nested(IFLA_INFO_DATA, nested(_VETH_INFO_PEER, there))
+    flags = _IFF_UP if up else 0
+    return link_message(
+        RTM_NEWLINK,
+        CREATE | EXCL,
+        *_plain(name=name, mac=mac, mtu=mtu, master=master, alias=alias),
+        nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "veth"), info),
+        flags=flags,
+        mask=flags,
+    )
+
+
+def change(
+    which: int | str,
+    *,
+    up: bool | None = None,
+    name: str | None = None,
+    mac: bytes | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    alias: str | None = None,
+    group: int | None = None,
+    promiscuous: bool | None = None,
+    netns_fd: int | None = None,
+) -> Message:
+    """Change a link; what is None stays.
+
+    Args:
+        which: Its index, or its name where no other name is given.
+        up: Whether it is up.
+        name: Its new name.
+        mac: Its hardware address.
+        mtu: Bytes of its largest packet.
+        master: The index of the bridge it becomes a port of; 0, it is nobody's port.
+        alias: A text to know it by; empty, it has none.
+        group: The number of its group.
+        promiscuous: Whether it takes in what is for others.
+        netns_fd: The open namespace that it moves to.
+
+    Raises:
+        NetlinkError: a name cannot be given to what is named by its name.
+    """
+    if name is not None and isinstance(which, str):
+        raise NetlinkError(errno.EINVAL, f"{which} is given a name, but not named by its index")
+    flags = (_IFF_UP if up else 0) | (_IFF_PROMISC if promiscuous else 0)
+    mask = (0 if up is None else _IFF_UP) | (0 if promiscuous is None else _IFF_PROMISC)
+    plain = _plain(name=name, mac=mac, mtu=mtu, master=master, alias=alias)
+    if group is not None:
+        plain.append(u32(_IFLA_GROUP, group))
+    if netns_fd is not None:
+        plain.append(u32(_IFLA_NET_NS_FD, netns_fd))
+    return link_message(RTM_NEWLINK, 0, *plain, which=which, flags=flags, mask=mask)
+
+
+def delete(which: int | str) -> Message:
+    """Remove a link, by index or name. The kernel answers some 20 ms after it is gone; see
+    :mod:`acni.netlink.removal`.
+    """
+    return link_message(RTM_DELLINK, 0, which=which)
+
+
+def find_link(netlink: Netlink, which: int | str) -> Link | None:
+    """Return the link of that index or name; None where there is none.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    try:
+        answers = netlink.request(link_message(RTM_GETLINK, 0, _NO_STATISTICS, which=which))
+    except NetlinkError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    if len(answers) != 1:
+        raise malformed(f"{len(answers)} answers about one link")
+    return read_link(answers[0])
+
+
+def get_link(netlink: Netlink, which: int | str) -> Link:
+    """Return the link of that index or name.
+
+    Raises:
+        NetlinkError: there is none (ENODEV), or the kernel does not say.
+    """
+    found = find_link(netlink, which)
+    if found is None:
+        raise NetlinkError(errno.ENODEV, f"there is no link {which}")
+    return found
+
+
+def list_links(netlink: Netlink, *, master: int | None = None) -> tuple[Link, ...]:
+    """Return the links of the namespace.
+
+    Args:
+        netlink: The namespace's socket.
+        master: Only the ports of the bridge of this index.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    # A kernel that cannot filter (before Linux 4.6) lists all.
+    of_master = () if master is None else (u32(_IFLA_MASTER, master),)
+    answers = netlink.dump(link_message(RTM_GETLINK, 0, _NO_STATISTICS, *of_master))
+    links = (read_link(answer) for answer in answers)
+    return tuple(link for link in links if master is None or link.master == master)
+
+
+def index_of(netlink: Netlink, name: str) -> int:
+    """Return the index of the link of a name; a tenth of what :func:`get_link` costs.
+
+    Raises:
+        NetlinkError: there is none (ENODEV).
+    """
+    written = encoded(name)
+    if not 0 < len(written) <= _MOST_NAME_BYTES:
+        raise NetlinkError(errno.ENODEV, f"no link can be named {name!a}")
+    try:
+        answer = fcntl.ioctl(netlink.fileno(), _SIOCGIFINDEX, _IFREQ.pack(written, 0))
+    except OSError as error:
+        raise NetlinkError(error.errno or errno.EIO, f"there is no link {name!a}") from None
+    index: int = _IFREQ.unpack(answer)[1]
+    return index
+
+
+def has_link(netlink: Netlink, name: str) -> bool:
+    """Tell whether there is a link of that name.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    try:
+        index_of(netlink, name)
+    except NetlinkError as error:
+        if error.errno != errno.ENODEV:
+            raise
+        return False
+    return True
+
+
+def read_link(answer: Answer) -> Link:
+    """Read the description of a link.
+
+    Raises:
+        Malformed: it is none.
+    """
+    if answer.kind != RTM_NEWLINK:
+        raise malformed(f"a message {answer.kind} where a link is described")
+    _, _, index, flags, _ = header_of(IFINFOMSG, answer.body)
+    said = attributes(answer.body[IFINFOMSG.size :])
+    if _IFLA_IFNAME not in said:
+        raise malformed("a link without a name")
+    info = attributes(said.get(IFLA_LINKINFO, b""))
+    port = _port_of(info)
+    peer_netnsid = _number(said, _IFLA_LINK_NETNSID)
+    return Link(
+        index=index,
+        name=text_of(said[_IFLA_IFNAME]),
+        mac=said.get(IFLA_ADDRESS, b""),
+        mtu=_number(said, _IFLA_MTU) or 0,
+        flags=flags,
+        kind=_text(info, IFLA_INFO_KIND),
+        master=_number(said, _IFLA_MASTER),
+        peer=_number(said, _IFLA_LINK),
+        peer_netnsid=None if peer_netnsid is None else _signed(peer_netnsid),
+        alias=_text(said, _IFLA_IFALIAS),
+        group=_number(said, _IFLA_GROUP) or 0,
+        hairpin=_flag(port, IFLA_BRPORT_MODE),
+        isolated=_flag(port, IFLA_BRPORT_ISOLATED),
+        vlan_filtering=_flag(_bridge_of(info), IFLA_BR_VLAN_FILTERING),
+    )
+
+
+def link_message(
+    kind: int,
+    message_flags: int,
+    *inner: bytes,
+    which: int | str = 0,
+    family: int = socket.AF_UNSPEC,
+    flags: int = 0,
+    mask: int = 0,
+) -> Message:
+    """Make a message about a link."""
+    index, named = (0, text(_IFLA_IFNAME, which)) if isinstance(which, str) else (which, b"")
+    head = header(IFINFOMSG, family, 0, index, flags, mask)
+    return Message(kind, message_flags, head + named + b"".join(inner))
+
+
+def _plain(
+    *,
+    name: str | None = None,
+    mac: bytes | None = None,
+    mtu: int | None = None,
+    master: int | None = None,
+    alias: str | None = None,
+) -> list[bytes]:
+    parts: list[bytes] = []
+    if name is not None:
+        parts.append(text(_IFLA_IFNAME, name))
+    if mac is not None:
+        parts.append(attribute(IFLA_ADDRESS, mac))
+    if mtu is not None:
+        parts.append(u32(_IFLA_MTU, mtu))
+    if master is not None:
+        parts.append(u32(_IFLA_MASTER, master))
+    if alias is not None:
+        parts.append(attribute(_IFLA_IFALIAS, encoded(alias)))  # empty, it is taken away
+    return parts
+
+
+def _port_of(info: Mapping[int, bytes]) -> Mapping[int, bytes]:
+    is_port = _text(info, IFLA_INFO_SLAVE_KIND) == "bridge"
+    return attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")) if is_port else {}
+
+
+def _bridge_of(info: Mapping[int, bytes]) -> Mapping[int, bytes]:
+    is_bridge = _text(info, IFLA_INFO_KIND) == "bridge"
+    return attributes(info.get(IFLA_INFO_DATA, b"")) if is_bridge else {}
+
+
+def _number(said: Mapping[int, bytes], kind: int) -> int | None:
+    value = said.get(kind)
+    return None if value is None else u32_of(value)
+
+
+def _flag(said: Mapping[int, bytes], kind: int) -> bool | None:
+    value = said.get(kind)
+    return None if value is None else bool(u8_of(value))
+
+
+def _text(said: Mapping[int, bytes], kind: int) -> str | None:
+    value = said.get(kind)
+    return None if value is None else text_of(value)
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 32) if number >> 31 else number

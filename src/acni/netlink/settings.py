@@ -1,0 +1,129 @@
+"""Settings of a device that are files below ``/proc/sys/net`` to everybody else.
+
+Those of IPv4 are set by netlink, which also works where ``/proc/sys`` is read-only, as in most
+containers. IPv6 has one such; the others are written there.
+
+(include/uapi/linux: ip.h, if_link.h; Documentation/networking/ip-sysctl.rst)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import socket
+from collections.abc import Generator
+from typing import Final
+
+from acni.host.netns import Namespace
+from acni.host.visits import visit
+from acni.netlink.errors import NetlinkError
+from acni.netlink.links import RTM_NEWLINK, link_message
+from acni.netlink.messages import Message, nested, u8, u32
+
+_IFLA_AF_SPEC: Final = 26
+_IFLA_INET_CONF: Final = 1
+_IFLA_INET6_ADDR_GEN_MODE: Final = 8
+
+_ROOT: Final = "/proc/sys/net"
+
+
+class Ipv4Setting(enum.IntEnum):
+    """``net.ipv4.conf.<device>.<name>``: IPV4_DEVCONF_*, include/uapi/linux/ip.h."""
+
+    FORWARDING = 1
+    PROXY_ARP = 3
+    RP_FILTER = 8
+    ARP_NOTIFY = 22
+    ROUTE_LOCALNET = 26
+
+
+class AddressMode(enum.IntEnum):
+    """How IPv6 makes its link-local address: IN6_ADDR_GEN_MODE_*."""
+
+    EUI64 = 0
+    NONE = 1
+    STABLE_PRIVACY = 2
+    RANDOM = 3
+
+
+def set_ipv4(index: int, setting: Ipv4Setting, value: int) -> Message:
+    """Set one of a device's settings of IPv4. ARP_NOTIFY is heeded when it is set up.
+
+    Args:
+        index: The device's.
+        setting: Which.
+        value: A number, mostly 0 or 1.
+    """
+    conf = nested(_IFLA_INET_CONF, u32(setting, value))
+    spec = nested(_IFLA_AF_SPEC, nested(socket.AF_INET, conf))
+    return link_message(RTM_NEWLINK, 0, spec, which=index)
+
+
+def set_address_mode(index: int, mode: AddressMode) -> Message:
+    """Say how IPv6 makes a device's link-local address; it is made when it is set up."""
+    spec = nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, u8(_IFLA_INET6_ADDR_GEN_MODE, mode)))
+    return link_message(RTM_NEWLINK, 0, spec, which=index)
+
+
+def read_sysctl(name: str) -> str:
+    """Read a setting of the calling thread's network namespace.
+
+    Args:
+        name: Its path below ``/proc/sys/net``: "ipv6/conf/eth0/disable_ipv6". A device's name holds
+            dots, so a path and not a name with dots.
+
+    Raises:
+        NetlinkError: it is not there (ENOENT: no such device, or a kernel without IPv6), or cannot
+            be read.
+    """
+    with _opened(name, os.O_RDONLY) as fd:
+        return os.read(fd, 4096).decode("ascii", "replace").strip()
+
+
+def write_sysctl(name: str, value: str) -> None:
+    """Write a setting of the calling thread's network namespace.
+
+    Args:
+        name: Its path below ``/proc/sys/net``.
+        value: What is written.
+
+    Raises:
+        NetlinkError: it is not there (ENOENT), or cannot be written (EROFS in most containers).
+    """
+    with _opened(name, os.O_WRONLY) as fd:
+        os.write(fd, value.encode())
+
+
+def write_sysctl_inside(
+    fd: int, name: str, value: str, *, path: str, home: Namespace | None = None
+) -> None:
+    """Write a setting of another network namespace; the calling thread is there for a moment.
+
+    Args:
+        fd: The open namespace.
+        name: The setting's path below ``/proc/sys/net``.
+        value: What is written.
+        path: The namespace's path, for errors.
+        home: The namespace the thread comes from; without it the kernel is asked.
+
+    Raises:
+        NetlinkError: as by :func:`write_sysctl`.
+        NotPermitted, Busy, Stranded: as by :func:`acni.host.visits.visit`.
+    """
+    visit(fd, lambda: write_sysctl(name, value), path=path, home=home)
+
+
+@contextlib.contextmanager
+def _opened(name: str, flags: int) -> Generator[int]:
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+        raise NetlinkError(errno.EINVAL, f"{name!a} is no setting")
+    try:
+        fd = os.open(f"{_ROOT}/{name}", flags | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise NetlinkError(error.errno or errno.EIO, f"{_ROOT}/{name}") from error

@@ -1,0 +1,292 @@
+"""A conversation with the kernel of one network namespace.
+
+Rule 1: a request is handled inside send(): when that returns, its answers lie in the socket, and a
+    list is written while it is read. So reading waits for nothing, as a rule; each wait has a
+    deadline all the same. What cannot be bounded is send() itself, which may stand in line for the
+    kernel's lock of all links.
+Rule 2: rtnetlink takes each message for itself. Those behind a refused one are heeded.
+Rule 3: what answers nothing of ours is skipped: another port's, an earlier number's, one that the
+    kernel did not send. So what was given up in between disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Final, Self
+
+from attrs import Factory, define, field, frozen
+
+from acni.host.netns import Namespace
+from acni.host.visits import visit
+from acni.netlink.errors import (
+    LOST,
+    DumpInterrupted,
+    NetlinkError,
+    NetlinkTimeout,
+    Verdict,
+    malformed,
+    refusal,
+)
+from acni.netlink.messages import DUMP, Answer, Message, pack, size_of, unpack
+from acni.netlink.wire import Datagram, KernelWire, Wire
+
+# An answer takes some 770 bytes of a socket's receive buffer, of 212,992 as Linux has it; the send
+# buffer has as many. Half of either is room for what is not ours.
+_MOST_MESSAGES: Final = 128
+_MOST_BYTES: Final = 1 << 16
+
+# A list of links changes while it is read whenever a link comes or goes.
+_DUMPS: Final = 16
+
+_SECONDS: Final = 10.0
+
+
+@frozen(kw_only=True)
+class Exchange:
+    """What the kernel answered to some messages.
+
+    Attributes:
+        answers: What was asked for.
+        verdicts: What it says about each message, in their order.
+    """
+
+    answers: tuple[Answer, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+@define(eq=False)
+class Netlink:
+    """A netlink socket, for one thread at a time; as a context manager it is closed.
+
+    Attributes:
+        seconds: How long the answers to what is sent at once may take.
+    """
+
+    _wire: Wire
+    seconds: float = field(default=_SECONDS, kw_only=True)
+    _sequence: int = field(default=0, init=False)
+    # Whether something was sent whose answers were not read to their end. A list that nobody reads
+    # on would make the kernel refuse the next one (EBUSY).
+    _is_unread: bool = field(default=False, init=False)
+
+    def request(self, *messages: Message) -> tuple[Answer, ...]:
+        """Send messages and read what the kernel answers.
+
+        Args:
+            messages: Any number; what does not fit one datagram is sent in several.
+
+        Returns:
+            What was asked for, without the acknowledgements.
+
+        Raises:
+            NetlinkError: one was refused, the first that was; the others were heeded if they are
+                not refused as well (``verdicts``).
+            AnswerLost, NetlinkTimeout, Malformed: what became of them is not known.
+        """
+        exchange = self.exchange(messages)
+        for index, verdict in enumerate(exchange.verdicts):
+            if verdict.code:
+                raise refusal(index, exchange.verdicts)
+        return exchange.answers
+
+    def exchange(self, messages: Sequence[Message]) -> Exchange:
+        """Send messages and read what the kernel says about each.
+
+        Raises:
+            NetlinkError: they could not be sent.
+            NetlinkTimeout, Malformed: what became of them is not known.
+        """
+        answers: list[Answer] = []
+        verdicts: list[Verdict] = []
+        for part in _parts(messages):
+            reading = self._converse(part, before=verdicts)
+            answers += reading.answers
+            verdicts += reading.in_order()
+        return Exchange(answers=tuple(answers), verdicts=tuple(verdicts))
+
+    def dump(self, message: Message) -> tuple[Answer, ...]:
+        """Ask for a list, again where it changed while it was read.
+
+        Raises:
+            NetlinkError: it was refused.
+            DumpInterrupted: it changed each time.
+            NetlinkTimeout, Malformed: what came is not whole.
+        """
+        asked = (Message(message.kind, message.flags | DUMP, message.body),)
+        for _ in range(_DUMPS):
+            reading = self._converse(asked, before=())
+            if reading.has_gaps:
+                continue
+            verdicts = reading.in_order()
+            if verdicts[0].code:
+                raise refusal(0, verdicts)
+            return tuple(reading.answers)
+        raise DumpInterrupted(errno.EAGAIN, f"the list changed {_DUMPS} times")
+
+    def fileno(self) -> int:
+        """Return the descriptor, for the ioctls that ask a socket about its namespace's links."""
+        return self._wire.fileno()
+
+    def close(self) -> None:
+        """Close the socket; a second call does nothing."""
+        self._wire.close()
+
+    def _converse(self, part: Sequence[Message], *, before: Sequence[Verdict]) -> _Reading:
+        """Send what fits one datagram, and read until each message has its verdict."""
+        until = time.monotonic() + self.seconds
+        self._read_what_was_left(until)
+        reading = _Reading(self._wire.port, self._sequence + 1, len(part))
+        self._sequence += len(part)
+        self._is_unread = True
+        try:
+            self._wire.send(pack(part, first=reading.first))
+        except OSError as error:
+            raise NetlinkError(error.errno or errno.EIO, "it could not be sent") from error
+        while not reading.is_whole:
+            if time.monotonic() > until:
+                raise self._out_of_time(reading, before)
+            self._read_once(reading, until)
+        self._is_unread = False
+        return reading
+
+    def _read_once(self, reading: _Reading, until: float) -> None:
+        """Take what lies there, or wait for something."""
+        try:
+            datagram = self._wire.receive()
+        except OSError as error:
+            reading.lose(error)
+            return
+        if datagram is not None:
+            reading.take(datagram)
+        elif reading.has_gaps:
+            reading.give_up()  # it was among those that were lost
+        else:
+            self._wire.wait(until - time.monotonic())
+
+    def _read_what_was_left(self, until: float) -> None:
+        """Read to its end what somebody who was interrupted left behind."""
+        while self._is_unread:
+            if time.monotonic() > until:
+                raise NetlinkTimeout(errno.ETIMEDOUT, "what was left unread has no end")
+            try:
+                self._is_unread = self._wire.receive() is not None
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise NetlinkError(error.errno or errno.EIO, "nothing can be read") from error
+
+    def _out_of_time(self, reading: _Reading, before: Sequence[Verdict]) -> NetlinkTimeout:
+        verdicts = (*before, *reading.in_order())
+        index = next(i for i, verdict in enumerate(verdicts) if verdict.is_lost)
+        return NetlinkTimeout(
+            errno.ETIMEDOUT, f"no answer in {self.seconds:g} s", index=index, verdicts=verdicts
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_here(*, seconds: float = _SECONDS) -> Netlink:
+    """Open a socket of the calling thread's network namespace; it stays that one's.
+
+    Args:
+        seconds: How long the answers to what is sent at once may take.
+
+    Raises:
+        OSError: there is no descriptor left.
+    """
+    return Netlink(KernelWire.open(socket.NETLINK_ROUTE), seconds=seconds)
+
+
+def open_inside(
+    fd: int, *, path: str, home: Namespace | None = None, seconds: float = _SECONDS
+) -> Netlink:
+    """Open a socket of another network namespace; the calling thread is there for a moment.
+
+    Args:
+        fd: The open namespace; it may be closed afterwards.
+        path: Its path, for errors.
+        home: The namespace the thread comes from; without it the kernel is asked.
+        seconds: How long the answers to what is sent at once may take.
+
+    Raises:
+        NotPermitted: this process may not enter namespaces.
+        Busy: there is no descriptor left.
+        OSError: the same.
+        Stranded: the thread cannot come back and is to end.
+    """
+    return visit(fd, lambda: open_here(seconds=seconds), path=path, home=home)
+
+
+@define(eq=False)
+class _Reading:
+    """What has come of the answers to one datagram.
+
+    Attributes:
+        first: The number of its first message.
+        has_gaps: Something is missing between what came: it was lost, or the list changed.
+    """
+
+    _port: int
+    first: int
+    _count: int
+    answers: list[Answer] = Factory(list[Answer])
+    has_gaps: bool = False
+    _verdicts: dict[int, Verdict] = Factory(dict[int, Verdict])
+
+    @property
+    def is_whole(self) -> bool:
+        return len(self._verdicts) == self._count
+
+    def in_order(self) -> list[Verdict]:
+        return [self._verdicts.get(index, LOST) for index in range(self._count)]
+
+    def take(self, datagram: Datagram) -> None:
+        if datagram.sender != 0:
+            return
+        if datagram.is_truncated:
+            raise malformed(f"a datagram of more than {len(datagram.data)} bytes")
+        for answer in unpack(datagram.data):
+            index = (answer.sequence - self.first) & 0xFFFFFFFF
+            if answer.port == self._port and index < self._count:
+                self._take_answer(answer, index)
+
+    def lose(self, error: OSError) -> None:
+        if error.errno != errno.ENOBUFS:
+            raise NetlinkError(error.errno or errno.EIO, "nothing can be read") from error
+        self.has_gaps = True
+
+    def give_up(self) -> None:
+        for index in range(self._count):
+            self._verdicts.setdefault(index, LOST)
+
+    def _take_answer(self, answer: Answer, index: int) -> None:
+        self.has_gaps = self.has_gaps or answer.is_interrupted
+        if answer.is_verdict:
+            self._verdicts[index] = answer.verdict()
+        elif answer.is_data:
+            self.answers.append(answer)
+
+
+def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
+    """Divide messages into what fits a datagram, and whose answers fit the socket."""
+    begin = taken = 0
+    for index, message in enumerate(messages):
+        size = size_of(message)
+        if index > begin and (index - begin == _MOST_MESSAGES or taken + size > _MOST_BYTES):
+            yield messages[begin:index]
+            begin, taken = index, 0
+        taken += size
+    if begin < len(messages):
+        yield messages[begin:]
