@@ -14,8 +14,9 @@ import struct
 from typing import Final
 
 from acni.netlink.errors import NetlinkError
-from acni.netlink.links import (
+from acni.netlink.linkmessages import (
     IFLA_ADDRESS,
+    IFLA_AF_SPEC,
     IFLA_BR_VLAN_FILTERING,
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
@@ -27,13 +28,12 @@ from acni.netlink.links import (
     RTM_DELLINK,
     RTM_NEWLINK,
     link_message,
-    list_links,
 )
+from acni.netlink.links import list_links
 from acni.netlink.messages import CREATE, EXCL, Message, attribute, header, nested, text, u8, u16
 from acni.netlink.sockets import Netlink
 
 _RTM_SETLINK: Final = 19
-_IFLA_AF_SPEC: Final = 26
 _IFLA_BR_VLAN_DEFAULT_PVID: Final = 39
 _IFLA_BRIDGE_FLAGS: Final = 0
 _IFLA_BRIDGE_VLAN_INFO: Final = 2
@@ -135,5 +135,5 @@ def _vlan_message(kind: int, index: int, vlan: int, *, flags: int, itself: bool)
         raise NetlinkError(errno.ERANGE, f"{vlan} is no VLAN")
     info = attribute(_IFLA_BRIDGE_VLAN_INFO, header(_BRIDGE_VLAN_INFO, flags, vlan))
     whose = (u16(_IFLA_BRIDGE_FLAGS, _BRIDGE_FLAGS_SELF),) if itself else ()
-    spec = nested(_IFLA_AF_SPEC, *whose, info)
+    spec = nested(IFLA_AF_SPEC, *whose, info)
     return link_message(kind, 0, spec, which=index, family=socket.AF_BRIDGE)

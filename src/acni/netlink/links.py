@@ -6,15 +6,29 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import socket
-import struct
 from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
 
 from acni.netlink.errors import NetlinkError, malformed
+from acni.netlink.linkmessages import (
+    IFINFOMSG,
+    IFLA_ADDRESS,
+    IFLA_BR_VLAN_FILTERING,
+    IFLA_BRPORT_ISOLATED,
+    IFLA_BRPORT_MODE,
+    IFLA_IFNAME,
+    IFLA_INFO_DATA,
+    IFLA_INFO_KIND,
+    IFLA_INFO_SLAVE_DATA,
+    IFLA_INFO_SLAVE_KIND,
+    IFLA_LINKINFO,
+    RTM_DELLINK,
+    RTM_GETLINK,
+    RTM_NEWLINK,
+    link_message,
+)
 from acni.netlink.messages import (
     CREATE,
     EXCL,
@@ -23,7 +37,6 @@ from acni.netlink.messages import (
     attribute,
     attributes,
     encoded,
-    header,
     header_of,
     nested,
     text,
@@ -34,23 +47,6 @@ from acni.netlink.messages import (
 )
 from acni.netlink.sockets import Netlink
 
-RTM_NEWLINK: Final = 16
-RTM_DELLINK: Final = 17
-RTM_GETLINK: Final = 18
-
-IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, mask of what changes
-
-IFLA_ADDRESS: Final = 1
-IFLA_LINKINFO: Final = 18
-IFLA_INFO_KIND: Final = 1
-IFLA_INFO_DATA: Final = 2
-IFLA_INFO_SLAVE_KIND: Final = 4
-IFLA_INFO_SLAVE_DATA: Final = 5
-IFLA_BR_VLAN_FILTERING: Final = 7
-IFLA_BRPORT_MODE: Final = 4
-IFLA_BRPORT_ISOLATED: Final = 33
-
-_IFLA_IFNAME: Final = 3
 _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
@@ -64,10 +60,6 @@ _RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
 
 _IFF_UP: Final = 0x1
 _IFF_PROMISC: Final = 0x100
-
-_SIOCGIFINDEX: Final = 0x8933
-_IFREQ: Final = struct.Struct("=16si20x")
-_MOST_NAME_BYTES: Final = 15
 
 # Statistics are most of what a link has to say, and nobody here asks for them (Linux 4.20).
 _NO_STATISTICS: Final = u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
@@ -273,38 +265,6 @@ def list_links(netlink: Netlink, *, master: int | None = None) -> tuple[Link, ..
     return tuple(link for link in links if master is None or link.master == master)
 
 
-def index_of(netlink: Netlink, name: str) -> int:
-    """Return the index of the link of a name; a tenth of what :func:`get_link` costs.
-
-    Raises:
-        NetlinkError: there is none (ENODEV).
-    """
-    written = encoded(name)
-    if not 0 < len(written) <= _MOST_NAME_BYTES:
-        raise NetlinkError(errno.ENODEV, f"no link can be named {name!a}")
-    try:
-        answer = fcntl.ioctl(netlink.fileno(), _SIOCGIFINDEX, _IFREQ.pack(written, 0))
-    except OSError as error:
-        raise NetlinkError(error.errno or errno.EIO, f"there is no link {name!a}") from None
-    index: int = _IFREQ.unpack(answer)[1]
-    return index
-
-
-def has_link(netlink: Netlink, name: str) -> bool:
-    """Tell whether there is a link of that name.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    try:
-        index_of(netlink, name)
-    except NetlinkError as error:
-        if error.errno != errno.ENODEV:
-            raise
-        return False
-    return True
-
-
 def read_link(answer: Answer) -> Link:
     """Read the description of a link.
 
@@ -315,14 +275,14 @@ def read_link(answer: Answer) -> Link:
         raise malformed(f"a message {answer.kind} where a link is described")
     _, _, index, flags, _ = header_of(IFINFOMSG, answer.body)
     said = attributes(answer.body[IFINFOMSG.size :])
-    if _IFLA_IFNAME not in said:
+    if IFLA_IFNAME not in said:
         raise malformed("a link without a name")
     info = attributes(said.get(IFLA_LINKINFO, b""))
     port = _port_of(info)
     peer_netnsid = _number(said, _IFLA_LINK_NETNSID)
     return Link(
         index=index,
-        name=text_of(said[_IFLA_IFNAME]),
+        name=text_of(said[IFLA_IFNAME]),
         mac=said.get(IFLA_ADDRESS, b""),
         mtu=_number(said, _IFLA_MTU) or 0,
         flags=flags,
@@ -338,21 +298,6 @@ def read_link(answer: Answer) -> Link:
     )
 
 
-def link_message(
-    kind: int,
-    message_flags: int,
-    *inner: bytes,
-    which: int | str = 0,
-    family: int = socket.AF_UNSPEC,
-    flags: int = 0,
-    mask: int = 0,
-) -> Message:
-    """Make a message about a link."""
-    index, named = (0, text(_IFLA_IFNAME, which)) if isinstance(which, str) else (which, b"")
-    head = header(IFINFOMSG, family, 0, index, flags, mask)
-    return Message(kind, message_flags, head + named + b"".join(inner))
-
-
 def _plain(
     *,
     name: str | None = None,
@@ -363,7 +308,7 @@ def _plain(
 ) -> list[bytes]:
     parts: list[bytes] = []
     if name is not None:
-        parts.append(text(_IFLA_IFNAME, name))
+        parts.append(text(IFLA_IFNAME, name))
     if mac is not None:
         parts.append(attribute(IFLA_ADDRESS, mac))
     if mtu is not None:

@@ -14,9 +14,7 @@ Rule 2: who asked is answered when the index is nobody's, not when the name is f
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import struct
 import time
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
@@ -27,14 +25,13 @@ from attrs import Factory, define, field
 from acni.errors import Busy
 from acni.host.netns import Namespace
 from acni.netlink.errors import NetlinkError, NetlinkTimeout
-from acni.netlink.links import delete, index_of
+from acni.netlink.links import delete
+from acni.netlink.lookup import has_index, index_of
 from acni.netlink.sockets import Netlink, open_here, open_inside
 
 # 24 removals in a row take 20 ms each with one thread, and less than 1 with these.
 MOST_THREADS: Final = 32
 
-_SIOCGIFNAME: Final = 0x8910
-_IFREQ: Final = struct.Struct("=16si20x")
 # It mostly takes 0.7 ms; where the kernel's lock of all links is in demand, longer.
 _FIRST_STEP_SECONDS: Final = 0.0001
 _LAST_STEP_SECONDS: Final = 0.002
@@ -186,7 +183,7 @@ def _is_gone(removal: _Removal, probe: int, until: float) -> bool:
     """Wait until a link is gone; tell whether it was there."""
     step = _FIRST_STEP_SECONDS
     while not removal.is_done.wait(step):
-        if not _exists(probe, removal.index):
+        if not has_index(probe, removal.index):
             return True
         if time.monotonic() > until:
             raise NetlinkTimeout(errno.ETIMEDOUT, f"link {removal.index} is not gone")
@@ -200,20 +197,10 @@ def _is_gone(removal: _Removal, probe: int, until: float) -> bool:
 
 def _present_index(netlink: Netlink, which: int | str) -> int | None:
     if isinstance(which, int):
-        return which if _exists(netlink.fileno(), which) else None
+        return which if has_index(netlink.fileno(), which) else None
     try:
         return index_of(netlink, which)
     except NetlinkError as error:
         if error.errno != errno.ENODEV:
             raise
         return None
-
-
-def _exists(fd: int, index: int) -> bool:
-    try:
-        fcntl.ioctl(fd, _SIOCGIFNAME, _IFREQ.pack(b"", index))
-    except OSError as error:
-        if error.errno != errno.ENODEV:
-            raise NetlinkError(error.errno or errno.EIO, f"looking for link {index}") from error
-        return False
-    return True

@@ -19,10 +19,9 @@ from typing import Final
 from acni.host.netns import Namespace
 from acni.host.visits import visit
 from acni.netlink.errors import NetlinkError
-from acni.netlink.links import RTM_NEWLINK, link_message
+from acni.netlink.linkmessages import IFLA_AF_SPEC, RTM_NEWLINK, link_message
 from acni.netlink.messages import Message, nested, u8, u32
 
-_IFLA_AF_SPEC: Final = 26
 _IFLA_INET_CONF: Final = 1
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
 
@@ -57,13 +56,13 @@ def set_ipv4(index: int, setting: Ipv4Setting, value: int) -> Message:
         value: A number, mostly 0 or 1.
     """
     conf = nested(_IFLA_INET_CONF, u32(setting, value))
-    spec = nested(_IFLA_AF_SPEC, nested(socket.AF_INET, conf))
+    spec = nested(IFLA_AF_SPEC, nested(socket.AF_INET, conf))
     return link_message(RTM_NEWLINK, 0, spec, which=index)
 
 
 def set_address_mode(index: int, mode: AddressMode) -> Message:
     """Say how IPv6 makes a device's link-local address; it is made when it is set up."""
-    spec = nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, u8(_IFLA_INET6_ADDR_GEN_MODE, mode)))
+    spec = nested(IFLA_AF_SPEC, nested(socket.AF_INET6, u8(_IFLA_INET6_ADDR_GEN_MODE, mode)))
     return link_message(RTM_NEWLINK, 0, spec, which=index)
 
 
