@@ -118,7 +118,9 @@ def remove(interface: Interface, *, index: int) -> Message:
         interface: The address with its network.
         index: The link's.
     """
-    local = attribute(_IFA_LOCAL, interface.packed)
+    # Without IFA_ADDRESS the kernel takes one of any prefix for it (inet_rtm_deladdr).
+    packed = interface.packed
+    local = attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
     return Message(_RTM_DELADDR, 0, _head(interface, index) + local)
 
 

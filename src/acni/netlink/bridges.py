@@ -90,8 +90,7 @@ def count_ports(netlink: Netlink, bridge: int) -> int:
 
 
 def filter_vlans(which: int | str, *, default_vlan: int | None = None) -> Message:
-    """Let a bridge heed VLANs. A kernel whose bridges heed none answers with NotSupported, here
-    and below.
+    """Let a bridge heed VLANs. A kernel whose bridges heed none answers with NotSupported.
 
     Args:
         which: The index or name of the bridge.
@@ -107,7 +106,7 @@ def filter_vlans(which: int | str, *, default_vlan: int | None = None) -> Messag
 def add_vlan(
     index: int, vlan: int, *, pvid: bool = False, untagged: bool = False, itself: bool = False
 ) -> Message:
-    """Put a port into a VLAN.
+    """Put a port into a VLAN. A kernel whose bridges heed none answers with NotSupported.
 
     Args:
         index: The port's, or with ``itself`` the bridge's.
@@ -126,7 +125,10 @@ def add_vlan(
 
 
 def remove_vlan(index: int, vlan: int, *, itself: bool = False) -> Message:
-    """Take a port out of a VLAN; the arguments are those of :func:`add_vlan`."""
+    """Take a port out of a VLAN; the arguments are those of :func:`add_vlan`.
+
+    The kernel does not say whether it was in it, nor whether it knows VLANs.
+    """
     return _vlan_message(RTM_DELLINK, index, vlan, flags=0, itself=itself)
 
 

@@ -139,7 +139,6 @@ def new_veth(
     mtu: int | None = None,
     master: int | None = None,
     up: bool = False,
-    alias: str | None = None,
 ) -> Message:
     """Make a pair of links, one here and one in another namespace.
 
@@ -150,7 +149,9 @@ def new_veth(
         mtu: Bytes of its largest packet.
         master: The index of the bridge that it becomes a port of.
         up: Whether it is set up.
-        alias: A text to know it by.
+
+    An alias, and what a bridge knows about its port, are set by a message behind this one: the
+    kernel takes no notice of either in a link that is being made.
     """
     there = IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(
         (
@@ -163,7 +164,7 @@ def new_veth(
     return link_message(
         RTM_NEWLINK,
         CREATE | EXCL,
-        *_plain(name=name, mac=mac, mtu=mtu, master=master, alias=alias),
+        *_plain(name=name, mac=mac, mtu=mtu, master=master),
         nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "veth"), info),
         flags=flags,
         mask=flags,

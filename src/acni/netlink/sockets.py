@@ -15,6 +15,7 @@ import errno
 import socket
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Final, Self
 
@@ -226,7 +227,12 @@ def open_inside(
         OSError: the same.
         Stranded: the thread cannot come back and is to end.
     """
-    return visit(fd, lambda: open_here(seconds=seconds), path=path, home=home)
+    with ExitStack() as stack:  # nobody closes it where the thread does not come back
+        netlink = visit(
+            fd, lambda: stack.enter_context(open_here(seconds=seconds)), path=path, home=home
+        )
+        stack.pop_all()
+        return netlink
 
 
 @define(eq=False)

@@ -1,0 +1,25 @@
+"""What pyroute2 says the kernel has: an independent reader of the same lists."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from acni.netns import Namespace
+
+
+def asked(box: Namespace, question: Callable[[Any], Any]) -> list[Any]:
+    """Ask pyroute2 inside a namespace."""
+
+    def inside() -> list[Any]:
+        with IPRoute() as oracle:
+            return list(question(oracle))
+
+    return box.call(inside)
+
+
+def link_of(box: Namespace, name: str) -> Any:
+    (link,) = asked(box, lambda oracle: oracle.get_links(ifname=name))
+    return link

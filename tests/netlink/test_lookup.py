@@ -1,0 +1,50 @@
+"""Questions about names, by ioctl."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from acni.netlink.bridges import new_bridge
+from acni.netlink.errors import NetlinkError
+from acni.netlink.lookup import has_index, has_link, index_of
+from acni.netlink.sockets import Netlink
+from acni.netns import Namespace
+from tests.netlink.oracle import link_of
+
+pytestmark = pytest.mark.netns
+
+
+def test_an_index_is_that_of_the_sockets_namespace(
+    host: Namespace, on_host: Netlink, in_pod: Netlink
+) -> None:
+    name = "a" * 15
+    on_host.request(new_bridge(name))
+    index = index_of(on_host, name)
+    assert index == link_of(host, name)["index"]
+    assert (has_link(on_host, name), has_link(in_pod, name)) == (True, False)
+    assert has_index(on_host.fileno(), index)
+    assert not has_index(in_pod.fileno(), index)
+
+
+@pytest.mark.parametrize("name", ["eth0", "", "a" * 16, "lo" + " " * 14])
+def test_a_link_that_is_not_there_has_no_index(on_host: Netlink, name: str) -> None:
+    with pytest.raises(NetlinkError) as raised:
+        index_of(on_host, name)
+    assert raised.value.errno == errno.ENODEV
+    assert not has_link(on_host, name)
+
+
+def test_a_name_that_holds_a_nul_is_no_name(on_host: Netlink) -> None:
+    with pytest.raises(NetlinkError) as raised:
+        has_link(on_host, "lo\0")
+    assert raised.value.errno == errno.EINVAL
+
+
+def test_a_socket_that_is_closed_says_so(on_host: Netlink) -> None:
+    fd = on_host.fileno()
+    on_host.close()
+    for ask in (lambda: has_link(on_host, "lo"), lambda: has_index(fd, 1)):
+        with pytest.raises((NetlinkError, ValueError)):
+            ask()
