@@ -33,6 +33,7 @@ class ScriptedWire:
         sent: The first number and the messages of each datagram.
         waits: For how many seconds somebody was ready to wait.
         on_wait: Called instead of waiting; it may say something at last.
+        fd: The descriptor that it pretends to be.
     """
 
     scripts: deque[Script]
@@ -41,10 +42,11 @@ class ScriptedWire:
     said: deque[Said] = Factory(deque[Said])
     waits: list[float] = Factory(list[float])
     on_wait: Callable[[], None] = lambda: None
+    fd: int = -1
     is_closed: bool = False
 
     def fileno(self) -> int:
-        return -1
+        return self.fd
 
     def send(self, data: bytes) -> None:
         first, count = numbers_in(data)

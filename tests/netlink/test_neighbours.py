@@ -6,6 +6,7 @@ import errno
 import socket
 import struct
 from ipaddress import ip_address
+from operator import methodcaller
 
 import pytest
 from hypothesis import given
@@ -32,12 +33,8 @@ def devices(host: Namespace, on_host: Netlink) -> tuple[int, int]:
     first, second = index_of(on_host, "br0"), index_of(on_host, "br1")
     on_host.request(change(first, up=True), change(second, up=True))
     for index, address in ((first, "10.88.0.7"), (first, "fd00::7"), (second, "10.89.0.7")):
-        asked(
-            host,
-            lambda oracle, index=index, address=address: oracle.neigh(
-                "add", dst=address, lladdr=MAC, ifindex=index, state="permanent"
-            ),
-        )
+        permanent = {"dst": address, "lladdr": MAC, "ifindex": index, "state": "permanent"}
+        asked(host, methodcaller("neigh", "add", **permanent))
     return first, second
 
 

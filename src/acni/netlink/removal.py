@@ -48,7 +48,7 @@ class OpenNamespace(Protocol):
 
 
 @define(eq=False)
-class _Removal:
+class Removal:
     """One removal: what is to be done, and what came of it.
 
     Attributes:
@@ -77,7 +77,7 @@ class _Removal:
 class Removals:
     """Threads that wait for the kernel. Whoever made it closes it; any thread may ask."""
 
-    _jobs: SimpleQueue[_Removal | None] = field(factory=SimpleQueue[_Removal | None], init=False)
+    _jobs: SimpleQueue[Removal | None] = field(factory=SimpleQueue[Removal | None], init=False)
     _threads: list[Thread] = field(factory=list[Thread], init=False)
     _lock: Lock = field(factory=Lock, init=False)  # guards the threads, their work and the end
     _unfinished: int = field(default=0, init=False)
@@ -113,12 +113,12 @@ class Removals:
             netlink = open_here(seconds=within)
         else:
             netlink = open_inside(namespace.fd, path=namespace.path, home=home, seconds=within)
-        removal: _Removal | None = None
+        removal: Removal | None = None
         try:
             index = _present_index(netlink, which)
             if index is None:
                 return False
-            removal = _Removal(netlink, index)
+            removal = Removal(netlink, index)
             # The socket is the thread's from now on; a second descriptor asks beside it.
             probe = os.dup(netlink.fileno())
             try:
@@ -149,7 +149,7 @@ class Removals:
             thread.join(max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in threads)
 
-    def _hand_over(self, removal: _Removal) -> None:
+    def _hand_over(self, removal: Removal) -> None:
         with self._lock:
             if self._is_closed:
                 raise NetlinkError(errno.ESHUTDOWN, "nothing is removed any more")
@@ -179,7 +179,7 @@ class Removals:
                 self._unfinished -= 1
 
 
-def _is_gone(removal: _Removal, probe: int, until: float) -> bool:
+def _is_gone(removal: Removal, probe: int, until: float) -> bool:
     """Wait until a link is gone; tell whether it was there."""
     step = _FIRST_STEP_SECONDS
     while not removal.is_done.wait(step):

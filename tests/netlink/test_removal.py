@@ -1,0 +1,222 @@
+"""Links that are removed while threads take the kernel's sleep."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from acni.netlink.bridges import new_bridge
+from acni.netlink.errors import NetlinkError, NetlinkTimeout
+from acni.netlink.links import Peer, list_links, new_veth
+from acni.netlink.lookup import has_link, index_of
+from acni.netlink.removal import MOST_THREADS, Removal, Removals
+from acni.netlink.sockets import Netlink, open_here, open_inside
+from acni.netns import Namespace
+from tests.netlink.scripted import keeps_silent, scripted, verdict
+
+pytestmark = pytest.mark.netns
+
+# None of these waits is over before something has happened.
+ENDLESS = 60.0
+
+
+@pytest.fixture
+def removals() -> Iterator[Removals]:
+    made = Removals()
+    yield made
+    assert made.close(within=ENDLESS)
+    assert threads() == []
+
+
+def threads() -> list[threading.Thread]:
+    return [each for each in threading.enumerate() if each.name == "acni-removal"]
+
+
+def make(on_host: Netlink, pod: Namespace, *names: str) -> None:
+    for name in names:
+        on_host.request(new_veth(name, peer=Peer(name=f"e-{name}", netns_fd=pod.fd)))
+
+
+@pytest.mark.parametrize("by_index", [False, True])
+def test_a_link_is_gone_when_it_was_removed(
+    host: Namespace,
+    pod: Namespace,
+    on_host: Netlink,
+    in_pod: Netlink,
+    removals: Removals,
+    by_index: bool,
+) -> None:
+    make(on_host, pod, "veth1")
+    which = index_of(on_host, "veth1") if by_index else "veth1"
+    assert removals.remove(which, within=ENDLESS, namespace=host)
+    assert not has_link(on_host, "veth1")
+    assert removals.close(within=ENDLESS)
+    assert [link.name for link in list_links(in_pod)] == ["lo"]
+
+
+def test_a_link_that_is_not_there_needs_no_removal(host: Namespace, removals: Removals) -> None:
+    assert not removals.remove("veth1", within=ENDLESS, namespace=host)
+    assert not removals.remove(99, within=ENDLESS, namespace=host)
+    assert threads() == []
+
+
+def test_where_no_namespace_is_named_it_is_the_callers(
+    pod: Namespace, host: Namespace, removals: Removals
+) -> None:
+    """Whichever the threads were made in."""
+
+    def make_here() -> None:
+        with open_here() as netlink:
+            netlink.request(new_bridge("br7"))
+
+    for box in (pod, host):
+        box.call(make_here)
+    assert pod.call(lambda: removals.remove("br7", within=ENDLESS))
+    assert host.call(lambda: removals.remove("br7", within=ENDLESS))
+    assert not pod.has_interface("br7")
+    assert not host.has_interface("br7")
+
+
+def test_the_name_can_be_given_again_at_once(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    for _ in range(50):
+        make(on_host, pod, "veth1")
+        assert removals.remove("veth1", within=ENDLESS, namespace=host)
+    assert not has_link(on_host, "veth1")
+    assert 1 <= len(threads()) <= MOST_THREADS
+
+
+def test_another_link_of_the_name_is_not_waited_for(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    """Another one may have the name as soon as it is free."""
+    make(on_host, pod, "veth1")
+    stop = threading.Event()
+
+    def make_again() -> None:
+        again = new_veth("veth1", peer=Peer(name="again", netns_fd=pod.fd))
+        with open_inside(host.fd, path=host.path) as netlink:
+            while netlink.exchange([again]).verdicts[0].code and not stop.is_set():
+                pass
+
+    again = threading.Thread(target=make_again)
+    again.start()
+    try:
+        index = index_of(on_host, "veth1")
+        assert removals.remove(index, within=ENDLESS, namespace=host)
+        again.join(ENDLESS)
+    finally:
+        stop.set()
+        again.join(ENDLESS)
+    assert has_link(on_host, "veth1")
+
+
+def test_many_at_once_are_all_removed_by_no_more_threads_than_there_may_be(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    names = [f"v{number}" for number in range(3 * MOST_THREADS)]
+    make(on_host, pod, *names)
+    with ThreadPoolExecutor(2 * MOST_THREADS) as callers:
+        done = list(
+            callers.map(lambda name: removals.remove(name, within=ENDLESS, namespace=host), names)
+        )
+    assert done == [True] * len(names)
+    assert [link.name for link in list_links(on_host)] == ["lo"]
+    assert len(threads()) <= MOST_THREADS
+
+
+def test_of_two_who_remove_the_same_link_nobody_fails(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    for _ in range(10):
+        make(on_host, pod, "veth1")
+        with ThreadPoolExecutor(4) as callers:
+            done = list(
+                callers.map(
+                    lambda _: removals.remove("veth1", within=ENDLESS, namespace=host), range(4)
+                )
+            )
+        assert any(done)
+        assert not has_link(on_host, "veth1")
+
+
+def test_what_the_kernel_refuses_is_raised(host: Namespace, removals: Removals) -> None:
+    with pytest.raises(NetlinkError) as raised:
+        removals.remove("lo", within=ENDLESS, namespace=host)
+    assert raised.value.errno == errno.EOPNOTSUPP
+
+
+def waiting(proceed: threading.Event) -> Removal:
+    """A removal whose answer comes only when it may."""
+    netlink, wire = scripted(keeps_silent, seconds=ENDLESS)
+
+    def answer() -> None:
+        proceed.wait(ENDLESS)
+        wire.said.append(verdict(1))
+
+    wire.on_wait = answer
+    return Removal(netlink, 1)
+
+
+def test_what_is_not_gone_in_time_is_a_timeout_and_may_go_later(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    """All threads are busy, so this one is not begun."""
+    proceed = threading.Event()
+    try:
+        for _ in range(MOST_THREADS):
+            removals._hand_over(waiting(proceed))
+        make(on_host, pod, "veth1")
+        with pytest.raises(NetlinkTimeout):
+            removals.remove("veth1", within=0.01, namespace=host)
+        assert has_link(on_host, "veth1")
+        assert len(threads()) == MOST_THREADS
+        assert not removals.close(within=0.01)
+    finally:
+        proceed.set()
+    assert removals.close(within=ENDLESS)
+    assert not has_link(on_host, "veth1")
+
+
+def test_nothing_is_removed_any_more_once_it_is_closed(
+    host: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    on_host.request(new_bridge("br0"))
+    assert removals.close(within=ENDLESS)
+    assert removals.close(within=ENDLESS)
+    with pytest.raises(NetlinkError) as raised:
+        removals.remove("br0", within=ENDLESS, namespace=host)
+    assert raised.value.errno == errno.ESHUTDOWN
+    assert has_link(on_host, "br0")
+
+
+def test_a_forked_child_has_threads_of_its_own(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    make(on_host, pod, "veth1", "veth2")
+    assert removals.remove("veth1", within=ENDLESS, namespace=host)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os._exit(0 if removals.remove("veth2", within=30, namespace=host) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not has_link(on_host, "veth2")
+
+
+def test_no_descriptor_is_left_by_what_fails(host: Namespace, removals: Removals) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for which in ("lo", "veth1"):
+        for _ in range(3):
+            try:
+                removals.remove(which, within=ENDLESS, namespace=host)
+            except NetlinkError:
+                continue
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
