@@ -31,6 +31,7 @@ class ScriptedWire:
     Attributes:
         scripts: One for each datagram that will be sent; the last one for all that follow.
         sent: The first number and the messages of each datagram.
+        reads: How often somebody looked whether there is something.
         waits: For how many seconds somebody was ready to wait.
         on_wait: Called instead of waiting; it may say something at last.
         fd: The descriptor that it pretends to be.
@@ -42,6 +43,7 @@ class ScriptedWire:
     said: deque[Said] = Factory(deque[Said])
     waits: list[float] = Factory(list[float])
     on_wait: Callable[[], None] = lambda: None
+    reads: int = 0
     fd: int = -1
     is_closed: bool = False
 
@@ -55,6 +57,7 @@ class ScriptedWire:
         self.said.extend(script(first, count))
 
     def receive(self) -> Datagram | None:
+        self.reads += 1
         if not self.said:
             return None
         said = self.said.popleft()

@@ -257,7 +257,8 @@ def test_a_verdict_says_what_the_kernel_means(answer: Answer, verdict: Verdict) 
         pytest.param(Answer(2, 0, 1, 1, b"\0\0\0"), id="no number"),
         pytest.param(Answer(2, 0, 1, 1, struct.pack("=i", 5)), id="a positive number"),
         pytest.param(Answer(2, 0, 1, 1, struct.pack("=i", -4096)), id="no errno"),
-        pytest.param(Answer(2, TLVS, 1, 1, bytes(8)), id="no header"),
+        pytest.param(Answer(2, TLVS, 1, 1, bytes(6)), id="no header"),
+        pytest.param(Answer(2, TLVS, 1, 1, bytes(8)), id="half a header"),
         pytest.param(Answer(2, CAPPED | TLVS, 1, 1, bytes(20) + b"\1"), id="words that are none"),
     ],
 )

@@ -21,6 +21,7 @@ from acni.netlink.neighbours import Neighbour, list_neighbours, read_neighbour, 
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from tests.netlink.oracle import asked
+from tests.netlink.scripted import datagram, raw, scripted
 
 pytestmark = pytest.mark.netns
 
@@ -97,3 +98,11 @@ def test_no_bytes_are_read_as_a_neighbour_but_with_one_error(family: int, data: 
     except Malformed:
         return
     assert neighbour is None or str(neighbour.address)
+
+
+def test_neighbours_on_another_link_are_filtered_where_the_kernel_does_not() -> None:
+    bodies = [HEAD.pack(V4, index, 0, 0, 0) + attribute(1, bytes(4)) for index in (7, 8)]
+    netlink, _ = scripted(
+        lambda n, _: [datagram(*(raw(28, n, body) for body in bodies)), datagram(raw(3, n, b""))]
+    )
+    assert [one.index for one in list_neighbours(netlink, index=8)] == [8]

@@ -6,7 +6,8 @@ import errno
 import os
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 
 from acni.netlink.bridges import new_bridge
 from acni.netlink.errors import NetlinkError, NetlinkTimeout
-from acni.netlink.links import Peer, list_links, new_veth
+from acni.netlink.links import Peer, delete, list_links, new_veth
 from acni.netlink.lookup import has_link, index_of
 from acni.netlink.removal import MOST_THREADS, Removal, Removals
 from acni.netlink.sockets import Netlink, open_here, open_inside
@@ -166,6 +167,46 @@ def waiting(proceed: threading.Event) -> Removal:
     return Removal(netlink, 1)
 
 
+def answered(removals: Removals) -> None:
+    """Let a thread do something to its end."""
+    proceed = threading.Event()
+    removal = waiting(proceed)
+    proceed.set()
+    removals._hand_over(removal)
+    assert removal.is_done.wait(ENDLESS)
+
+
+def test_a_thread_that_has_its_answer_does_the_next_one(removals: Removals) -> None:
+    for _ in range(5):
+        answered(removals)
+    assert len(threads()) == 1
+
+
+def test_a_link_that_is_gone_is_gone_whatever_the_threads_do(
+    host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
+) -> None:
+    """All threads are busy, and somebody else removes it: nobody waits for an answer."""
+    proceed = threading.Event()
+    make(on_host, pod, "veth1")
+    with ThreadPoolExecutor(1) as caller:
+        try:
+            for _ in range(MOST_THREADS):
+                removals._hand_over(waiting(proceed))
+            done = caller.submit(removals.remove, "veth1", within=ENDLESS, namespace=host)
+            wait_until(lambda: removals._unfinished > MOST_THREADS)
+            on_host.request(delete("veth1"))
+            assert done.result(ENDLESS / 2)
+        finally:
+            proceed.set()
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    until = time.monotonic() + ENDLESS
+    while not is_so():
+        assert time.monotonic() < until
+        time.sleep(0.001)
+
+
 def test_what_is_not_gone_in_time_is_a_timeout_and_may_go_later(
     host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
 ) -> None:
@@ -201,8 +242,8 @@ def test_nothing_is_removed_any_more_once_it_is_closed(
 def test_a_forked_child_has_threads_of_its_own(
     host: Namespace, pod: Namespace, on_host: Netlink, removals: Removals
 ) -> None:
-    make(on_host, pod, "veth1", "veth2")
-    assert removals.remove("veth1", within=ENDLESS, namespace=host)
+    make(on_host, pod, "veth2")
+    answered(removals)
     child = os.fork()
     if child == 0:
         signal.alarm(30)

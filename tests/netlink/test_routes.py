@@ -296,5 +296,6 @@ def test_routes_of_another_table_are_filtered_where_the_kernel_does_not() -> Non
         lambda n, _: [datagram(*(raw(24, n, body) for body in bodies)), datagram(raw(3, n, b""))]
     )
     assert [(r.index, r.table) for r in list_routes(netlink, index=8, table=300)] == [(8, 300)]
+    assert [(r.index, r.table) for r in list_routes(netlink, index=8, table=9)] == [(8, 9)]
     assert len(list_routes(netlink, table=9)) == 2
     assert len(list_routes(netlink, table=None)) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import socket
 import threading
 import time
@@ -23,7 +24,6 @@ from acni.netlink.errors import (
     Verdict,
 )
 from acni.netlink.links import change, list_links
-from acni.netlink.lookup import has_link
 from acni.netlink.messages import Message
 from acni.netlink.sockets import open_here, open_inside
 from tests.netlink.scripted import (
@@ -50,6 +50,14 @@ def test_what_was_asked_for_is_returned_without_the_acknowledgement() -> None:
     (answer,) = netlink.request(*some(1))
     assert (answer.kind, answer.body) == (16, b"data")
     assert wire.waits == []  # it lay there
+
+
+def test_nothing_is_read_behind_the_last_answer() -> None:
+    """Each reading is a system call."""
+    netlink, wire = scripted(agrees)
+    netlink.request(*some(3))
+    netlink.request(*some(2))
+    assert wire.reads == 5
 
 
 def test_the_first_refusal_is_raised_and_all_verdicts_are_told() -> None:
@@ -299,6 +307,39 @@ def test_a_thousand_refusals_in_one_call_are_all_told() -> None:
 
 
 @pytest.mark.netns
+def test_answers_that_a_small_socket_cannot_hold_are_known_to_be_lost() -> None:
+    with netns.anonymous() as box, open_inside(box.fd, path=box.path) as netlink:
+        with socket.socket(fileno=os.dup(netlink.fileno())) as same:
+            same.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        exchange = netlink.exchange([change(99, up=True)] * 128)
+        lost = [each.is_lost for each in exchange.verdicts]
+        assert not lost[0]
+        assert lost[-1]
+        assert {each.code for each in exchange.verdicts} == {errno.ENODEV, errno.ENOBUFS}
+        assert netlink.exchange([change(1, up=True)]).verdicts == (DONE,)
+
+
+@pytest.mark.netns
+def test_a_signal_disturbs_neither_a_wait_nor_a_request() -> None:
+    """The system call it interrupts goes on for what is left of the time (PEP 475)."""
+    struck: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: struck.append(number))
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    try:
+        with netns.anonymous() as box, open_inside(box.fd, path=box.path) as netlink:
+            began = time.monotonic()
+            assert not netlink._wire.wait(0.05)
+            assert time.monotonic() - began >= 0.05
+            until = time.monotonic() + 30
+            while len(struck) < 50 and time.monotonic() < until:
+                assert len(list_links(netlink)) == 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert len(struck) >= 50
+
+
+@pytest.mark.netns
 def test_a_socket_stays_in_the_namespace_it_was_made_in_and_the_thread_does_not() -> None:
     home = netns.identity("/proc/thread-self/ns/net")
     with netns.anonymous() as box:
@@ -334,13 +375,3 @@ def test_a_thread_that_cannot_come_back_opens_nothing() -> None:
         thread.start()
         thread.join(30)
     assert len(raised) == 1
-
-
-@pytest.mark.netns
-def test_a_real_wait_ends_with_its_deadline() -> None:
-    with netns.anonymous() as box, open_inside(box.fd, path=box.path) as netlink:
-        before = time.monotonic()
-        assert not netlink._wire.wait(0.02)
-        assert not netlink._wire.wait(-1)
-        assert time.monotonic() - before >= 0.02
-        assert has_link(netlink, "lo")

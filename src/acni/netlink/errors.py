@@ -64,10 +64,10 @@ class NetlinkError(OSError):
     ) -> None:
         which = "" if index is None else f" (message {index})"
         super().__init__(code, f"{os.strerror(code)}{': ' if words else ''}{words}{which}")
-        self.words = words
-        self.index = index
-        self.offset = offset
-        self.verdicts = tuple(verdicts)
+        self.words: str = words
+        self.index: int | None = index
+        self.offset: int | None = offset
+        self.verdicts: tuple[Verdict, ...] = tuple(verdicts)
 
     def __reduce__(self) -> tuple[object, ...]:
         where = self.index, self.offset, self.verdicts

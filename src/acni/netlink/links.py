@@ -36,7 +36,6 @@ from acni.netlink.messages import (
     Message,
     attribute,
     attributes,
-    encoded,
     header_of,
     nested,
     text,
@@ -317,7 +316,7 @@ def _plain(
     if master is not None:
         parts.append(u32(_IFLA_MASTER, master))
     if alias is not None:
-        parts.append(attribute(_IFLA_IFALIAS, encoded(alias)))  # empty, it is taken away
+        parts.append(text(_IFLA_IFALIAS, alias))
     return parts
 
 

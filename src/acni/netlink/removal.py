@@ -69,8 +69,6 @@ class Removal:
                 self.netlink.request(delete(self.index))
         except BaseException as error:  # noqa: ASYNC103, BLE001 (raised where it was asked)
             self.error = error
-        finally:
-            self.is_done.set()
 
 
 @define(eq=False)
@@ -177,6 +175,7 @@ class Removals:
             removal.run()
             with self._lock:
                 self._unfinished -= 1
+            removal.is_done.set()
 
 
 def _is_gone(removal: Removal, probe: int, until: float) -> bool:
