@@ -1,0 +1,1 @@
+"""The plugins that acni brings along, and the runner that runs them in this process."""

@@ -1,0 +1,147 @@
+"""The nouns of a plugin in this process: what it is called with, what it is, what it delegates to.
+
+(specification, section 2, "CNI operations"; section 4)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from typing import Protocol
+
+from attrs import field, frozen
+
+from acni.host import netns
+from acni.skel.bounds import Bounds
+from acni.skel.reading import Fields
+from acni.spec.attachment import AttachmentId
+from acni.spec.plan import Command
+from acni.spec.result import Result
+from acni.spec.versions import SUPPORTED_VERSIONS
+
+
+@frozen(kw_only=True)
+class OpenNetns:
+    """The container's network namespace, open for the length of a call.
+
+    Attributes:
+        path: What CNI_NETNS says: the ``sandbox`` of an interface (P9).
+        fd: Our descriptor.
+    """
+
+    path: str
+    fd: int
+
+    @contextmanager
+    def entered(self) -> Generator[None]:
+        """Be in it, with the calling thread, for the length of the block.
+
+        Only a thread that runs plugins may: it is looked after that it is back before anything else
+        uses it. Sockets that were made inside stay there.
+
+        Raises:
+            NotPermitted: this process may not enter namespaces.
+        """
+        with netns.own() as home:
+            netns.enter(self.fd, self.path)
+            try:
+                yield
+            finally:
+                netns.enter(home.fd, home.path)
+
+
+class Delegate(Protocol):
+    """The plugin that another one delegates to (specification, section 4; rule P8).
+
+    It gets the same environment, but for the verb, and the whole configuration. All of them raise
+    :class:`acni.skel.PluginError` with what it said, as it said it.
+    """
+
+    @property
+    def type(self) -> str | None:
+        """Its type; None where the configuration names none."""
+        ...
+
+    def add(self) -> Result:
+        """Let it add. After its failure it was told to delete."""
+        ...
+
+    def delete(self) -> None:
+        """Let it delete; also what an ADD that goes wrong afterwards does."""
+        ...
+
+    def check(self) -> None:
+        """Let it check."""
+        ...
+
+    def gc(self) -> None:
+        """Let it collect garbage."""
+        ...
+
+    def status(self) -> None:
+        """Ask it whether it is ready."""
+        ...
+
+
+@frozen(kw_only=True)
+class Call:
+    """One call of a plugin, parsed once at the border.
+
+    Attributes:
+        command: The verb.
+        container_id: CNI_CONTAINERID; empty for STATUS and GC.
+        ifname: CNI_IFNAME; empty for STATUS and GC.
+        netns: The container's namespace; None where CNI_NETNS is empty, and on a DEL also where it
+            leads to no namespace any more.
+        args: The pairs of CNI_ARGS.
+        plugin_dirs: CNI_PATH.
+        cni_version: The version of the request.
+        network: The network's name.
+        config: The request configuration; see :meth:`fields`.
+        previous: ``prevResult``, or None.
+        valid: GC's ``cni.dev/valid-attachments``; None with every other verb. An empty set is not
+            None: then nothing is valid.
+        bounds: How long it may go on.
+        ipam: What ``ipam.type`` names.
+    """
+
+    command: Command
+    container_id: str
+    ifname: str
+    netns: OpenNetns | None
+    args: Mapping[str, str] = field(repr=False)
+    plugin_dirs: tuple[str, ...]
+    cni_version: str
+    network: str
+    config: Mapping[str, object] = field(repr=False)
+    previous: Result | None
+    valid: frozenset[AttachmentId] | None
+    bounds: Bounds
+    ipam: Delegate
+
+    @property
+    def fields(self) -> Fields:
+        """The request configuration, read with its places."""
+        return Fields(self.config)
+
+
+@frozen(kw_only=True)
+class Verbs:
+    """A plugin.
+
+    Attributes:
+        add: Adds, and returns the result in any version: it is converted to the request's.
+        delete: Deletes; succeeds again, and where something is missing (P3).
+        check: Raises where something is not as the ADD left it (P4); None where there is nothing
+            to check.
+        gc: Frees what is not of ``call.valid`` (P6); None where it keeps nothing.
+        status: Raises where an ADD could not succeed (P5); None where it is always ready.
+        versions: The versions that it speaks.
+    """
+
+    add: Callable[[Call], Result]
+    delete: Callable[[Call], None]
+    check: Callable[[Call], None] | None = None
+    gc: Callable[[Call], None] | None = None
+    status: Callable[[Call], None] | None = None
+    versions: tuple[str, ...] = SUPPORTED_VERSIONS
