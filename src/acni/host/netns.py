@@ -530,7 +530,7 @@ def run(
 
 def set_up(namespace: Namespace, ifname: str) -> None:
     """Set an interface of a namespace up."""
-    namespace.call(lambda: _add_flag(ifname, _IFF_UP))
+    namespace.call(lambda: switch_interface(ifname, is_up=True))
 
 
 def _named_path(name: str) -> str:
@@ -587,8 +587,8 @@ def interface_exists(ifname: str) -> bool:
     # Not socket.if_nametoindex: until Python 3.12 its error has no errno, and "no descriptor left"
     # looks like "no interface".
     try:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-            fcntl.ioctl(probe, _SIOCGIFINDEX, ifname.encode().ljust(40, b"\0"))
+        with _probe() as probe:
+            fcntl.ioctl(probe, _SIOCGIFINDEX, _interface_request(ifname))
     except OSError as error:
         if error.errno == errno.ENODEV:
             return False
@@ -596,17 +596,44 @@ def interface_exists(ifname: str) -> bool:
     return True
 
 
-def _add_flag(ifname: str, flag: int) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-        request = ifname.encode().ljust(40, b"\0")
-        (flags,) = struct.unpack_from("H", fcntl.ioctl(probe, _SIOCGIFFLAGS, request), 16)
-        fcntl.ioctl(
-            probe, _SIOCSIFFLAGS, request[:16] + struct.pack("H", flags | flag).ljust(24, b"\0")
-        )
+def is_interface_up(ifname: str) -> bool:
+    """Tell whether an interface of the calling thread's namespace is up.
+
+    Raises:
+        OSError: there is none of that name.
+    """
+    with _probe() as probe:
+        return bool(_flags(probe, ifname) & _IFF_UP)
+
+
+def switch_interface(ifname: str, *, is_up: bool) -> None:
+    """Set an interface of the calling thread's namespace up or down.
+
+    Raises:
+        OSError: there is none of that name, or this process may not.
+    """
+    with _probe() as probe:
+        flags = _flags(probe, ifname)
+        wanted = flags | _IFF_UP if is_up else flags & ~_IFF_UP
+        request = _interface_request(ifname)[:16] + struct.pack("H", wanted).ljust(24, b"\0")
+        fcntl.ioctl(probe, _SIOCSIFFLAGS, request)
+
+
+def _flags(probe: socket.socket, ifname: str) -> int:
+    answer = fcntl.ioctl(probe, _SIOCGIFFLAGS, _interface_request(ifname))
+    return int(struct.unpack_from("H", answer, 16)[0])
+
+
+def _interface_request(ifname: str) -> bytes:
+    return ifname.encode().ljust(40, b"\0")
+
+
+def _probe() -> socket.socket:
+    return socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
 
 
 def _cookie() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
+    with _probe() as probe:
         return int(struct.unpack("Q", probe.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8))[0])
 
 

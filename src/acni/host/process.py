@@ -17,13 +17,10 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import fcntl
 import os
 import select
 import signal
-import struct
 import sys
-import termios
 from collections.abc import Mapping, Sequence
 from time import perf_counter
 from typing import Final
@@ -35,7 +32,16 @@ from attrs import Factory, define, field
 
 from acni.errors import ConfigError
 from acni.host.cgroups import Cgroup, Cgroups
-from acni.host.files import close_all, write_at
+from acni.host.files import close_all
+from acni.host.pipes import (
+    CHUNK,
+    Output,
+    bytes_in,
+    guard_copy,
+    output_pipe,
+    pid_of,
+    request_end,
+)
 from acni.host.plugins import find_executable
 from acni.host.processes import PIDFD_SIGNAL_PROCESS_GROUP
 from acni.host.spawn import NO_DESCRIPTOR, GlibcSpawner, Spawner, make_spawner
@@ -51,11 +57,6 @@ _REAP_SECONDS: Final = 5.0
 # The same where the loop must not be waited for, and is blocked meanwhile; most are gone in less
 # than one.
 _KILL_MILLISECONDS: Final = 100
-_CHUNK: Final = 1 << 16
-# pipe(7): what an unprivileged process may make one hold.
-_MOST_IN_A_PIPE: Final = 1 << 20
-_STANDARD_ERROR: Final = 2
-_GUARD: Final = 3
 _GONE: Final = -1
 # Between the tries of an executable that is just being written: some 1.3 seconds in all.
 _BUSY_PAUSES: Final = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64)
@@ -325,42 +326,11 @@ class _Turns:
 
 
 @define(eq=False)
-class _Output:
-    """One stream of a plugin, read without waiting."""
-
-    fd: int
-    cap: int
-    keeps_tail: bool
-    data: bytearray = field(factory=bytearray, init=False)
-    is_over: bool = field(default=False, init=False)
-
-    def read(self, at_most: int) -> bool:
-        """Take what is there, up to ``at_most`` bytes; tell whether the stream has ended."""
-        while at_most > 0:
-            try:
-                chunk = os.read(self.fd, min(_CHUNK, at_most))
-            except BlockingIOError:
-                return False
-            if not chunk:
-                return True
-            at_most -= len(chunk)
-            self._take(chunk)
-        return False
-
-    def _take(self, chunk: bytes) -> None:
-        self.data += chunk
-        beyond = len(self.data) - self.cap
-        if beyond > 0:
-            self.is_over = True
-            del self.data[slice(beyond) if self.keeps_tail else slice(self.cap, None)]
-
-
-@define(eq=False)
 class _Child:
     """A process of ours until it is reaped: its pidfd and its output."""
 
-    stdout: _Output
-    stderr: _Output
+    stdout: Output
+    stderr: Output
     caps: Caps
     ends: list[int]
     cgroup: Cgroup | None = field(default=None, init=False)
@@ -379,18 +349,18 @@ class _Child:
         """
         opened: list[int] = []
         try:
-            ends = [_readable(stdin, opened)]
-            stdout, stdout_end = _pipe(opened)
-            stderr, stderr_end = _pipe(opened)
+            ends = [request_end(stdin, opened)]
+            stdout, stdout_end = output_pipe(opened)
+            stderr, stderr_end = output_pipe(opened)
             ends += [stdout_end, stderr_end]
             if guard is not None:
-                ends.append(_duplicate(guard, opened))
+                ends.append(guard_copy(guard, opened))
         except BaseException:
             close_all(*opened)
             raise
         return cls(
-            _Output(stdout, caps.stdout_bytes, keeps_tail=False),
-            _Output(stderr, caps.stderr_bytes, keeps_tail=True),
+            Output(stdout, caps.stdout_bytes, keeps_tail=False),
+            Output(stderr, caps.stderr_bytes, keeps_tail=True),
             caps,
             ends,
         )
@@ -421,7 +391,7 @@ class _Child:
         when it is to be ended there may be no descriptor left to look it up with.
         """
         try:
-            self._pid = _pid_of(self.pidfd)
+            self._pid = pid_of(self.pidfd)
         except ProcessLookupError:  # somebody else was faster: nobody can signal its group
             self._pid = _GONE
 
@@ -481,7 +451,7 @@ class _Child:
                 await anyio.wait_readable(poll.fileno())
                 ready = [fd for fd, _ in poll.poll(0)]
                 for fd in ready:
-                    if fd in streams and streams[fd].read(_CHUNK):
+                    if fd in streams and streams[fd].read(CHUNK):
                         poll.unregister(fd)
                 if self.stdout.is_over and self.caps.ends_at_cap:
                     return False
@@ -548,7 +518,7 @@ class _Child:
             except (ProcessLookupError, PermissionError):
                 raise
             except OSError:  # what the machine lacks for one call it may have for the other
-                os.killpg(_pid_of(self.pidfd), number)
+                os.killpg(pid_of(self.pidfd), number)
 
     def _drain(self) -> None:
         """Take what is still in the pipes.
@@ -560,7 +530,7 @@ class _Child:
         """
         before = perf_counter()
         for stream in (self.stdout, self.stderr):
-            stream.read(_bytes_in(stream.fd))
+            stream.read(bytes_in(stream.fd))
         self.read_seconds = perf_counter() - before
 
     def output(self) -> tuple[bytes, bytes]:
@@ -602,75 +572,3 @@ def _cgroups_below(directory: str | None, spawner: Spawner) -> Cgroups | None:
 
 def _not_started(error: OSError) -> Response:
     return Response(ending=Ending.NOT_STARTED, status=error.errno or 0)
-
-
-def _readable(data: bytes, opened: list[int]) -> int:
-    """Return a descriptor that yields ``data`` and then ends: a pipe, or a file in memory for what
-    fits no pipe.
-    """
-    read_end, write_end = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-    opened.append(read_end)
-    try:
-        written = os.write(write_end, data) if data else 0
-    except BlockingIOError:
-        written = 0
-    finally:
-        os.close(write_end)
-    if written == len(data):
-        os.set_blocking(read_end, True)
-        return _above_standard(read_end, opened)
-    opened.remove(read_end)
-    os.close(read_end)
-    return _above_standard(_file_in_memory(data, opened), opened)
-
-
-def _file_in_memory(data: bytes, opened: list[int]) -> int:
-    fd = os.memfd_create("acni-request", os.MFD_CLOEXEC)
-    opened.append(fd)
-    write_at(fd, data)  # the plugin reads from offset 0
-    return fd
-
-
-def _pipe(opened: list[int]) -> tuple[int, int]:
-    read_end, write_end = os.pipe2(os.O_CLOEXEC)
-    opened += (read_end, write_end)
-    os.set_blocking(read_end, False)
-    return read_end, _above_standard(write_end, opened)
-
-
-def _above_standard(fd: int, opened: list[int]) -> int:
-    """Move a descriptor out of 0 to 2, where a host program that closed its own may get one: dup2
-    in the child would overwrite it before it is used.
-    """
-    if fd > _STANDARD_ERROR:
-        return fd
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _STANDARD_ERROR + 1)
-    opened.remove(fd)
-    opened.append(moved)
-    os.close(fd)
-    return moved
-
-
-def _duplicate(fd: int, opened: list[int]) -> int:
-    """Return a copy of a descriptor that stands above all that the child gets: the guard's holder
-    may give it up meanwhile.
-    """
-    copy = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _GUARD + 1)
-    opened.append(copy)
-    return copy
-
-
-def _bytes_in(fd: int) -> int:
-    try:
-        (count,) = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))
-    except OSError:
-        return _MOST_IN_A_PIPE
-    return int(count)
-
-
-def _pid_of(pidfd: int) -> int:
-    with open(f"/proc/self/fdinfo/{pidfd}", "rb") as info:
-        for line in info:
-            if line.startswith(b"Pid:") and int(line.split()[1]) > 0:
-                return int(line.split()[1])
-    raise ProcessLookupError(errno.ESRCH, "the process was reaped by somebody else")

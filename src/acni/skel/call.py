@@ -83,6 +83,14 @@ class Delegate(Protocol):
         ...
 
 
+Leave = Callable[[Callable[[], object]], None]
+
+
+def do_now(function: Callable[[], object]) -> None:
+    """Leave a function to nobody."""
+    function()
+
+
 @frozen(kw_only=True)
 class Call:
     """One call of a plugin, parsed once at the border.
@@ -103,6 +111,8 @@ class Call:
             None: then nothing is valid.
         bounds: How long it may go on.
         ipam: What ``ipam.type`` names.
+        leave: Leaves a function to another thread, which only waits: the kernel takes 15 to 20 ms
+            for the memory of a link that is gone already. What it raises nobody sees.
     """
 
     command: Command
@@ -118,6 +128,7 @@ class Call:
     valid: frozenset[AttachmentId] | None
     bounds: Bounds
     ipam: Delegate
+    leave: Leave = field(default=do_now, repr=False)
 
     @property
     def fields(self) -> Fields:

@@ -96,7 +96,7 @@ class Fields:
         if type(value) is not int:
             raise self.mismatch(key, expected)
         if not least <= value <= most:
-            raise self.error(key, f"{str(value)[:20]} is out of range", expected)
+            raise self.error(key, "a number out of range", expected)
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:

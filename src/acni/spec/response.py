@@ -46,6 +46,8 @@ NOT_READY: Final = (50, 51)
 _ERROR_TAIL: Final = 64 << 10
 
 _ERROR_KEYS: Final = spellings("code", "msg", "details")
+# What acni's own plugins give beside the message; any other plugin may.
+_REASON: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _CODE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -120,7 +122,7 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
     message = f"{step.command} failed with code {code or 'none'}: {message}"
-    facts["reason"] = reason_of(message)
+    facts["reason"] = _reason(said.get("reason")) or reason_of(message)
     return _kind(step.command, facts["code"])(message, **facts)
 
 
@@ -142,6 +144,10 @@ def _error_object(response: Response) -> Mapping[str, Any] | None:
 def _objects(output: bytes) -> list[dict[str, Any]]:
     text = output[-_ERROR_TAIL:].decode("utf-8", "replace")
     return [spell_keys(said, _ERROR_KEYS) for said in objects_in(text)]
+
+
+def _reason(value: object) -> str | None:
+    return value if isinstance(value, str) and _REASON.fullmatch(value) else None
 
 
 def _text(value: object) -> str | None:

@@ -48,7 +48,12 @@ async def _run(
     stdin: bytes = b'{"cniVersion": "1.0.0", "name": "n"}',
 ) -> Response:
     plugin = world.runner.find(_PROBE, world.directories)
-    environment = {"CNI_COMMAND": command, "CNI_CONTAINERID": "c1", "CNI_IFNAME": "eth0"}
+    environment = {
+        "CNI_COMMAND": command,
+        "CNI_CONTAINERID": "c1",
+        "CNI_NETNS": "/proc/self/ns/net",
+        "CNI_IFNAME": "eth0",
+    }
     return await world.runner.run(
         plugin,
         Request(environment=environment, stdin=stdin),

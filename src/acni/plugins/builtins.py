@@ -1,0 +1,228 @@
+"""The runner of plugins in this process.
+
+Rule 1: a run returns, or raises cancellation, only when its verb has ended: it is told to stop, and
+    waited for, shielded and bounded.
+Rule 2: a verb that does not end within that bound, stuck in the kernel, is left behind. Nothing
+    else runs for its container here before it has ended, and it holds the container's guard as
+    long: whoever undoes its work, in this process or another, comes after it.
+Rule 3: otherwise nothing holds the guard. It is there for a plugin that outlives its runtime, and a
+    verb ends with this process. The executables that it delegates to do not, and inherit it.
+
+(specification, section 2, "CNI operations")
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from time import perf_counter
+from types import TracebackType
+from typing import Final, Self
+
+import anyio
+from attrs import Factory, define, evolve, field
+
+from acni.errors import PluginNotFound
+from acni.plugins.catalog import BUILT_IN
+from acni.plugins.workers import Job, Sleepers, Worker
+from acni.skel import Bounds, Delegates, Verbs, respond
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
+
+BUILTIN: Final = "builtin"
+
+# How long a verb may take to end once it is told to: it looks between its steps, and a delegate
+# that is ended has a second and some to be gone.
+_STOP_SECONDS: Final = 10.0
+# The same where the loop must not be waited for, and is blocked meanwhile; most end in less than
+# one millisecond.
+_STOP_NOW_SECONDS: Final = 0.1
+_CLOSE_SECONDS: Final = 10.0
+# Between two looks at a verb that was left behind.
+_PAUSE_SECONDS: Final = 0.02
+
+
+@define(eq=False, kw_only=True)
+class BuiltIns:
+    """Runs the plugins that acni brings along, in threads of this process: no executables needed.
+
+    A runtime that has no ``runner`` uses them where there is no executable. As a context manager,
+    or by :meth:`close`, its threads end.
+
+    Attributes:
+        plugins: The plugins by type; by default all that acni has.
+
+    Example:
+        >>> async def main():
+        ...     with acni.BuiltIns() as runner:
+        ...         async with runtime_over(runner) as runtime:
+        ...             return await runtime.add(loopback, acni.Attachment(
+        ...                 container_id="web", netns=attachment.netns, ifname="lo"))
+        >>> [ip.address for ip in anyio.run(main).ips][0]
+        '127.0.0.1/8'
+    """
+
+    plugins: Mapping[str, Verbs] = field(default=BUILT_IN, repr=False)
+    _delegates: Delegates = field(
+        default=Factory(lambda self: Delegates(built_in=self.plugins), True), init=False, repr=False
+    )
+    _idle: list[Worker] = field(factory=list[Worker], init=False, repr=False)
+    _left_behind: dict[str, list[Job]] = field(
+        factory=dict[str, "list[Job]"], init=False, repr=False
+    )
+    _sleepers: Sleepers = field(factory=Sleepers, init=False, repr=False)
+
+    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+        """Find a built-in plugin.
+
+        Args:
+            plugin_type: The plugin's type.
+            directories: Where executables are looked for; here they do not matter.
+
+        Raises:
+            PluginNotFound: acni brings no such plugin.
+        """
+        if plugin_type not in self.plugins:
+            raise PluginNotFound(
+                "no plugin of this type is built in",
+                plugin=plugin_type,
+                expected=f"one of {', '.join(sorted(self.plugins))}",
+            )
+        return Plugin(type=plugin_type, path="", identity=version("acni"), runner=BUILTIN)
+
+    async def run(
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None = None,
+    ) -> Response:
+        """Run a plugin once.
+
+        Args:
+            plugin: What :meth:`find` returned.
+            request: Its environment and standard input.
+            deadline: When it is out of time, on the event loop's clock.
+            caps: How much of a result is taken.
+            guard: A descriptor that executables which it delegates to inherit, or None.
+
+        Returns:
+            The response. When this returns, or raises cancellation, the verb has ended, unless it
+            is stuck in the kernel.
+        """
+        began = perf_counter()
+        verbs = self.plugins.get(plugin.type)
+        if verbs is None:
+            return Response(ending=Ending.NOT_STARTED, status=errno.ENOENT)
+        container_id = request.environment.get("CNI_CONTAINERID", "")
+        if not await self._is_free(container_id, deadline):
+            return Response(ending=Ending.OUT_OF_TIME, seconds=perf_counter() - began)
+        bounds = Bounds(time.monotonic() + deadline - anyio.current_time())
+        job = Job(
+            lambda: respond(
+                verbs,
+                request,
+                bounds=bounds,
+                delegates=self._delegates,
+                guard=guard,
+                leave=self._sleepers.leave,
+            ),
+            bounds,
+        )
+        try:
+            worker = self._worker()
+        except (OSError, RuntimeError):  # no descriptor, or no thread
+            return Response(ending=Ending.NOT_STARTED, status=errno.EAGAIN)
+        try:
+            worker.begin(job)
+            with anyio.CancelScope(deadline=deadline):
+                await worker.wait(job)
+            if not job.is_done:
+                bounds.stop()
+                with anyio.move_on_after(_STOP_SECONDS, shield=True):
+                    await worker.wait(job)
+        except GeneratorExit:  # nobody awaits this any more
+            raise
+        except BaseException:
+            bounds.stop()
+            with anyio.move_on_after(_STOP_SECONDS, shield=True):
+                await worker.wait(job)
+            raise
+        finally:
+            self._come_back(worker, job, container_id, guard)
+        return _within(job, caps, perf_counter() - began)
+
+    def close(self) -> None:
+        """End the threads, and wait for what still waits for the kernel: ten seconds at most.
+
+        Not while something runs. What is run afterwards has new threads.
+
+        Example:
+            >>> runner = acni.BuiltIns()
+            >>> runner.find("loopback", []).runner
+            'builtin'
+            >>> runner.close()
+        """
+        until = time.monotonic() + _CLOSE_SECONDS
+        idle, self._idle = self._idle, []
+        for worker in idle:
+            worker.end()
+        for worker in idle:
+            worker.join(max(0.0, until - time.monotonic()))
+        self._sleepers.close(until)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _worker(self) -> Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_usable():
+                return worker
+        return Worker()
+
+    def _come_back(self, worker: Worker, job: Job, container_id: str, guard: int | None) -> None:
+        """Take a worker back, or leave it behind with a verb that does not end."""
+        if not job.is_done:  # nobody waited to the end: a native cancellation pierces shields
+            job.bounds.stop()
+            job.ended.wait(_STOP_NOW_SECONDS)
+        if job.is_done and worker.is_usable():
+            self._idle.append(worker)
+            return
+        worker.end()
+        if not job.is_done:
+            job.leave_behind(guard)
+            self._left_behind.setdefault(container_id, []).append(job)
+
+    async def _is_free(self, container_id: str, deadline: float) -> bool:
+        """Wait until nothing that was left behind runs for a container; False when out of time."""
+        while left := [job for job in self._left_behind.pop(container_id, ()) if not job.is_done]:
+            self._left_behind[container_id] = left
+            if not container_id or anyio.current_time() >= deadline:
+                return not container_id
+            await anyio.sleep(_PAUSE_SECONDS)
+        return True
+
+
+def _within(job: Job, caps: Caps, seconds: float) -> Response:
+    """Return what a verb yielded, as far as it is taken."""
+    response = job.response
+    if response is None:
+        return Response(ending=Ending.OUT_OF_TIME, seconds=seconds)
+    if len(response.stdout) <= caps.stdout_bytes:
+        return evolve(response, seconds=seconds)
+    if caps.ends_at_cap:
+        return Response(ending=Ending.OVER_CAP, seconds=seconds)
+    return evolve(response, stdout=response.stdout[: caps.stdout_bytes], seconds=seconds)

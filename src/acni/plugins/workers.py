@@ -1,0 +1,217 @@
+"""The threads that run built-in plugins, and those that only wait for the kernel.
+
+Rule 1: they are ours, because a plugin enters network namespaces with its thread. It is back where
+    it came from before anything else uses the thread, or the thread ends.
+Rule 2: they are kept for the next run: to ask one costs two switches, to make one ten times that.
+Rule 3: they are daemons: an interpreter that ends waits for no runtime that was never left.
+Rule 4: a descriptor says that a verb has ended, since an event loop can wait for one, whichever it
+    is, without a thread of its own that waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable
+from queue import SimpleQueue
+from threading import Event, Lock, Thread
+from typing import Final
+
+import anyio
+from attrs import Factory, define, field
+
+from acni.host import netns
+from acni.host.files import close_all
+from acni.host.libc import CLONE_NEWNET, setns
+from acni.skel import Bounds, Stopped
+from acni.spec.plugin import Response
+
+# How many may wait for the kernel at once: with so many, 24 deletes in a row take 0.7 ms each
+# instead of 20.
+_MOST_SLEEPERS: Final = 32
+
+
+@define(eq=False)
+class Job:
+    """One run of a verb.
+
+    Attributes:
+        function: Runs it.
+        bounds: How long it may go on.
+        response: What it yielded; None as long as it runs, and where it was told to stop.
+        ended: Set when it has ended.
+    """
+
+    function: Callable[[], Response]
+    bounds: Bounds
+    response: Response | None = field(default=None, init=False)
+    ended: Event = field(factory=Event, init=False)
+    _guard: int | None = field(default=None, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended."""
+        return self.ended.is_set()
+
+    def run(self) -> None:
+        """Run it, in a thread of ours."""
+        with contextlib.suppress(Stopped):
+            self.response = self.function()
+
+    def finish(self) -> None:
+        """Note that it has ended."""
+        with self._lock:
+            self.ended.set()
+            if self._guard is not None:
+                os.close(self._guard)
+                self._guard = None
+
+    def leave_behind(self, guard: int | None) -> None:
+        """Let it hold a guard for as long as it goes on: nobody waits for it any more."""
+        with self._lock:
+            if guard is not None and not self.is_done:
+                with contextlib.suppress(OSError):
+                    self._guard = fcntl.fcntl(guard, fcntl.F_DUPFD_CLOEXEC, 0)
+
+
+@define(eq=False)
+class _Signal:
+    """A descriptor that becomes readable.
+
+    Nobody knows who of the two that share it, thread and loop, needs it last; so it is closed at
+    the latest with the last of them.
+    """
+
+    fd: int = Factory(lambda: os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+
+    def give(self) -> None:
+        os.eventfd_write(self.fd, 1)
+
+    def take(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.fd)
+
+    def close(self) -> None:
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            close_all(fd)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+@define(eq=False)
+class Worker:
+    """A thread that runs one verb at a time."""
+
+    _jobs: SimpleQueue[Job | None] = Factory(SimpleQueue["Job | None"])
+    _home: netns.Namespace = Factory(netns.own)
+    _ended: _Signal = Factory(_Signal)
+    _thread: Thread = field(init=False)
+    _is_home: bool = field(default=True, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._thread = Thread(target=self._serve, name="acni-plugin", daemon=True)
+        self._thread.start()
+
+    def is_usable(self) -> bool:
+        """Tell whether it can be given another job; in a forked child it cannot."""
+        return self._is_home and self._thread.is_alive()
+
+    def begin(self, job: Job) -> None:
+        """Begin a job."""
+        self._jobs.put(job)
+
+    async def wait(self, job: Job) -> None:
+        """Wait until a job has ended."""
+        while True:
+            await anyio.wait_readable(self._ended.fd)
+            # Taken first, and asked then: trio may wake who waits for a descriptor for what another
+            # file did that had its number before.
+            self._ended.take()
+            if job.is_done:
+                return
+
+    def end(self) -> None:
+        """Let the thread end once it has nothing to do."""
+        self._jobs.put(None)
+
+    def join(self, seconds: float) -> None:
+        """Wait until the thread has ended, and close what was left of it."""
+        if self._thread.is_alive():
+            self._thread.join(seconds)
+        if not self._thread.is_alive():
+            self._ended.close()
+
+    def _serve(self) -> None:
+        with self._home:
+            while self._is_home and (job := self._jobs.get()) is not None:
+                job.run()
+                self._is_home = _is_back(self._home)
+                job.finish()
+                self._ended.give()
+
+
+def _is_back(home: netns.Namespace) -> bool:
+    try:
+        setns(home.fd, CLONE_NEWNET)
+    except OSError:
+        return False
+    return True
+
+
+@define(eq=False)
+class Sleepers:
+    """Threads for what only waits in the kernel; what finds none is waited for by its caller."""
+
+    _left: SimpleQueue[Callable[[], object] | None] = Factory(
+        SimpleQueue["Callable[[], object] | None"]
+    )
+    _threads: list[Thread] = Factory(list[Thread])
+    _free: int = field(default=0, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def leave(self, function: Callable[[], object]) -> None:
+        """Leave a function to one of them; called by any thread."""
+        if not self._take(function):
+            _call(function)
+
+    def close(self, until: float) -> None:
+        """Wait until all that was left is done, or ``until`` on ``time.monotonic``'s clock."""
+        with self._lock:
+            threads, self._threads, self._free = self._threads, [], 0
+            for _ in threads:
+                self._left.put(None)
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _take(self, function: Callable[[], object]) -> bool:
+        """Give a function to a thread that is free, or a new one; False where there is none."""
+        with self._lock:
+            if self._free:
+                self._free -= 1
+            elif len(self._threads) < _MOST_SLEEPERS:
+                self._threads.append(self._start())
+            else:
+                return False
+            self._left.put(function)
+            return True
+
+    def _start(self) -> Thread:
+        thread = Thread(target=self._serve, name="acni-sleeper", daemon=True)
+        thread.start()
+        return thread
+
+    def _serve(self) -> None:
+        while (function := self._left.get()) is not None:
+            _call(function)
+            with self._lock:
+                self._free += 1
+
+
+def _call(function: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):
+        function()

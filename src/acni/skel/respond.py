@@ -1,0 +1,157 @@
+"""From a request to a response, through a plugin's verb: what the main function of an executable
+does.
+
+Rule 1: whatever goes wrong becomes the specification's error object with exit status 1. What nobody
+    expected says only what kind it was: its text may hold anything.
+Rule 2: :class:`acni.skel.Stopped` alone goes through: then there is no response.
+
+(specification, section 2, "VERSION"; section 5, "Error", "Version"; rules P9, P10)
+"""
+
+from __future__ import annotations
+
+import errno
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Final
+
+from acni.errors import AcniError, Busy
+from acni.skel.bounds import Bounds
+from acni.skel.call import Call, Leave, Verbs, do_now
+from acni.skel.calls import (
+    VERSION,
+    make_call,
+    read_command,
+    read_configuration,
+    read_version,
+    require_variables,
+    require_version,
+)
+from acni.skel.delegation import Delegates, Delegation
+from acni.skel.errors import Code, PluginError
+from acni.skel.results import result_text
+from acni.spec.jsontext import JsonError, dump
+from acni.spec.plan import Command
+from acni.spec.plugin import Ending, Request, Response
+from acni.spec.versions import SUPPORTED_VERSIONS
+
+# What the machine lacks just now; by the next try it may have it.
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+
+
+def respond(
+    verbs: Verbs,
+    request: Request,
+    *,
+    bounds: Bounds,
+    delegates: Delegates,
+    guard: int | None = None,
+    leave: Leave = do_now,
+) -> Response:
+    """Run a plugin's verb in the calling thread, and answer as its executable would.
+
+    Args:
+        verbs: The plugin.
+        request: Environment and standard input.
+        bounds: How long it may go on.
+        delegates: Where the plugins that it delegates to come from.
+        guard: A descriptor that executables among them inherit, or None.
+        leave: Where it leaves functions that only wait.
+
+    Returns:
+        The response: it exited, with 0 or with 1 and an error object on standard output.
+
+    Raises:
+        Stopped: the verb ended because it was told to, or is out of time.
+    """
+    version = ""
+    try:
+        command = read_command(request.environment)
+        if command != VERSION:
+            require_variables(Command(command), request.environment)
+        members = read_configuration(request.stdin)
+        version = read_version(members)
+        if command == VERSION:
+            return _exited(dump(_versions(verbs, version)))
+        require_version(verbs, Command(command), version)
+        ipam = Delegation(request, bounds, delegates, guard)
+        with ExitStack() as opened:
+            call = make_call(
+                Command(command),
+                request,
+                members,
+                version=version,
+                bounds=bounds,
+                ipam=ipam,
+                leave=leave,
+                opened=opened,
+            )
+            ipam.call = call
+            return _exited(run_verb(verbs, call))
+    except Exception as error:  # noqa: BLE001 (whatever it is, it is answered)
+        return _failed(refusal_of(error), version)
+
+
+def run_verb(verbs: Verbs, call: Call) -> str:
+    """Run the verb of a call; return what it prints.
+
+    Raises:
+        PluginError: it refused.
+    """
+    match call.command:
+        case Command.ADD:
+            return result_text(verbs.add(call), call.cni_version)
+        case Command.DEL:
+            verbs.delete(call)
+        case Command.CHECK | Command.GC | Command.STATUS:
+            verb = {Command.CHECK: verbs.check, Command.GC: verbs.gc, Command.STATUS: verbs.status}
+            if (run := verb[call.command]) is not None:
+                run(call)
+    return ""
+
+
+def refusal_of(error: Exception) -> PluginError:
+    """Say what went wrong as a plugin does."""
+    match error:
+        case PluginError():
+            return error
+        case Busy():
+            return PluginError(Code.TRY_AGAIN, error.message)
+        case AcniError():
+            return PluginError(Code.IO_FAILURE, error.message)
+        case OSError():
+            code = Code.TRY_AGAIN if error.errno in _PASSING else Code.IO_FAILURE
+            return PluginError(code, error.strerror or type(error).__name__)
+        case _:
+            message = f"an unexpected {type(error).__name__}"
+            return PluginError(Code.INTERNAL, message, details=_place_of(error))
+
+
+def _place_of(error: Exception) -> str:
+    """Say where in the code it was raised."""
+    frames = traceback.extract_tb(error.__traceback__, limit=-1)
+    return f"in {frames[0].name}, line {frames[0].lineno}" if frames else ""
+
+
+def _versions(verbs: Verbs, version: str) -> Mapping[str, object]:
+    said = version if version in SUPPORTED_VERSIONS else verbs.versions[-1]
+    return {"cniVersion": said, "supportedVersions": list(verbs.versions)}
+
+
+def _exited(stdout: str) -> Response:
+    return Response(ending=Ending.EXITED, stdout=stdout.encode())
+
+
+def _failed(error: PluginError, version: str) -> Response:
+    told: dict[str, object] = {"cniVersion": version or SUPPORTED_VERSIONS[-1]}
+    told |= {"code": error.code, "msg": error.msg}
+    if error.details:
+        told["details"] = error.details
+    if error.reason is not None:
+        told["reason"] = error.reason
+    try:
+        stdout = dump(told)
+    except JsonError:
+        stdout = dump({"code": int(Code.INTERNAL), "msg": "an error that cannot be written"})
+    return Response(ending=Ending.EXITED, status=1, stdout=stdout.encode())

@@ -1,0 +1,93 @@
+"""The built-in ``loopback``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acni import netns
+from acni.host.netns import is_interface_up, switch_interface
+from acni.plugins import loopback
+from acni.skel import Delegates, respond
+from acni.spec.plugin import Response
+from tests.skel.asking import bounds, request, said
+
+pytestmark = pytest.mark.netns
+
+
+@pytest.fixture
+def box() -> Iterator[netns.Namespace]:
+    with netns.anonymous() as box:
+        yield box
+
+
+def answer(command: str, netns_path: str, **config: object) -> Response:
+    asked = request(command, config, NETNS=netns_path, IFNAME="lo")
+    return respond(loopback.VERBS, asked, bounds=bounds(), delegates=Delegates())
+
+
+def is_up(box: netns.Namespace) -> bool:
+    return box.call(lambda: is_interface_up("lo"))
+
+
+def test_add_sets_the_interface_up_and_says_what_is_there(box: netns.Namespace) -> None:
+    response = answer("ADD", box.path, cniVersion="1.0.0")
+    assert response.status == 0
+    assert is_up(box)
+    assert said(response) == {
+        "cniVersion": "1.0.0",
+        "interfaces": [{"name": "lo", "mac": "00:00:00:00:00:00", "sandbox": box.path}],
+        "ips": [
+            {"interface": 0, "address": "127.0.0.1/8"},
+            {"interface": 0, "address": "::1/128"},
+        ],
+    }
+
+
+def test_without_ipv6_it_says_none(box: netns.Namespace) -> None:
+    def disable() -> None:
+        Path("/proc/sys/net/ipv6/conf/lo/disable_ipv6").write_text("1")
+
+    box.call(disable)
+    response = answer("ADD", box.path)
+    assert [ip["address"] for ip in said(response)["ips"]] == ["127.0.0.1/8"]
+
+
+@pytest.mark.rule("P2")
+def test_in_a_chain_the_previous_result_passes_through(box: netns.Namespace) -> None:
+    previous = {"cniVersion": "1.1.0", "ips": [{"address": "10.88.0.2/16"}], "unknown": 1}
+    response = answer("ADD", box.path, prevResult=previous)
+    assert said(response) == previous
+    assert is_up(box)
+
+
+def test_add_again_succeeds(box: netns.Namespace) -> None:
+    assert answer("ADD", box.path).stdout == answer("ADD", box.path).stdout
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.1", "0.4.0", "1.1.0"])
+def test_every_version_is_spoken(version: str, box: netns.Namespace) -> None:
+    response = answer("ADD", box.path, cniVersion=version)
+    assert (response.status, said(response)["cniVersion"]) == (0, version)
+
+
+@pytest.mark.rule("P3")
+def test_del_sets_it_down_and_succeeds_again_without_it(box: netns.Namespace) -> None:
+    answer("ADD", box.path)
+    assert answer("DEL", box.path).status == 0
+    assert not is_up(box)
+    assert answer("DEL", box.path).status == 0
+    assert answer("DEL", "").status == 0
+    assert answer("DEL", "/run/netns/gone").status == 0
+
+
+@pytest.mark.rule("P4")
+def test_check_finds_it_down(box: netns.Namespace) -> None:
+    answer("ADD", box.path)
+    assert answer("CHECK", box.path).status == 0
+    box.call(lambda: switch_interface("lo", is_up=False))
+    found = json.loads(answer("CHECK", box.path).stdout)
+    assert (found["code"], found["reason"]) == (100, "interface-down")

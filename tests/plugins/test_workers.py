@@ -1,0 +1,84 @@
+"""The threads that run built-in plugins, and those that only wait."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from threading import Event
+
+import pytest
+
+from acni.plugins.workers import Sleepers, Worker
+
+pytestmark = pytest.mark.usefixtures("no_thread_left")
+
+
+def closing_time() -> float:
+    return time.monotonic() + 20
+
+
+def test_a_function_that_is_left_is_done_by_another_thread() -> None:
+    sleepers, by = Sleepers(), list[int]()
+    sleepers.leave(lambda: by.append(threading.get_ident()))
+    sleepers.close(closing_time())
+    assert by
+    assert by != [threading.get_ident()]
+
+
+def test_one_that_fails_disturbs_nobody() -> None:
+    sleepers, done = Sleepers(), list[int]()
+    sleepers.leave(lambda: 1 // 0)
+    sleepers.leave(lambda: done.append(1))
+    sleepers.close(closing_time())
+    assert done == [1]
+
+
+def test_what_finds_no_thread_is_waited_for_by_its_caller() -> None:
+    sleepers, go_on, by = Sleepers(), Event(), list[int]()
+    for _ in range(32):
+        sleepers.leave(lambda: go_on.wait(20))
+    sleepers.leave(lambda: by.append(threading.get_ident()))
+    assert by == [threading.get_ident()]
+    go_on.set()
+    sleepers.close(closing_time())
+
+
+def test_a_thread_that_is_free_is_used_again() -> None:
+    sleepers, by, done = Sleepers(), list[int](), Event()
+
+    def note() -> None:
+        by.append(threading.get_native_id())
+        done.set()
+
+    for _ in range(20):
+        done.clear()
+        sleepers.leave(note)
+        assert done.wait(20)
+    sleepers.close(closing_time())
+    assert len(set(by)) < 20
+
+
+def test_closing_waits_no_longer_than_it_is_told() -> None:
+    sleepers, go_on = Sleepers(), Event()
+    sleepers.leave(lambda: go_on.wait(20))
+    begun = time.monotonic()
+    sleepers.close(begun + 0.05)
+    assert time.monotonic() - begun < 10
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "acni-sleeper":
+            thread.join(20)
+
+
+def test_a_forked_child_does_not_use_the_threads_of_its_parent() -> None:
+    worker = Worker()
+    assert worker.is_usable()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(1 if worker.is_usable() else 0)
+    _, status = os.waitpid(pid, 0)
+    worker.end()
+    worker.join(20)
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert not worker.is_usable()
