@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 __all__ = [
     "AttachmentKept",
+    "BuiltInChosen",
     "Debt",
     "DebtForgotten",
     "DebtRecorded",
@@ -475,6 +476,28 @@ class GCFinished(Event):
     kept: int
     skipped: int
     failed: int
+
+
+@frozen(kw_only=True)
+class BuiltInChosen(Event):
+    """A plugin is run in this process, because there is no executable of it; told once for each
+    type in the life of a runtime. It names no operation.
+
+    Attributes:
+        plugin: The plugin's type.
+        reason: Why it is not the executable.
+
+    Example:
+        >>> chosen = acni.events.BuiltInChosen(
+        ...     at=7.5, verb="", network="", container_id="", ifname="",
+        ...     plugin="loopback", reason="no executable in /opt/cni/bin",
+        ... )
+        >>> chosen.plugin
+        'loopback'
+    """
+
+    plugin: str
+    reason: str
 
 
 @frozen(kw_only=True)

@@ -34,8 +34,10 @@ class Gate:
     reached: threading.Event = Factory(threading.Event)
     open: threading.Event = Factory(threading.Event)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
-        return self.runner.find(plugin_type, directories)
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
+        return self.runner.find(plugin_type, directories, added_by=added_by)
 
     async def run(
         self,

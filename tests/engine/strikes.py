@@ -138,8 +138,10 @@ class Processes(Executables):
     def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:
         self.plugins.tell(plugin_type, command, behaviour)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
-        return super().find(plugin_type, [self.plugins.directory])
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
+        return super().find(plugin_type, [self.plugins.directory], added_by=added_by)
 
 
 # --- what is struck

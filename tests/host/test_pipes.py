@@ -14,7 +14,7 @@ from acni.host.pipes import Output, bytes_in, guard_copy, output_pipe, request_e
 def test_a_request_is_there_whole_and_then_ends(size: int) -> None:
     opened: list[int] = []
     fd = request_end(b"x" * size, opened)
-    with open(fd, "rb") as request:
+    with os.fdopen(fd, "rb") as request:
         assert request.read() == b"x" * size
     assert opened == [fd]
 

@@ -39,9 +39,11 @@ class Together:
     _ended: set[str] = field(factory=set[str], init=False)
     _changed: anyio.Event = field(default=Factory(anyio.Event), init=False)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         """Find a plugin as the other runner does."""
-        return self.runner.find(plugin_type, directories)
+        return self.runner.find(plugin_type, directories, added_by=added_by)
 
     async def run(
         self,

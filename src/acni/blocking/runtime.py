@@ -504,7 +504,8 @@ def open_runtime(
         environment: What is set for them on top.
         observers: Called with every event, in the runtime's thread: they must not block, and cannot
             call the runtime. They see the context variables of whoever called.
-        runner: Runs the plugins; by default as processes.
+        runner: Runs the plugins, and is the caller's to close; by default executables, and built-in
+            plugins where there is none (:class:`acni.ExecutablesFirst`).
         cgroup: For processes: a cgroup v2 directory that was delegated to this process.
         durability: What an attachment that is being made survives: "power" or "process".
         recover: Undo in the background what dead runtimes left, and settle what is owed.

@@ -10,8 +10,8 @@ from acni.spec.plugin import Plugin
 
 @define(eq=False)
 class VersionAnswers:
-    """The answers that a runtime knows: one for each path, so that it is bounded by what there is
-    on disk.
+    """The answers that a runtime knows: one for each path, and for each type that has none, so that
+    it is bounded by what there is on disk.
     """
 
     _known: dict[str, tuple[Plugin, tuple[str, ...]]] = Factory(
@@ -21,15 +21,19 @@ class VersionAnswers:
 
     def of(self, plugin: Plugin) -> tuple[str, ...] | None:
         """Return what exactly this executable answered, empty where it gave none; or None."""
-        answered, listed = self._known.get(plugin.path, (None, None))
+        answered, listed = self._known.get(_place(plugin), (None, None))
         return listed if answered == plugin else None
 
     def learn(self, plugin: Plugin, listed: tuple[str, ...]) -> None:
         """Take in an answer; that of an executable which was replaced is forgotten."""
-        self._known[plugin.path] = (plugin, listed)
+        self._known[_place(plugin)] = (plugin, listed)
 
     def turn(self, plugin: Plugin) -> anyio.Lock:
         """Return the lock under which it is asked: of a hundred ADDs that begin at once one asks,
         and the others read its answer.
         """
-        return self._turns.setdefault(plugin.path, anyio.Lock())
+        return self._turns.setdefault(_place(plugin), anyio.Lock())
+
+
+def _place(plugin: Plugin) -> str:
+    return plugin.path or plugin.type

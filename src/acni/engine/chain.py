@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Final
@@ -45,6 +45,7 @@ class Chain:
         parameters: What every plugin of it is given alike.
         deadline: When the plugins are out of time, on the event loop's clock.
         found: The plugins, where they were found before; others are looked up one by one.
+        kinds: By which kind of runner each plugin was run before; nothing where none was.
         is_undo: It undoes an ADD of this operation.
         has_begun: A plugin of it ran.
     """
@@ -54,6 +55,7 @@ class Chain:
     parameters: Parameters
     deadline: float
     found: tuple[Plugin, ...] = ()
+    kinds: tuple[str, ...] = ()
     is_undo: bool = False
     has_begun: bool = field(default=False, init=False)
     # The place of the first plugin's run, where it was waited for before.
@@ -164,17 +166,23 @@ class Chain:
         valid: Iterable[AttachmentId] | None,
     ) -> Response:
         engine = self.operation.engine
-        plugin = (
-            self.found[step.index]
-            if self.found
-            else engine.find_one(step.plugin.type, parameters.plugin_dirs)
-        )
+        plugin = self._find(step, parameters.plugin_dirs)
         request = build_request(step, self.network, parameters, previous=previous, valid=valid)
         caps = engine.admission.caps(ends_at_cap=_ENDS_AT_CAP[step.command])
         with self._guarded(step.command) as guard:
             return await engine.runner.run(
                 plugin, request, deadline=self.deadline, caps=caps, guard=guard
             )
+
+    def _find(self, step: Step, directories: Sequence[str]) -> Plugin:
+        if self.found:
+            return self.found[step.index]
+        engine = self.operation.engine
+        return engine.find_one(step.plugin.type, directories, added_by=self.kind_of(step))
+
+    def kind_of(self, step: Step) -> str | None:
+        """Return by which kind of runner a step's plugin was run before; None where it was not."""
+        return self.kinds[step.index] if self.kinds else None
 
     def _guarded(self, command: Command) -> AbstractContextManager[int | None]:
         """Hold the container's guard while a plugin runs, or that of GC: if this process is killed,
@@ -210,6 +218,7 @@ def chain_of_record(
     netns: str,
     deadline: float,
     found: tuple[Plugin, ...] = (),
+    kinds: tuple[str, ...] = (),
     is_undo: bool = False,
 ) -> Chain:
     """Make the chain of an attachment from its record.
@@ -220,6 +229,7 @@ def chain_of_record(
         netns: CNI_NETNS; empty when the namespace is gone.
         deadline: When the plugins are out of time.
         found: The plugins, where they were found before.
+        kinds: By which kind of runner each was run before; nothing where none was.
         is_undo: It undoes an ADD of this operation.
     """
     # The runtime's directories, then those of the ADD: a plugin that moved is still found.
@@ -240,5 +250,6 @@ def chain_of_record(
         parameters=parameters,
         deadline=deadline,
         found=found,
+        kinds=kinds,
         is_undo=is_undo,
     )

@@ -13,6 +13,7 @@ from acni.engine.chain import chain_of_record
 from acni.engine.engine import Engine, Operation
 from acni.engine.entering import turn
 from acni.engine.guards import raise_unreadable
+from acni.engine.kinds import kinds_of
 from acni.engine.recovery import settle_container
 from acni.engine.takedown import is_of_this_boot, require_this_host, standing_netns
 from acni.engine.targets import with_namespace_of
@@ -98,7 +99,9 @@ async def _check(operation: Operation, record: Record) -> None:
         return
     netns = netns_to_check(record, operation.engine.host)
     deadline = anyio.current_time() + operation.engine.timeouts.check
-    chain = chain_of_record(operation, record, netns=netns, deadline=deadline)
+    chain = chain_of_record(
+        operation, record, netns=netns, deadline=deadline, kinds=kinds_of(record)
+    )
     previous = recorded_result(record)
     for step in steps:
         await chain.run(step, previous)

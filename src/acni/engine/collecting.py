@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve
 
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
-from acni.engine.fates import Found
+from acni.engine.fates import Found, OfThen
 from acni.engine.recovery import for_each, settle_container
 from acni.engine.targets import delete_target, sequence_of, target_of
 from acni.engine.versions import negotiated
@@ -25,12 +25,10 @@ from acni.errors import AcniError, Busy, PluginNotFound, StoreError
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import ContainerId
-from acni.spec.plan import Command, Step, plan
+from acni.spec.plan import Command, plan
 from acni.spec.plugin import Plugin
 from acni.spec.request import network_parameters
 from acni.store.intents import record_of
-
-Planned = tuple[NetworkConfig, Step]
 
 
 @define(eq=False)
@@ -117,27 +115,28 @@ class Collecting:
             await delete_target(own, target)
 
     async def have_collected(
-        self, of_then: Iterable[Planned], valid: Sequence[AttachmentId]
+        self, of_then: Iterable[OfThen], valid: Sequence[AttachmentId]
     ) -> None:
         """Run GC: of the chain of now, then of plugins that are in it no more. Each has its share
         of the time that is left.
         """
         planned = [*await self._plan(), *filter(self._is_there, of_then)]
         engine = self.operation.engine
-        for index, (network, step) in enumerate(planned):
+        for index, each in enumerate(planned):
             now = anyio.current_time()
             chain = Chain(
                 operation=self.operation,
-                network=network,
+                network=each.network,
+                kinds=each.kinds,
                 parameters=network_parameters(engine.plugin_dirs, engine.environment),
                 deadline=now + (self.deadline - now) / (len(planned) - index),
             )
             try:
-                await chain.run(step, valid=valid)
+                await chain.run(each.step, valid=valid)
             except AcniError as error:
                 self._take_in(error)
 
-    async def _plan(self) -> list[Planned]:
+    async def _plan(self) -> list[OfThen]:
         """Plan GC in the version that the plugins which are there have in common."""
         if not plan(Command.GC, self.network):  # no version that is offered has it
             return []
@@ -146,7 +145,7 @@ class Collecting:
         except AcniError as error:
             self._take_in(error)
             return []
-        return [(network, step) for step in plan(Command.GC, network)]
+        return [OfThen(network=network, step=step, kinds=()) for step in plan(Command.GC, network)]
 
     def _found_plugins(self) -> list[Plugin]:
         engine = self.operation.engine
@@ -156,12 +155,12 @@ class Collecting:
                 found.append(engine.find_one(plugin.type, engine.plugin_dirs))
         return found
 
-    def _is_there(self, planned: Planned) -> bool:
+    def _is_there(self, then: OfThen) -> bool:
         """Tell whether a plugin of then is still there; nobody says that it has to be."""
-        _, step = planned
-        engine = self.operation.engine
+        engine, step = self.operation.engine, then.step
+        kind = then.kinds[step.index]
         try:
-            engine.find_one(step.plugin.type, engine.plugin_dirs)
+            engine.find_one(step.plugin.type, engine.plugin_dirs, added_by=kind)
         except PluginNotFound:
             return False
         return True

@@ -30,6 +30,7 @@ from acni.engine.turns import Turns
 from acni.errors import AcniError, printable
 from acni.events import (
     Awaited,
+    BuiltInChosen,
     Debt,
     DebtRecorded,
     Event,
@@ -106,6 +107,7 @@ class Engine:
         firsts: To which networks something was attached in this boot.
         commits: Makes what is noted durable; None where nothing can be noted.
         warned: What was warned of: each warning is given once.
+        replaced: The types of which it was told that they are built in.
         visitor: Looks into namespaces.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
@@ -125,6 +127,7 @@ class Engine:
     firsts: Firsts = field(default=Factory(lambda self: Firsts(self.store), takes_self=True))
     commits: Commits | None = None
     warned: set[str] = Factory(set[str])
+    replaced: set[PluginType] = Factory(set[PluginType])
     visitor: Visitor = Factory(Visitor)
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 
@@ -200,14 +203,26 @@ class Engine:
         """
         return tuple(self.find_one(plugin.type, self.plugin_dirs) for plugin in network.plugins)
 
-    def find_one(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
-        """Find a plugin, and warn of what is to be known of it.
+    def find_one(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
+        """Find a plugin, and tell what is to be known of it.
+
+        Args:
+            plugin_type: Its type.
+            directories: Where executables are looked for.
+            added_by: By which kind of runner an ADD had it run; None where nothing was added yet.
 
         Raises:
-            PluginNotFound: its executable is missing.
+            PluginNotFound: it is missing.
         """
-        plugin = self.runner.find(plugin_type, directories)
+        plugin = self.runner.find(plugin_type, directories, added_by=added_by)
         self.warn(plugin.warnings)
+        if plugin.replaces and plugin.type not in self.replaced:
+            self.replaced.add(plugin.type)
+            Operation(engine=self, verb="", network="", id=None).notify(
+                BuiltInChosen, plugin=plugin.type, reason=plugin.replaces
+            )
         return plugin
 
     def warn(self, warnings: Iterable[str]) -> None:

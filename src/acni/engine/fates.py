@@ -9,6 +9,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from acni.engine.engine import Engine
+from acni.engine.kinds import kinds_of
 from acni.engine.takedown import is_of_this_boot
 from acni.engine.targets import sequence_of
 from acni.errors import InvalidName, StoreError
@@ -156,19 +157,35 @@ def fate_of(record: Record, kept: Container[AttachmentId], calling: Calling, hos
     return "keep" if is_newer or record.id in kept else "delete"
 
 
-def plan_of_then(
-    network: NetworkConfig, records: Iterable[Record]
-) -> Iterator[tuple[NetworkConfig, Step]]:
-    """Plan GC of the plugins that the chain of a network had and has no more: what they hold for
-    whom nobody remembers, no other plugin frees. Of each as it was configured last.
+@frozen(kw_only=True)
+class OfThen:
+    """The GC of a plugin of a record's chain.
+
+    Attributes:
+        network: The network as it was configured then.
+        step: The step.
+        kinds: By which kind of runner each plugin of that chain was run.
+    """
+
+    network: NetworkConfig
+    step: Step
+    kinds: tuple[str, ...]
+
+
+def plan_of_then(now: Iterable[tuple[str, str]], records: Iterable[Record]) -> Iterator[OfThen]:
+    """Plan GC of the plugins that the chain of a network had and has no more, or that were run by
+    another kind of runner: what they hold for whom nobody remembers, no other plugin frees. Of each
+    as it was configured last.
 
     Args:
-        network: The network as it is now.
-        records: Its records.
+        now: The plugins of the chain as it is now: each one's type and kind of runner.
+        records: The network's records.
     """
-    seen = {plugin.type for plugin in network.plugins}
+    seen = set(now)
     for record in sorted(records, key=sequence_of, reverse=True):
+        kinds = kinds_of(record)
         for step in plan(Command.GC, record.network):
-            if step.plugin.type not in seen:
-                seen.add(step.plugin.type)
-                yield record.network, step
+            one = (step.plugin.type, kinds[step.index])
+            if one not in seen:
+                seen.add(one)
+                yield OfThen(network=record.network, step=step, kinds=kinds)

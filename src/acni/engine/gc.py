@@ -25,6 +25,7 @@ from acni.engine.collecting import Collecting
 from acni.engine.debts import left_open
 from acni.engine.engine import Engine, Operation, sequence_now
 from acni.engine.fates import Calling, Fate, Held, fate_of, list_foreign, list_held, plan_of_then
+from acni.engine.kinds import plugins_of_now
 from acni.engine.orphans import wait_for_gc_orphans
 from acni.engine.turns import describe_operations
 from acni.errors import AcniError, Busy, ConfigError, GCFailed, StoreError
@@ -151,7 +152,8 @@ async def _collect(
         after = before
         collecting.failures.append(error)
     else:
-        of_then = plan_of_then(network, (found.record for found in before.found))
+        now = [(each.type, each.runner) for each in plugins_of_now(engine, network)]
+        of_then = plan_of_then(now, (found.record for found in before.found))
         valid = sorted(kept | after.ids(network.name), key=astuple)
         await collecting.have_collected([*of_then], valid)
     report = _report(after, before, fates, collecting.deleted, collecting.failures)

@@ -43,7 +43,7 @@ async def wait_for_orphans(operation: Operation, record: Record, *, until: float
         Busy: one of them cannot be ended.
         StoreError: the guard cannot be looked at.
     """
-    paths = [plugin.path for plugin in record.provenance.plugins] if record.provenance else []
+    paths = _paths_of(record)
     lock = operation.engine.store.look_at_lock(record.container_id)
     if lock is not None:
         await _wait(operation, lock, record.container_id, until, paths)
@@ -64,6 +64,23 @@ async def wait_for_gc_orphans(operation: Operation) -> None:
     if lock is not None:
         until = time.clock_gettime(time.CLOCK_BOOTTIME) + _GC_SECONDS
         await _wait(operation, lock, GC_GUARD, until, _plugins_in(engine.plugin_dirs))
+
+
+def _paths_of(record: Record) -> frozenset[str]:
+    """List the executables of a chain, and those that its built-in plugins delegate to: they end
+    with their process, and what they started does not.
+    """
+    provenance = record.provenance
+    if provenance is None:
+        return frozenset()
+    of_chain = {plugin.path for plugin in provenance.plugins if plugin.path}
+    delegates = {
+        f"{directory}/{kind}"
+        for found, plugin in zip(provenance.plugins, record.network.plugins, strict=False)
+        if not found.path and (kind := plugin.delegate) is not None
+        for directory in provenance.plugin_dirs
+    }
+    return frozenset(of_chain | delegates)
 
 
 def _plugins_in(directories: Iterable[str]) -> frozenset[str]:

@@ -29,15 +29,20 @@ class Runner(Protocol):
         ADD portmap
     """
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         """Find a plugin in directories, the first match.
 
         Args:
             plugin_type: The plugin's type.
             directories: Where to look: absolute paths.
+            added_by: Which kind of runner an ADD had it run by, as its ``Plugin.runner`` said:
+                what was added by one plugin is no other one's to check or delete. None where
+                nothing was added yet, and whatever runs plugins may choose.
 
         Raises:
-            PluginNotFound: there is none.
+            PluginNotFound: there is none, or none of that kind.
 
         Example:
             >>> runner: acni.Runner = acni.Executables()

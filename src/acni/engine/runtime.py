@@ -39,6 +39,7 @@ from acni.host.files import parse_path
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
+from acni.plugins.selection import ExecutablesFirst
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_network_name, parse_plugin_type
@@ -696,7 +697,8 @@ async def open_runtime(
             variables.
         environment: What is set for them on top.
         observers: Called with every event, synchronously.
-        runner: Runs the plugins; by default as processes.
+        runner: Runs the plugins, and is the caller's to close; by default executables, and built-in
+            plugins where there is none (:class:`acni.ExecutablesFirst`).
         cgroup: For processes: a cgroup v2 directory that was delegated to this process. Each run
             then has a control group of its own there, and of a run that failed nothing lives,
             daemons in sessions of their own included.
@@ -736,7 +738,13 @@ async def open_runtime(
     host = this_host()
     # Blocks for a few file operations, and for the disk when the state directory is new.
     place = parse_path(state_dir, "state_dir")
-    with open_store(place, host) as store, open_locks(place) as locks:
+    executables = Executables(grace_seconds=bounds.grace, cgroup=groups)
+    with (
+        # Its threads begin with the first plugin that is built in.
+        ExecutablesFirst(executables=executables) as default,
+        open_store(place, host) as store,
+        open_locks(place) as locks,
+    ):
         shared = locks if store.is_writable() else None
         turns = Turns(
             locks=shared,
@@ -748,7 +756,7 @@ async def open_runtime(
             store=store,
             turns=turns,
             admission=Admission(limits or Limits(), shared),
-            runner=runner or Executables(grace_seconds=bounds.grace, cgroup=groups),
+            runner=runner or default,
             plugin_dirs=directories,
             environment=variables,
             timeouts=bounds,

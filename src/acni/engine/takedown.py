@@ -29,6 +29,7 @@ from attrs import Factory, define, evolve
 
 from acni.engine.chain import chain_of_record
 from acni.engine.engine import Operation
+from acni.engine.kinds import kinds_of
 from acni.engine.notes import Note
 from acni.engine.one_del import Dels, cause_of
 from acni.errors import (
@@ -198,8 +199,16 @@ def dels_of(
     """
     host = operation.engine.host
     netns = standing_netns(record, host)
+    chain = chain_of_record(
+        operation,
+        record,
+        netns=netns,
+        deadline=deadline,
+        kinds=kinds_of(record),
+        is_undo=is_undo,
+    )
     return Dels(
-        chain=chain_of_record(operation, record, netns=netns, deadline=deadline, is_undo=is_undo),
+        chain=chain,
         previous=previous_result(record, host),
         has_stand_ins=not netns and is_of_this_boot(record, host),
     )

@@ -21,6 +21,7 @@ from attrs import astuple, evolve, frozen
 
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import other_holder, raise_unreadable, require_own_name
+from acni.engine.kinds import plugins_of_now
 from acni.engine.notes import Note
 from acni.engine.orphans import wait_for_orphans
 from acni.engine.takedown import TakeDown, is_of_this_boot, require_this_host
@@ -278,7 +279,7 @@ def _from_caller(
         cni_args=attachment.cni_args if isinstance(attachment, Attachment) else {},
         capability_texts=attachment.capability_texts if isinstance(attachment, Attachment) else {},
         result=None,
-        provenance=engine.provenance(identity, ()),
+        provenance=engine.provenance(identity, plugins_of_now(engine, network)),
     )
     if not is_bad:
         return Target(record=record, origin="caller", is_by_word=True)

@@ -87,6 +87,20 @@ def find_executable(plugin_type: PluginType, directories: Sequence[str]) -> Plug
     )
 
 
+def is_there(plugin_type: PluginType, directories: Sequence[str]) -> bool:
+    """Tell whether there is anything of a plugin's name, though it may be none that is used."""
+    return any(os.path.lexists(f"{directory}/{plugin_type}") for directory in directories)
+
+
+def added_by_another(plugin_type: PluginType, added_by: str) -> PluginNotFound:
+    """Make the error of a plugin that an ADD had run by another kind of runner."""
+    return PluginNotFound(
+        f"it was added by a plugin of the kind {added_by!a}, which is not run here",
+        plugin=plugin_type,
+        expected="a runner of the same kind",
+    )
+
+
 def _homes(directory: str, path: str) -> tuple[str, ...]:
     """Return the directories in which the executable can be replaced: the plugin directory, and for
     a link the one that it leads into.

@@ -42,7 +42,7 @@ from acni.host.pipes import (
     pid_of,
     request_end,
 )
-from acni.host.plugins import find_executable
+from acni.host.plugins import EXECUTABLE, added_by_another, find_executable
 from acni.host.processes import PIDFD_SIGNAL_PROCESS_GROUP
 from acni.host.spawn import NO_DESCRIPTOR, GlibcSpawner, Spawner, make_spawner
 from acni.spec.names import PluginType
@@ -122,21 +122,27 @@ class Executables:
     )
     _signals_groups: bool = field(factory=_can_signal_groups, init=False, repr=False)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         """Find the executable of a plugin.
 
         Args:
             plugin_type: The plugin's type: the file's name.
             directories: Where to look: absolute paths, the first match wins.
+            added_by: By which kind of runner an ADD had it run, or None.
 
         Raises:
-            PluginNotFound: there is none, or everybody may write to it.
+            PluginNotFound: there is none, everybody may write to it, or it was added by another
+                kind than executables.
 
         Example:
             >>> plugin = acni.Executables().find("bridge", [plugins.directory])
             >>> plugin.path == f"{plugins.directory}/bridge"
             True
         """
+        if added_by not in (None, EXECUTABLE):
+            raise added_by_another(plugin_type, added_by)
         return find_executable(plugin_type, directories)
 
     async def run(

@@ -25,6 +25,7 @@ import anyio
 from attrs import Factory, define, evolve, field
 
 from acni.errors import PluginNotFound
+from acni.host.plugins import added_by_another
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
 from acni.skel import Bounds, Delegates, Verbs, respond
@@ -74,16 +75,21 @@ class BuiltIns:
     )
     _sleepers: Sleepers = field(factory=Sleepers, init=False, repr=False)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         """Find a built-in plugin.
 
         Args:
             plugin_type: The plugin's type.
             directories: Where executables are looked for; here they do not matter.
+            added_by: By which kind of runner an ADD had it run, or None.
 
         Raises:
-            PluginNotFound: acni brings no such plugin.
+            PluginNotFound: acni brings no such plugin, or it was added by another kind.
         """
+        if added_by not in (None, BUILTIN):
+            raise added_by_another(plugin_type, added_by)
         if plugin_type not in self.plugins:
             raise PluginNotFound(
                 "no plugin of this type is built in",

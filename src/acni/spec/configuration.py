@@ -80,6 +80,19 @@ class PluginConfig:
         return {key: member.value for key, member in inner_members(self.text).items()}
 
     @property
+    def delegate(self) -> str | None:
+        """The plugin that it delegates to, as ``ipam`` names it, or None (specification, section
+        4).
+
+        Example:
+            >>> acni.networks.routed("jobs", "10.89.0.0/16").plugins[0].delegate
+            'host-local'
+        """
+        ipam = spell_keys(self.values, SPELLED).get("ipam")
+        kind = spell_keys(ipam, SPELLED).get("type") if is_object(ipam) else None
+        return kind if isinstance(kind, str) and kind else None
+
+    @property
     def dropped(self) -> tuple[str, ...]:
         """The reserved keys in it, which never reach the plugin (specification, section 1,
         "Reserved keys").

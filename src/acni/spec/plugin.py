@@ -20,11 +20,13 @@ class Plugin:
 
     Attributes:
         type: The name it was looked for by.
-        path: Its executable.
+        path: Its executable; empty where it has none.
         identity: Changes whenever the executable does (device, inode, modification time, size).
-        runner: Which kind of runner found it; a record keeps it, so that the same kind deletes.
+        runner: Which kind of runner found it, "executable" or "builtin" with those of acni; a
+            record keeps it, so that the same kind deletes.
         warnings: What a person should know of it, a line each: that its group may write to it, for
             instance. With others it is still the same plugin.
+        replaces: Why it is not the plugin that would have been preferred; empty where it is.
 
     Example:
         >>> plugin = scripted.find("bridge", ["/opt/cni/bin"])
@@ -37,6 +39,7 @@ class Plugin:
     identity: str
     runner: str
     warnings: tuple[str, ...] = field(default=(), eq=False)
+    replaces: str = field(default="", eq=False)
 
 
 @frozen(kw_only=True)

@@ -121,12 +121,15 @@ class ScriptedRunner:
         """
         self._missing.add(plugin_type)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         """Find any plugin that was not removed, in the first directory.
 
         Args:
             plugin_type: The plugin's type.
             directories: Where it is said to be; at least one.
+            added_by: By which kind of runner an ADD had it run; it stands for all of them.
 
         Raises:
             PluginNotFound: it was removed.

@@ -46,10 +46,12 @@ class Plugins(ScriptedRunner):
     standing: int = 0
     killed: anyio.Event = Factory(anyio.Event)
 
-    def find(self, plugin_type: PluginType, directories: Sequence[str]) -> Plugin:
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
         if self.troubles.is_missing(plugin_type):
             raise PluginNotFound("it is missing", plugin=plugin_type, expected="one")
-        return super().find(plugin_type, directories)
+        return super().find(plugin_type, directories, added_by=added_by)
 
     async def run(
         self,

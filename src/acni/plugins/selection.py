@@ -1,0 +1,123 @@
+"""Which of two runs a plugin: an executable, or a built-in where there is none.
+
+Rule 1: what an ADD was run by, its CHECK and DEL are run by, whatever was installed or removed
+    meanwhile: it alone knows what it made.
+Rule 2: an executable that is there and may not be used (everybody may write to it) is not replaced
+    in silence: that is refused, as without built-ins.
+
+(specification, section 3, "Attachment Parameters": the search path)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from attrs import Factory, define, evolve
+
+from acni.errors import PluginNotFound
+from acni.host.plugins import is_there
+from acni.host.process import Executables
+from acni.plugins.builtins import BUILTIN, BuiltIns
+from acni.spec.names import PluginType
+from acni.spec.plugin import Caps, Plugin, Request, Response
+
+
+@define(eq=False, kw_only=True)
+class ExecutablesFirst:
+    """Runs the executable of a plugin, or the built-in plugin where there is none: what a runtime
+    has by default.
+
+    As a context manager, or by :meth:`close`, the threads of its built-ins end.
+
+    Attributes:
+        executables: Runs executables.
+        built_ins: Runs built-in plugins.
+
+    Example:
+        >>> async def main():
+        ...     with acni.ExecutablesFirst() as runner:
+        ...         plugins_found = [
+        ...             runner.find(kind, [plugins.directory]) for kind in ("bridge", "loopback")
+        ...         ]
+        ...         return [plugin.runner for plugin in plugins_found]
+        >>> anyio.run(main)
+        ['executable', 'builtin']
+    """
+
+    executables: Executables = Factory(Executables)
+    built_ins: BuiltIns = Factory(BuiltIns)
+
+    def find(
+        self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
+    ) -> Plugin:
+        """Find the executable of a plugin, or the built-in where there is none.
+
+        Args:
+            plugin_type: The plugin's type.
+            directories: Where executables are looked for: absolute paths, the first match wins.
+            added_by: By which kind of runner an ADD had it run, or None: then nothing was added
+                yet, and it is chosen.
+
+        Raises:
+            PluginNotFound: there is none, or not of the kind that it was added by.
+
+        Example:
+            >>> with acni.ExecutablesFirst() as runner:
+            ...     runner.find("loopback", [plugins.directory]).replaces
+            'no executable in ...'
+        """
+        if added_by == BUILTIN:
+            return self.built_ins.find(plugin_type, directories, added_by=added_by)
+        try:
+            return self.executables.find(plugin_type, directories, added_by=added_by)
+        except PluginNotFound as missing:
+            is_built_in = plugin_type in self.built_ins.plugins
+            if added_by is not None or not is_built_in or is_there(plugin_type, directories):
+                raise
+            why = missing.message
+        return evolve(self.built_ins.find(plugin_type, directories), replaces=why)
+
+    async def run(
+        self,
+        plugin: Plugin,
+        request: Request,
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None = None,
+    ) -> Response:
+        """Run a plugin once, by what found it.
+
+        Args:
+            plugin: What :meth:`find` returned.
+            request: Its environment and standard input.
+            deadline: When it is out of time, on the event loop's clock.
+            caps: How much output is taken.
+            guard: A descriptor that a process inherits, or None.
+
+        Returns:
+            The response, whatever the plugin did.
+        """
+        runner = self.built_ins if plugin.runner == BUILTIN else self.executables
+        return await runner.run(plugin, request, deadline=deadline, caps=caps, guard=guard)
+
+    def close(self) -> None:
+        """End the threads of its built-ins; see :meth:`BuiltIns.close`.
+
+        Example:
+            >>> acni.ExecutablesFirst().close()
+        """
+        self.built_ins.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
