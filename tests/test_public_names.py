@@ -13,7 +13,8 @@ import acni
 PUBLIC = {
     "acni": """
         AcniError Attachment AttachmentExists AttachmentId AttachmentNotFound AttachmentRecord
-        Bandwidth Box Busy CheckFailed CleanupIncomplete ConfigError Executables GCFailed GCReport
+        Bandwidth Box BuiltIns Busy CheckFailed CleanupIncomplete ConfigError Executables
+        ExecutablesFirst GCFailed GCReport
         HostChanged InvalidName Limits NetnsChanged NetnsInUse NetworkConfig NetworkNotFound
         NotPermitted NotReady
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted

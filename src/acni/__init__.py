@@ -63,6 +63,8 @@ if TYPE_CHECKING:
     )
     from acni.host.configurations import load_network
     from acni.host.process import Executables
+    from acni.plugins.builtins import BuiltIns
+    from acni.plugins.selection import ExecutablesFirst
     from acni.spec.attachment import Attachment, AttachmentId
     from acni.spec.capabilities import Bandwidth, PortMapping
     from acni.spec.configuration import NetworkConfig, parse_network
@@ -77,11 +79,13 @@ __all__ = [
     "AttachmentRecord",
     "Bandwidth",
     "Box",
+    "BuiltIns",
     "Busy",
     "CheckFailed",
     "CleanupIncomplete",
     "ConfigError",
     "Executables",
+    "ExecutablesFirst",
     "GCFailed",
     "GCReport",
     "HostChanged",
@@ -131,7 +135,9 @@ _HOMES = {
     "AttachmentRecord": "acni.engine.listing",
     "Box": "acni.engine.attached",
     "Bandwidth": "acni.spec.capabilities",
+    "BuiltIns": "acni.plugins.builtins",
     "Executables": "acni.host.process",
+    "ExecutablesFirst": "acni.plugins.selection",
     "GCReport": "acni.engine.gc",
     "Limits": "acni.engine.settings",
     "NetworkConfig": "acni.spec.configuration",

@@ -32,6 +32,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_thread_left")]
 PROBE = PluginType("probe")
 CONTRACT = [
     "test_finding_names_type_and_runner",
+    "test_what_an_add_was_run_by_is_found_again",
     "test_a_missing_plugin_is_a_typed_error",
     "test_failure_brings_the_status_and_what_was_printed",
     "test_a_deadline_ends_the_run",
@@ -132,6 +133,11 @@ def test_what_is_not_built_in_is_a_typed_error(runner: BuiltIns) -> None:
     with pytest.raises(PluginNotFound, match="built in") as caught:
         runner.find(PluginType("whereabouts"), ["/opt/cni/bin"])
     assert "loopback" in (caught.value.expected or "")
+
+
+def test_what_was_added_by_another_kind_is_not_found(runner: BuiltIns) -> None:
+    with pytest.raises(PluginNotFound, match="executable"):
+        runner.find(PluginType("loopback"), [], added_by="executable")
 
 
 async def test_what_was_not_found_is_not_started() -> None:

@@ -29,7 +29,7 @@ from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
 from acni.bench.stopwatch import Stopwatch
 from acni.bench.volley import Volley
 from acni.cli.report import report_error
-from acni.cli.session import step_observers, tracing
+from acni.cli.session import chosen_runner, step_observers, tracing
 from acni.cli.signals import run_cancellable
 from acni.cli.subject import named_arguments, named_network
 from acni.cli.tables import print_documents, print_table
@@ -243,10 +243,11 @@ async def _measure_step(
     workload, at_once = task.workload, tally.at_once
     spaces = max(at_once, min(workload.count, _LEAST_SPACES))
     pool = nullcontext(Pool(task.given)) if task.given else made_pool(spaces, tally.namespaces)
-    with pool as free:
+    with pool as free, chosen_runner(arguments) as runner:
         async with open_runtime(
             state_dir=state_dir,
             plugin_dirs=task.directories,
+            runner=runner,
             limits=Limits(plugins=max(_PLUGINS, at_once)),
             observers=(stopwatch, *step_observers(arguments)),
             recover=False,

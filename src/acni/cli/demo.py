@@ -21,10 +21,11 @@ import anyio
 from attrs import frozen
 
 from acni.cli.report import report_error, step_printer
-from acni.cli.session import tracing
+from acni.cli.session import chosen_runner, tracing
 from acni.cli.signals import run_cancellable
 from acni.engine.engine import Observer
 from acni.engine.listing import list_records
+from acni.engine.runner import Runner
 from acni.engine.runtime import Runtime, open_runtime
 from acni.errors import AcniError, PluginNotFound
 from acni.host import netns
@@ -62,12 +63,13 @@ def demo(arguments: argparse.Namespace) -> int:
             directories = parse_plugin_dirs(arguments.plugin_dirs or arguments.plugin_dirs_default)
             _require_tools(directories)
             tracers = stack.enter_context(tracing(arguments))
+            runner = stack.enter_context(chosen_runner(arguments))
             enter_private_host()
         except AcniError as error:
             return report_error(error, output="human", quiet=False, verbose=False)
         say("a private host, namespaces of its own: the machine's network is not touched")
         state_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="acni-demo-"))
-        status, number = run_cancellable(lambda: _show(state_dir, directories, tracers))
+        status, number = run_cancellable(lambda: _show(state_dir, directories, tracers, runner))
     return status if number is None else 128 + number
 
 
@@ -76,12 +78,17 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-async def _show(state_dir: str, directories: tuple[str, ...], tracers: tuple[Observer, ...]) -> int:
+async def _show(
+    state_dir: str,
+    directories: tuple[str, ...],
+    tracers: tuple[Observer, ...],
+    runner: Runner | None,
+) -> int:
     network = parse_network(_CONFIGURATION)
     observers = (*tracers, step_printer(lambda line: say(f"    {line}")))
     try:
         async with open_runtime(
-            state_dir=state_dir, plugin_dirs=directories, observers=observers
+            state_dir=state_dir, plugin_dirs=directories, observers=observers, runner=runner
         ) as runtime:
             say("\na first pod comes and goes: the plugins keep the bridge and their static chains")
             await _come_and_go(runtime, network)

@@ -20,6 +20,7 @@ from acni.engine.engine import Engine
 from acni.engine.validate import Validation
 from acni.errors import AcniError, NetworkNotFound, printable
 from acni.host.configurations import load_configurations
+from acni.plugins.builtins import BUILTIN
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_plugin_type
 from acni.spec.plan import Command, plan
@@ -92,6 +93,7 @@ def validate(arguments: argparse.Namespace) -> int:
                 "cniVersion": found.cni_version,
                 "failures": [error_document(error) for error in found.failures],
                 "dropped": [{"plugin": plugin, "key": key} for plugin, key in found.dropped],
+                "runners": dict(found.runners),
             }
             print_documents([document], arguments.output)
         return _REFUSED if found.failures else 0
@@ -152,13 +154,18 @@ def _findings(network: NetworkConfig, found: Validation) -> list[tuple[str, str,
         for plugin, key in found.dropped
     ]
     failed = {error.plugin for error in found.failures}
+    runners = dict(found.runners)
     supports = f", supports {found.cni_version}" if found.cni_version else ""
     good = [
-        ("ok", plugin.type, f"found{supports}")
+        ("ok", plugin.type, f"{_found(runners.get(plugin.type, ''))}{supports}")
         for plugin in network.plugins
         if plugin.type not in failed
     ]
     return [*failures, *dropped, *good]
+
+
+def _found(runner: str) -> str:
+    return "built in" if runner == BUILTIN else "found"
 
 
 def _document(error: AcniError | None) -> dict[str, object] | None:

@@ -25,6 +25,7 @@ _HEADING: Final = (
     "NETWORK",
     "ADDRESSES",
     "NETNS",
+    "RUN BY",
     "SINCE",
     "REASON",
 )
@@ -95,6 +96,7 @@ def _cells(row: AttachmentRecord) -> tuple[str, ...]:
         row.network,
         ",".join(row.addresses),
         row.netns,
+        ",".join(dict.fromkeys(row.runners)),
         row.since,
         row.reason,
     )

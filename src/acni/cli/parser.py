@@ -472,6 +472,21 @@ def _plugin_dirs(verb: argparse.ArgumentParser) -> None:
         help="a directory of plugins, repeatable [CNI_PATH] (default: /opt/cni/bin, /usr/lib/cni)",
     )
     verb.set_defaults(plugin_dirs_default=from_environment or ["/opt/cni/bin", "/usr/lib/cni"])
+    kinds = verb.add_mutually_exclusive_group()
+    kinds.add_argument(
+        "--builtin",
+        action="store_const",
+        const="builtin",
+        dest="runner",
+        help="run built-in plugins only (default: where there is no executable)",
+    )
+    kinds.add_argument(
+        "--no-builtin",
+        action="store_const",
+        const="executable",
+        dest="runner",
+        help="run executables only",
+    )
 
 
 def _state_dir(verb: argparse.ArgumentParser) -> None:

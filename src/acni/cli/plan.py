@@ -23,6 +23,7 @@ from acni.cli.tables import one_line, print_texts
 from acni.errors import AcniError, AttachmentNotFound, ConfigError, InvalidName, printable
 from acni.spec.jsontext import dump, join
 from acni.spec.names import parse_network_name
+from acni.spec.plugin import Plugin
 
 
 def plan(arguments: argparse.Namespace) -> int:
@@ -115,7 +116,8 @@ def _document(run: Run, *, show_secrets: bool) -> str:
             "network": dump(run.network.name),
             "plugin": dump(run.step.plugin.type),
             "index": dump(run.step.index),
-            "binary": dump(run.binary),
+            "binary": dump(run.plugin.path or None if run.plugin else None),
+            "runner": dump(run.plugin.runner if run.plugin else None),
             "environment": dump(environment),
             "stdin": stdin,
             "prevResult": dump(run.previous),
@@ -128,7 +130,7 @@ def _document(run: Run, *, show_secrets: bool) -> str:
 def _human_lines(number: int, run: Run, *, show_secrets: bool) -> Iterator[str]:
     environment, stdin = _shown(run, show_secrets=show_secrets)
     yield f"{number}. {run.step.command} {run.step.plugin.type} (network {run.network.name})"
-    yield f"   binary       {run.binary or 'MISSING'}"
+    yield f"   binary       {_binary(run.plugin)}"
     label = "environment"
     for name, text in environment.items():
         yield f"   {label:11}  {name}={text}"
@@ -139,6 +141,13 @@ def _human_lines(number: int, run: Run, *, show_secrets: bool) -> Iterator[str]:
         yield "   CNI_NETNS    a stand-in for the namespace that is gone, made when it runs"
     if run.undecided:
         yield f"   version      {run.undecided}"
+
+
+def _binary(plugin: Plugin | None) -> str:
+    if plugin is None:
+        return "MISSING"
+    why = f": {plugin.replaces}" if plugin.replaces else ""
+    return plugin.path or f"none, it is built in{why}"
 
 
 def _shown(run: Run, *, show_secrets: bool) -> tuple[Mapping[str, str], str]:

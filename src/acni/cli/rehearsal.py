@@ -17,6 +17,7 @@ from acni.engine.chain import Chain, chain_of_record
 from acni.engine.check import netns_to_check, records_to_check
 from acni.engine.engine import Engine, Operation
 from acni.engine.guards import look_at_ground
+from acni.engine.kinds import kinds_of
 from acni.engine.takedown import dels_of
 from acni.engine.targets import (
     owed_first,
@@ -30,7 +31,7 @@ from acni.spec.configuration import NetworkConfig
 from acni.spec.jsontext import dump
 from acni.spec.names import record_name
 from acni.spec.plan import Command, Step, plan
-from acni.spec.plugin import Request
+from acni.spec.plugin import Plugin, Request
 from acni.spec.request import build_request, network_parameters
 from acni.store.record import Record, recorded_result
 
@@ -44,7 +45,7 @@ class Run:
     Attributes:
         step: The step of the plan.
         network: The network whose chain it is of.
-        binary: The executable; None where it is missing.
+        plugin: What would be run; None where it is missing.
         request: What the plugin would be given.
         previous: Where ``prevResult`` comes from, in words.
         placeholder: The JSON text that stands for the predecessor's output in the request, or None.
@@ -53,7 +54,7 @@ class Run:
 
     step: Step
     network: NetworkConfig
-    binary: str | None
+    plugin: Plugin | None
     request: Request
     previous: str
     placeholder: str | None = None
@@ -97,7 +98,7 @@ class Rehearsal:
             identity = namespace.identity()
             look_at_ground(self.engine, attachment, identity, existed=existed)
         record = begin(self.engine, network, attachment, (), None)
-        chain = _chain(operation, record, record.netns)
+        chain = chain_of_record(operation, record, netns=record.netns, deadline=0.0)
         before: Step | None = None
         for step in plan(Command.ADD, network):
             origin = f"the output of {before.plugin.type}" if before else _NO_RESULT
@@ -148,7 +149,13 @@ class Rehearsal:
         steps = plan(Command.CHECK, record.network)
         if not steps:  # disableCheck
             return
-        chain = _chain(operation, record, netns_to_check(record, self.engine.host))
+        chain = chain_of_record(
+            operation,
+            record,
+            netns=netns_to_check(record, self.engine.host),
+            deadline=0.0,
+            kinds=kinds_of(record),
+        )
         previous = recorded_result(record)
         for step in steps:
             self._append_recorded(chain, step, previous)
@@ -183,7 +190,7 @@ class Rehearsal:
             Run(
                 step=step,
                 network=chain.network,
-                binary=self._find(chain, step),
+                plugin=self._find(chain, step),
                 request=request,
                 previous=origin,
                 placeholder=placeholder,
@@ -191,10 +198,10 @@ class Rehearsal:
             )
         )
 
-    def _find(self, chain: Chain, step: Step) -> str | None:
-        directories = chain.parameters.plugin_dirs
+    def _find(self, chain: Chain, step: Step) -> Plugin | None:
+        directories, kind = chain.parameters.plugin_dirs, chain.kind_of(step)
         try:
-            return self.engine.runner.find(step.plugin.type, directories).path
+            return self.engine.runner.find(step.plugin.type, directories, added_by=kind)
         except PluginNotFound as error:
             error.learn(verb=self.verb, network=chain.network.name, index=step.index)
             self.obstacles.append(error)
@@ -210,7 +217,3 @@ class Rehearsal:
 
     def _operation(self, network: str, identity: AttachmentId | None) -> Operation:
         return Operation(engine=self.engine, verb=self.verb, network=network, id=identity)
-
-
-def _chain(operation: Operation, record: Record, standing: str) -> Chain:
-    return chain_of_record(operation, record, netns=standing, deadline=0.0)

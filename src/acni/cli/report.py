@@ -37,6 +37,7 @@ from acni.errors import (
     printable,
 )
 from acni.events import (
+    BuiltInChosen,
     DebtRecorded,
     DebtSettled,
     Event,
@@ -184,6 +185,8 @@ def _step_line(event: Event) -> str:
         case PluginFinished():
             outcome = event.error or "ok"
             return f"{event.command:5} {event.plugin:12} {event.seconds * 1000:7.1f} ms  {outcome}"
+        case BuiltInChosen():
+            return f"      {event.plugin:12} is built in: {event.reason}"
         case RollbackStarted():
             return "undo  the whole chain, in reverse"
         case DebtRecorded():

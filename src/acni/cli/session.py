@@ -8,12 +8,13 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 from acni.cli.report import OWED, report_error, step_printer
 from acni.cli.signals import run_cancellable
 from acni.engine.engine import Ending, Engine, Observer
+from acni.engine.runner import Runner
 from acni.engine.runtime import PLUGIN_DIRS, Runtime, open_runtime
 from acni.engine.settings import INHERITED, Timeouts, plugin_environment
 from acni.engine.turns import Turns
@@ -21,6 +22,8 @@ from acni.errors import AcniError
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
+from acni.plugins.builtins import BuiltIns
+from acni.plugins.selection import ExecutablesFirst
 from acni.store.records import Records
 from acni.store.state import store_for_looking
 
@@ -44,6 +47,7 @@ def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) 
 
     with ExitStack() as stack:
         try:
+            arguments.opened = stack
             arguments.tracers = stack.enter_context(tracing(arguments))
         except AcniError as error:
             return report(error, arguments)
@@ -78,15 +82,32 @@ def _interrupted(number: int, arguments: argparse.Namespace) -> int:
     return status if status == OWED else 128 + number
 
 
-def open_session(arguments: argparse.Namespace) -> AbstractAsyncContextManager[Runtime]:
+@asynccontextmanager
+async def open_session(arguments: argparse.Namespace) -> AsyncGenerator[Runtime]:
     """Open a runtime, which may write to the state directory."""
-    return open_runtime(
-        state_dir=arguments.state_dir,
-        plugin_dirs=_plugin_dirs(arguments),
-        timeouts=_timeouts(arguments),
-        observers=(*step_observers(arguments), arguments.ending),
-        recover=False,
-    )
+    with chosen_runner(arguments) as runner:
+        async with open_runtime(
+            state_dir=arguments.state_dir,
+            plugin_dirs=_plugin_dirs(arguments),
+            timeouts=_timeouts(arguments),
+            observers=(*step_observers(arguments), arguments.ending),
+            runner=runner,
+            recover=False,
+        ) as runtime:
+            yield runtime
+
+
+@contextmanager
+def chosen_runner(arguments: argparse.Namespace) -> Generator[Runner | None]:
+    """Make the runner that was asked for; None where none was."""
+    match getattr(arguments, "runner", None):  # absent from a verb that runs no plugin
+        case "builtin":
+            with BuiltIns() as runner:
+                yield runner
+        case "executable":
+            yield Executables(grace_seconds=_timeouts(arguments).grace)
+        case _:
+            yield None
 
 
 @contextmanager
@@ -104,9 +125,14 @@ def looking_engine(arguments: argparse.Namespace, records: Records | None = None
     takes no right to write, and leaves no state directory where there was none.
     """
     timeouts, host = _timeouts(arguments), this_host()
+    # A verb that runs nothing needs no end of what runs.
+    opened: ExitStack = getattr(arguments, "opened", None) or ExitStack()
+    chosen = opened.enter_context(chosen_runner(arguments))
+    executables = Executables(grace_seconds=timeouts.grace)
+    runner = chosen or opened.enter_context(ExecutablesFirst(executables=executables))
     return Engine(
         store=store_for_looking(records or Records(None, None), host),
-        runner=Executables(grace_seconds=timeouts.grace),
+        runner=runner,
         plugin_dirs=parse_plugin_dirs(_plugin_dirs(arguments)),
         environment=plugin_environment(INHERITED, {}),
         timeouts=timeouts,

@@ -134,7 +134,14 @@ def _assignments(environment: Mapping[str, str]) -> str:
 
 
 def _executable(run: Run) -> str:
-    path = run.binary or ""
+    path = run.plugin.path if run.plugin else ""
+    if run.plugin is not None and not path:
+        raise ConfigError(
+            "it is built in, so no shell can run it",
+            place="--shell",
+            expected="--no-builtin beside it",
+            plugin=run.step.plugin.type,
+        )
     if not path or "=" in path:
         raise ConfigError(
             f"env cannot run {path!a}: it has a '='",

@@ -35,6 +35,8 @@ class AttachmentRecord:
             where unknown.
         since: When it was added (RFC 3339); empty where unknown.
         reason: Why it is owed or unreadable.
+        runners: What ran each plugin of its chain, in their order: "executable" or "builtin" with
+            the runners of acni; empty where unknown.
 
     Example:
         >>> result = call("add", network, attachment)
@@ -51,6 +53,7 @@ class AttachmentRecord:
     netns: str
     since: str
     reason: str
+    runners: tuple[str, ...] = ()
 
 
 def list_records(
@@ -102,6 +105,7 @@ def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
         netns="ok" if stands else "gone",
         since=outline.added_at,
         reason=_reason(outline, state),
+        runners=outline.runners,
     )
 
 

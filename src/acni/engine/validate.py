@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from attrs import frozen
 
 from acni.engine.engine import Engine, Operation
 from acni.engine.versions import ask, nothing_in_common
-from acni.errors import AcniError, PluginProtocolError
+from acni.errors import AcniError, PluginNotFound, PluginProtocolError
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType
 from acni.spec.versions import common_version
@@ -27,6 +30,7 @@ class Validation:
             they have no version in common.
         dropped: Reserved keys in the configuration that never reach a plugin: the plugin's type
             and the key.
+        runners: For each plugin that was found, its type and what would run it.
 
     Example:
         >>> network = acni.networks.from_plugins("n", {"type": "bridge", "runtimeConfig": {}})
@@ -39,6 +43,7 @@ class Validation:
     cni_version: str | None
     failures: tuple[AcniError, ...]
     dropped: tuple[tuple[str, str], ...]
+    runners: tuple[tuple[str, str], ...] = ()
 
     def raise_for_failures(self) -> None:
         """Raise the first failure, if there is one.
@@ -86,7 +91,14 @@ async def _validate(operation: Operation, network: NetworkConfig) -> Validation:
         cni_version=common if all(map(_decides_nothing, failures)) else None,
         failures=tuple(failures),
         dropped=tuple(dropped),
+        runners=tuple(_runners(operation.engine, network)),
     )
+
+
+def _runners(engine: Engine, network: NetworkConfig) -> Iterator[tuple[str, str]]:
+    for plugin in network.plugins:
+        with contextlib.suppress(PluginNotFound):
+            yield plugin.type, engine.find_one(plugin.type, engine.plugin_dirs).runner
 
 
 def _decides_nothing(failure: AcniError) -> bool:

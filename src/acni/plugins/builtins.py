@@ -56,13 +56,15 @@ class BuiltIns:
         plugins: The plugins by type; by default all that acni has.
 
     Example:
+        >>> network = acni.networks.from_plugins("local", {"type": "loopback"})
         >>> async def main():
         ...     with acni.BuiltIns() as runner:
         ...         async with runtime_over(runner) as runtime:
-        ...             return await runtime.add(loopback, acni.Attachment(
-        ...                 container_id="web", netns=attachment.netns, ifname="lo"))
-        >>> [ip.address for ip in anyio.run(main).ips][0]
-        '127.0.0.1/8'
+        ...             await runtime.add(network, attachment)
+        ...             (record,) = await runtime.attachments()
+        ...             return record.addresses[0], record.runners
+        >>> anyio.run(main)
+        ('127.0.0.1/8', ('builtin',))
     """
 
     plugins: Mapping[str, Verbs] = field(default=BUILT_IN, repr=False)
@@ -87,6 +89,11 @@ class BuiltIns:
 
         Raises:
             PluginNotFound: acni brings no such plugin, or it was added by another kind.
+
+        Example:
+            >>> plugin = acni.BuiltIns().find("loopback", ["/opt/cni/bin"])
+            >>> plugin.path, plugin.runner
+            ('', 'builtin')
         """
         if added_by not in (None, BUILTIN):
             raise added_by_another(plugin_type, added_by)
@@ -119,6 +126,19 @@ class BuiltIns:
         Returns:
             The response. When this returns, or raises cancellation, the verb has ended, unless it
             is stuck in the kernel.
+
+        Example:
+            >>> async def main():
+            ...     with acni.BuiltIns() as runner:
+            ...         plugin = runner.find("loopback", [])
+            ...         given = {"CNI_COMMAND": "VERSION"}
+            ...         request = spec.Request(environment=given, stdin=b'{"cniVersion": "1.0.0"}')
+            ...         deadline = anyio.current_time() + 10
+            ...         return await runner.run(
+            ...             plugin, request, deadline=deadline, caps=spec.Caps()
+            ...         )
+            >>> anyio.run(main).stdout[:23]
+            b'{"cniVersion":"1.0.0","'
         """
         began = perf_counter()
         verbs = self.plugins.get(plugin.type)

@@ -99,6 +99,18 @@ class ExecutablesFirst:
 
         Returns:
             The response, whatever the plugin did.
+
+        Example:
+            >>> async def main():
+            ...     with acni.ExecutablesFirst() as runner:
+            ...         plugin = runner.find("bridge", [plugins.directory])
+            ...         request = spec.Request(environment={"CNI_COMMAND": "VERSION"}, stdin=b"{}")
+            ...         deadline = anyio.current_time() + 10
+            ...         return await runner.run(
+            ...             plugin, request, deadline=deadline, caps=spec.Caps()
+            ...         )
+            >>> anyio.run(main).status
+            0
         """
         runner = self.built_ins if plugin.runner == BUILTIN else self.executables
         return await runner.run(plugin, request, deadline=deadline, caps=caps, guard=guard)

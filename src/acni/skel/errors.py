@@ -36,7 +36,7 @@ class PluginError(Exception):
         self, code: int, msg: str, *, details: str = "", reason: str | None = None
     ) -> None:
         super().__init__(code, msg, details, reason)
-        self.code = int(code)
+        self.code: int = int(code)
         self.msg = msg
         self.details = details
         self.reason = reason

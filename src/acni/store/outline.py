@@ -40,6 +40,7 @@ class Outline:
         host_netns: That of the host's namespace; None in the record of another writer.
         added_at: When it was added (RFC 3339), or empty.
         cause: Why it is owed; None where it is not.
+        runners: By which kind of runner each plugin of its chain was run; empty where unknown.
     """
 
     container_id: str
@@ -52,6 +53,7 @@ class Outline:
     host_netns: NetnsIdentity | None = None
     added_at: str = ""
     cause: str | None = None
+    runners: tuple[str, ...] = ()
 
     def is_here(self, host: Host) -> bool:
         """Tell whether it was made in this boot; the record of another writer counts as such."""
@@ -94,6 +96,7 @@ def claim_of(record: Record) -> Outline:
         host_netns=provenance.host_netns if provenance else None,
         added_at=provenance.added_at if provenance else "",
         cause=owed.cause if owed else None,
+        runners=tuple(plugin.runner for plugin in provenance.plugins) if provenance else (),
     )
 
 
@@ -138,6 +141,7 @@ def _provenance(values: Mapping[str, Any]) -> dict[str, Any]:
         "host_netns": identity_of(values["host_netns"]),
         "added_at": text_at(values, "added_at"),
         "cause": text_at(values, "cause") if values["state"] == "debt" else None,
+        "runners": tuple(text_at(plugin, "runner") for plugin in values["plugins"]),
     }
 
 

@@ -86,6 +86,11 @@ class RunnerContract:
         assert plugin.type == "probe"
         assert plugin.runner
 
+    async def test_what_an_add_was_run_by_is_found_again(self, world: World) -> None:
+        plugin = world.runner.find(_PROBE, world.directories)
+        again = world.runner.find(_PROBE, world.directories, added_by=plugin.runner)
+        assert (again, again.runner) == (plugin, plugin.runner)
+
     async def test_a_missing_plugin_is_a_typed_error(self, world: World) -> None:
         try:
             world.runner.find(PluginType("absent"), world.directories)
