@@ -114,7 +114,7 @@ def parse_interface(text: str) -> IPv4Interface | IPv6Interface:
         raise ValueError(text)
     interface = interface_of(text)
     address = canonical(interface.ip)
-    if address is interface.ip:
+    if address.version == interface.version:
         return interface
     shorter = interface.max_prefixlen - address.max_prefixlen
     return IPv4Interface((int(address), interface.network.prefixlen - shorter))

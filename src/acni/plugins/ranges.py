@@ -129,10 +129,10 @@ def parse_address(text: str) -> Address:
     """Parse an address as Go does.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is none; a zone has no place in it.
     """
     if not is_address(text):
-        raise ValueError(text)
+        raise ValueError(f"{text!a} is no address")
     return canonical(address_of(text))
 
 

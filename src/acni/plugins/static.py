@@ -3,6 +3,7 @@ caller asks for. It keeps nothing.
 
 Rule 1: addresses of CNI_ARGS are added to the configured ones; ``args`` takes the place of both,
     and ``runtimeConfig`` of all.
+Rule 2: a gateway of CNI_ARGS is one for the addresses of CNI_ARGS in whose network it is.
 
 (the reference's plugins/ipam/static; rule P11)
 """
@@ -80,7 +81,7 @@ def _ip(given: Given) -> IpConfig:
 
 def _addresses(call: Call) -> tuple[Given, ...]:
     fields = call.fields
-    given = _with_arguments(call, _configured(ipam_of(fields)))
+    given = _configured(ipam_of(fields)) + _of_arguments(call)
     for place in (fields.inner("args").inner("cni"), fields.inner("runtimeConfig")):
         asked = parsed_texts(place, "ips", parse_interface, _WITH_LENGTH)
         if asked:
@@ -100,17 +101,18 @@ def _parse_address(fields: Fields) -> Given:
     return Given(address=address, gateway=fields.parsed("gateway", parse_address, "an address"))
 
 
-def _with_arguments(call: Call, given: tuple[Given, ...]) -> tuple[Given, ...]:
+def _of_arguments(call: Call) -> tuple[Given, ...]:
     args = known_args(call, ("IP", "GATEWAY"))
+    given: list[Given] = []
     for text in _listed(args.get("IP", "")):
         address = parsed_argument("IP", text, parse_interface, _WITH_LENGTH)
-        given += (Given(address=address, gateway=None),)
+        given.append(Given(address=address, gateway=None))
     for text in _listed(args.get("GATEWAY", "")):
         gateway = parsed_argument("GATEWAY", text, parse_address, "an address")
-        given = tuple(
+        given = [
             evolve(one, gateway=gateway) if gateway in one.address.network else one for one in given
-        )
-    return given
+        ]
+    return tuple(given)
 
 
 def _listed(text: str) -> list[str]:

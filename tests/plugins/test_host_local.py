@@ -1,0 +1,334 @@
+"""host-local: what it gives, keeps and refuses, and what is left of it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acni.plugins import host_local
+from acni.skel import Bounds, Stopped
+from tests.mutation import CHECKOUT
+from tests.plugins.answering import Node, ask_ours, ask_reference, make_request, valid
+
+SMALL = {"subnet": "10.1.2.0/29"}
+DUAL = {"ranges": [[SMALL], [{"subnet": "fd00:88::/64"}]]}
+FULL = {"subnet": "10.1.2.0/30"}
+REMAINING = ["last_reserved_ip.0", "last_reserved_ip.1", "lock"]
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Node:
+    return Node(tmp_path / "data")
+
+
+def test_an_attachment_gets_an_address_of_each_range_set_and_no_word_of_interfaces(
+    node: Node,
+) -> None:
+    answer = node.run("ADD", {**DUAL, "routes": [{"dst": "0.0.0.0/0"}]})
+    assert answer.printed == {
+        "cniVersion": "1.0.0",
+        "ips": [
+            {"address": "10.1.2.2/29", "gateway": "10.1.2.1"},
+            {"address": "fd00:88::2/64", "gateway": "fd00:88::1"},
+        ],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+
+
+def test_directories_are_for_all_and_files_for_the_owner(node: Node) -> None:
+    mask = os.umask(0o022)
+    try:
+        node.run("ADD", DUAL)
+    finally:
+        os.umask(mask)
+    for path in (node.data_dir, node.directory):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+    for path in node.directory.iterdir():
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("previous", [True, False], ids=["with_result", "without"])
+def test_nothing_is_left_of_an_attachment_that_is_deleted(node: Node, previous: bool) -> None:
+    node.run("ADD", DUAL)
+    for _ in range(2):
+        assert node.run("DEL", DUAL, previous=previous).status == 0
+        assert node.names() == REMAINING
+
+
+def test_deleting_what_was_never_added_makes_nothing(node: Node) -> None:
+    assert node.run("DEL", DUAL).status == 0
+    assert not node.data_dir.exists()
+
+
+# A full pool.
+
+
+def test_a_full_pool_says_so_in_a_word_and_leaves_nothing(node: Node) -> None:
+    ipam = {"ranges": [[{"subnet": "10.1.3.0/24"}], [FULL]]}
+    node.run("ADD", ipam)
+    before = node.names(), node.addresses()
+    answer = node.run("ADD", ipam, container_id="c2")
+    assert (answer.status, answer.printed["code"]) == (1, host_local.EXHAUSTED)
+    assert answer.printed["reason"] == "addresses-exhausted"
+    assert (node.names(), node.addresses()) == before
+
+
+def test_a_pool_full_of_empty_reservations_is_not_full(node: Node) -> None:
+    node.directory.mkdir(parents=True)
+    (node.directory / "10.1.2.2").touch()
+    assert node.run("ADD", FULL).addresses == ["10.1.2.2"]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(os.mkfifo, id="FIFO"),
+        pytest.param(Path.mkdir, id="directory"),
+        pytest.param(lambda path: path.symlink_to("/etc/passwd"), id="link"),
+        pytest.param(lambda path: path.write_bytes(b"x" * 100_000), id="huge"),
+    ],
+)
+def test_what_somebody_put_in_the_place_of_a_lease_stops_nothing(
+    node: Node, make: Callable[[Path], object]
+) -> None:
+    node.directory.mkdir(parents=True)
+    make(node.directory / "10.1.2.2")
+    before = (node.directory / "10.1.2.2").lstat()
+    assert node.run("ADD", SMALL).addresses == ["10.1.2.3"]
+    assert node.run("CHECK", SMALL, previous=True).status == 0
+    assert node.run("DEL", SMALL).status == 0
+    assert node.run("GC", SMALL, version="1.1.0", others=_valid()).status == 0
+    assert os.path.samestat((node.directory / "10.1.2.2").lstat(), before)
+    assert node.names() == ["10.1.2.2", "last_reserved_ip.0", "lock"]
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL", "CHECK", "GC"])
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir], ids=["FIFO", "directory"])
+def test_what_somebody_put_in_the_place_of_the_lock_is_a_typed_error(
+    node: Node, make: Callable[[Path], object], verb: str
+) -> None:
+    node.directory.mkdir(parents=True)
+    make(node.directory / "lock")
+    answer = node.run(verb, SMALL, version="1.1.0", others=_valid() if verb == "GC" else {})
+    assert (answer.status, answer.printed["code"]) == (1, 5)
+    assert "lock" in answer.printed["msg"]
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL", "CHECK", "STATUS"])
+def test_a_file_in_the_place_of_the_directory_is_a_typed_error(node: Node, verb: str) -> None:
+    node.data_dir.mkdir()
+    node.directory.touch()
+    answer = node.run(verb, SMALL, version="1.1.0")
+    assert answer.status == 1
+    assert answer.printed["code"] == (50 if verb == "STATUS" else 5)
+
+
+def test_who_may_wait_no_longer_for_the_lock_has_taken_nothing(node: Node) -> None:
+    node.run("ADD", SMALL)
+    before = node.names()
+    with (node.directory / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        configuration = {
+            "cniVersion": "1.0.0",
+            "name": "net",
+            "ipam": {**SMALL, "dataDir": str(node.data_dir)},
+        }
+        request = make_request("ADD", configuration, container_id="c2")
+        with pytest.raises(Stopped):
+            respond(
+                host_local.VERBS,
+                request,
+                bounds=Bounds(time.monotonic() + 0.02),
+                delegates=Delegates(),
+            )
+    assert node.names() == before
+
+
+# CHECK.
+
+
+@pytest.mark.rule("P4")
+def test_check_misses_an_address_that_is_gone_or_anothers(node: Node) -> None:
+    node.run("ADD", DUAL)
+    assert node.run("CHECK", DUAL, previous=True).status == 0
+    lease = node.directory / "fd00:88::2"
+    lease.unlink()
+    answer = node.run("CHECK", DUAL, previous=True)
+    assert answer.printed["code"] == host_local.LEASE_MISSING
+    assert answer.printed["reason"] == "lease-missing"
+    lease.write_bytes(b"c2\r\neth0")
+    assert node.run("CHECK", DUAL, previous=True).printed["code"] == host_local.LEASE_MISSING
+
+
+@pytest.mark.rule("P4")
+def test_check_allows_for_a_result_that_others_have_changed(node: Node) -> None:
+    node.run("ADD", DUAL)
+    node.last["c1"] = {"cniVersion": "1.0.0", "ips": [{"address": "192.0.2.7/24"}]}
+    assert node.run("CHECK", DUAL, previous=True).status == 0
+    assert node.run("DEL", DUAL, previous=True).status == 0
+    assert node.addresses() == []
+
+
+# GC.
+
+
+def _valid(*container_ids: str) -> dict[str, object]:
+    return {"cni.dev/valid-attachments": valid(*container_ids)}
+
+
+@pytest.mark.rule("P6")
+def test_gc_frees_what_is_of_no_valid_attachment_whoever_gave_it(node: Node) -> None:
+    theirs = Node(node.data_dir, ask=ask_reference)
+    for name, by in (("c1", node), ("c2", theirs), ("c3", node), ("c4", theirs)):
+        by.run("ADD", DUAL, container_id=name)
+    answer = node.run("GC", DUAL, version="1.1.0", others=_valid("c1", "c2"))
+    assert (answer.status, answer.printed) == (0, {})
+    assert node.addresses() == ["10.1.2.2", "10.1.2.3", "fd00:88::2", "fd00:88::3"]
+    node.run("GC", DUAL, version="1.1.0", others=_valid())
+    assert node.names() == REMAINING
+
+
+@pytest.mark.rule("P6")
+def test_gc_where_nothing_was_ever_given_makes_nothing(node: Node) -> None:
+    assert node.run("GC", DUAL, version="1.1.0", others=_valid()).status == 0
+    assert not node.data_dir.exists()
+
+
+# STATUS.
+
+
+@pytest.mark.rule("P5")
+def test_status_is_ready_before_the_first_add_and_makes_nothing(node: Node) -> None:
+    assert node.run("STATUS", DUAL, version="1.1.0").status == 0
+    assert not node.data_dir.exists()
+
+
+@pytest.mark.rule("P5")
+def test_status_says_that_a_pool_is_full(node: Node) -> None:
+    node.run("ADD", FULL)
+    answer = node.run("STATUS", FULL, version="1.1.0")
+    assert (answer.printed["code"], answer.printed["reason"]) == (50, "addresses-exhausted")
+    node.run("DEL", FULL)
+    assert node.run("STATUS", FULL, version="1.1.0").status == 0
+
+
+@pytest.mark.rule("P5")
+def test_status_says_that_leases_cannot_be_written(node: Node) -> None:
+    answer = Node(Path("/proc/sys/none")).run("STATUS", SMALL, version="1.1.0")
+    assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir-not-writable")
+    node.data_dir.touch()
+    answer = node.run("STATUS", SMALL, version="1.1.0")
+    assert answer.printed["code"] == 50
+
+
+# Where it is killed.
+
+
+@pytest.fixture(scope="module")
+def killed() -> object:
+    """Kill a verb at each of its system calls; return the nodes, as it leaves them."""
+
+    def run(directory: Path, verb: str) -> list[Node]:
+        script = [sys.executable, "-m", "tests.plugins.killing"]
+        printed = subprocess.run(
+            [*script, str(directory), verb, json.dumps(DUAL)],
+            cwd=CHECKOUT,
+            capture_output=True,
+            check=True,
+            timeout=50,
+        ).stdout
+        nodes = [Node(directory / str(number)) for number in range(int(printed))]
+        for node in nodes:
+            node.last["c1"] = {
+                "cniVersion": "1.0.0",
+                "ips": [{"address": "10.1.2.2/29"}, {"address": "fd00:88::2/64"}],
+            }
+        return nodes
+
+    return run
+
+
+def _states(nodes: Sequence[Node]) -> set[tuple[str, ...]]:
+    return {tuple(node.addresses()) for node in nodes}
+
+
+@pytest.mark.parametrize("verb", ["ADD", "DEL"])
+@pytest.mark.parametrize("undone_by", ["DEL", "DEL with a result", "GC", "the reference's DEL"])
+def test_of_what_is_killed_nothing_is_left_but_what_del_and_gc_remove(
+    tmp_path: Path, killed: object, verb: str, undone_by: str
+) -> None:
+    assert callable(killed)
+    nodes = killed(tmp_path, verb)
+    assert _states(nodes) == {(), ("10.1.2.2",), ("10.1.2.2", "fd00:88::2")} - (
+        set() if verb == "ADD" else {("10.1.2.2",)}
+    ) | ({("fd00:88::2",)} if verb == "DEL" else set())
+    for node in nodes:
+        assert set(node.leases().values()) <= {b"c1\r\neth0", b"10.1.2.2", b"fd00:88::2", b""}
+        node.ask = ask_reference if "reference" in undone_by else ask_ours
+        if undone_by == "GC":
+            answer = node.run("GC", DUAL, version="1.1.0", others=_valid())
+        else:
+            answer = node.run("DEL", DUAL, previous="result" in undone_by)
+        assert answer.status == 0
+        assert node.addresses() == []
+        if "reference" not in undone_by:
+            assert set(node.names()) <= set(REMAINING)
+        assert node.run("ADD", DUAL).status == 0
+
+
+# What a model says.
+
+
+Operation = tuple[str, int]
+
+
+@settings(max_examples=60)
+@given(
+    operations=st.lists(
+        st.tuples(st.sampled_from(["ADD", "ADD", "DEL", "GC"]), st.integers(1, 7)), max_size=25
+    ),
+    gateway=st.integers(1, 6),
+)
+def test_it_does_what_a_model_does(operations: Sequence[Operation], gateway: int) -> None:
+    """Five or six addresses, seven containers: who is added gets the next free one."""
+    ipam = {"subnet": "10.1.2.0/29", "gateway": f"10.1.2.{gateway}"}
+    pool = [number for number in range(1, 7) if number != gateway]
+    held: dict[int, int] = {}
+    last = 0
+    with TemporaryDirectory() as directory:
+        node = Node(Path(directory))
+        for verb, container in operations:
+            others = _valid(*(f"c{one}" for one in range(1, container + 1))) if verb == "GC" else {}
+            answer = node.run(
+                verb, ipam, container_id=f"c{container}", version="1.1.0", others=others
+            )
+            after = [number for number in pool if number > last] + [n for n in pool if n <= last]
+            free = [number for number in after if number not in held.values()]
+            if verb == "GC":
+                held = {one: number for one, number in held.items() if one <= container}
+            elif verb == "DEL":
+                held.pop(container, None)
+            elif container in held:
+                assert answer.printed["code"] == host_local.ALREADY_ALLOCATED
+            elif not free:
+                assert answer.printed["code"] == host_local.EXHAUSTED
+            else:
+                last = held[container] = free[0]
+                assert answer.addresses == [f"10.1.2.{last}"]
+            expected = sorted(held.values())
+            assert [int(ip_address(one)) & 7 for one in node.addresses()] == expected
