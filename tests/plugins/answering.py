@@ -7,17 +7,17 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from acni.skel.delegation import Delegates
-from acni.skel.respond import respond
 from attrs import define, field, frozen
 
 from acni.plugins import host_local, static
 from acni.skel import Bounds
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec import Request
 
 REFERENCES: Final = Path("/usr/lib/cni")
@@ -164,6 +164,7 @@ class Node:
         return sorted(path.name for path in self.directory.glob("*"))
 
 
-def valid(*container_ids: str) -> Sequence[Mapping[str, str]]:
-    """Make the valid attachments of a GC."""
-    return [{"containerID": one, "ifname": "eth0"} for one in container_ids]
+def valid(*container_ids: str) -> Mapping[str, object]:
+    """Make what a GC says: the containers whose attachments are valid."""
+    pairs = [{"containerID": one, "ifname": "eth0"} for one in container_ids]
+    return {"cni.dev/valid-attachments": pairs}

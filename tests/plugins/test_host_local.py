@@ -15,13 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from acni.skel.delegation import Delegates
-from acni.skel.respond import respond
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acni.plugins import host_local
 from acni.skel import Bounds, Stopped
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from tests.mutation import CHECKOUT
 from tests.plugins.answering import Node, ask_ours, ask_reference, make_request, valid
 
@@ -112,7 +112,7 @@ def test_what_somebody_put_in_the_place_of_a_lease_stops_nothing(
     assert node.run("ADD", SMALL).addresses == ["10.1.2.3"]
     assert node.run("CHECK", SMALL, previous=True).status == 0
     assert node.run("DEL", SMALL).status == 0
-    assert node.run("GC", SMALL, version="1.1.0", others=_valid()).status == 0
+    assert node.run("GC", SMALL, version="1.1.0", others=valid()).status == 0
     assert os.path.samestat((node.directory / "10.1.2.2").lstat(), before)
     assert node.names() == ["10.1.2.2", "last_reserved_ip.0", "lock"]
 
@@ -124,7 +124,7 @@ def test_what_somebody_put_in_the_place_of_the_lock_is_a_typed_error(
 ) -> None:
     node.directory.mkdir(parents=True)
     make(node.directory / "lock")
-    answer = node.run(verb, SMALL, version="1.1.0", others=_valid() if verb == "GC" else {})
+    answer = node.run(verb, SMALL, version="1.1.0", others=valid() if verb == "GC" else {})
     assert (answer.status, answer.printed["code"]) == (1, 5)
     assert "lock" in answer.printed["msg"]
 
@@ -187,25 +187,21 @@ def test_check_allows_for_a_result_that_others_have_changed(node: Node) -> None:
 # GC.
 
 
-def _valid(*container_ids: str) -> dict[str, object]:
-    return {"cni.dev/valid-attachments": valid(*container_ids)}
-
-
 @pytest.mark.rule("P6")
 def test_gc_frees_what_is_of_no_valid_attachment_whoever_gave_it(node: Node) -> None:
     theirs = Node(node.data_dir, ask=ask_reference)
     for name, by in (("c1", node), ("c2", theirs), ("c3", node), ("c4", theirs)):
         by.run("ADD", DUAL, container_id=name)
-    answer = node.run("GC", DUAL, version="1.1.0", others=_valid("c1", "c2"))
+    answer = node.run("GC", DUAL, version="1.1.0", others=valid("c1", "c2"))
     assert (answer.status, answer.printed) == (0, {})
     assert node.addresses() == ["10.1.2.2", "10.1.2.3", "fd00:88::2", "fd00:88::3"]
-    node.run("GC", DUAL, version="1.1.0", others=_valid())
+    node.run("GC", DUAL, version="1.1.0", others=valid())
     assert node.names() == REMAINING
 
 
 @pytest.mark.rule("P6")
 def test_gc_where_nothing_was_ever_given_makes_nothing(node: Node) -> None:
-    assert node.run("GC", DUAL, version="1.1.0", others=_valid()).status == 0
+    assert node.run("GC", DUAL, version="1.1.0", others=valid()).status == 0
     assert not node.data_dir.exists()
 
 
@@ -239,8 +235,11 @@ def test_status_says_that_leases_cannot_be_written(node: Node) -> None:
 # Where it is killed.
 
 
+Kill = Callable[[Path, str], list[Node]]
+
+
 @pytest.fixture(scope="module")
-def killed() -> object:
+def kill() -> Kill:
     """Kill a verb at each of its system calls; return the nodes, as it leaves them."""
 
     def run(directory: Path, verb: str) -> list[Node]:
@@ -270,10 +269,9 @@ def _states(nodes: Sequence[Node]) -> set[tuple[str, ...]]:
 @pytest.mark.parametrize("verb", ["ADD", "DEL"])
 @pytest.mark.parametrize("undone_by", ["DEL", "DEL with a result", "GC", "the reference's DEL"])
 def test_of_what_is_killed_nothing_is_left_but_what_del_and_gc_remove(
-    tmp_path: Path, killed: object, verb: str, undone_by: str
+    tmp_path: Path, kill: Kill, verb: str, undone_by: str
 ) -> None:
-    assert callable(killed)
-    nodes = killed(tmp_path, verb)
+    nodes = kill(tmp_path, verb)
     assert _states(nodes) == {(), ("10.1.2.2",), ("10.1.2.2", "fd00:88::2")} - (
         set() if verb == "ADD" else {("10.1.2.2",)}
     ) | ({("fd00:88::2",)} if verb == "DEL" else set())
@@ -281,7 +279,7 @@ def test_of_what_is_killed_nothing_is_left_but_what_del_and_gc_remove(
         assert set(node.leases().values()) <= {b"c1\r\neth0", b"10.1.2.2", b"fd00:88::2", b""}
         node.ask = ask_reference if "reference" in undone_by else ask_ours
         if undone_by == "GC":
-            answer = node.run("GC", DUAL, version="1.1.0", others=_valid())
+            answer = node.run("GC", DUAL, version="1.1.0", others=valid())
         else:
             answer = node.run("DEL", DUAL, previous="result" in undone_by)
         assert answer.status == 0
@@ -313,7 +311,7 @@ def test_it_does_what_a_model_does(operations: Sequence[Operation], gateway: int
     with TemporaryDirectory() as directory:
         node = Node(Path(directory))
         for verb, container in operations:
-            others = _valid(*(f"c{one}" for one in range(1, container + 1))) if verb == "GC" else {}
+            others = valid(*(f"c{one}" for one in range(1, container + 1))) if verb == "GC" else {}
             answer = node.run(
                 verb, ipam, container_id=f"c{container}", version="1.1.0", others=others
             )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -79,46 +79,38 @@ def test_a_file_of_our_own_is_no_address_to_the_reference(tmp_path: Path) -> Non
     assert ours.names() == ["last_reserved_ip.0", "last_reserved_ip.1", "lock"]
 
 
-@pytest.fixture
-def start() -> Iterator[object]:
-    """Start processes that add; all of them have ended afterwards."""
-    with ExitStack() as stack:
-
-        def begin(*arguments: str) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "tests.plugins.allocating", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-                cwd=CHECKOUT,
-            )
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            return process
-
-        yield begin
-
-
 @pytest.mark.rule("P7")
 @pytest.mark.timeout(SECONDS)
-def test_four_processes_never_give_an_address_twice(tmp_path: Path, start: object) -> None:
-    """Two of each kind want 120 of 100 addresses."""
-    assert callable(start)
-    ipam = {"subnet": "10.1.2.0/24", "rangeStart": "10.1.2.100", "rangeEnd": "10.1.2.199"}
-    kinds = ("reference", "ours", "reference", "ours")
-    processes = [
-        start(kind, str(tmp_path), f"p{at}", "30", json.dumps(ipam))
-        for at, kind in enumerate(kinds)
-    ]
-    for process in processes:
-        process.stdin.close()
-    given = [process.stdout.read().split() for process in processes]
-    assert [process.wait(SECONDS) for process in processes] == [0] * 4
-    counted = Counter(answer for each in given for answer in each)
-    refusals = counted.pop("100", 0) + counted.pop("999", 0)
-    assert refusals == 20
-    assert counted == Counter(f"10.1.2.{at}" for at in range(100, 200))
+def test_four_processes_never_give_an_address_twice(tmp_path: Path) -> None:
+    """Two of each kind want 288 of 260 addresses; ours do five ADDs while a reference does one."""
+    ipam = {"subnet": "10.1.0.0/16", "rangeStart": "10.1.2.0", "rangeEnd": "10.1.3.3"}
+    pool = {f"10.1.{number >> 8}.{number & 255}" for number in range(512, 772)}
+    numbers = {"reference": 24, "ours": 120}
+    script = [sys.executable, "-m", "tests.plugins.allocating"]
+    waiting, all_are_there = os.pipe()
+    with ExitStack() as stack:
+        stack.callback(os.close, waiting)
+        with open(all_are_there, "wb"):  # noqa: PTH123 (a descriptor)
+            processes = [
+                subprocess.Popen(
+                    [*script, kind, str(tmp_path), f"{kind}{at}", str(number), json.dumps(ipam)],
+                    stdin=waiting,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=CHECKOUT,
+                )
+                for kind, number in numbers.items()
+                for at in range(2)
+            ]
+            for process in processes:
+                stack.enter_context(process)
+                stack.callback(process.kill)
+        printed = [process.communicate(timeout=SECONDS)[0] for process in processes]
+    counted = Counter(answer for each in printed for answer in each.split())
+    assert counted.pop("100", 0) + counted.pop("999", 0) == 28
+    assert counted == Counter(pool)
     node = Node(tmp_path)
-    assert sorted(node.addresses()) == sorted(counted)
+    assert set(node.addresses()) == pool
     owners = {node.leases()[address] for address in node.addresses()}
-    assert len(owners) == 100
+    assert len(owners) == len(pool)
+    assert len({owner[:4] for owner in owners}) == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.answering import Node
+from tests.plugins.answering import Node, valid
 
 ADDRESSES = {"addresses": [{"address": "10.10.0.1/24", "gateway": "10.10.0.254"}]}
 
@@ -48,8 +48,8 @@ def test_status_refuses_a_configuration_that_add_would_refuse(node: Node) -> Non
 
 
 def test_gc_has_nothing_to_do(node: Node) -> None:
-    others = {"cni.dev/valid-attachments": []}
-    assert node.run("GC", ADDRESSES, version="1.1.0", others=others).status == 0
+    answer = node.run("GC", ADDRESSES, version="1.1.0", others=valid())
+    assert (answer.status, answer.printed) == (0, {})
 
 
 @pytest.mark.rule("P11")

@@ -32,6 +32,7 @@ import os
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Final
 
 from attrs import define, frozen
@@ -67,7 +68,7 @@ class Owner:
     container_id: str
     ifname: str
 
-    @property
+    @cached_property
     def content(self) -> bytes:
         """What its leases say."""
         return f"{self.container_id}{_LINE_BREAK}{self.ifname}".encode()
@@ -77,7 +78,7 @@ class Owner:
         """What they said when an owner was a container."""
         return self.container_id.encode()
 
-    @property
+    @cached_property
     def file(self) -> str:
         """The file of which its leases are further names."""
         return _OWNER + hashlib.blake2b(self.content, digest_size=16).hexdigest()
