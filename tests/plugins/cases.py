@@ -274,6 +274,13 @@ HOST_LOCAL: Final[Mapping[str, Case]] = {
     # What differs on purpose; see intended.py.
     "route without a destination": _refused({**_SMALL, "routes": [{"gw": "10.1.2.7"}]}),
     "gateway of the other family": _refused(_one(gateway="fd00::1")),
+    "start behind the end that is not said": _refused(
+        {"ranges": [[{**_SMALL, "rangeStart": "10.1.2.7"}]]}
+    ),
+    "the whole of IPv4": Case(ipam={"subnet": "0.0.0.0/0"}),
+    "deleted with CNI_ARGS that are unknown": Case(
+        ipam=_SMALL, steps=(Step(), Step(verb="DEL", args="A=B"))
+    ),
     "deleted with ranges that are none": Case(
         ipam=_SMALL, steps=(Step(), Step(verb="DEL", change={"subnet": "10.1.2.0/31"}))
     ),
@@ -363,6 +370,19 @@ STATIC: Final[Mapping[str, Case]] = {
             Step(verb="CHECK", container_id="c2", code=CONFIG),
             Step(verb="DEL", previous=True),
             Step(verb="DEL"),
+        ),
+    ),
+    "one address with two gateways": Case(
+        ipam={"addresses": [_FOUR, {**_FOUR, "gateway": "10.10.0.9"}]},
+        steps=(
+            Step(),
+            Step(verb="CHECK", previous=True, change={"addresses": [_FOUR]}),
+            Step(
+                verb="CHECK",
+                previous=True,
+                change={"addresses": [{**_FOUR, "gateway": "10.10.0.9"}]},
+                code=100,
+            ),
         ),
     ),
     "deleted with addresses that are none": Case(

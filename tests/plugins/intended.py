@@ -62,6 +62,21 @@ HOST_LOCAL: Final[Mapping[str, Intended]] = {
         "refuses it",
         "P11: a field that cannot be acted on is an error",
     ),
+    "start behind the end that is not said": Intended(
+        "gives addresses behind the subnet",
+        "refuses it",
+        "P11: a field that cannot be acted on is an error",
+    ),
+    "the whole of IPv4": Intended(
+        "counts from 0.0.0.0 to no address, and says that the range is full",
+        "gives 0.0.0.2",
+        "a slip of the reference: nothing forbids such a range",
+    ),
+    "deleted with CNI_ARGS that are unknown": Intended(
+        "fails, and the lease stays",
+        "releases the lease",
+        "P3: DEL does what it can, and needs no arguments",
+    ),
     "deleted with ranges that are none": Intended(
         "fails, and the lease stays",
         "releases the lease",

@@ -75,6 +75,24 @@ def test_deleting_what_was_never_added_makes_nothing(node: Node) -> None:
     assert not node.data_dir.exists()
 
 
+def test_paths_are_relative_to_the_root_as_plugins_run_there(node: Node, tmp_path: Path) -> None:
+    (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.1\n")
+    relative = Path("/")
+    ipam = {
+        **SMALL,
+        "dataDir": str(node.data_dir.relative_to(relative)),
+        "resolvConf": str((tmp_path / "resolv.conf").relative_to(relative)),
+    }
+    assert node.run("ADD", ipam).printed["dns"] == {"nameservers": ["192.0.2.1"]}
+    assert node.addresses() == ["10.1.2.2"]
+
+
+def test_an_owner_whose_lease_could_not_be_read_again_gets_none(node: Node) -> None:
+    answer = node.run("ADD", SMALL, container_id="c" * 5000)
+    assert answer.printed["code"] == 4
+    assert not node.data_dir.exists()
+
+
 # A full pool.
 
 
@@ -205,6 +223,13 @@ def test_gc_where_nothing_was_ever_given_makes_nothing(node: Node) -> None:
     assert not node.data_dir.exists()
 
 
+@pytest.mark.rule("P6")
+def test_gc_that_does_not_say_what_is_valid_frees_nothing(node: Node) -> None:
+    node.run("ADD", DUAL)
+    node.run("GC", DUAL, version="1.1.0")
+    assert node.addresses() == ["10.1.2.2", "fd00:88::2"]
+
+
 # STATUS.
 
 
@@ -220,6 +245,13 @@ def test_status_says_that_a_pool_is_full(node: Node) -> None:
     answer = node.run("STATUS", FULL, version="1.1.0")
     assert (answer.printed["code"], answer.printed["reason"]) == (50, "addresses-exhausted")
     node.run("DEL", FULL)
+    assert node.run("STATUS", FULL, version="1.1.0").status == 0
+
+
+@pytest.mark.rule("P5")
+def test_status_counts_no_gateway_as_given(node: Node) -> None:
+    node.directory.mkdir(parents=True)
+    (node.directory / "10.1.2.1").touch()
     assert node.run("STATUS", FULL, version="1.1.0").status == 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from attrs import define, field
 
 from acni.plugins.leaselock import locked_directory, make_directories
 from acni.skel import Bounds, Stopped
@@ -94,36 +95,40 @@ def test_who_waits_can_be_stopped_by_another_thread(tmp_path: Path, held: int) -
     assert stopped == [True]
 
 
+@define(eq=False)
+class Meanwhile(Bounds):
+    """Something happens while one waits: when it is asked for the first time whether to go on.
+
+    Attributes:
+        happens: What.
+    """
+
+    happens: list[Callable[[], object]] = field(kw_only=True)
+
+    def check(self) -> None:
+        """Let it happen."""
+        while self.happens:
+            self.happens.pop(0)()
+        super().check()
+
+
 def test_who_waits_gets_it_when_it_is_given_back(tmp_path: Path, held: int) -> None:
-    entered: list[bool] = []
-
-    def wait() -> None:
-        with locked_directory(str(tmp_path), bounds=bounds()):
-            entered.append(is_locked(tmp_path))
-
-    waiting = Thread(target=wait)
-    waiting.start()
-    fcntl.flock(held, fcntl.LOCK_UN)
-    waiting.join(SECONDS)
-    assert entered == [True]
+    limits = Meanwhile(bounds().deadline, happens=[lambda: fcntl.flock(held, fcntl.LOCK_UN)])
+    with locked_directory(str(tmp_path), bounds=limits):
+        assert limits.happens == []
+        assert is_locked(tmp_path)
 
 
 def test_a_lock_file_that_is_removed_while_one_waits_is_not_the_lock(
     tmp_path: Path, held: int
 ) -> None:
-    locked: list[os.stat_result] = []
-
-    def wait() -> None:
-        with locked_directory(str(tmp_path), bounds=bounds()):
-            locked.append((tmp_path / "lock").stat())
-
-    waiting = Thread(target=wait)
-    waiting.start()
-    (tmp_path / "lock").unlink()
-    fcntl.flock(held, fcntl.LOCK_UN)
-    waiting.join(SECONDS)
-    assert len(locked) == 1
-    assert not os.path.samestat(locked[0], os.fstat(held))
+    unlink: list[Callable[[], object]] = [(tmp_path / "lock").unlink]
+    happens = [*unlink, lambda: fcntl.flock(held, fcntl.LOCK_UN)]
+    limits = Meanwhile(bounds().deadline, happens=happens)
+    with locked_directory(str(tmp_path), bounds=limits):
+        assert limits.happens == []
+        assert not os.path.samestat((tmp_path / "lock").stat(), os.fstat(held))
+        assert is_locked(tmp_path)
 
 
 def _listen(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -198,10 +199,36 @@ def test_the_references_lease_is_released_whoever_gave_the_last_one(
     assert files(tmp_path) == {}
 
 
+def test_what_a_killed_reference_did_not_write_down_is_released(
+    tmp_path: Path, leases: Leases
+) -> None:
+    take(leases, OTHER, "10.1.2.2")
+    (tmp_path / OWNER.file).write_bytes(OWNER.content)  # of ours, killed as well
+    (tmp_path / "10.1.2.9").write_bytes(OWNER.content)
+    leases.release(OWNER, [])
+    assert set(files(tmp_path)) == {"10.1.2.2", OTHER.file}
+
+
 def test_the_owner_of_a_killed_add_is_no_obstacle(tmp_path: Path, leases: Leases) -> None:
     (tmp_path / OWNER.file).touch()
     assert take(leases, OWNER, "10.1.2.2") == addresses("10.1.2.2")
     assert files(tmp_path)[OWNER.file] == OWNER.content
+
+
+def test_a_lease_that_cannot_be_read_is_not_thought_to_be_gone(
+    tmp_path: Path, leases: Leases
+) -> None:
+    take(leases, OWNER, "10.1.2.2")
+    lowest_free = os.open("/", os.O_RDONLY)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            leases.release(OWNER, addresses("10.1.2.2"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (tmp_path / "10.1.2.2").exists()
 
 
 # Garbage.

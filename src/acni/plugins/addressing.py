@@ -20,7 +20,7 @@ from acni.spec.result import Dns, Route
 
 _IGNORE_UNKNOWN: Final = "IgnoreUnknown"
 _FLAGS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
-_MAX_NUMBER: Final = (1 << 31) - 1  # what all of them can be: metrics of the kernel
+_MAX_NUMBER: Final = (1 << 32) - 1  # what the widest of them can be in the kernel
 _ROUTE_NUMBERS: Final = ("mtu", "advmss", "priority", "table", "scope")
 
 Read = TypeVar("Read")

@@ -176,8 +176,7 @@ class Leases:
                 raise OSError(errno.EEXIST, "something else took its place", name)
             os.ftruncate(fd, write_at(fd, str(address).encode()))
             if are_all_ours:
-                with contextlib.suppress(PermissionError):  # of another user: then all are read
-                    os.utime(fd, ns=(_OUR_TIME_NS, _OUR_TIME_NS))
+                os.utime(fd, ns=(_OUR_TIME_NS, _OUR_TIME_NS))
         finally:
             close_all(fd)
 
