@@ -9,7 +9,8 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acni.host.libc import mount, unmount
 from acni.plugins import host_local
 from acni.skel import Bounds, Stopped
 from acni.skel.delegation import Delegates
@@ -175,6 +177,61 @@ def test_who_may_wait_no_longer_for_the_lock_has_taken_nothing(node: Node) -> No
                 delegates=Delegates(),
             )
     assert node.names() == before
+
+
+# A disk that takes no more.
+
+
+@contextmanager
+def tmpfs(path: Path, options: str) -> Iterator[None]:
+    """A file system of its own."""
+    path.mkdir()
+    mount("none", str(path), "tmpfs", options=options)
+    try:
+        yield
+    finally:
+        unmount(str(path))
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("pages", range(4))
+def test_a_full_disk_is_a_typed_error_and_leaves_no_lease(node: Node, pages: int) -> None:
+    """A file takes a page: the owner's and that of the last address of each range set."""
+    with tmpfs(node.data_dir, f"size={(pages + 4) * 4096}"):
+        (node.data_dir / "filler").write_bytes(b"x" * 4 * 4096)
+        answer = node.run("ADD", DUAL)
+        if pages == 3:
+            assert answer.status == 0
+        else:
+            assert (answer.status, answer.printed["code"]) == (1, 5)
+            assert set(node.names()) <= set(REMAINING)
+        assert node.run("DEL", DUAL, previous=True).status == 0
+        assert node.addresses() == []
+
+
+@pytest.mark.netns
+@pytest.mark.parametrize("inodes", range(2, 7))
+def test_a_disk_without_inodes_is_a_typed_error_and_leaves_no_lease(
+    node: Node, inodes: int
+) -> None:
+    with tmpfs(node.data_dir, f"size=1m,nr_inodes={inodes}"):
+        answer = node.run("ADD", DUAL)
+        assert answer.printed["code"] == 5
+        assert set(node.names()) <= set(REMAINING)
+        assert node.run("DEL", DUAL).printed.get("code") in (None, 5)
+
+
+@pytest.mark.netns
+def test_a_disk_that_is_read_only_is_a_typed_error(node: Node) -> None:
+    with tmpfs(node.data_dir, "size=1m"):
+        node.run("ADD", DUAL)
+        remount = ["mount", "-o", "remount,ro", str(node.data_dir)]
+        subprocess.run(remount, check=True, timeout=20)
+        assert node.run("CHECK", DUAL, previous=True).status == 0
+        assert node.run("ADD", DUAL, container_id="c2").printed["code"] == 5
+        assert node.run("DEL", DUAL, previous=True).printed["code"] == 5
+        answer = node.run("STATUS", DUAL, version="1.1.0")
+        assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir-not-writable")
 
 
 # CHECK.
