@@ -16,6 +16,7 @@ from acni.spec.plan import RULES, Rule
 
 _TESTS = Path(__file__).parents[1] / "tests"
 _INTENDED = _TESTS / "libcni" / "intended.py"
+_OF_BUILT_IN = _TESTS / "plugins" / "intended.py"
 _PRINTED = _TESTS / "spec" / "printed.py"
 _RULES = Path(__file__).parent / "rules.toml"
 _PEER_TESTS = Path(__file__).parent / "peer-tests.toml"
@@ -96,6 +97,21 @@ def intended() -> dict[str, str]:
             ((row.what, *row.sides(), row.reason) for row in names[what.upper()].values()),
         )
         for what in ("results", "configurations")
+    }
+
+
+def of_built_in() -> dict[str, str]:
+    """Make the table of what the built-in address plugins do otherwise than the reference's."""
+    names = runpy.run_path(str(_OF_BUILT_IN))
+    rows = [("both", "always", row) for row in names["EVERYWHERE"]]
+    for plugin in ("host-local", "static"):
+        cases = names[plugin.upper().replace("-", "_")]
+        rows += [(f"`{plugin}`", case, row) for case, row in cases.items()]
+    return {
+        "intended_of_built_in": _table(
+            ("plugin", "case", "reference", "acni", "because"),
+            ((plugin, case, row.reference, row.acni, row.reason) for plugin, case, row in rows),
+        )
     }
 
 
