@@ -73,7 +73,10 @@ def test_a_pair_is_made_as_it_was_asked_for(
         alias="pod a",
         hairpin=False,
         isolated=False,
+        port_number=1,
+        operational_state=ours.operational_state,
     )
+    assert not ours.is_running  # the other end is down
     assert ours.is_up
     theirs = get_link(in_pod, "eth0")
     assert (theirs.mac, theirs.mtu, theirs.is_up, theirs.master) == (MAC, 1400, False, None)

@@ -92,13 +92,14 @@ class Address:
         return bool(self.flags & _IFA_F_PERMANENT)
 
 
-def add(interface: Interface, *, index: int) -> Message:
-    """Give a link an address. One of IPv6 is not looked for elsewhere first (IFA_F_NODAD): whose
-    it is, who gave it knows.
+def add(interface: Interface, *, index: int, detects_duplicates: bool = False) -> Message:
+    """Give a link an address.
 
     Args:
         interface: The address with its network.
         index: The link's.
+        detects_duplicates: One of IPv6 is looked for elsewhere first, which takes a second or two.
+            By default it is not (IFA_F_NODAD): whose it is, who gave it knows.
     """
     packed = interface.packed
     local = attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
@@ -107,7 +108,8 @@ def add(interface: Interface, *, index: int) -> Message:
             local += attribute(_IFA_BROADCAST, interface.network.broadcast_address.packed)
         head = _head(interface, index)
     else:
-        head = _head(interface, index, flags=_IFA_F_NODAD)
+        flags = 0 if detects_duplicates else _IFA_F_NODAD
+        head = _head(interface, index, flags=flags)
     return Message(_RTM_NEWADDR, CREATE | EXCL, head + local)
 
 

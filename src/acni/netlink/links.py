@@ -18,6 +18,7 @@ from acni.netlink.linkmessages import (
     IFLA_BR_VLAN_FILTERING,
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
+    IFLA_BRPORT_NO,
     IFLA_IFNAME,
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
@@ -41,6 +42,7 @@ from acni.netlink.messages import (
     text,
     text_of,
     u8_of,
+    u16_of,
     u32,
     u32_of,
 )
@@ -49,6 +51,7 @@ from acni.netlink.sockets import Netlink
 _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
+_IFLA_OPERSTATE: Final = 16
 _IFLA_IFALIAS: Final = 20
 _IFLA_GROUP: Final = 27
 _IFLA_NET_NS_FD: Final = 28
@@ -56,6 +59,8 @@ _IFLA_EXT_MASK: Final = 29
 _IFLA_LINK_NETNSID: Final = 37
 _VETH_INFO_PEER: Final = 1
 _RTEXT_FILTER_SKIP_STATS: Final = 1 << 3
+
+_IF_OPER_UP: Final = 6  # include/uapi/linux/if.h
 
 _IFF_UP: Final = 0x1
 _IFF_PROMISC: Final = 0x100
@@ -84,7 +89,10 @@ class Link:
         hairpin: Whether a bridge sends back through this port what came from it; None for what is
             no port.
         isolated: Whether a bridge keeps it from other isolated ports; None likewise.
+        port_number: Its number among the ports of its bridge, the lowest that was free; None for
+            what is no port.
         vlan_filtering: Whether this bridge heeds VLANs; None for what is no bridge.
+        operational_state: 6 is up; see RFC 2863.
     """
 
     index: int
@@ -100,7 +108,14 @@ class Link:
     group: int = 0
     hairpin: bool | None = None
     isolated: bool | None = None
+    port_number: int | None = None
     vlan_filtering: bool | None = None
+    operational_state: int = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether packets go through: it is set up, and so is the other end."""
+        return self.operational_state == _IF_OPER_UP
 
     @property
     def is_up(self) -> bool:
@@ -294,7 +309,9 @@ def read_link(answer: Answer) -> Link:
         group=_number(said, _IFLA_GROUP) or 0,
         hairpin=_flag(port, IFLA_BRPORT_MODE),
         isolated=_flag(port, IFLA_BRPORT_ISOLATED),
+        port_number=_short(port, IFLA_BRPORT_NO),
         vlan_filtering=_flag(_bridge_of(info), IFLA_BR_VLAN_FILTERING),
+        operational_state=u8_of(said.get(_IFLA_OPERSTATE, b"\0")),
     )
 
 
@@ -333,6 +350,11 @@ def _bridge_of(info: Mapping[int, bytes]) -> Mapping[int, bytes]:
 def _number(said: Mapping[int, bytes], kind: int) -> int | None:
     value = said.get(kind)
     return None if value is None else u32_of(value)
+
+
+def _short(said: Mapping[int, bytes], kind: int) -> int | None:
+    value = said.get(kind)
+    return None if value is None else u16_of(value)
 
 
 def _flag(said: Mapping[int, bytes], kind: int) -> bool | None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 from typing import Final, Protocol
@@ -176,6 +177,45 @@ class Removals:
             with self._lock:
                 self._unfinished -= 1
             removal.is_done.set()
+
+
+def remove_link(
+    which: int | str, *, within: float, leave: Callable[[Callable[[], object]], None]
+) -> bool:
+    """Remove a link of the calling thread's namespace and return when it is gone.
+
+    Args:
+        which: Its index or its name.
+        within: Seconds after which it is given up.
+        leave: Leaves the removal to a thread, which waits for the kernel.
+
+    Returns:
+        Whether it was there.
+
+    Raises:
+        NetlinkError: the kernel refuses.
+        NetlinkTimeout: it is not gone in time; that may still happen.
+        OSError: there is no descriptor left.
+    """
+    until = time.monotonic() + within
+    netlink = open_here(seconds=within)
+    is_left = False
+    try:
+        index = _present_index(netlink, which)
+        if index is None:
+            return False
+        removal = Removal(netlink, index)
+        # The socket is the thread's from now on; a second descriptor asks beside it.
+        probe = os.dup(netlink.fileno())
+        try:
+            leave(removal.run)
+            is_left = True
+            return _is_gone(removal, probe, until)
+        finally:
+            os.close(probe)
+    finally:
+        if not is_left:
+            netlink.close()
 
 
 def _is_gone(removal: Removal, probe: int, until: float) -> bool:

@@ -91,6 +91,10 @@ def do_now(function: Callable[[], object]) -> None:
     function()
 
 
+def say_nothing(warning: str) -> None:
+    """Tell nobody."""
+
+
 @frozen(kw_only=True)
 class Call:
     """One call of a plugin, parsed once at the border.
@@ -113,6 +117,7 @@ class Call:
         ipam: What ``ipam.type`` names.
         leave: Leaves a function to another thread, which only waits: the kernel takes 15 to 20 ms
             for the memory of a link that is gone already. What it raises nobody sees.
+        warn: Says something on standard error, of a verb that succeeds.
     """
 
     command: Command
@@ -129,6 +134,7 @@ class Call:
     bounds: Bounds
     ipam: Delegate
     leave: Leave = field(default=do_now, repr=False)
+    warn: Callable[[str], None] = field(default=say_nothing, repr=False)
 
     @property
     def fields(self) -> Fields:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import errno
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final
+
+from attrs import evolve
 
 from acni.errors import AcniError, Busy
 from acni.skel.bounds import Bounds
@@ -66,6 +68,7 @@ def respond(
         Stopped: the verb ended because it was told to, or is out of time.
     """
     version = ""
+    warnings: list[str] = []
     try:
         command = read_command(request.environment)
         if command != VERSION:
@@ -87,8 +90,9 @@ def respond(
                 leave=leave,
                 opened=opened,
             )
+            call = evolve(call, warn=warnings.append)
             ipam.call = call
-            return _exited(run_verb(verbs, call))
+            return _exited(run_verb(verbs, call), warnings)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is answered)
         return _failed(refusal_of(error), version)
 
@@ -139,8 +143,9 @@ def _versions(verbs: Verbs, version: str) -> Mapping[str, object]:
     return {"cniVersion": said, "supportedVersions": list(verbs.versions)}
 
 
-def _exited(stdout: str) -> Response:
-    return Response(ending=Ending.EXITED, stdout=stdout.encode())
+def _exited(stdout: str, warnings: Sequence[str] = ()) -> Response:
+    stderr = "".join(f"{warning}\n" for warning in warnings)
+    return Response(ending=Ending.EXITED, stdout=stdout.encode(), stderr=stderr.encode())
 
 
 def _failed(error: PluginError, version: str) -> Response:

@@ -1,0 +1,185 @@
+"""``bridge``: joins a container to a bridge of the host, by a pair of links.
+
+    ADD  address -> bridge -> pair of links -> inside: address, up, routes -> gateway, forwarding
+    DEL  link -> address: it is free again only when no link knows it any more
+
+Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
+each for a reason:
+
+* The link on the host has a name that follows from the attachment, and a mark
+  (:mod:`acni.plugins.owners`): so GC, which the reference has not, finds what nobody owns.
+* DEL removes what ADD made and nothing else; the reference removes whatever has the interface's
+  name in the namespace. With an empty CNI_NETNS it removes the link, too.
+* Behind another plugin it takes that one's interface on the host into the bridge, if there is one,
+  and passes its result on (P2, P12; CONVENTIONS.md, "Chained Plugins"); the reference makes another
+  pair of links and drops the result.
+* A failed ADD undoes what it made, but for the bridge, which others may use by then.
+* Masquerading and the check of hardware addresses are refused: they are not here yet.
+
+(the reference's plugins/main/bridge)
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+from acni.netlink.links import Link, Peer
+from acni.netlink.removal import remove_link
+from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge
+from acni.plugins.bridge_check import check
+from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
+from acni.plugins.bridge_ports import find_own, find_port
+from acni.plugins.bridge_refusals import doing
+from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
+from acni.plugins.bridge_upkeep import gc, status
+from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.hostlinks import (
+    enable_forwarding,
+    ensure_bridge,
+    ensure_gateways,
+    fullness,
+    make_port,
+    require_no_port,
+    set_port,
+    wait_for_port,
+)
+from acni.plugins.owners import Owner
+from acni.skel.call import Call, OpenNetns, Verbs
+from acni.skel.errors import PluginError
+from acni.skel.results import make_result
+from acni.spec.attachment import AttachmentId
+from acni.spec.result import Dns, Interface, Result
+
+_REMOVAL_SECONDS: Final = 10.0
+_NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
+
+
+def add(call: Call) -> Result:
+    """Join a container to the bridge; when this raises, nothing of it is left but the bridge."""
+    settings = parse_settings(call)
+    with open_here() as host, ExitStack() as undo:
+        others = interface_of_others(host, call.previous, settings.bridge)
+        if others is not None:
+            result = join_bridge(call, host, settings, others, undo)
+        else:
+            result = _add_pair(call, host, settings, undo)
+        undo.pop_all()
+    return result
+
+
+def delete(call: Call) -> None:
+    """Remove what ADD made, in any configuration and as far as it is there (P3)."""
+    bridge = parse_bridge(call)
+    with open_here() as host:
+        others = interface_of_others(host, call.previous, bridge)
+        if others is not None:
+            leave_bridge(host, others, bridge)
+        elif (port := find_port(host, call, _owner(call), bridge)) is not None:
+            _remove(call, port)
+    call.bounds.check()
+    if _has_ipam(call):
+        call.ipam.delete()
+
+
+def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
+    container, owner = _netns_of(call), _owner(call)
+    layout, dns = _lease(call, settings, undo)
+    bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
+    call.bounds.check()
+
+    mac, host_mac = settings.mac or choose_mac(layout.addresses), random_mac()
+    peer = Peer(name=call.ifname, netns_fd=container.fd, mac=mac, mtu=settings.mtu)
+    require_no_port(host, owner, call.ifname)
+    undo.callback(_undo, lambda: _remove_own(call, host, owner))
+    make_port(host, bridge, settings, owner.link_name, mac=host_mac, peer=peer)
+    set_port(host, settings, owner.link_name, owner.mark)
+    call.bounds.check()
+
+    _set_up(call, container, settings, layout)
+    call.bounds.check()
+    ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
+    enable_forwarding(host, bridge, layout.gateways)
+    if settings.sets_up:
+        port = wait_for_port(host, owner.link_name, call.bounds)
+        if (warning := fullness(bridge.name, port)) is not None:
+            call.warn(warning)
+    return make_result(
+        interfaces=(
+            Interface(name=bridge.name, mac=mac_text(bridge.mac), sandbox=None),
+            Interface(name=owner.link_name, mac=mac_text(host_mac), sandbox=None),
+            Interface(name=call.ifname, mac=mac_text(mac), sandbox=container.path),
+        ),
+        ips=layout.ips,
+        routes=layout.routes,
+        dns=dns,
+    )
+
+
+def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns]:
+    """Let IPAM give addresses, and decide what becomes of them; without it there are none."""
+    dns = settings.dns
+    if not settings.has_ipam:
+        return Layout(), dns or _NO_DNS
+    lease = call.ipam.add()
+    undo.callback(_undo, call.ipam.delete)
+    layout = lay_out(
+        lease.ips,
+        lease.routes,
+        is_gateway=settings.is_gateway,
+        is_default_gateway=settings.is_default_gateway,
+    )
+    return layout, dns or lease.dns
+
+
+def _set_up(call: Call, container: OpenNetns, settings: Settings, layout: Layout) -> None:
+    if layout.addresses:
+        configure(
+            container,
+            call.ifname,
+            layout,
+            detects_duplicates=settings.detects_duplicates,
+            bounds=call.bounds,
+        )
+    elif settings.sets_up:
+        set_up(container, call.ifname)
+
+
+def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
+    if (port := find_own(host, owner)) is not None:
+        _remove(call, port)
+
+
+def _remove(call: Call, port: Link) -> None:
+    with doing(f"removing {port.name}"):
+        remove_link(port.index, within=_REMOVAL_SECONDS, leave=call.leave)
+
+
+def _undo(function: Callable[[], object]) -> None:
+    """Undo a step of an ADD that failed; the first error is what is told."""
+    with contextlib.suppress(Exception):
+        function()
+
+
+def _owner(call: Call) -> Owner:
+    return Owner(call.network, AttachmentId(call.container_id, call.ifname))
+
+
+def _netns_of(call: Call) -> OpenNetns:
+    if call.netns is None:
+        raise AssertionError("an ADD has a namespace")
+    return call.netns
+
+
+def _has_ipam(call: Call) -> bool:
+    """Tell whether there is an IPAM plugin to be told; with ``ipam`` that is none, ADD failed."""
+    try:
+        return call.ipam.type is not None
+    except PluginError:
+        return False
+
+
+VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)

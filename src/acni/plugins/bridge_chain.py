@@ -1,0 +1,146 @@
+"""``bridge`` behind another plugin: that one's interface on the host becomes a port of the bridge.
+
+Rule 1: what an earlier plugin made is that one's. It is never removed here, its result is passed on
+    with the bridge behind what is in it, and DEL gives the interface back.
+Rule 2: addresses, routes and the container's side are the earlier plugin's: what would change them
+    is refused.
+Rule 3: in a result the bridge stands before what this plugin made and behind what others did.
+
+(CONVENTIONS.md, "Chained Plugins"; rules P2, P12)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import takewhile
+
+from acni.netlink import links
+from acni.netlink.errors import NetlinkError
+from acni.netlink.links import Link, find_link
+from acni.netlink.sockets import Netlink
+from acni.plugins.bridge_layout import layout_of_result, mac_text
+from acni.plugins.bridge_refusals import bridge_full, doing, port_of_another
+from acni.plugins.bridge_settings import Settings, unsupported
+from acni.plugins.hostlinks import (
+    enable_forwarding,
+    ensure_bridge,
+    ensure_gateways,
+    port_messages,
+    set_vlans,
+)
+from acni.skel.call import Call
+from acni.skel.reading import Fields
+from acni.spec.jsontext import dump, is_array, join, object_members
+from acni.spec.result import Interface, Result, parse_result
+from acni.spec.versions import RESULT_SHAPES
+
+
+def interface_of_others(host: Netlink, previous: Result | None, bridge: str) -> Link | None:
+    """Return the interface on the host that an earlier plugin made, as it is now; None where there
+    is none, or where this plugin made the container's pair of links.
+    """
+    for name in _named_before(previous, bridge):
+        with doing(f"looking for {name}"):
+            link = find_link(host, name)
+        if link is not None and link.kind != "bridge":
+            return link
+    return None
+
+
+def join_bridge(
+    call: Call, host: Netlink, settings: Settings, link: Link, undo: ExitStack
+) -> Result:
+    """Make an earlier plugin's interface a port of the bridge.
+
+    Args:
+        call: An ADD with a previous result.
+        host: The host's socket.
+        settings: What is configured.
+        link: The interface.
+        undo: Undoes it where something behind it goes wrong.
+
+    Raises:
+        PluginError: it is another bridge's, the bridge is full, or the kernel refuses.
+    """
+    previous = call.previous
+    if previous is None:
+        raise AssertionError("only what is in a previous result is joined")
+    _refuse_what_is_others(call.fields, settings)
+    layout = layout_of_result(previous, is_gateway=settings.is_gateway)
+    bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
+    if link.master not in (None, bridge.index):
+        raise port_of_another(link.name)
+    if link.master is None:
+        undo.callback(_undo_joining, host, link, bridge.name)
+    with doing(f"making {link.name} a port of {bridge.name}"):
+        try:
+            host.request(links.change(link.index, master=bridge.index, up=True))
+        except NetlinkError as error:
+            if error.errno == errno.EXFULL:
+                raise bridge_full(bridge.name) from error
+            raise
+        host.request(*port_messages(settings, link.name))
+    if settings.filters_vlans:
+        set_vlans(host, settings, link.name)
+    ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
+    enable_forwarding(host, bridge, layout.gateways)
+    return _passed_on(previous, Interface(name=bridge.name, mac=mac_text(bridge.mac), sandbox=None))
+
+
+def leave_bridge(host: Netlink, link: Link, bridge: str) -> None:
+    """Take an interface out of the bridge of a name, if it is in that one.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with doing(f"taking {link.name} out of its bridge"):
+        now = find_link(host, link.index)
+        if now is not None and now.master is not None and now.master == _index(host, bridge):
+            host.request(links.change(link.index, master=0))
+
+
+def _index(host: Netlink, name: str) -> int | None:
+    link = find_link(host, name)
+    return None if link is None else link.index
+
+
+def _undo_joining(host: Netlink, link: Link, bridge: str) -> None:
+    """Take it out again; the first error is what is told."""
+    with contextlib.suppress(Exception):
+        leave_bridge(host, link, bridge)
+
+
+def _named_before(previous: Result | None, bridge: str) -> Iterator[str]:
+    """Iterate over the interfaces on the host that stand before the bridge."""
+    interfaces = () if previous is None else previous.interfaces
+    before = takewhile(lambda interface: interface.name != bridge or interface.sandbox, interfaces)
+    return (interface.name for interface in before if not interface.sandbox)
+
+
+def _refuse_what_is_others(fields: Fields, settings: Settings) -> None:
+    if settings.has_ipam:
+        instead = "the addresses are the earlier plugin's: ipam belongs to that one"
+        raise unsupported(fields, "ipam", instead)
+    if settings.is_default_gateway:
+        instead = "the routes are the earlier plugin's: isGateway, and its default route"
+        raise unsupported(fields, "isDefaultGateway", instead)
+    if not settings.sets_up:
+        instead = "the container's interface is the earlier plugin's"
+        raise unsupported(fields, "disableContainerInterface", instead)
+
+
+def _passed_on(previous: Result, bridge: Interface) -> Result:
+    """Return a result with one more interface, and otherwise as it came."""
+    has_place = previous.cni_version not in RESULT_SHAPES[0]
+    if not has_place or any(one.name == bridge.name for one in previous.interfaces):
+        return previous
+    members = object_members(previous.raw)
+    key = next((key for key in members if key.lower() == "interfaces"), "interfaces")
+    value = members[key].value if key in members else None
+    texts = {name: member.text for name, member in members.items()}
+    added = {"name": bridge.name, "mac": bridge.mac}
+    texts[key] = dump([*(value if is_array(value) else ()), added])
+    return parse_result(join(texts), previous.cni_version)

@@ -1,0 +1,96 @@
+"""What ``bridge`` refuses with: its own error codes, and the kernel's words in its place.
+
+(specification, section 5, "Error"; rule P1)
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Final
+
+from acni.netlink.errors import NetlinkError, NotSupported
+from acni.skel.errors import Code, PluginError
+from acni.spec.reasons import INTERFACE_EXISTS
+
+KERNEL_LACKS: Final = 100
+GATEWAY_DIFFERS: Final = 101
+BRIDGE_FULL: Final = 102
+IPV6_DISABLED: Final = 103
+PORT_DOWN: Final = 104
+DIFFERS: Final = 105
+
+# What the machine lacks just now; by the next try it may have it.
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+_FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
+
+
+@contextmanager
+def doing(what: str) -> Generator[None]:
+    """Say in a plugin's error what the kernel refused.
+
+    Args:
+        what: What was to be done, as in "making the bridge cni0".
+
+    Raises:
+        PluginError: the kernel refused it.
+    """
+    try:
+        yield
+    except NetlinkError as error:
+        raise kernel_refusal(error, what) from error
+
+
+def kernel_refusal(error: NetlinkError, what: str) -> PluginError:
+    """Make the error of something that the kernel refused."""
+    code, reason = int(Code.IO_FAILURE), None
+    if isinstance(error, NotSupported):
+        code, reason = KERNEL_LACKS, "kernel-feature"
+    elif error.errno in _FORBIDDEN:
+        reason = "not-permitted"
+    elif error.errno in _PASSING:
+        code = int(Code.TRY_AGAIN)
+    return PluginError(code, f"{what}: {error.strerror}", reason=reason)
+
+
+def kernel_lacks(what: str) -> PluginError:
+    """Make the error of a feature that this kernel does not have."""
+    return PluginError(KERNEL_LACKS, f"this kernel has no {what}", reason="kernel-feature")
+
+
+def interface_exists(ifname: str, details: str = "") -> PluginError:
+    """Make the error of an interface that is there already (P1)."""
+    message = f"CNI_IFNAME: an interface {ifname} already exists"
+    return PluginError(Code.INVALID_ENVIRONMENT, message, details=details, reason=INTERFACE_EXISTS)
+
+
+def not_a_bridge(name: str) -> PluginError:
+    """Make the error of a name that another kind of link has."""
+    message = f"{name} exists and is no bridge at $.bridge"
+    return PluginError(Code.INVALID_CONFIG, message, reason="not-a-bridge")
+
+
+def bridge_full(name: str) -> PluginError:
+    """Make the error of a bridge that takes no port any more."""
+    message = f"the bridge {name} has 1023 ports, the most that the kernel has numbers for"
+    details = "$.bridge: another bridge, or fewer containers on this one"
+    return PluginError(BRIDGE_FULL, message, details=details, reason="bridge-full")
+
+
+def port_of_another(name: str) -> PluginError:
+    """Make the error of an interface that another bridge has."""
+    message = f"{name} of $.prevResult is a port of another bridge"
+    return PluginError(Code.INVALID_CONFIG, message, reason="port-of-another")
+
+
+def ipv6_disabled(what: str) -> PluginError:
+    """Make the error of an address that IPv6 does not take."""
+    message = f"{what}: IPv6 is disabled there"
+    details = "net.ipv6.conf.<interface>.disable_ipv6 is 1, or this kernel has no IPv6"
+    return PluginError(IPV6_DISABLED, message, details=details, reason="ipv6-disabled")
+
+
+def differs(message: str, reason: str) -> PluginError:
+    """Make the error of a CHECK that finds what an ADD did not leave."""
+    return PluginError(DIFFERS, message, reason=reason)

@@ -1,0 +1,211 @@
+"""What ``bridge`` is configured with, parsed once.
+
+Rule 1: a key that asks for what is not done here is refused, never passed over (P11): who asked for
+    masquerading must not be left without it.
+Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, and that before one of
+    CNI_ARGS.
+
+(the reference's plugins/main/bridge; CONVENTIONS.md)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from attrs import frozen
+
+from acni.errors import InvalidName
+from acni.plugins.addressing import parse_dns, parsed_argument
+from acni.skel.call import Call
+from acni.skel.errors import Code, PluginError
+from acni.skel.reading import Fields
+from acni.spec.names import parse_ifname
+from acni.spec.result import Dns
+from acni.spec.versions import RESULT_SHAPES
+
+DEFAULT_BRIDGE: Final = "cni0"
+UNSUPPORTED: Final = "unsupported"
+
+_LEAST_MTU: Final = 68  # RFC 791; what the kernel takes for these links
+_MOST_MTU: Final = 65535
+_MOST_VLAN: Final = 4094
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
+_MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
+
+_NOT_DONE: Final[Mapping[str, str]] = {
+    "ipMasq": "leave it out and masquerade by a rule of the host, or use the executable plugin",
+    "macspoofchk": "leave it out, or use the executable plugin",
+}
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What ``bridge`` is to do.
+
+    Attributes:
+        bridge: The bridge's name.
+        is_gateway: Whether the bridge gets the gateways' addresses, and the host forwards.
+        is_default_gateway: Whether the container's default routes lead there.
+        forces_address: Whether another address of the bridge gives way.
+        mtu: The MTU in bytes; None is the kernel's.
+        hairpin: Whether a container may reach itself by way of the bridge.
+        promiscuous: Whether the bridge takes in what is for others.
+        isolated: Whether the container reaches no other isolated port of the bridge.
+        vlan: The VLAN of the container, untagged; None, it is in the bridge's default one.
+        trunk: The VLANs that it is in, too, tagged.
+        keeps_default_vlan: Whether it stays in the bridge's default VLAN.
+        sets_up: Whether its interface is set up.
+        detects_duplicates: Whether IPv6 asks for others with its addresses first.
+        mac: The hardware address of its interface; None, one is made.
+        dns: What the result says of DNS instead of what IPAM says; None, that stays.
+        has_ipam: Whether it gets addresses.
+    """
+
+    bridge: str
+    is_gateway: bool
+    is_default_gateway: bool
+    forces_address: bool
+    mtu: int | None
+    hairpin: bool
+    promiscuous: bool
+    isolated: bool
+    vlan: int | None
+    trunk: tuple[int, ...]
+    keeps_default_vlan: bool
+    sets_up: bool
+    detects_duplicates: bool
+    mac: bytes | None
+    dns: Dns | None
+    has_ipam: bool
+
+    @property
+    def filters_vlans(self) -> bool:
+        """Whether the bridge is to heed VLANs."""
+        return self.vlan is not None or bool(self.trunk)
+
+
+def parse_settings(call: Call) -> Settings:
+    """Parse the configuration of an ADD or a CHECK.
+
+    Raises:
+        PluginError: a member is not what was expected, asks for what is not done here, or does not
+            go with another one; names the place.
+    """
+    fields = call.fields
+    _refuse_what_is_not_done(fields)
+    is_default_gateway = fields.flag("isDefaultGateway")
+    settings = Settings(
+        bridge=_parse_bridge(fields),
+        is_gateway=fields.flag("isGateway") or is_default_gateway,
+        is_default_gateway=is_default_gateway,
+        forces_address=fields.flag("forceAddress"),
+        mtu=_parse_mtu(fields),
+        hairpin=fields.flag("hairpinMode"),
+        promiscuous=fields.flag("promiscMode"),
+        isolated=fields.flag("portIsolation"),
+        vlan=fields.number("vlan", 0, least=0, most=_MOST_VLAN) or None,
+        trunk=tuple(sorted(set(_parse_trunk(fields)))),
+        keeps_default_vlan=fields.flag("preserveDefaultVlan"),
+        sets_up=not fields.flag("disableContainerInterface"),
+        detects_duplicates=fields.flag("enabledad"),
+        mac=_parse_mac(call),
+        dns=_parse_dns(fields),
+        has_ipam=call.ipam.type is not None,
+    )
+    _refuse_contradictions(settings, fields, call.cni_version)
+    return settings
+
+
+def parse_bridge(call: Call) -> str:
+    """Parse the bridge's name for a DEL, which deletes what it can with any configuration (P3):
+    where the name is not allowed there is no such bridge, and the default one does as well.
+    """
+    try:
+        return _parse_bridge(call.fields)
+    except PluginError:
+        return DEFAULT_BRIDGE
+
+
+def unsupported(fields: Fields, key: str, details: str) -> PluginError:
+    """Make the error of a member that asks for what is not done (specification, section 5, code 2:
+    key and value).
+    """
+    message = f'"{key}": {str(fields.get(key))[:40].lower()} is not supported at {fields.at(key)}'
+    return PluginError(Code.UNSUPPORTED_FIELD, message, details=details, reason=UNSUPPORTED)
+
+
+def _refuse_what_is_not_done(fields: Fields) -> None:
+    for key, instead in _NOT_DONE.items():
+        if fields.flag(key):
+            raise unsupported(fields, key, instead)
+
+
+def _refuse_contradictions(settings: Settings, fields: Fields, cni_version: str) -> None:
+    if settings.hairpin and settings.promiscuous:
+        raise fields.error("promiscMode", "promiscMode with hairpinMode", "one of the two")
+    if settings.has_ipam and not settings.sets_up:
+        message = "an interface that stays down cannot have addresses"
+        raise fields.error("disableContainerInterface", message, "no ipam beside it")
+    if settings.vlan is not None and settings.is_gateway:
+        instead = "a bridge of its own for each VLAN that has a gateway"
+        raise unsupported(fields, "vlan", instead)
+    if not settings.has_ipam and cni_version in RESULT_SHAPES[0]:
+        message = f"cniVersion {cni_version} has no result without addresses"
+        raise PluginError(Code.INCOMPATIBLE_VERSION, message, details="0.3.0 and later have")
+
+
+def _parse_bridge(fields: Fields) -> str:
+    name = fields.text("bridge") or DEFAULT_BRIDGE
+    try:
+        return parse_ifname(name)
+    except InvalidName as error:
+        raise fields.error("bridge", error.message, "the name of an interface") from None
+
+
+def _parse_mtu(fields: Fields) -> int | None:
+    mtu = fields.number("mtu", 0, least=0, most=_MOST_MTU) or None
+    if mtu is not None and mtu < _LEAST_MTU:
+        raise fields.error("mtu", f"{mtu} is too small", f"at least {_LEAST_MTU}, or 0")
+    return mtu
+
+
+def _parse_trunk(fields: Fields) -> Iterator[int]:
+    for item in fields.objects("vlanTrunk"):
+        least, most, one = (
+            item.number(key, least=1, most=_MOST_VLAN) for key in ("minID", "maxID", "id")
+        )
+        if (least is None) != (most is None):
+            missing = "minID" if least is None else "maxID"
+            raise item.error(missing, f"no {missing}", "minID and maxID together")
+        if least is not None and most is not None:
+            if most < least:
+                raise item.error("maxID", f"{most} is less than minID", f"at least {least}")
+            yield from range(least, most + 1)
+        if one is not None:
+            yield one
+
+
+def _parse_mac(call: Call) -> bytes | None:
+    fields = call.fields
+    for place in (fields.inner("runtimeConfig"), fields.inner("args").inner("cni")):
+        mac = place.parsed("mac", _hardware_address, _MAC_EXPECTED)
+        if mac is not None:
+            return mac
+    text = call.args.get("MAC")
+    return parsed_argument("MAC", text, _hardware_address, _MAC_EXPECTED) if text else None
+
+
+def _hardware_address(text: str) -> bytes:
+    if _MAC.fullmatch(text) is None:
+        raise ValueError(text)
+    mac = bytes.fromhex(text.replace("-", ":").replace(":", ""))
+    if mac[0] & 1 or not any(mac):  # of a group, or of nobody
+        raise ValueError(text)
+    return mac
+
+
+def _parse_dns(fields: Fields) -> Dns | None:
+    dns = parse_dns(fields.inner("dns"))
+    return dns if any((dns.nameservers, dns.domain, dns.search, dns.options)) else None

@@ -1,0 +1,82 @@
+"""GC and STATUS of ``bridge``.
+
+(specification, section 2, "GC", "STATUS"; rules P5, P6)
+"""
+
+from __future__ import annotations
+
+import errno
+
+from acni.host import netns
+from acni.netlink.bridges import new_bridge
+from acni.netlink.errors import NetlinkError
+from acni.netlink.links import Link, Peer, list_links, new_veth
+from acni.netlink.messages import Message
+from acni.netlink.removal import remove_link
+from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.plugins.owners import Owner, network_mark
+from acni.skel.call import Call
+from acni.skel.errors import Code, PluginError
+
+# No link can have this name: the kernel looks for the kind first, and then makes nothing.
+_NO_NAME = "."
+_REMOVAL_SECONDS = 10.0
+
+
+def gc(call: Call) -> None:
+    """Remove the links of this network whose attachments are not valid, then let IPAM do the same:
+    as much as possible.
+    """
+    failures: list[PluginError] = []
+    for link in _unowned(call):
+        call.bounds.check()
+        try:
+            with doing(f"removing {link.name}"):
+                within = min(_REMOVAL_SECONDS, call.bounds.seconds_left())
+                remove_link(link.index, within=within, leave=call.leave)
+        except PluginError as error:
+            failures.append(error)
+    if call.ipam.type is not None:
+        try:
+            call.ipam.gc()
+        except PluginError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def status(call: Call) -> None:
+    """Raise where an ADD could not succeed."""
+    with open_here() as host, netns.own() as own:
+        peer = Peer(name=_NO_NAME, netns_fd=own.fd)
+        _require_kind(host, "bridge", new_bridge(_NO_NAME))
+        _require_kind(host, "veth", new_veth(_NO_NAME, peer=peer))
+    if call.ipam.type is not None:
+        call.ipam.status()
+
+
+def _unowned(call: Call) -> list[Link]:
+    if call.valid is None:
+        return []
+    valid = {Owner(call.network, one).mark for one in call.valid}
+    prefix = network_mark(call.network)
+    with open_here() as host, doing("listing links"):
+        return [
+            link
+            for link in list_links(host)
+            if link.kind == "veth"
+            and link.alias is not None
+            and link.alias.startswith(prefix)
+            and link.alias not in valid
+        ]
+
+
+def _require_kind(host: Netlink, kind: str, attempt: Message) -> None:
+    try:
+        host.request(attempt)
+    except NetlinkError as error:
+        if error.errno == errno.EINVAL:  # the name, and nothing else
+            return
+        refusal = kernel_refusal(error, f"links of the kind {kind}")
+        raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error

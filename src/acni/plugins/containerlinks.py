@@ -1,0 +1,197 @@
+"""The container's side of ``bridge``: addresses and routes of an interface that was just made.
+
+Rule 1: what is heeded when the interface is set up is said before: that IPv6 does not look for
+    others with its addresses, and that a neighbour is told of the new holder of an address.
+Rule 2: the calling thread is in the namespace for as long as it takes to open a socket there and to
+    write to ``/proc/sys/net``. What cannot be written there is passed over, as by the reference,
+    except where addresses cannot be without it.
+
+(the reference's pkg/ipam, ConfigureIface)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from attrs import frozen
+
+from acni.host.visits import visit
+from acni.netlink import addresses, links, routes
+from acni.netlink.errors import NetlinkError, refusal
+from acni.netlink.families import is_v4
+from acni.netlink.lookup import index_of
+from acni.netlink.messages import Message
+from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
+from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.bridge_layout import Layout, Way
+from acni.plugins.bridge_refusals import doing, ipv6_disabled
+from acni.skel.bounds import Bounds
+from acni.skel.call import OpenNetns
+from acni.skel.errors import Code, PluginError
+
+# What the reference waits for IPv6 to find no other holder of an address.
+_DUPLICATE_SECONDS: Final = 5.0
+_STEP_SECONDS: Final = 0.05
+
+
+@frozen
+class _Step:
+    """A message, and what it is for.
+
+    Attributes:
+        message: The message.
+        what: What it does, for errors.
+        may_exist: Whether it is as good where there is one already.
+        is_ipv6: Whether it needs IPv6.
+    """
+
+    message: Message
+    what: str
+    may_exist: bool = False
+    is_ipv6: bool = False
+
+
+def set_up(container: OpenNetns, ifname: str) -> None:
+    """Set an interface without addresses up.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with open_container(container) as inside, doing(f"setting {ifname} up"):
+        inside.request(links.change(ifname, up=True))
+
+
+def configure(
+    container: OpenNetns, ifname: str, layout: Layout, *, detects_duplicates: bool, bounds: Bounds
+) -> None:
+    """Give an interface its addresses and routes, and set it up.
+
+    Args:
+        container: Its namespace.
+        ifname: Its name there.
+        layout: What it gets.
+        detects_duplicates: Whether IPv6 looks for others with its addresses first.
+        bounds: How long that may take.
+
+    Raises:
+        PluginError: the kernel refuses, or somebody else has an address.
+    """
+
+    def prepare() -> Netlink:
+        _prepare(ifname, has_ipv6=layout.has_ipv6, detects_duplicates=detects_duplicates)
+        return open_here()
+
+    with visit(container.fd, prepare, path=container.path) as inside:
+        with doing(f"looking for {ifname}"):
+            index = index_of(inside, ifname)
+        up = _up_steps(index, ifname, layout, detects_duplicates=detects_duplicates)
+        ways = [_way_step(index, way) for way in layout.ways]
+        if detects_duplicates and layout.has_ipv6:
+            _take(inside, up)
+            _wait_for_addresses(inside, index, bounds)
+            _take(inside, ways)
+        else:
+            _take(inside, [*up, *ways])
+
+
+def open_container(container: OpenNetns) -> Netlink:
+    """Open a socket of the container's namespace."""
+    return visit(container.fd, open_here, path=container.path)
+
+
+def _prepare(ifname: str, *, has_ipv6: bool, detects_duplicates: bool) -> None:
+    if has_ipv6:
+        for name in ("lo", ifname):
+            _enable_ipv6(name)
+        _try_to_write(f"ipv6/conf/{ifname}/keep_addr_on_down", "1")
+    if detects_duplicates:
+        _try_to_write(f"ipv6/conf/{ifname}/enhanced_dad", "1")
+    _try_to_write(f"ipv6/conf/{ifname}/accept_dad", "1" if detects_duplicates else "0")
+
+
+def _enable_ipv6(name: str) -> None:
+    """Enable IPv6 where a runtime disabled it, as some do in each new namespace."""
+    setting = f"ipv6/conf/{name}/disable_ipv6"
+    try:
+        if read_sysctl(setting) != "0":
+            write_sysctl(setting, "0")
+    except NetlinkError as error:
+        raise ipv6_disabled(f"{name} of the container") from error
+
+
+def _try_to_write(setting: str, value: str) -> None:
+    with contextlib.suppress(NetlinkError):
+        write_sysctl(setting, value)
+
+
+def _up_steps(index: int, ifname: str, layout: Layout, *, detects_duplicates: bool) -> list[_Step]:
+    steps = [
+        _Step(
+            addresses.add(address, index=index, detects_duplicates=detects_duplicates),
+            f"the address {address} of {ifname}",
+            is_ipv6=not is_v4(address),
+        )
+        for address in layout.addresses
+    ]
+    if any(map(is_v4, layout.addresses)):
+        notify = set_ipv4(index, Ipv4Setting.ARP_NOTIFY, 1)
+        steps.append(_Step(notify, f"arp_notify of {ifname}"))
+    return [*steps, _Step(links.change(index, up=True), f"setting {ifname} up")]
+
+
+def _way_step(index: int, way: Way) -> _Step:
+    route = way.route
+    message = routes.add(
+        way.destination,
+        gateway=way.gateway,
+        index=index,
+        mtu=route.mtu,
+        advmss=route.advmss,
+        priority=route.priority,
+        table=route.table,
+        # Everywhere, as by the reference, also without a gateway.
+        scope=routes.UNIVERSE if route.scope is None else route.scope,
+    )
+    # One of another interface stays: the first one wins, as in the reference.
+    return _Step(message, f"the route to {way.destination}", may_exist=True)
+
+
+def _take(inside: Netlink, steps: Sequence[_Step]) -> None:
+    """Take all steps at once; the kernel heeds each by itself.
+
+    Raises:
+        PluginError: one was refused, the first that was.
+    """
+    with doing("configuring the container's interface"):
+        verdicts = inside.exchange([step.message for step in steps]).verdicts
+    for index, (step, verdict) in enumerate(zip(steps, verdicts, strict=True)):
+        if verdict.code == 0 or (step.may_exist and verdict.code == errno.EEXIST):
+            continue
+        if step.is_ipv6 and verdict.code in (errno.EACCES, errno.EOPNOTSUPP):
+            raise ipv6_disabled(step.what)
+        with doing(step.what):
+            raise refusal(index, verdicts)
+
+
+def _wait_for_addresses(inside: Netlink, index: int, bounds: Bounds) -> None:
+    """Wait until IPv6 has found no other holder of the addresses.
+
+    Raises:
+        PluginError: there is one.
+    """
+    until = time.monotonic() + min(_DUPLICATE_SECONDS, bounds.seconds_left())
+    while True:
+        with doing("the addresses of the container's interface"):
+            present = addresses.list_addresses(inside, index=index)
+        duplicate = next((one for one in present if one.is_duplicate), None)
+        if duplicate is not None:
+            message = f"somebody else has the address {duplicate.interface}"
+            raise PluginError(Code.IO_FAILURE, message, reason="address-taken")
+        if not any(one.is_tentative for one in present) or time.monotonic() > until:
+            return
+        bounds.check()
+        time.sleep(_STEP_SECONDS)
