@@ -14,14 +14,13 @@ from typing import Any, Final
 
 from attrs import define, field, frozen
 
-from acni.plugins import host_local, static
+from acni.plugins.catalog import BUILT_IN
 from acni.skel import Bounds
 from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
 from acni.spec import Request
 
 REFERENCES: Final = Path("/usr/lib/cni")
-VERBS: Final = {"host-local": host_local.VERBS, "static": static.VERBS}
 SECONDS: Final = 20.0
 
 
@@ -62,7 +61,9 @@ def ask_reference(plugin: str, request: Request) -> Answer:
 def ask_ours(plugin: str, request: Request) -> Answer:
     """Run ours, in this thread."""
     bounds = Bounds(time.monotonic() + SECONDS)
-    response = respond(VERBS[plugin], request, bounds=bounds, delegates=Delegates())
+    response = respond(
+        BUILT_IN[plugin], request, bounds=bounds, delegates=Delegates(built_in=BUILT_IN)
+    )
     return Answer(response.status, json.loads(response.stdout or b"{}"))
 
 

@@ -119,6 +119,7 @@ def add(
     priority: int | None = None,
     table: int | None = None,
     scope: int | None = None,
+    is_beside: bool = False,
 ) -> Message:
     """Make a route.
 
@@ -132,6 +133,8 @@ def add(
         priority: Its metric.
         table: Its table; the main one.
         scope: How far the destination is; without a gateway of IPv4 on the link, else everywhere.
+        is_beside: There may be another way to the same destination, with the same metric. Of IPv4
+            the newest is taken, of IPv6 one after the other.
 
     Raises:
         NetlinkError: gateway and destination are of different families (EAFNOSUPPORT), or a number
@@ -146,7 +149,7 @@ def add(
         is_near = gateway is None and is_v4(destination)
         scope = LINK if is_near else UNIVERSE
     head = _head(destination, table, scope=scope, protocol=_RTPROT_BOOT, flags=flags)
-    return Message(_RTM_NEWROUTE, CREATE | EXCL, head + parts)
+    return Message(_RTM_NEWROUTE, CREATE if is_beside else CREATE | EXCL, head + parts)
 
 
 def remove(

@@ -45,6 +45,7 @@ from acni.plugins.hostlinks import (
     make_port,
     require_no_port,
     set_port,
+    told_mac,
     wait_for_port,
 )
 from acni.plugins.owners import Owner
@@ -109,7 +110,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
             call.warn(warning)
     return make_result(
         interfaces=(
-            Interface(name=bridge.name, mac=mac_text(bridge.mac), sandbox=None),
+            Interface(name=bridge.name, mac=mac_text(told_mac(host, bridge)), sandbox=None),
             Interface(name=owner.link_name, mac=mac_text(host_mac), sandbox=None),
             Interface(name=call.ifname, mac=mac_text(mac), sandbox=container.path),
         ),

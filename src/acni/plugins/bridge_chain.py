@@ -30,6 +30,7 @@ from acni.plugins.hostlinks import (
     ensure_gateways,
     port_messages,
     set_vlans,
+    told_mac,
 )
 from acni.skel.call import Call
 from acni.skel.reading import Fields
@@ -87,7 +88,8 @@ def join_bridge(
         set_vlans(host, settings, link.name)
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
     enable_forwarding(host, bridge, layout.gateways)
-    return _passed_on(previous, Interface(name=bridge.name, mac=mac_text(bridge.mac), sandbox=None))
+    mac = mac_text(told_mac(host, bridge))
+    return _passed_on(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
 
 
 def leave_bridge(host: Netlink, link: Link, bridge: str) -> None:

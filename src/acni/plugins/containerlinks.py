@@ -155,8 +155,9 @@ def _way_step(index: int, way: Way) -> _Step:
         table=route.table,
         # Everywhere, as by the reference, also without a gateway.
         scope=routes.UNIVERSE if route.scope is None else route.scope,
+        # Another interface of the container may lead there, too, as with the reference.
+        is_beside=True,
     )
-    # One of another interface stays: the first one wins, as in the reference.
     return _Step(message, f"the route to {way.destination}", may_exist=True)
 
 

@@ -36,7 +36,7 @@ from acni.plugins.bridge_refusals import (
     not_a_bridge,
 )
 from acni.plugins.bridge_settings import Settings
-from acni.plugins.owners import Owner
+from acni.plugins.owners import BRIDGE_MARK, Owner
 from acni.skel.bounds import Bounds
 from acni.skel.errors import PluginError
 
@@ -226,6 +226,18 @@ def wait_for_port(host: Netlink, name: str, bounds: Bounds) -> Link:
     return port
 
 
+def told_mac(host: Netlink, bridge: Link) -> bytes:
+    """Return the hardware address of a bridge, now that it has the container's port.
+
+    Raises:
+        PluginError: the kernel does not say.
+    """
+    if bridge.alias == BRIDGE_MARK:
+        return bridge.mac
+    with doing(f"looking at the bridge {bridge.name}"):
+        return links.get_link(host, bridge.index).mac
+
+
 def fullness(bridge: str, port: Link) -> str | None:
     """Say that a bridge is nearly full, or nothing.
 
@@ -240,8 +252,7 @@ def fullness(bridge: str, port: Link) -> str | None:
 def _make_bridge(host: Netlink, settings: Settings) -> Link:
     with contextlib.suppress(FileExistsError):  # somebody else was as quick
         host.request(bridges.new_bridge(settings.bridge, mac=random_mac()))
-        if settings.mtu is not None:
-            host.request(links.change(settings.bridge, mtu=settings.mtu))
+        host.request(links.change(settings.bridge, mtu=settings.mtu, alias=BRIDGE_MARK))
         if settings.filters_vlans:
             _filter_vlans(host, settings.bridge)
     return links.get_link(host, settings.bridge)

@@ -20,6 +20,8 @@ from attrs import frozen
 from acni.spec.attachment import AttachmentId
 
 _PREFIX: Final = "acni"
+# Of a bridge that was made here, with a hardware address of its own.
+BRIDGE_MARK: Final = _PREFIX
 _LONGEST: Final = 100
 # With "veth", which network managers leave alone, the 15 bytes of an interface's name: 55 bits.
 _NAME_CHARACTERS: Final = 11
