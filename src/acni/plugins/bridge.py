@@ -29,7 +29,7 @@ from typing import Final
 from acni.netlink.links import Link, Peer
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge
+from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge, with_previous
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own, find_port
@@ -67,7 +67,7 @@ def add(call: Call) -> Result:
         if others is not None:
             result = join_bridge(call, host, settings, others, undo)
         else:
-            result = _add_pair(call, host, settings, undo)
+            result = with_previous(_add_pair(call, host, settings, undo), call.previous)
         undo.pop_all()
     return result
 

@@ -4,7 +4,10 @@ Rule 1: what an earlier plugin made is that one's. It is never removed here, its
     with the bridge behind what is in it, and DEL gives the interface back.
 Rule 2: addresses, routes and the container's side are the earlier plugin's: what would change them
     is refused.
-Rule 3: in a result the bridge stands before what this plugin made and behind what others did.
+Rule 3: where others made nothing on the host, as loopback, a pair of links is made as always; what
+    they made is in the result behind it.
+Rule 4: in a result the bridge stands before what this plugin made and behind the interface that it
+    took: that is how DEL and CHECK know which it was.
 
 (CONVENTIONS.md, "Chained Plugins"; rules P2, P12)
 """
@@ -13,7 +16,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from itertools import takewhile
 
@@ -34,7 +38,8 @@ from acni.plugins.hostlinks import (
 )
 from acni.skel.call import Call
 from acni.skel.reading import Fields
-from acni.spec.jsontext import dump, is_array, join, object_members
+from acni.spec.conversion import fold_keys
+from acni.spec.jsontext import dump, fold_key, is_array, is_object, join, object_members
 from acni.spec.result import Interface, Result, parse_result
 from acni.spec.versions import RESULT_SHAPES
 
@@ -92,6 +97,28 @@ def join_bridge(
     return _passed_on(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
 
 
+def with_previous(result: Result, previous: Result | None) -> Result:
+    """Put what earlier plugins made behind what this one made (P2).
+
+    Args:
+        result: Of this plugin, in the newest version.
+        previous: What they made, nothing of it on the host; in any version.
+    """
+    if previous is None:
+        return result
+    ours = fold_keys(json.loads(result.raw))
+    theirs = fold_keys(json.loads(parse_result(previous.raw, result.cni_version).raw))
+    merged = theirs | ours
+    for key in ("interfaces", "ips", "routes"):
+        merged[key] = [*_elements(ours, key), *_elements(theirs, key)]
+    first = len(_elements(ours, "interfaces"))
+    merged["ips"] = [
+        *_elements(ours, "ips"),
+        *(_moved(ip, by=first) for ip in _elements(theirs, "ips")),
+    ]
+    return parse_result(dump(merged), result.cni_version)
+
+
 def leave_bridge(host: Netlink, link: Link, bridge: str) -> None:
     """Take an interface out of the bridge of a name, if it is in that one.
 
@@ -120,6 +147,22 @@ def _named_before(previous: Result | None, bridge: str) -> Iterator[str]:
     interfaces = () if previous is None else previous.interfaces
     before = takewhile(lambda interface: interface.name != bridge or interface.sandbox, interfaces)
     return (interface.name for interface in before if not interface.sandbox)
+
+
+def _elements(members: Mapping[str, object], key: str) -> list[object]:
+    value = members.get(key)
+    return value if is_array(value) else []
+
+
+def _moved(ip: object, *, by: int) -> object:
+    """Return an address whose interface stands further behind."""
+    if not is_object(ip):
+        return ip
+    interface = fold_keys(ip).get("interface")
+    if type(interface) is not int or interface < 0:
+        return ip
+    rest = {key: value for key, value in ip.items() if fold_key(key) != "interface"}
+    return rest | {"interface": interface + by}
 
 
 def _refuse_what_is_others(fields: Fields, settings: Settings) -> None:
