@@ -20,6 +20,7 @@ from acni.engine.admission import Admission
 from acni.engine.delete import delete
 from acni.engine.engine import Engine
 from acni.engine.turns import Turns
+from acni.host.blocks import Block
 from acni.store.records import Found, Records
 from acni.store.spares import Spare
 from acni.testing import ScriptedRunner
@@ -120,10 +121,13 @@ class NoLimits(Admission):
         """Let everyone in."""
         yield
 
-    @asynccontextmanager
-    async def place(self, *_: Any, **__: Any) -> AsyncGenerator[None]:
+    def place(self, *_: Any, **__: Any) -> Block[None]:
         """Hold nothing."""
-        yield
+        return Block(_nothing, object)
+
+
+async def _nothing() -> None:
+    pass
 
 
 @asynccontextmanager
