@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import Protocol
 
 import anyio
-from attrs import Factory, define, field
+from attrs import define, field
 
 from acni.errors import AcniError
 from acni.host.turnstile import Pace
@@ -115,7 +115,7 @@ class Asking:
         index: Which place of its type it has.
         is_in: It has all that it needs.
         error: What kept it from getting one.
-        news: Set when any of these three changed.
+        news: Set when any of these three changed; made for who stands in a line.
     """
 
     urgency: Urgency
@@ -126,7 +126,7 @@ class Asking:
     is_in: bool = field(default=False, init=False)
     asks: bool = field(default=False, init=False)
     error: AcniError | None = field(default=None, init=False)
-    news: anyio.Event = field(init=False, default=Factory(anyio.Event))
+    news: anyio.Event = field(init=False)
 
     @property
     def lacks_room(self) -> bool:
@@ -186,7 +186,7 @@ class Lines:
         # Who waits although there is room waits for a type.
         if asking.of_type is None and asking.try_enter() is None:
             return True
-        asking.number = next(self._numbers)
+        asking.number, asking.news = next(self._numbers), anyio.Event()
         self._waiting.setdefault((asking.urgency, asking.of_type), deque()).append(asking)
         self._let_in()
         asking.raise_error()
