@@ -17,7 +17,7 @@ from attrs import Factory, define, evolve
 
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
-from acni.engine.fates import Found, OfThen
+from acni.engine.fates import Found, PastStep
 from acni.engine.recovery import for_each, settle_container
 from acni.engine.targets import delete_target, sequence_of, target_of
 from acni.engine.versions import negotiated
@@ -115,7 +115,7 @@ class Collecting:
             await delete_target(own, target)
 
     async def have_collected(
-        self, of_then: Iterable[OfThen], valid: Sequence[AttachmentId]
+        self, of_then: Iterable[PastStep], valid: Sequence[AttachmentId]
     ) -> None:
         """Run GC: of the chain of now, then of plugins that are in it no more. Each has its share
         of the time that is left.
@@ -136,7 +136,7 @@ class Collecting:
             except AcniError as error:
                 self._take_in(error)
 
-    async def _plan(self) -> list[OfThen]:
+    async def _plan(self) -> list[PastStep]:
         """Plan GC in the version that the plugins which are there have in common."""
         if not plan(Command.GC, self.network):  # no version that is offered has it
             return []
@@ -145,7 +145,9 @@ class Collecting:
         except AcniError as error:
             self._take_in(error)
             return []
-        return [OfThen(network=network, step=step, kinds=()) for step in plan(Command.GC, network)]
+        return [
+            PastStep(network=network, step=step, kinds=()) for step in plan(Command.GC, network)
+        ]
 
     def _found_plugins(self) -> list[Plugin]:
         engine = self.operation.engine
@@ -155,7 +157,7 @@ class Collecting:
                 found.append(engine.find_one(plugin.type, engine.plugin_dirs))
         return found
 
-    def _is_there(self, then: OfThen) -> bool:
+    def _is_there(self, then: PastStep) -> bool:
         """Tell whether a plugin of then is still there; nobody says that it has to be."""
         engine, step = self.operation.engine, then.step
         kind = then.kinds[step.index]

@@ -158,7 +158,7 @@ def fate_of(record: Record, kept: Container[AttachmentId], calling: Calling, hos
 
 
 @frozen(kw_only=True)
-class OfThen:
+class PastStep:
     """The GC of a plugin of a record's chain.
 
     Attributes:
@@ -172,7 +172,7 @@ class OfThen:
     kinds: tuple[str, ...]
 
 
-def plan_of_then(now: Iterable[tuple[str, str]], records: Iterable[Record]) -> Iterator[OfThen]:
+def plan_of_then(now: Iterable[tuple[str, str]], records: Iterable[Record]) -> Iterator[PastStep]:
     """Plan GC of the plugins that the chain of a network had and has no more, or that were run by
     another kind of runner: what they hold for whom nobody remembers, no other plugin frees. Of each
     as it was configured last.
@@ -188,4 +188,4 @@ def plan_of_then(now: Iterable[tuple[str, str]], records: Iterable[Record]) -> I
             one = (step.plugin.type, kinds[step.index])
             if one not in seen:
                 seen.add(one)
-                yield OfThen(network=record.network, step=step, kinds=kinds)
+                yield PastStep(network=record.network, step=step, kinds=kinds)
