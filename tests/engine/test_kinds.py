@@ -211,11 +211,18 @@ import anyio, acni
 from acni.plugins.builtins import BuiltIns
 from acni.skel import Verbs
 state, directory, path, config = sys.argv[1:]
-dies = lambda call: os.kill(os.getpid(), signal.SIGKILL)
+def dies(call):
+    if call.ipam.type:
+        call.ipam.add()
+    os.kill(os.getpid(), signal.SIGKILL)
 async def main():
     runner = BuiltIns(plugins={"probe": Verbs(add=dies, delete=dies)})
     async with acni.open_runtime(
-        state_dir=state, plugin_dirs=[directory], runner=runner, recover=False
+        state_dir=state,
+        plugin_dirs=[directory],
+        runner=runner,
+        timeouts=acni.Timeouts(add=0.5, grace=0.1),
+        recover=False,
     ) as runtime:
         attachment = acni.Attachment(container_id="c1", netns=path)
         await runtime.add(acni.parse_network(config.encode()), attachment)
@@ -223,10 +230,29 @@ anyio.run(main)
 """
 
 
-async def test_an_add_that_was_killed_is_undone_by_what_it_was_run_by(node: Node) -> None:
+async def killed_in_add(node: Node, config: object) -> None:
     argv = [sys.executable, "-c", _DIES, str(node.state), node.plugins.directory, node.box.path]
-    killed = await anyio.run_process([*argv, json.dumps(CONFIG)], check=False)
+    killed = await anyio.run_process([*argv, json.dumps(config)], check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
+
+
+async def test_what_a_killed_built_in_delegated_to_is_ended_before_its_undo(node: Node) -> None:
+    """It does not end with its process, and would go on behind the DEL."""
+    ipam = Path(node.plugins.directory) / "slow"
+    ipam.write_text("#!/bin/sh\nkill -9 $PPID\nsleep 60\necho late\n")
+    ipam.chmod(0o755)
+    config = {**CONFIG, "plugins": [{"type": "probe", "ipam": {"type": "slow"}}]}
+    await killed_in_add(node, config)
+    async with node.runtime() as runtime:
+        assert not (await runtime.recover()).failures
+    (waited,) = [event for event in node.told if isinstance(event, events.OrphanWaited)]
+    assert len(waited.ended) == 1
+    assert waited.daemons == ()
+    assert node.calls == ["DEL"]
+
+
+async def test_an_add_that_was_killed_is_undone_by_what_it_was_run_by(node: Node) -> None:
+    await killed_in_add(node, CONFIG)
     node.install()
     async with node.runtime() as runtime:
         report = await runtime.recover()

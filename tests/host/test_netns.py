@@ -755,3 +755,21 @@ def test_what_is_no_namespace_is_not_pinned(tmp_path: Path) -> None:
     with pytest.raises(InvalidName, match="is no namespace"):
         netns.pin(Path("/etc/hostname"), tmp_path / "pin")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interface_is_switched_up_and_down() -> None:
+    seen: list[bool] = []
+
+    def switch() -> None:
+        for is_up in (True, True, False):
+            netns.switch_interface("lo", is_up=is_up)
+            seen.append(netns.is_interface_up("lo"))
+
+    with netns.anonymous() as box:
+        box.call(switch)
+    assert seen == [True, True, False]
+
+
+def test_an_interface_that_is_not_there_cannot_be_switched() -> None:
+    with netns.anonymous() as box, pytest.raises(OSError, match="No such device"):
+        box.call(lambda: netns.switch_interface("eth7", is_up=True))

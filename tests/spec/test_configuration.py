@@ -812,3 +812,20 @@ def test_what_a_configuration_says_is_not_shown() -> None:
     network = parse_network(_chain({"type": "a", "password": "hunter2"}))
     assert "hunter2" not in repr(network)
     assert "hunter2" not in repr(parse_network(_network(password="hunter2")))  # noqa: S106
+
+
+@pytest.mark.parametrize(
+    ("config", "delegate"),
+    [
+        ({"ipam": {"type": "host-local"}}, "host-local"),
+        ({"IPAM": {"TYPE": "static"}}, "static"),
+        ({"ipam": {}}, None),
+        ({"ipam": {"type": ""}}, None),
+        ({}, None),
+    ],
+)
+def test_the_plugin_that_one_delegates_to_is_known(
+    config: dict[str, object], delegate: str | None
+) -> None:
+    plugin = parse_plugin(json.dumps({"type": "bridge", **config}).encode())
+    assert plugin.delegate == delegate

@@ -260,10 +260,13 @@ def test_codes_50_and_51_say_not_ready_to_status_only(
         ),
         pytest.param({"msg": "veth name (eth0) already exists"}, "interface-exists", id="veth"),
         pytest.param({"msg": "no route"}, None, id="nothing known"),
+        pytest.param({"msg": "x", "reason": "port-taken"}, "port-taken", id="its own"),
+        pytest.param({"msg": "x", "reason": "Port taken!"}, None, id="no word"),
+        pytest.param({"msg": "x", "reason": 7}, None, id="no text"),
     ],
 )
 def test_what_plugins_say_in_prose_has_a_stable_word(
-    said: Mapping[str, str], reason: str | None
+    said: Mapping[str, object], reason: str | None
 ) -> None:
     assert _error(_exited(1, json.dumps({"code": 7, **said}))).reason == reason
 
