@@ -353,13 +353,19 @@ async def test_built_ins_of_several_types_keep_their_answers_to_version_apart(no
     """None of them has a path."""
     other = Verbs(add=node.verbs().add, delete=node.verbs().delete, versions=("1.0.0",))
     runner = BuiltIns(plugins={"probe": node.verbs(), "other": other})
-    offered = {**CONFIG, "cniVersions": ["1.0.0", "1.1.0"]}
-    both_types = {**offered, "plugins": [{"type": "probe"}, {"type": "other"}]}
+    plugins = [{"type": "probe"}, {"type": "other"}]
+    config = {**CONFIG, "cniVersions": ["1.0.0", "1.1.0"], "plugins": plugins}
+    network = acni.parse_network(json.dumps(config).encode())
     async with node.runtime(lambda _: runner) as runtime:
         for _ in range(2):
-            validation = await runtime.validate(acni.parse_network(json.dumps(both_types).encode()))
-            assert validation.cni_version == "1.0.0"
-            assert validation.runners == (("probe", "builtin"), ("other", "builtin"))
+            result = await runtime.add(network, node.attachment)
+            assert result.cni_version == "1.0.0"
+            await runtime.delete(node.attachment)
+        validation = await runtime.validate(network)
+        assert validation.runners == (("probe", "builtin"), ("other", "builtin"))
+    asked = [event for event in node.told if isinstance(event, events.PluginStarted)]
+    versions = [event.plugin for event in asked if event.command == "VERSION"]
+    assert versions == ["probe", "other"] * 2  # once for all ADDs, and validate asks anew
 
 
 async def test_a_runtime_ends_the_threads_that_it_began_by_default(node: Node) -> None:

@@ -196,7 +196,7 @@ async def test_a_cancelled_run_is_over_before_it_says_so() -> None:
                 call.bounds.check()
                 time.sleep(0.001)
         finally:
-            time.sleep(0.05)
+            time.sleep(0.3)  # longer than the loop may be blocked
             log.append("ended")
 
     with only(slow) as runner:
