@@ -267,3 +267,9 @@ def test_importing_the_room_loads_no_loop_and_only_pure_rooms() -> None:
     assert modules & {"anyio", "asyncio", "socket", "subprocess", "trio"} == set()
     ours = {name.split(".")[1] for name in modules if name.startswith("acni.")}
     assert ours == {"errors", "networks", "spec"}
+
+
+def test_containers_are_isolated_where_that_is_asked_for() -> None:
+    shared = _plugins(networks.bridge("dbnet", "10.88.0.0/16"))[0]
+    isolated = _plugins(networks.bridge("dbnet", "10.88.0.0/16", isolate=True))[0]
+    assert isolated == shared | {"portIsolation": True}

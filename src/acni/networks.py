@@ -32,7 +32,10 @@ _HOST_BITS: Final = 2
 
 
 def bridge(
-    name: str, *subnets: str | IPv4Network | IPv6Network, masquerade: bool = False
+    name: str,
+    *subnets: str | IPv4Network | IPv6Network,
+    masquerade: bool = False,
+    isolate: bool = False,
 ) -> NetworkConfig:
     """Return a network whose containers share a bridge of the host and reach each other on it.
 
@@ -45,6 +48,9 @@ def bridge(
         subnets: What addresses are taken from, one of each: text such as "10.88.0.0/16", or an
             object. A container's default route is set for each family among them.
         masquerade: Traffic that leaves the subnets gets the host's address.
+        isolate: The containers do not reach each other over the bridge, only the host and what is
+            behind it. The built-in bridge does that, and the reference's from version 1.6 on; older
+            ones, such as Debian 13's, take no notice of it.
 
     Raises:
         InvalidName: the name is not allowed.
@@ -58,6 +64,8 @@ def bridge(
     """
     # Without hairpin a container does not reach itself through a port of the host.
     options = {"bridge": _device(parse_network_name(name)), "isGateway": True, "hairpinMode": True}
+    if isolate:
+        options["portIsolation"] = True
     return _addressed(name, {"type": "bridge", **options}, subnets, masquerade)
 
 

@@ -57,7 +57,9 @@ class Pod:
     @contextmanager
     def serving(self, port: int) -> Iterator[None]:
         """Answer each TCP connection with the pod's name and what was sent."""
-        listener = self.namespace.call(lambda: socket.create_server(("0.0.0.0", port)))  # noqa: S104 (inside)
+        listener = self.namespace.call(
+            lambda: socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+        )
 
         def serve() -> None:
             while True:

@@ -1,0 +1,53 @@
+"""What passes between pods on built-in plugins, and what is left of them: nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from acni import BuiltIns, Runtime, networks, open_runtime
+
+if TYPE_CHECKING:
+    from tests.netns.conftest import Host, Pod
+
+pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+
+SUBNETS = ("10.22.0.0/24", "fd00:22::/64")
+
+
+@pytest.fixture
+async def built_in(host: Host) -> AsyncIterator[Runtime]:
+    """A runtime without any executable."""
+    with BuiltIns() as runner:
+        async with open_runtime(state_dir=host.state_dir, runner=runner) as opened:
+            yield opened
+
+
+def bridge_of(isolate: bool) -> Any:
+    """The bridge alone: of what else `networks.bridge` has there is no built-in yet."""
+    whole = networks.bridge("net", *SUBNETS, isolate=isolate)
+    return networks.from_plugins("net", dict(whole.plugins[0].values) | {"bridge": "br0"})
+
+
+@pytest.mark.parametrize("isolate", [False, True], ids=["shared", "isolated"])
+async def test_pods_reach_the_host_and_each_other_unless_they_are_isolated(
+    isolate: bool, built_in: Runtime, host: Host, pods: tuple[Pod, Pod]
+) -> None:
+    before = host.look()
+    network = bridge_of(isolate)
+    one, other = pods
+    first = await built_in.add(network, one.attachment())
+    second = await built_in.add(network, other.attachment())
+    with one.serving(80):
+        for address in (first.ipv4, first.ipv6):
+            assert await host.asks(str(address), 80) == "a hello"
+        asked = await other.asks(str(first.ipv4), 80)
+        assert asked == ("TimeoutError" if isolate else "a hello")
+    assert await other.pings(second.gateway)
+    await built_in.check(one.attachment().id)
+    for pod in pods:
+        await built_in.delete(pod.attachment().id)
+    host.settles(before, but=["new link: br0"])
+    assert host.records() == []
