@@ -86,6 +86,12 @@ INTENDED: Final[Sequence[Intended]] = (
         reason="an interface that is set down and up has its addresses; 1.9.1 agrees",
     ),
     Intended(
+        paths=r"c\d/setting ipv6 \w+ accept_dad",
+        reference="lets no address of the container be looked for elsewhere first",
+        acni="says so of each address that it gives, and gives the link-local one of IPv6, too",
+        reason="a name below /proc/sys/net costs more with each container of the host",
+    ),
+    Intended(
         paths=r"c\d/setting ipv4 \w+ arp_notify",
         reference="sets it also where there is no address of IPv4",
         acni="sets it with an address of IPv4, by netlink",

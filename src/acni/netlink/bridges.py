@@ -20,6 +20,7 @@ from acni.netlink.linkmessages import (
     IFLA_BR_VLAN_FILTERING,
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
+    IFLA_IFALIAS,
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
     IFLA_INFO_SLAVE_DATA,
@@ -30,7 +31,18 @@ from acni.netlink.linkmessages import (
     link_message,
 )
 from acni.netlink.links import list_links
-from acni.netlink.messages import CREATE, EXCL, Message, attribute, header, nested, text, u8, u16
+from acni.netlink.messages import (
+    CREATE,
+    EXCL,
+    Message,
+    attribute,
+    encoded,
+    header,
+    nested,
+    text,
+    u8,
+    u16,
+)
 from acni.netlink.sockets import Netlink
 
 _RTM_SETLINK: Final = 19
@@ -61,12 +73,17 @@ def new_bridge(name: str, *, mac: bytes | None = None) -> Message:
 
 
 def set_port(
-    which: int | str, *, hairpin: bool | None = None, isolated: bool | None = None
+    which: int | str,
+    *,
+    hairpin: bool | None = None,
+    isolated: bool | None = None,
+    alias: str | None = None,
 ) -> Message:
     """Change how a bridge treats a port; what is None stays.
 
     Args:
         which: The port's index or name.
+        alias: A text to know it by: in one message, of which the kernel tells everybody once.
         hairpin: Whether what came from it may be sent back through it.
         isolated: Whether nothing goes between it and other isolated ports (Linux 4.18).
     """
@@ -77,7 +94,8 @@ def set_port(
     )
     data = nested(IFLA_INFO_SLAVE_DATA, settings)
     info = nested(IFLA_LINKINFO, text(IFLA_INFO_SLAVE_KIND, "bridge"), data)
-    return link_message(RTM_NEWLINK, 0, info, which=which)
+    told = () if alias is None else (attribute(IFLA_IFALIAS, encoded(alias)),)
+    return link_message(RTM_NEWLINK, 0, *told, info, which=which)
 
 
 def count_ports(netlink: Netlink, bridge: int) -> int:

@@ -20,6 +20,7 @@ IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, mask 
 IFLA_ADDRESS: Final = 1
 IFLA_IFNAME: Final = 3
 IFLA_LINKINFO: Final = 18
+IFLA_IFALIAS: Final = 20
 IFLA_AF_SPEC: Final = 26
 IFLA_INFO_KIND: Final = 1
 IFLA_INFO_DATA: Final = 2

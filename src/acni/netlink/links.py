@@ -19,6 +19,7 @@ from acni.netlink.linkmessages import (
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
     IFLA_BRPORT_NO,
+    IFLA_IFALIAS,
     IFLA_IFNAME,
     IFLA_INFO_DATA,
     IFLA_INFO_KIND,
@@ -52,7 +53,6 @@ _IFLA_MTU: Final = 4
 _IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
 _IFLA_OPERSTATE: Final = 16
-_IFLA_IFALIAS: Final = 20
 _IFLA_GROUP: Final = 27
 _IFLA_NET_NS_FD: Final = 28
 _IFLA_EXT_MASK: Final = 29
@@ -305,7 +305,7 @@ def read_link(answer: Answer) -> Link:
         master=_number(said, _IFLA_MASTER),
         peer=_number(said, _IFLA_LINK),
         peer_netnsid=None if peer_netnsid is None else _signed(peer_netnsid),
-        alias=_text(said, _IFLA_IFALIAS),
+        alias=_text(said, IFLA_IFALIAS),
         group=_number(said, _IFLA_GROUP) or 0,
         hairpin=_flag(port, IFLA_BRPORT_MODE),
         isolated=_flag(port, IFLA_BRPORT_ISOLATED),
@@ -333,7 +333,7 @@ def _plain(
     if master is not None:
         parts.append(u32(_IFLA_MASTER, master))
     if alias is not None:
-        parts.append(text(_IFLA_IFALIAS, alias))
+        parts.append(text(IFLA_IFALIAS, alias))
     return parts
 
 

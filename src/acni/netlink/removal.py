@@ -33,9 +33,11 @@ from acni.netlink.sockets import Netlink, open_here, open_inside
 # 24 removals in a row take 20 ms each with one thread, and less than 1 with these.
 MOST_THREADS: Final = 32
 
-# It mostly takes 0.7 ms; where the kernel's lock of all links is in demand, longer.
+# It mostly takes 0.7 ms; where the kernel's lock of all links is in demand, longer. So the first
+# looks are close together.
 _FIRST_STEP_SECONDS: Final = 0.0001
 _LAST_STEP_SECONDS: Final = 0.002
+_STEP_GROWTH: Final = 1.2
 
 
 class OpenNamespace(Protocol):
@@ -226,7 +228,7 @@ def _is_gone(removal: Removal, probe: int, until: float) -> bool:
             return True
         if time.monotonic() > until:
             raise NetlinkTimeout(errno.ETIMEDOUT, f"link {removal.index} is not gone")
-        step = min(2 * step, _LAST_STEP_SECONDS)
+        step = min(_STEP_GROWTH * step, _LAST_STEP_SECONDS)
     if removal.error is None:
         return True
     if isinstance(removal.error, NetlinkError) and removal.error.errno == errno.ENODEV:

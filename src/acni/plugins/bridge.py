@@ -100,7 +100,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
     set_port(host, settings, owner.link_name, owner.mark)
     call.bounds.check()
 
-    _set_up(call, container, settings, layout)
+    _set_up(call, container, settings, mac, layout)
     call.bounds.check()
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
     enable_forwarding(host, bridge, layout.gateways)
@@ -117,6 +117,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
         ips=layout.ips,
         routes=layout.routes,
         dns=dns,
+        cni_version=call.cni_version,
     )
 
 
@@ -136,11 +137,14 @@ def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns
     return layout, dns or lease.dns
 
 
-def _set_up(call: Call, container: OpenNetns, settings: Settings, layout: Layout) -> None:
+def _set_up(
+    call: Call, container: OpenNetns, settings: Settings, mac: bytes, layout: Layout
+) -> None:
     if layout.addresses:
         configure(
             container,
             call.ifname,
+            mac,
             layout,
             detects_duplicates=settings.detects_duplicates,
             bounds=call.bounds,

@@ -32,7 +32,7 @@ from acni.plugins.hostlinks import (
     enable_forwarding,
     ensure_bridge,
     ensure_gateways,
-    port_messages,
+    port_message,
     set_vlans,
     told_mac,
 )
@@ -88,7 +88,7 @@ def join_bridge(
             if error.errno == errno.EXFULL:
                 raise bridge_full(bridge.name) from error
             raise
-        host.request(*port_messages(settings, link.name))
+        host.request(port_message(settings, link.name))
     if settings.filters_vlans:
         set_vlans(host, settings, link.name)
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Generator
-from contextlib import contextmanager
+from types import TracebackType
 from typing import Final
+
+from attrs import frozen
 
 from acni.netlink.errors import NetlinkError, NotSupported
 from acni.skel.errors import Code, PluginError
@@ -26,20 +27,27 @@ _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENO
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 
 
-@contextmanager
-def doing(what: str) -> Generator[None]:
-    """Say in a plugin's error what the kernel refused.
+@frozen
+class doing:  # noqa: N801 (read as a statement)
+    """Says in a plugin's error what the kernel refused, of what is done in its block.
 
-    Args:
-        what: What was to be done, as in "making the bridge cni0".
-
-    Raises:
-        PluginError: the kernel refused it.
+    Attributes:
+        what: What is to be done, as in "making the bridge cni0".
     """
-    try:
-        yield
-    except NetlinkError as error:
-        raise kernel_refusal(error, what) from error
+
+    what: str
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, NetlinkError):
+            raise kernel_refusal(error, self.what) from error
 
 
 def kernel_refusal(error: NetlinkError, what: str) -> PluginError:

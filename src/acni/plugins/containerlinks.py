@@ -2,9 +2,12 @@
 
 Rule 1: what is heeded when the interface is set up is said before: that IPv6 does not look for
     others with its addresses, and that a neighbour is told of the new holder of an address.
-Rule 2: the calling thread is in the namespace for as long as it takes to open a socket there and to
-    write to ``/proc/sys/net``. What cannot be written there is passed over, as by the reference,
-    except where addresses cannot be without it.
+Rule 2: ``/proc/sys/net`` is left alone where netlink can do without. The kernel finds a name below
+    it among those of all namespaces, one by one: 0.05 ms in the first container, 0.6 in the
+    thousandth. So the interface is given its link-local address instead of being told not to look
+    for others with it, and only a container with IPv6 pays for more.
+Rule 3: what cannot be written there is passed over, as by the reference, except where addresses
+    cannot be without it.
 
 (the reference's pkg/ipam, ConfigureIface)
 """
@@ -27,7 +30,7 @@ from acni.netlink.lookup import index_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.bridge_layout import Layout, Way
+from acni.plugins.bridge_layout import Layout, Way, link_local
 from acni.plugins.bridge_refusals import doing, ipv6_disabled
 from acni.skel.bounds import Bounds
 from acni.skel.call import OpenNetns
@@ -66,13 +69,20 @@ def set_up(container: OpenNetns, ifname: str) -> None:
 
 
 def configure(
-    container: OpenNetns, ifname: str, layout: Layout, *, detects_duplicates: bool, bounds: Bounds
+    container: OpenNetns,
+    ifname: str,
+    mac: bytes,
+    layout: Layout,
+    *,
+    detects_duplicates: bool,
+    bounds: Bounds,
 ) -> None:
     """Give an interface its addresses and routes, and set it up.
 
     Args:
         container: Its namespace.
         ifname: Its name there.
+        mac: Its hardware address.
         layout: What it gets.
         detects_duplicates: Whether IPv6 looks for others with its addresses first.
         bounds: How long that may take.
@@ -88,7 +98,7 @@ def configure(
     with visit(container.fd, prepare, path=container.path) as inside:
         with doing(f"looking for {ifname}"):
             index = index_of(inside, ifname)
-        up = _up_steps(index, ifname, layout, detects_duplicates=detects_duplicates)
+        up = _up_steps(index, ifname, mac, layout, detects_duplicates=detects_duplicates)
         ways = [_way_step(index, way) for way in layout.ways]
         if detects_duplicates and layout.has_ipv6:
             _take(inside, up)
@@ -110,7 +120,7 @@ def _prepare(ifname: str, *, has_ipv6: bool, detects_duplicates: bool) -> None:
         _try_to_write(f"ipv6/conf/{ifname}/keep_addr_on_down", "1")
     if detects_duplicates:
         _try_to_write(f"ipv6/conf/{ifname}/enhanced_dad", "1")
-    _try_to_write(f"ipv6/conf/{ifname}/accept_dad", "1" if detects_duplicates else "0")
+        _try_to_write(f"ipv6/conf/{ifname}/accept_dad", "1")
 
 
 def _enable_ipv6(name: str) -> None:
@@ -128,7 +138,9 @@ def _try_to_write(setting: str, value: str) -> None:
         write_sysctl(setting, value)
 
 
-def _up_steps(index: int, ifname: str, layout: Layout, *, detects_duplicates: bool) -> list[_Step]:
+def _up_steps(
+    index: int, ifname: str, mac: bytes, layout: Layout, *, detects_duplicates: bool
+) -> list[_Step]:
     steps = [
         _Step(
             addresses.add(address, index=index, detects_duplicates=detects_duplicates),
@@ -137,6 +149,9 @@ def _up_steps(index: int, ifname: str, layout: Layout, *, detects_duplicates: bo
         )
         for address in layout.addresses
     ]
+    if layout.has_ipv6 and not detects_duplicates:
+        own = addresses.add(link_local(mac), index=index)
+        steps.append(_Step(own, f"the link-local address of {ifname}", is_ipv6=True))
     if any(map(is_v4, layout.addresses)):
         notify = set_ipv4(index, Ipv4Setting.ARP_NOTIFY, 1)
         steps.append(_Step(notify, f"arp_notify of {ifname}"))

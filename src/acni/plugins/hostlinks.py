@@ -78,7 +78,8 @@ def ensure_bridge(host: Netlink, settings: Settings, *, has_ipv6: bool) -> Link:
             host.request(links.change(bridge.index, up=True))
         if settings.promiscuous and not bridge.is_promiscuous:
             host.request(links.change(bridge.index, promiscuous=True))
-    _own_routes(name)
+    if bridge.alias != BRIDGE_MARK or not bridge.is_up:
+        _own_routes(name)
     return bridge
 
 
@@ -130,18 +131,16 @@ def set_port(host: Netlink, settings: Settings, name: str, mark: str) -> None:
         PluginError: the kernel refuses.
     """
     with doing(f"setting the bridge's port {name}"):
-        host.request(links.change(name, alias=mark), *port_messages(settings, name))
+        host.request(port_message(settings, name, mark=mark))
     if settings.filters_vlans:
         set_vlans(host, settings, name)
 
 
-def port_messages(settings: Settings, name: str) -> tuple[Message, ...]:
-    """Return what says how the bridge treats a port."""
-    if not settings.hairpin and not settings.isolated:
-        return ()
+def port_message(settings: Settings, name: str, *, mark: str | None = None) -> Message:
+    """Return what says how the bridge treats a port, and whose it is."""
     # Isolation is newer than bridges (Linux 4.18): not named where it is not wanted.
     isolated = settings.isolated or None
-    return (bridges.set_port(name, hairpin=settings.hairpin, isolated=isolated),)
+    return bridges.set_port(name, hairpin=settings.hairpin, isolated=isolated, alias=mark)
 
 
 def set_vlans(host: Netlink, settings: Settings, name: str) -> None:
@@ -172,7 +171,11 @@ def ensure_gateways(
             refuses.
     """
     with doing(f"the addresses of the bridge {bridge.name}"):
-        present = [one.interface for one in addresses.list_addresses(host, index=bridge.index)]
+        listed = addresses.list_addresses(host, index=bridge.index)
+        have = {(one.packed, one.prefix) for one in listed}
+        if all((one.packed, one.network.prefixlen) in have for one in gateways):
+            return
+        present = [one.interface for one in listed]
         for gateway in gateways:
             replaced = addresses_in_the_way(present, gateway, is_forced=is_forced)
             if replaced is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cached_property
 from typing import Final
 
 from attrs import frozen
@@ -34,14 +35,14 @@ class Owner:
     network: str
     attachment: AttachmentId
 
-    @property
+    @cached_property
     def link_name(self) -> str:
         """The name of its link on the host."""
         text = f"{self.network}\n{self.attachment.container_id}\n{self.attachment.ifname}"
         digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
         return "veth" + base64.b32encode(digest).decode().lower()[:_NAME_CHARACTERS]
 
-    @property
+    @cached_property
     def mark(self) -> str:
         """What its link carries."""
         container_id, ifname = self.attachment.container_id, self.attachment.ifname

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Protocol
 
 from attrs import field, frozen
@@ -136,7 +137,7 @@ class Call:
     leave: Leave = field(default=do_now, repr=False)
     warn: Callable[[str], None] = field(default=say_nothing, repr=False)
 
-    @property
+    @cached_property
     def fields(self) -> Fields:
         """The request configuration, read with its places."""
         return Fields(self.config)

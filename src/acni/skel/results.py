@@ -11,7 +11,7 @@ from typing import Final
 from acni.skel.errors import Code, PluginError
 from acni.spec.jsontext import dump
 from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
-from acni.spec.versions import SUPPORTED_VERSIONS
+from acni.spec.versions import SUPPORTED_VERSIONS, have_same_shape
 
 _NEWEST: Final = SUPPORTED_VERSIONS[-1]
 _NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
@@ -23,19 +23,27 @@ def make_result(
     ips: Sequence[IpConfig] = (),
     routes: Sequence[Route] = (),
     dns: Dns = _NO_DNS,
+    cni_version: str = _NEWEST,
 ) -> Result:
-    """Make a result, in the newest version.
+    """Make a result, in the version that is asked for where that has the newest one's shape, else
+    in the newest.
 
     An IPAM plugin gives no interfaces, and its addresses name none (P9).
     """
+    version = cni_version if have_same_shape(cni_version, _NEWEST) else _NEWEST
     members = {
-        "cniVersion": _NEWEST,
+        "cniVersion": version,
         "interfaces": [_interface(interface) for interface in interfaces],
         "ips": [_ip(ip) for ip in ips],
         "routes": [_route(route) for route in routes],
         "dns": _dns(dns),
     }
-    return parse_result(dump(_given(members)), _NEWEST)
+    return Result(
+        raw=dump(_given(members)),
+        cni_version=version,
+        interfaces=tuple(interfaces),
+        ips=tuple(ips),
+    )
 
 
 def result_text(result: Result, cni_version: str) -> str:
