@@ -151,14 +151,17 @@ def set_vlans(host: Netlink, settings: Settings, name: str) -> None:
     """
     with doing(f"the VLANs of {name}"):
         index = index_of(host, name)
-        messages: list[Message] = []
         if not settings.keeps_default_vlan:
             with contextlib.suppress(NetlinkError):  # a bridge may have no default VLAN
                 host.request(bridges.remove_vlan(index, _DEFAULT_VLAN))
-        native = settings.vlan or _DEFAULT_VLAN
-        messages += [bridges.add_vlan(index, vlan) for vlan in settings.trunk if vlan != native]
-        messages.append(bridges.add_vlan(index, native, pvid=True, untagged=True))
-        host.request(*messages)
+        host.request(*vlan_messages(settings, index))
+
+
+def vlan_messages(settings: Settings, index: int) -> list[Message]:
+    """Return what puts a port into its VLANs, the native one last."""
+    native = settings.vlan or _DEFAULT_VLAN
+    tagged = [bridges.add_vlan(index, vlan) for vlan in settings.trunk if vlan != native]
+    return [*tagged, bridges.add_vlan(index, native, pvid=True, untagged=True)]
 
 
 def ensure_gateways(

@@ -1,0 +1,87 @@
+"""Which link of the host is an attachment's, proved from both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from acni.netlink.links import get_link
+from acni.netlink.sockets import open_inside
+from acni.plugins.bridge_ports import find_own, other_end
+from acni.plugins.owners import Owner
+from acni.spec.attachment import AttachmentId
+from tests.plugins.answering import ask_ours, ask_reference
+from tests.plugins.hosts import Host, host_of
+
+pytestmark = pytest.mark.netns
+
+CONFIG = {"cniVersion": "1.0.0", "name": "net", "type": "bridge"}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with host_of(ask_ours, tmp_path / "leases") as made:
+        yield made
+
+
+def test_an_index_alone_proves_nothing(host: Host, tmp_path: Path) -> None:
+    """Another host has a link of the same index, whose other end has the same index, too."""
+    with host_of(ask_ours, tmp_path / "other") as other:
+        for each in (host, other):
+            each.run("ADD", CONFIG)
+        inside = [link["ifindex"] for link in host.ip("-j", "link", inside="c1")]
+        assert inside == [link["ifindex"] for link in other.ip("-j", "link", inside="c1")]
+        container = host.container("c1")
+        with (
+            open_inside(container.fd, path=container.path) as there,
+            open_inside(host.namespace.fd, path="") as here,
+            open_inside(other.namespace.fd, path="") as elsewhere,
+        ):
+            link = get_link(there, "eth0")
+            found = other_end(here, container.fd, link)
+            assert found is not None
+            assert found.alias == "acni net c1 eth0"
+            assert other_end(elsewhere, container.fd, link) is None
+
+
+def test_a_link_without_a_mark_is_its_names(host: Host) -> None:
+    """ADD was killed before it could mark it."""
+    owner = Owner("net", AttachmentId("c1"))
+    host.ip("link", "add", owner.link_name, "type", "veth", "peer", "name", "far0")
+    with open_inside(host.namespace.fd, path="") as here:
+        assert find_own(here, owner) is not None
+        host.ip("link", "set", owner.link_name, "alias", "acni net c2 eth0")
+        assert find_own(here, owner) is None
+        assert find_own(here, Owner("net", AttachmentId("c3"))) is None
+
+
+def test_what_the_reference_made_is_found_by_its_result_alone(host: Host) -> None:
+    """The interface has another name by now, so the container does not lead there."""
+    host.run("ADD", CONFIG, ask=ask_reference)
+    host.ip("link", "set", "eth0", "down", inside="c1")
+    host.ip("link", "set", "eth0", "name", "old0", inside="c1")
+    assert host.run("DEL", CONFIG).status == 0
+    assert len(host.links()) == 3
+    assert host.run("DEL", CONFIG, previous=True).status == 0
+    assert len(host.links()) == 2
+
+
+def test_a_name_of_a_result_that_another_link_has_by_now_proves_nothing(host: Host) -> None:
+    host.run("ADD", CONFIG, ask=ask_reference)
+    name = host.last["c1", "eth0"]["interfaces"][1]["name"]
+    host.ip("link", "del", name)
+    host.ip("link", "add", name, "type", "veth", "peer", "name", "far0")
+    host.ip("link", "set", name, "master", "cni0")
+    assert host.run("DEL", CONFIG, previous=True).status == 0
+    assert name in host.links()
+
+
+def test_a_port_of_another_bridge_is_not_this_ones(host: Host) -> None:
+    host.run("ADD", CONFIG, ask=ask_reference)
+    assert host.run("DEL", {**CONFIG, "bridge": "br9"}, previous=True).status == 0
+    assert host.links(inside="c1") == ["lo", "eth0"]
+    host.ip("link", "add", "br9", "type", "bridge")
+    assert host.run("DEL", {**CONFIG, "bridge": "br9"}, previous=True).status == 0
+    assert host.links(inside="c1") == ["lo", "eth0"]

@@ -1,0 +1,140 @@
+"""The host's side of bridge, where a real host does not do: what other kernels say."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from ipaddress import ip_interface
+from pathlib import Path
+
+import pytest
+
+from acni.netlink.bridges import add_vlan, remove_vlan
+from acni.netlink.errors import NetlinkError
+from acni.netlink.links import Link, get_link
+from acni.netlink.sockets import Netlink, open_inside
+from acni.plugins.bridge_refusals import doing
+from acni.plugins.bridge_settings import parse_settings
+from acni.plugins.hostlinks import (
+    MOST_PORTS,
+    enable_forwarding,
+    ensure_bridge,
+    fullness,
+    set_vlans,
+    vlan_messages,
+    wait_for_port,
+)
+from acni.skel import Bounds, PluginError
+from tests.plugins.answering import ask_ours
+from tests.plugins.calling import make_call
+from tests.plugins.hosts import Host, host_of
+
+pytestmark = pytest.mark.netns
+
+GATEWAYS = (ip_interface("10.9.0.1/24"),)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with host_of(ask_ours, tmp_path / "leases") as made:
+        yield made
+
+
+@pytest.fixture
+def on_host(host: Host) -> Iterator[Netlink]:
+    with open_inside(host.namespace.fd, path="host") as netlink:
+        yield netlink
+
+
+def a_port(number: int | None) -> Link:
+    return Link(index=7, name="veth7", mac=b"", mtu=1500, flags=0, port_number=number)
+
+
+@pytest.mark.parametrize(
+    ("number", "is_told"), [(None, False), (1, False), (818, False), (819, True), (1023, True)]
+)
+def test_a_bridge_is_nearly_full_from_four_fifths_on(number: int | None, is_told: bool) -> None:
+    said = fullness("cni0", a_port(number))
+    assert (said is not None) is is_told
+    if said is not None:
+        assert f"has {number} ports or more" in said
+        assert str(MOST_PORTS) in said
+
+
+def test_a_container_is_untagged_in_its_vlan_and_tagged_in_the_trunks() -> None:
+    """The order and the flags are the reference's: 1 is native where no other is named."""
+    only = parse_settings(make_call({"vlan": 7}))
+    assert vlan_messages(only, 3) == [add_vlan(3, 7, pvid=True, untagged=True)]
+    both = parse_settings(make_call({"vlan": 7, "vlanTrunk": [{"minID": 7, "maxID": 9}]}))
+    assert vlan_messages(both, 3) == [
+        add_vlan(3, 8),
+        add_vlan(3, 9),
+        add_vlan(3, 7, pvid=True, untagged=True),
+    ]
+    trunk = parse_settings(make_call({"vlanTrunk": [{"id": 100}]}))
+    assert vlan_messages(trunk, 3) == [add_vlan(3, 100), add_vlan(3, 1, pvid=True, untagged=True)]
+
+
+def test_a_kernel_whose_bridges_heed_no_vlans_says_so(host: Host, on_host: Netlink) -> None:
+    with pytest.raises(NetlinkError):
+        on_host.request(remove_vlan(1, 1))
+    host.ip("link", "add", "cni0", "type", "bridge")
+    settings = parse_settings(make_call({"vlan": 7}))
+    with pytest.raises(PluginError) as raised:
+        ensure_bridge(on_host, settings, has_ipv6=False)
+    assert (raised.value.code, raised.value.reason) == (100, "kernel-feature")
+    host.ip("link", "add", "veth1", "master", "cni0", "type", "veth", "peer", "name", "far1")
+    with pytest.raises(PluginError) as raised:
+        set_vlans(on_host, settings, "veth1")
+    assert raised.value.reason == "kernel-feature"
+
+
+def test_a_bridge_that_cannot_heed_vlans_is_not_left(host: Host, on_host: Netlink) -> None:
+    with pytest.raises(PluginError):
+        ensure_bridge(on_host, parse_settings(make_call({"vlan": 7})), has_ipv6=False)
+    assert host.links() == ["lo"]
+
+
+def test_a_port_whose_other_end_is_down_does_not_come_up(host: Host, on_host: Netlink) -> None:
+    host.ip("link", "add", "veth1", "type", "veth", "peer", "name", "far1")
+    host.ip("link", "set", "veth1", "up")
+    with pytest.raises(PluginError) as raised:
+        wait_for_port(on_host, "veth1", Bounds(0.0))
+    assert (raised.value.code, raised.value.reason) == (104, "port-down")
+
+
+def test_forwarding_is_not_written_where_it_is_on(host: Host, on_host: Netlink) -> None:
+    """Written again, it would be set for each interface anew."""
+    host.run("ADD", {"cniVersion": "1.0.0", "name": "net", "type": "bridge"})
+    host.write("ipv4/ip_forward", "1")
+    host.write("ipv4/conf/cni0/forwarding", "0")
+    settings = parse_settings(make_call({"isGateway": True}))
+
+    def again() -> None:
+        bridge = ensure_bridge(on_host, settings, has_ipv6=False)
+        enable_forwarding(on_host, bridge, GATEWAYS)
+
+    host.namespace.call(again)
+    assert host.see()["host/setting ipv4 cni0 forwarding"] == "0"
+
+
+def test_a_bridge_made_here_keeps_its_hardware_address_and_its_mtu(host: Host) -> None:
+    config = {"cniVersion": "1.0.0", "name": "net", "type": "bridge", "mtu": 1400}
+    told = host.run("ADD", config).printed["interfaces"][0]["mac"]
+    host.run("ADD", config, container="c2")
+    for container in ("c1", "c2"):
+        host.run("DEL", config, container=container)
+    with open_inside(host.namespace.fd, path="host") as netlink:
+        bridge = get_link(netlink, "cni0")
+    assert (bridge.mac.hex(":"), bridge.mtu, bridge.alias) == (told, 1400, "acni")
+
+
+def test_what_the_kernel_forbids_has_a_reason() -> None:
+    for number, code, reason in (
+        (errno.EPERM, 5, "not-permitted"),
+        (errno.ENOBUFS, 11, None),
+        (errno.EINVAL, 5, None),
+    ):
+        with pytest.raises(PluginError, match="making it") as raised, doing("making it"):
+            raise NetlinkError(number)
+        assert (raised.value.code, raised.value.reason) == (code, reason)
