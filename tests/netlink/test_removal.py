@@ -17,7 +17,7 @@ from acni.netlink.bridges import new_bridge
 from acni.netlink.errors import NetlinkError, NetlinkTimeout
 from acni.netlink.links import Peer, delete, list_links, new_veth
 from acni.netlink.lookup import has_link, index_of
-from acni.netlink.removal import MOST_THREADS, Removal, Removals
+from acni.netlink.removal import MOST_THREADS, Removal, Removals, remove_link
 from acni.netlink.sockets import Netlink, open_here, open_inside
 from acni.netns import Namespace
 from tests.netlink.scripted import keeps_silent, scripted, verdict
@@ -260,4 +260,57 @@ def test_no_descriptor_is_left_by_what_fails(host: Namespace, removals: Removals
                 removals.remove(which, within=ENDLESS, namespace=host)
             except NetlinkError:
                 continue
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_removal_may_be_left_to_somebody_elses_threads(
+    host: Namespace, pod: Namespace, on_host: Netlink
+) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    make(on_host, pod, "veth1", "veth2")
+
+    def remove(*which: int | str) -> list[bool]:
+        with ThreadPoolExecutor(2) as threads:
+            return [
+                remove_link(one, within=ENDLESS, leave=threads.submit) for one in (*which, *which)
+            ]
+
+    index = index_of(on_host, "veth2")
+    assert host.call(lambda: remove("veth1", index)) == [True, True, False, False]
+    assert not has_link(on_host, "veth1")
+    assert not has_link(on_host, "veth2")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_who_is_left_nothing_to_removes_it_at_once(host: Namespace, on_host: Netlink) -> None:
+    on_host.request(new_bridge("br0"))
+    assert host.call(lambda: remove_link("br0", within=ENDLESS, leave=lambda run: run()))
+    assert not has_link(on_host, "br0")
+
+
+def test_what_is_left_to_nobody_is_a_timeout_and_closes_its_socket(
+    host: Namespace, on_host: Netlink
+) -> None:
+    on_host.request(new_bridge("br0"))
+    left: list[Callable[[], object]] = []
+
+    def remove() -> None:
+        remove_link("br0", within=0.01, leave=left.append)
+
+    with pytest.raises(NetlinkTimeout):
+        host.call(remove)
+    left[0]()
+    assert not has_link(on_host, "br0")
+
+
+def test_what_cannot_be_left_leaves_no_descriptor(host: Namespace, on_host: Netlink) -> None:
+    on_host.request(new_bridge("br0"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    def refuse(run: Callable[[], object]) -> None:
+        raise RuntimeError("no thread")
+
+    with pytest.raises(RuntimeError):
+        host.call(lambda: remove_link("br0", within=ENDLESS, leave=refuse))
+    assert has_link(on_host, "br0")
     assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from acni.errors import Busy
-from acni.skel import PluginError, Stopped, Verbs
+from acni.skel import Call, PluginError, Stopped, Verbs
 from acni.spec.plugin import Ending
 from acni.spec.result import parse_result
 from tests.skel.asking import Probe, one_address, request, said
@@ -108,3 +108,12 @@ def test_a_message_that_cannot_be_written_is_an_error_all_the_same() -> None:
 
     response = Probe(refuse).answer(request("DEL"))
     assert (response.status, said(response)["code"]) == (1, 100)
+
+
+def test_what_a_verb_warns_of_is_on_standard_error() -> None:
+    def warn(call: Call) -> None:
+        call.warn("nearly full")
+        call.warn("of everything")
+
+    response = Probe(warn).answer(request("ADD", NETNS=NETNS))
+    assert (response.status, response.stderr) == (0, b"nearly full\nof everything\n")

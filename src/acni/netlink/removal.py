@@ -182,7 +182,7 @@ class Removals:
 
 
 def remove_link(
-    which: int | str, *, within: float, leave: Callable[[Callable[[], object]], None]
+    which: int | str, *, within: float, leave: Callable[[Callable[[], object]], object]
 ) -> bool:
     """Remove a link of the calling thread's namespace and return when it is gone.
 
