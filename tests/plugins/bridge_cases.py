@@ -198,6 +198,9 @@ CASES: Final[Mapping[str, Case]] = {
         config={"isGateway": True, "ipam": _local(SIX)},
         steps=(Step(), Step(container="c2", change={"ipam": _local("fd00:8::/64")})),
     ),
+    "bridge that gets a second family": Case(
+        config=_DEFAULT, steps=(Step(), Step(container="c2", change={"ipam": _local(FOUR, SIX)}))
+    ),
     "bridge with an overlapping address of IPv6": Case(
         config={"isGateway": True, "ipam": _local(SIX)},
         steps=(Step(), Step(container="c2", change={"ipam": _local("fd00::/16")}, code=DIFFERS)),

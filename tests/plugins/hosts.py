@@ -3,8 +3,7 @@ asked: the reference's executable or ours; and all that it left there.
 
 What differs whoever is asked is left out of what is seen: hardware addresses that nobody asked for
 (whether a result tells them as they are is seen), the names of the host's ends of pairs, indexes of
-links, timers and counters, and whether IPv6 is still looking for others with an address that it
-made itself. So is whether a link is running, and whether a bridge has a link-local address, which
+links, timers and counters. So is whether a link is running, and has a link-local address, which
 follows from it: a thread of the kernel's decides that some time later. Of a port it is seen whether
 the bridge forwards.
 """
@@ -199,11 +198,6 @@ def _look() -> Seen:
     links = {link["ifindex"]: link for link in _ip("-j", "-d", "link")}
     names = {index: _PAIR.sub(_PORT, link["ifname"]) for index, link in links.items()}
     by_name = {link["ifname"]: names[index] for index, link in links.items()}
-    bridges = {
-        names[index]
-        for index, link in links.items()
-        if link.get("linkinfo", {}).get("info_kind") == "bridge"
-    }
     seen: Seen = {}
     for index, link in links.items():
         if link["ifname"] != "lo":
@@ -211,19 +205,13 @@ def _look() -> Seen:
     for link in _ip("-j", "address"):
         name = by_name[link["ifname"]]
         for address in link["addr_info"] if name != "lo" else ():
-            is_link_local = address["local"].startswith("fe80:")
-            if is_link_local and name in bridges:
-                continue
-            key = "link-local" if is_link_local else address["local"]
-            told = _address(address)
-            if is_link_local:
-                told.pop("tentative", None)
-            seen |= _prefixed(f"address {name} {key}", told)
+            if not address["local"].startswith("fe80:"):
+                seen |= _prefixed(f"address {name} {address['local']}", _address(address))
     for family in ("-4", "-6"):
         for route in _ip("-j", family, "route", "show", "table", "all"):
             if route.get("type") not in ("local", "broadcast", "anycast", "multicast"):
                 dev = by_name.get(route.get("dev", ""), "")
-                if route["dst"] == "fe80::/64" and dev in bridges:
+                if route["dst"] == "fe80::/64":
                     continue
                 key = f"route {route['dst']} {dev} {route.get('metric', '')}"
                 seen |= _prefixed(key.strip(), _route(route))

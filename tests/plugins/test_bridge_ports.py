@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from acni.netlink.links import get_link
 from acni.netlink.sockets import open_inside
@@ -44,6 +45,26 @@ def test_an_index_alone_proves_nothing(host: Host, tmp_path: Path) -> None:
             assert found is not None
             assert found.alias == "acni net c1 eth0"
             assert other_end(elsewhere, container.fd, link) is None
+
+
+def test_another_interface_of_the_container_is_another_one(host: Host, tmp_path: Path) -> None:
+    """Its other end is on another host, where it has the index that one of ours has here."""
+    host.run("ADD", CONFIG, ifname="net1")
+    container = host.container("c1")
+    with host_of(ask_ours, tmp_path / "other") as other:
+        other.ip("link", "add", "eth0", "type", "veth", "peer", "name", "far0")
+        other.ip("link", "set", "eth0", "netns", container.path)
+        (far,) = other.ip("-j", "link", "show", "far0")
+        (ours,) = (link for link in host.ip("-j", "link") if link["ifname"].startswith("veth"))
+        with (
+            open_inside(container.fd, path=container.path) as there,
+            open_inside(host.namespace.fd, path="") as here,
+        ):
+            link = get_link(there, "eth0")
+            assert link.peer == far["ifindex"]
+            if far["ifindex"] != ours["ifindex"]:
+                link = evolve(link, peer=ours["ifindex"])
+            assert other_end(here, container.fd, link) is None
 
 
 def test_a_link_without_a_mark_is_its_names(host: Host) -> None:

@@ -65,14 +65,14 @@ def test_ipv6_that_a_runtime_disabled_is_enabled_where_it_is_needed(container: O
 
 def test_an_address_that_is_there_is_refused(container: OpenNetns) -> None:
     run_configure(container, laid_out("10.9.0.2/24"))
-    with pytest.raises(PluginError, match="the address 10.9.0.2/24 of eth0") as raised:
+    with pytest.raises(PluginError, match=r"the address 10\.9\.0\.2/24 of eth0") as raised:
         run_configure(container, laid_out("10.9.0.2/24"))
     assert raised.value.code == 5
 
 
 def test_a_route_that_the_kernel_refuses_is_named(container: OpenNetns) -> None:
     routes = (Route(dst="10.20.0.0/16", gw="192.0.2.1"),)
-    with pytest.raises(PluginError, match=r"the route to 10.20.0.0/16: Network is unreachable"):
+    with pytest.raises(PluginError, match=r"the route to 10\.20\.0\.0/16: Network is unreachable"):
         run_configure(container, laid_out("10.9.0.2/24", routes=routes))
 
 
