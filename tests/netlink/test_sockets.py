@@ -138,7 +138,7 @@ def test_an_answer_that_is_late_is_waited_for() -> None:
 
 def test_an_answer_that_does_not_come_is_a_timeout_that_says_of_which_message() -> None:
     netlink, _ = scripted(
-        agrees, lambda n, _: [verdict(n), verdict(n + 1, errno.EEXIST)], seconds=0.01
+        agrees, lambda n, _: [verdict(n), verdict(n + 1, errno.EEXIST)], seconds=0.0
     )
     with pytest.raises(NetlinkTimeout) as raised:
         netlink.request(*some(128 + 4))

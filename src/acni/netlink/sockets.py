@@ -148,25 +148,26 @@ class Netlink:
         except OSError as error:
             raise NetlinkError(error.errno or errno.EIO, "it could not be sent") from error
         while not reading.is_whole:
-            if time.monotonic() > until:
+            # What lies there is taken, however late; but others may talk without end.
+            if not self._read_once(reading, until) and time.monotonic() > until:
                 raise self._out_of_time(reading, before)
-            self._read_once(reading, until)
         self._is_unread = False
         return reading
 
-    def _read_once(self, reading: _Reading, until: float) -> None:
-        """Take what lies there, or wait for something."""
+    def _read_once(self, reading: _Reading, until: float) -> bool:
+        """Take what lies there, or wait for something; tell whether it was of ours."""
         try:
             datagram = self._wire.receive()
         except OSError as error:
             reading.lose(error)
-            return
+            return False
         if datagram is not None:
-            reading.take(datagram)
-        elif reading.has_gaps:
+            return reading.take(datagram)
+        if reading.has_gaps:
             reading.give_up()  # it was among those that were lost
         else:
             self._wire.wait(until - time.monotonic())
+        return False
 
     def _read_what_was_left(self, until: float) -> None:
         """Read to its end what somebody who was interrupted left behind."""
@@ -258,15 +259,19 @@ class _Reading:
     def in_order(self) -> list[Verdict]:
         return [self._verdicts.get(index, LOST) for index in range(self._count)]
 
-    def take(self, datagram: Datagram) -> None:
+    def take(self, datagram: Datagram) -> bool:
+        """Take what is of ours; tell whether something was."""
         if datagram.sender != 0:
-            return
+            return False
         if datagram.is_truncated:
             raise malformed(f"a datagram of more than {len(datagram.data)} bytes")
+        is_ours = False
         for answer in unpack(datagram.data):
             index = (answer.sequence - self.first) & 0xFFFFFFFF
             if answer.port == self._port and index < self._count:
+                is_ours = True
                 self._take_answer(answer, index)
+        return is_ours
 
     def lose(self, error: OSError) -> None:
         if error.errno != errno.ENOBUFS:
