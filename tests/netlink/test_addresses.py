@@ -19,7 +19,7 @@ from acni.netlink.lookup import index_of
 from acni.netlink.messages import Answer, attribute, u32
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
-from tests.netlink.oracle import asked
+from tests.netlink.oracle import agree, asked
 from tests.netlink.scripted import datagram, raw, scripted
 
 pytestmark = pytest.mark.netns
@@ -92,12 +92,14 @@ def test_addresses_of_all_links_are_those_of_pyroute2(
     for number in range(200):
         on_host.request(add(ip_interface(f"10.88.{number}.2/24"), index=device))
     on_host.request(add(ip_interface("fd00::2/64"), index=device))
-    listed = list_addresses(on_host)
-    assert {(one.index, str(one.interface.ip), one.prefix) for one in listed} == {
-        (one["index"], one.get("address"), one["prefixlen"])
-        for one in asked(host, lambda oracle: oracle.get_addr())
-    }
-    assert {one.index for one in listed} == {1, device}
+    agree(
+        lambda: {(one.index, str(one.interface.ip), one.prefix) for one in list_addresses(on_host)},
+        lambda: {
+            (one["index"], one.get("address"), one["prefixlen"])
+            for one in asked(host, lambda oracle: oracle.get_addr())
+        },
+    )
+    assert {one.index for one in list_addresses(on_host)} == {1, device}
     assert {one.index for one in list_addresses(on_host, index=device)} == {device}
 
 

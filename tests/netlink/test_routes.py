@@ -22,7 +22,7 @@ from acni.netlink.messages import Answer, attribute, nested, u32
 from acni.netlink.routes import HOST, LINK, Route, add, list_routes, read_routes, remove
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
-from tests.netlink.oracle import asked
+from tests.netlink.oracle import agree, asked
 from tests.netlink.scripted import datagram, raw, scripted
 
 pytestmark = pytest.mark.netns
@@ -158,23 +158,25 @@ def test_all_routes_are_those_of_pyroute2(host: Namespace, on_host: Netlink, dev
     def key(one: Any) -> tuple[Any, ...]:
         return one["family"], one.get("dst"), one["dst_len"], one.get("oif"), one.get("table")
 
-    listed = list_routes(on_host, table=None)
     families = {4: socket.AF_INET, 16: socket.AF_INET6}
-    assert sorted(
-        (
-            families[len(route.packed)],
-            str(route.destination.network_address) if route.prefix else None,
-            route.prefix,
-            route.index,
-            route.table,
-        )
-        for route in listed
-        if route.prefix
-    ) == sorted(
-        key(one)
-        for family in families.values()
-        for one in seen(host, family=family)
-        if one["dst_len"]
+    agree(
+        lambda: sorted(
+            (
+                families[len(route.packed)],
+                str(route.destination.network_address),
+                route.prefix,
+                route.index,
+                route.table,
+            )
+            for route in list_routes(on_host, table=None)
+            if route.prefix
+        ),
+        lambda: sorted(
+            key(one)
+            for family in families.values()
+            for one in seen(host, family=family)
+            if one["dst_len"]
+        ),
     )
 
 
