@@ -20,6 +20,7 @@ from attrs import define
 
 from acni.engine.chain import Chain
 from acni.engine.habits import habit_of
+from acni.engine.stand_in import Address, StandIn
 from acni.errors import (
     AcniError,
     Busy,
@@ -30,7 +31,6 @@ from acni.errors import (
     TryAgain,
     printable,
 )
-from acni.host.stand_in import Address, StandIn
 from acni.spec.plan import Step
 from acni.spec.result import parse_result
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from acni import Busy, NotPermitted, netns
-from acni.host.stand_in import StandIn
+from acni.engine.stand_in import StandIn
 
 pytestmark = pytest.mark.netns
 
