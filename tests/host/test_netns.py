@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from acni import netns as facade
 from acni.errors import InvalidName
 from acni.host import netns
 from acni.host.netns import NAMED, Namespace
+from tests.another_user import open_to_all
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host", "no_thread_left")]
 
@@ -556,19 +557,6 @@ def _command_of(argv: list[str]) -> str:
     return subprocess.run(argv, check=True, timeout=20, capture_output=True, text=True).stdout
 
 
-@contextmanager
-def _open_to_all(directories: Sequence[Path]) -> Iterator[None]:
-    """Let everybody pass the directories that pytest keeps to itself."""
-    modes = [path.stat().st_mode for path in directories]
-    for path, mode in zip(directories, modes, strict=True):
-        path.chmod(mode | 0o111)
-    try:
-        yield
-    finally:
-        for path, mode in zip(directories, modes, strict=True):
-            path.chmod(mode)
-
-
 def _inside(namespace: Namespace, text: str) -> None:
     finished = netns.run(namespace, text.split(), timeout=10)
     assert finished.returncode == 0, finished.stderr
@@ -695,12 +683,11 @@ for action in (free_name, pinned, unpinned, deleted):
 @pytest.mark.netns
 def test_who_may_not_mount_is_told_so_and_leaves_nothing(tmp_path: Path) -> None:
     script = _PIN_AS_NOBODY.replace("/tmp/nobody", str(tmp_path))
-    tmp_path.chmod(0o777)
     with (
         netns.anonymous() as box,
         netns.pin(box, tmp_path / "rooted"),
         netns.create("rooted"),
-        _open_to_all(tmp_path.parents[:2]),
+        open_to_all(tmp_path),
     ):
         printed = _command_of([sys.executable, "-c", script])
         assert printed.splitlines() == [

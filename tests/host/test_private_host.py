@@ -15,11 +15,12 @@ from acni.host import netns
 from acni.host.host import this_host
 from acni.host.private_host import COVERED
 from acni.store.state import open_store
+from tests.another_user import as_another_user, without_rights
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
 _LOOK = """
-import json, os, socket, subprocess
+import json, os, socket, subprocess, sys
 from pathlib import Path
 
 def look():
@@ -43,9 +44,12 @@ def enter():
     try:
         enter_private_host()
     except PrivateHostError as error:
-        return {"error": str(error), "expected": error.expected}
+        facts = {"expected": error.expected, "place": error.place, "status": error.exit_status}
+        return {"error": str(error), **facts}
     return {"error": None}
 """
+
+_AGAIN = f"{_LOOK}\n{_ENTER}\nprint(json.dumps(enter()))"
 
 
 def test_nothing_of_the_machine_is_seen_inside_and_nothing_inside_is_seen_outside() -> None:
@@ -101,15 +105,92 @@ def test_a_process_with_threads_is_refused_and_stays_where_it_is() -> None:
     assert is_unmoved
 
 
-def test_a_process_that_may_not_is_refused_with_what_it_needs() -> None:
-    error = _run("""
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
-        report = enter()
-    """)
-    assert "namespaces cannot be made: Operation not permitted" in error["error"]
-    assert error["expected"] == "root, or CAP_SYS_ADMIN"
+def test_another_user_has_the_same_inside_as_root() -> None:
+    found = _run(
+        """
+        outside = look()
+        entered = enter()
+        inside = look()
+        subprocess.run(["ip", "link", "add", "inner0", "type", "bridge"], check=True)
+        subprocess.run(["ip", "netns", "add", "inner"], check=True)
+        Path("/var/lib/cni/inner").mkdir()
+        report = [entered, outside, inside, look(), os.getuid()]
+        """,
+        by_another_user=True,
+    )
+    entered, outside, inside, used, user = found
+    assert (entered, user) == ({"error": None}, 0)
+    assert inside["links"] == inside["sysfs"] == ["lo"]
+    assert (inside["named"], inside["state"]) == ([], [])
+    assert inside["lo"]
+    assert inside["forward"] == "1"
+    assert inside["cgroups"]
+    assert inside["netns"] != outside["netns"]
+    assert used["named"] == ["inner"]
+    with netns.own() as own:
+        assert not own.has_interface("inner0")
+    assert list(Path("/run/netns").iterdir()) == list(Path("/var/lib/cni").iterdir()) == []
+
+
+def test_another_user_has_the_directories_that_a_fresh_machine_lacks() -> None:
+    entered, inside, kept, is_link = _run(
+        """
+        entered = enter()
+        kept = [Path("/run/here/file").read_text(), sorted(os.listdir("/run"))]
+        report = [entered, look(), kept, os.path.islink("/run/link")]
+        """,
+        by_another_user=True,
+        before="""
+        enter()
+        from acni.host.libc import mount
+        for place in ("/run", "/var/lib"):
+            mount("none", place, "tmpfs", options="mode=0755")
+        Path("/run/here").mkdir()
+        Path("/run/here/file").write_text("seen")
+        Path("/run/link").symlink_to("here")
+        """,
+    )
+    assert entered == {"error": None}
+    assert (inside["named"], inside["state"]) == ([], [])
+    assert kept == ["seen", ["cni", "here", "link", "netns"]]
+    assert is_link
+
+
+def test_a_kernel_that_forbids_it_is_named_with_its_setting() -> None:
+    no_networks, no_users = _run(
+        """
+        enter()
+        limits = "/proc/sys/user/max_{}_namespaces"
+        Path(limits.format("net")).write_text("0")
+        no_networks = enter()
+        Path(limits.format("user")).write_text("0")
+        argv = [*WITHOUT_RIGHTS, sys.executable, "-c", AGAIN]
+        no_users = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+        report = [no_networks, json.loads(no_users)]
+        """,
+        by_another_user=True,
+    )
+    for refused, setting in (
+        (no_networks, "user.max_net_namespaces"),
+        (no_users, "user.max_user_namespaces"),
+    ):
+        assert f"namespaces cannot be made: the setting {setting} is 0" in refused["error"]
+        assert refused["expected"] == f"root, or sysctl {setting}=10000"
+        assert refused["place"] == setting
+        assert refused["status"] == 2
+
+
+def test_it_ends_with_its_last_process_and_nothing_of_it_is_left() -> None:
+    before = sorted(Path("/proc/self/mountinfo").read_text().splitlines())
+    _run(
+        """
+        enter()
+        subprocess.run(["ip", "netns", "add", "inner"], check=True)
+        report = None
+        """,
+        by_another_user=True,
+    )
+    assert sorted(Path("/proc/self/mountinfo").read_text().splitlines()) == before
 
 
 def test_every_covered_directory_is_a_mount_of_its_own() -> None:
@@ -125,12 +206,18 @@ def test_every_covered_directory_is_a_mount_of_its_own() -> None:
     assert not any("shared:" in line for line in mounts), "a mount would reach the machine"
 
 
-def _run(script: str) -> Any:
-    body = textwrap.dedent(script)
-    program = f"{_LOOK}\n{_ENTER}\n{body}\nprint(json.dumps(report))"
-    finished = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
-    )
+def _run(script: str, *, by_another_user: bool = False, before: str = "") -> Any:
+    """Run a script, and before it perhaps another one as root in the same process."""
+    heads = [_LOOK, _ENTER, f"WITHOUT_RIGHTS = {without_rights()}", f"AGAIN = {_AGAIN!r}"]
+    program = "\n".join([*heads, textwrap.dedent(script), "print(json.dumps(report))"])
+    argv = [sys.executable, "-c", program]
+    argv = as_another_user(*argv) if by_another_user else argv
+    if before:
+        first = "\n".join(
+            [_LOOK, _ENTER, textwrap.dedent(before), f"os.execvp({argv[0]!r}, {argv})"]
+        )
+        argv = [sys.executable, "-c", first]
+    finished = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
 

@@ -1,4 +1,4 @@
-"""The few calls of the C library that Python lacks: namespaces, mounts, file systems.
+"""The few calls of the C library that Python lacks: namespaces, mounts, file systems, signals.
 
 CDLL, not PyDLL: these may sleep in the kernel, so the interpreter's lock is given up meanwhile.
 """
@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterable
 from typing import Final
 
 CLONE_NEWNS: Final = 0x00020000
+CLONE_NEWUSER: Final = 0x10000000
 CLONE_NEWNET: Final = 0x40000000
 
 MS_BIND: Final = 4096
@@ -18,6 +20,11 @@ MS_PRIVATE: Final = 1 << 18
 MS_SHARED: Final = 1 << 20
 MNT_DETACH: Final = 2
 UMOUNT_NOFOLLOW: Final = 8
+
+# include/uapi/linux/prctl.h
+_PR_SET_CHILD_SUBREAPER: Final = 36
+# sizeof sigset_t in glibc and musl.
+_SIGSET_BYTES: Final = 128
 
 # struct statfs has 15 words on 64-bit Linux; some more are room.
 _STATFS_LONGS: Final = 32
@@ -56,6 +63,21 @@ def inotify() -> int:
 def watch(fd: int, path: str, events: int) -> None:
     """Add a watch (inotify_add_watch(2))."""
     _checked(_LIBC.inotify_add_watch(fd, path.encode(), events), path)
+
+
+def signalfd(signals: Iterable[int]) -> int:
+    """Make a descriptor from which signals that are blocked are read, without waiting
+    (signalfd(2)).
+    """
+    mask = sum(1 << (number - 1) for number in signals).to_bytes(_SIGSET_BYTES, "little")
+    return _checked(_LIBC.signalfd(-1, mask, os.O_CLOEXEC | os.O_NONBLOCK), "signalfd")
+
+
+def adopt_orphans(*, is_wanted: bool) -> None:
+    """Become the parent of descendants whose own parent ends, or no longer
+    (PR_SET_CHILD_SUBREAPER(2const)).
+    """
+    _checked(_LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(is_wanted), 0, 0, 0), "prctl")
 
 
 def syncfs(fd: int) -> None:
