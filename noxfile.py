@@ -158,6 +158,7 @@ def package(session: nox.Session) -> None:
     oldest = [requirement.replace(">=", "==") for requirement in declared]
     test_group = nox.project.dependency_groups(PYPROJECT, "test")
     with tempfile.TemporaryDirectory(prefix="acni-package-") as directory:
+        Path(directory).chmod(0o755)  # some tests run it as another user
         session.run(FIRST_PYTHON, "-m", "venv", f"{directory}/venv", external=True)
         python = f"{directory}/venv/bin/python"
         pip_install = (python, "-m", "pip", "install", "--quiet")
@@ -166,6 +167,7 @@ def package(session: nox.Session) -> None:
         with session.chdir(f"{directory}/{sdist.name.removesuffix('.tar.gz')}"):
             shutil.rmtree("src")
             session.run(f"{directory}/venv/bin/acni", "--version", external=True)
+            session.run(f"{directory}/venv/bin/acni", "demo", external=True)
             # What is old may be deprecated by what is new: -W default.
             pytest = ("pytest", "-W", "default", *THIN)
             session.run(python, "-m", *pytest, junit_report(session), external=True)

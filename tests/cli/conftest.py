@@ -14,6 +14,7 @@ import pytest
 
 from acni import netns
 from acni.testing import RecordingPlugins
+from tests.another_user import open_to_all
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -24,6 +25,15 @@ SECRET = "c2VjcmV0"  # noqa: S105 (made up)
 def box() -> Iterator[netns.Namespace]:
     with netns.anonymous() as namespace:
         yield namespace
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Iterator[Path]:
+    """A directory for temporary files that everybody may write to."""
+    directory = tmp_path / "scratch"
+    directory.mkdir()
+    with open_to_all(directory):
+        yield directory
 
 
 @pytest.fixture

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
+import attrs
 import pytest
 
+import acni
 from acni import netns
+from tests.another_user import as_another_user, open_to_all
 from tests.docs.conftest import DOCS, Block, Reader, blocks_of
 
 README = DOCS.parent / "README.md"
@@ -47,3 +55,41 @@ def test_the_command_lines_of_the_readme_run(reader: Reader) -> None:
     quiet = [f"# {line} > /dev/null\n" for line in lines]
     reader.follow(f"```console\n{''.join(quiet)}```\n")
     assert reader.ran == len(lines) > 3
+
+
+@pytest.mark.netns
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("clean_host")
+def test_the_first_command_runs_for_another_user_with_python_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    """All of it but pip, which would ask the network; `nox -s package` does that."""
+    first = next(block for block in blocks_of(README.read_text()) if block.language == "console")
+    parts = first.text.removeprefix("$ ").strip().split(" && ")
+    assert parts == [
+        "python3 -m venv .venv",
+        ".venv/bin/pip install -q .",
+        ".venv/bin/acni demo",
+    ]
+    with open_to_all(tmp_path):
+        user = as_another_user()
+        tool = shutil.which(user[0])
+        assert tool is not None
+        bare = partial(
+            subprocess.run,
+            cwd=tmp_path,
+            env={"PATH": "/nonexistent"},
+            capture_output=True,
+            text=True,
+            timeout=100,
+            check=False,
+        )
+        made = bare([tool, *user[1:], sys.executable, "-m", "venv", "--without-pip", ".venv"])
+        assert made.returncode == 0, made.stderr
+        # What pip would install: acni and what it needs.
+        (site,) = (tmp_path / ".venv" / "lib").glob("python3*/site-packages")
+        homes = {str(Path(module.__file__ or "").parents[1]) for module in (acni, anyio, attrs)}
+        (site / "installed.pth").write_text("\n".join(sorted(homes)))
+        shown = bare([tool, *user[1:], ".venv/bin/python", "-m", "acni", "demo"])
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "nothing is left" in shown.stdout

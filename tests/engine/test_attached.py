@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 
 from acni import NetworkConfig, PluginFailed, RuntimeClosed
 from acni.testing import Behaviour, ScriptedRunner
+from tests.another_user import as_another_user
 
 pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
@@ -99,3 +102,43 @@ async def test_draining_waits_for_a_block_and_its_delete(
         leave.set()
         assert await runtime.drain(60)
         assert scripted.held == set()
+
+
+async def test_the_interface_inside_can_be_named(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig
+) -> None:
+    async with opened() as runtime:
+        async with runtime.attached(network, "job-1", ifname="net7"):
+            assert {held.split("/")[-1] for held in scripted.held} == {"net7"}
+        assert scripted.held == set()
+
+
+_WITHOUT_ROOT = """
+import sys
+import anyio, acni
+from acni.testing import enter_private_host
+
+async def main(runner):
+    plugin = {"type": "bridge", "bridge": "br0", "isGateway": True,
+              "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.7.0.0/24"}]]}}
+    network = acni.networks.from_plugins("jobs", plugin)
+    async with acni.open_runtime(state_dir="/var/lib/cni", runner=runner) as runtime:
+        attached = runtime.attached
+        async with attached(network, "job-1") as one, attached(network, "job-2") as two:
+            program = "import socket; print([name for _, name in socket.if_nameindex()])"
+            done = await one.run([sys.executable, "-c", program], timeout=20)
+            print(one.result.ipv4, two.result.ipv4, done.stdout.decode().strip())
+        print(await runtime.attachments())
+
+enter_private_host()
+with acni.BuiltIns() as runner:
+    anyio.run(main, runner, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_without_root_and_without_executables_it_is_attached_all_the_same(backend: str) -> None:
+    argv = as_another_user(sys.executable, "-c", _WITHOUT_ROOT, backend)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["10.7.0.2 10.7.0.3 ['lo', 'eth0']", "()"]

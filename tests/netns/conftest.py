@@ -17,7 +17,7 @@ import pytest
 from attrs import Factory, define
 
 from acni import Attachment, NetworkConfig, Runtime, netns, open_runtime, parse_network
-from acni.cli.demo import ping
+from acni.cli.ping import ping
 from acni.events import Event, PluginStarted
 from acni.netns import Namespace
 from acni.testing import Leftovers, look_for_leftovers

@@ -89,24 +89,6 @@ def acni(host: Host, tmp_path: Path) -> Acni:
     )
 
 
-async def test_demo_pings_and_leaves_nothing(acni: Acni, host: Host) -> None:
-    before = host.look()
-    shown = (await acni("demo")).stdout
-    assert re.search(
-        r"^pod-a pings 10\.88\.0\.\d+: an answer after [\d.]+ ms$", shown, re.MULTILINE
-    )
-    assert "nothing is left" in shown.splitlines()[-1]
-    # It has a host of its own: ours is as before.
-    assert host.look() == before
-
-
-async def test_demo_names_what_is_missing(acni: Acni, tmp_path: Path) -> None:
-    done = await acni("demo", CNI_PATH=str(tmp_path), status=2)
-    for missing in ("bridge", "host-local", "portmap", "firewall", "apt-get install"):
-        assert missing in done.stderr
-    assert not done.stdout
-
-
 async def test_the_life_of_an_attachment(acni: Acni, host: Host, pods: tuple[Pod, Pod]) -> None:
     await acni("add", "net", pods[1].namespace.path, "--container-id", "b")
     path = (await acni("netns", "create", "box")).stdout.strip()
@@ -118,7 +100,7 @@ async def test_the_life_of_an_attachment(acni: Acni, host: Host, pods: tuple[Pod
     added = await acni("add", "net", path, "--container-id", "c1")
     result = json.loads(added.stdout)
     assert [ip["address"] for ip in result["ips"]] == ["10.22.0.3/24"]
-    program = "import sys; from acni.cli.demo import ping; sys.exit(ping(sys.argv[1]) is None)"
+    program = "import sys; from acni.cli.ping import ping; sys.exit(ping(sys.argv[1]) is None)"
     await acni("netns", "run", path, "--", sys.executable, "-c", program, "10.22.0.2")
     assert "10.22.0.3/24" in (await acni("netns", "run", "box", "ip", "addr")).stdout
 

@@ -441,6 +441,7 @@ class Runtime:
         network: NetworkConfig,
         container_id: str,
         *,
+        ifname: str = "eth0",
         capability_args: Mapping[str, Any] | None = None,
         timeout: float | None = None,
     ) -> Generator[Box]:
@@ -450,6 +451,7 @@ class Runtime:
         Args:
             network: The network.
             container_id: The container's ID.
+            ifname: The interface inside.
             capability_args: Capability arguments.
             timeout: Seconds after which all that comes before the block is cancelled and undone.
                 The delete at the end has its own bounds.
@@ -465,7 +467,9 @@ class Runtime:
             >>> scripted.held
             set()
         """
-        manager = self._runtime.attached(network, container_id, capability_args=capability_args)
+        manager = self._runtime.attached(
+            network, container_id, ifname=ifname, capability_args=capability_args
+        )
         with self._portal.hold(manager, timeout) as box:
             yield Box(box.netns, box.result, box, self._portal)
 

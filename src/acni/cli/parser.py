@@ -35,8 +35,9 @@ GROUPS = {
         "add": "attach a container to a network and print the result",
         "check": "check an attachment, with what its record holds",
         "del": "detach a container; a debt resumes where it halted",
+        "run": "run a command in a network namespace of its own, with an address",
         "netns": "create, delete, or run a program in a network namespace",
-        "demo": "two pods on a private host: attach, ping, look, detach, nothing is left",
+        "demo": "two pods on a private host: attach, ping, crash, recover, nothing is left",
     },
     "look": {
         "ls": "list what is attached, owed, foreign or unreadable",
@@ -73,6 +74,10 @@ interrupted (undone)
 """
 
 
+# The network's own address and a gateway take two; host-local refuses what is smaller.
+_HOST_BITS = 2
+
+
 class _VersionAction(argparse.Action):
     """Prints the version; looking it up costs some milliseconds that other calls need not pay."""
 
@@ -99,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="VERB", required=True, prog="acni", help=argparse.SUPPRESS
     )
     _add_attach_verbs(verbs)
+    _add_run(verbs)
     _add_netns_verbs(verbs)
     _add_demo(verbs)
     _add_record_verbs(verbs)
@@ -151,9 +157,43 @@ def _add_attach_verbs(verbs: _Verbs) -> None:
         verb.set_defaults(verb=_lazily("acni.cli.attach", function))
 
 
+def _add_run(verbs: _Verbs) -> None:
+    run = _verb(verbs, "run")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument(
+        "--subnet",
+        metavar="S",
+        dest="subnets",
+        type=_subnet,
+        action="append",
+        help="where its address comes from, repeatable, for one of each family (default: "
+        "10.213.0.0/22)",
+    )
+    where.add_argument(
+        "--network", metavar="NET", help="a network of the configuration directory instead"
+    )
+    run.add_argument(
+        "--grace",
+        type=_seconds,
+        metavar="SECONDS",
+        default=10.0,
+        help="kill the command so long after it was told to end (default: 10)",
+    )
+    _ifname(run)
+    _conf_dir(run)
+    _plugin_dirs(run)
+    _state_dir(run)
+    _timeout(run)
+    _trace(run)
+    _noise(run)
+    run.add_argument(
+        "command", metavar="CMD", nargs=argparse.REMAINDER, help="the command and its arguments"
+    )
+    run.set_defaults(verb=_lazily("acni.cli.run", "run"), output="human")
+
+
 def _add_demo(verbs: _Verbs) -> None:
     demo = _verb(verbs, "demo")
-    _plugin_dirs(demo)
     _trace(demo)
     demo.set_defaults(verb=_lazily("acni.cli.demo", "demo"))
 
@@ -353,13 +393,7 @@ def _add_measuring(action: argparse.ArgumentParser) -> None:
     action.add_argument(
         "--compare", metavar="FILE", help="print ratios to what an earlier -o json printed"
     )
-    action.add_argument(
-        "-i",
-        "--ifname",
-        metavar="NAME",
-        default=os.environ.get("CNI_IFNAME") or "eth0",
-        help="the interface in the container [CNI_IFNAME] (default: eth0)",
-    )
+    _ifname(action)
     _state_dir(action)
 
 
@@ -427,6 +461,10 @@ def _identity(verb: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="the container's ID (by default cnitool's: made from the namespace's path)",
     )
+    _ifname(verb)
+
+
+def _ifname(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "-i",
         "--ifname",
@@ -527,6 +565,10 @@ def _output(verb: argparse.ArgumentParser) -> None:
         default="human",
         help="the form of data and of errors: human, json or jsonl",
     )
+    _noise(verb)
+
+
+def _noise(verb: argparse.ArgumentParser) -> None:
     noise = verb.add_mutually_exclusive_group()
     noise.add_argument("-q", "--quiet", action="store_true", help="print no advice")
     noise.add_argument(
@@ -542,6 +584,18 @@ def _count(text: str) -> int:
     if count < 1:
         raise argparse.ArgumentTypeError("expected a whole number, 1 or more")
     return count
+
+
+def _subnet(text: str) -> str:
+    from ipaddress import ip_network
+
+    try:
+        subnet = ip_network(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error}; expected one such as 10.1.0.0/24") from None
+    if subnet.max_prefixlen - subnet.prefixlen < _HOST_BITS:
+        raise argparse.ArgumentTypeError(f"{text} has no room: a gateway takes one address")
+    return str(subnet)
 
 
 def _seconds(text: str) -> float:

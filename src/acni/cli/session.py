@@ -52,7 +52,7 @@ def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) 
         except AcniError as error:
             return report(error, arguments)
         status, number = run_cancellable(reported)
-    return status if number is None else _interrupted(number, arguments)
+    return status if number is None else interrupted(number, arguments)
 
 
 @contextmanager
@@ -71,7 +71,7 @@ def tracing(arguments: argparse.Namespace) -> Generator[tuple[Observer, ...]]:
         yield (tracer,)
 
 
-def _interrupted(number: int, arguments: argparse.Namespace) -> int:
+def interrupted(number: int, arguments: argparse.Namespace) -> int:
     """Say what a signal left, and return the exit status: what is owed comes before the signal."""
     ending: Ending = arguments.ending
     name = signal.Signals(number).name

@@ -513,6 +513,7 @@ class Runtime:
         network: NetworkConfig,
         container_id: str,
         *,
+        ifname: str = "eth0",
         capability_args: Mapping[str, Any] | None = None,
     ) -> AsyncGenerator[Box]:
         """Make a namespace, set its loopback up and attach it; detach it at the end of the block.
@@ -520,6 +521,7 @@ class Runtime:
         Args:
             network: The network.
             container_id: The container's ID.
+            ifname: The interface inside.
             capability_args: Capability arguments.
 
         Yields:
@@ -550,6 +552,7 @@ class Runtime:
             attachment = Attachment(
                 container_id=container_id,
                 netns=namespace.path,
+                ifname=ifname,
                 capability_args=capability_args or {},
             )
             result = await add(engine, network, attachment)
