@@ -74,7 +74,8 @@ class Node:
 
     @asynccontextmanager
     async def runtime(self, kind: Callable[[Node], Any] | None = None) -> AsyncGenerator[Runtime]:
-        with (kind or both)(self) as runner:
+        make = kind or both
+        with make(self) as runner:
             async with open_runtime(
                 state_dir=self.state,
                 plugin_dirs=[self.plugins.directory],
