@@ -9,7 +9,12 @@ import pytest
 
 from tests.docs.conftest import DOCS, Reader, blocks_of
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120), pytest.mark.usefixtures("page_host")]
+pytestmark = [
+    pytest.mark.deep,
+    pytest.mark.netns,
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("page_host"),
+]
 
 
 def test_the_tutorial_runs_on_the_reference_plugins(plain_reader: Reader) -> None:

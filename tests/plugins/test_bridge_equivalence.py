@@ -15,7 +15,7 @@ from tests.plugins.bridge_cases import CASES, Case, Step
 from tests.plugins.bridge_intended import ABSENT, INTENDED, Difference
 from tests.plugins.hosts import Host, Seen, host_of
 
-pytestmark = pytest.mark.netns
+pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
 # Every refusal of the reference has this code.
 REFUSED = 999
