@@ -25,6 +25,11 @@ _TRUNCATED: Final = int(socket.MSG_TRUNC)
 # functions and one asks for them (rtnl_calcit, net/core/rtnetlink.c).
 _BUFFER_BYTES: Final = 1 << 16
 
+# As plain numbers: combining members of an enumeration costs more than the system call.
+_TYPE: Final = int(socket.SOCK_RAW | socket.SOCK_CLOEXEC)
+_DONTWAIT: Final = int(socket.MSG_DONTWAIT)
+_TRUNCATED: Final = int(socket.MSG_TRUNC)
+
 
 @frozen
 class Datagram:
@@ -86,7 +91,7 @@ class KernelWire:
         Raises:
             OSError: there is no descriptor left, or no such protocol.
         """
-        opened = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
+        opened = socket.socket(socket.AF_NETLINK, _TYPE, protocol)
         try:
             opened.bind((0, 0))
             for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
@@ -105,7 +110,7 @@ class KernelWire:
 
     def receive(self) -> Datagram | None:
         try:
-            data, _, flags, sender = self._socket.recvmsg(_BUFFER_BYTES, 0, socket.MSG_DONTWAIT)
+            data, _, flags, sender = self._socket.recvmsg(_BUFFER_BYTES, 0, _DONTWAIT)
         except BlockingIOError:
             return None
         return Datagram(data, sender[0], bool(flags & _TRUNCATED))

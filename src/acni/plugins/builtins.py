@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from importlib.metadata import version
 from time import perf_counter
 from types import TracebackType
@@ -103,7 +104,7 @@ class BuiltIns:
                 plugin=plugin_type,
                 expected=f"one of {', '.join(sorted(self.plugins))}",
             )
-        return Plugin(type=plugin_type, path="", identity=version("acni"), runner=BUILTIN)
+        return Plugin(type=plugin_type, path="", identity=self._version, runner=BUILTIN)
 
     async def run(
         self,
@@ -211,6 +212,11 @@ class BuiltIns:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @cached_property
+    def _version(self) -> str:
+        # Read once: to find it among the installed packages costs as much as a whole ADD.
+        return version("acni")
 
     def _worker(self) -> Worker:
         while self._idle:
