@@ -100,6 +100,34 @@ async def test_a_namespace_that_holds_what_is_owed_is_not_used_again(
     assert [failure.verb for failure in tally.step().failures] == ["DEL"]
 
 
+async def test_others_take_their_turn_in_between(
+    opened: OpenRuntime, workload: Workload, pool: Pool
+) -> None:
+    stopwatch, tally = Stopwatch(), Tally(at_once=2, count=6, limit=4)
+    async with opened(observers=[stopwatch]) as runtime:
+        assert await measured(runtime, stopwatch, workload, pool, tally) == [1, 2, 3, 4]
+        assert (tally.ended, tally.is_complete) == (4, False)
+        taken = tally.step().seconds
+        with tally.turn():  # one without a cycle
+            pass
+        assert tally.step().seconds == taken
+        tally.limit = 6
+        assert await measured(runtime, stopwatch, workload, pool, tally) == [5, 6]
+    assert tally.is_complete
+    assert tally.step().seconds > taken
+
+
+async def test_without_a_namespace_that_is_free_a_turn_is_over(
+    opened: OpenRuntime, workload: Workload, pool: Pool, scripted: ScriptedRunner
+) -> None:
+    stopwatch, tally = Stopwatch(), Tally(at_once=3, count=6)
+    scripted.tell("first", "DEL", Behaviour.failing())
+    async with opened(observers=[stopwatch]) as runtime:
+        await measured(runtime, stopwatch, workload, pool, tally)
+        assert (tally.ended, pool.free) == (3, 0)
+        assert await measured(runtime, stopwatch, workload, pool, tally) == []
+
+
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
 async def test_a_cancellation_detaches_and_keeps_what_was_measured(
     command: str,

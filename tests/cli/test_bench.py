@@ -69,6 +69,61 @@ def test_a_measurement_is_a_document_and_compares(acni: Run, tmp_path: Path) -> 
     assert "note:" not in compared.stdout
 
 
+@pytest.fixture
+def loopback(conf_dir: Path, plugins: RecordingPlugins) -> str:
+    """A network whose plugin there is in both kinds."""
+    (conf_dir / "30-loopback.conf").write_text(
+        '{"cniVersion":"1.0.0","name":"lo","type":"loopback"}'
+    )
+    plugins.install("loopback")
+    return "lo"
+
+
+def test_built_ins_and_executables_take_turns(
+    acni: Run, loopback: str, plugins: RecordingPlugins
+) -> None:
+    before = look_for_leftovers()
+    done = acni("bench", loopback, "-i", "lo", "--count", "7", "--against", "executable")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    said = [line for line in lines if line.startswith(("lo:", "1 at once", "beside", "AT ONCE"))]
+    rates = [line.partition(",")[0] for line in said]
+    assert rates[:4] == [
+        *("lo: loopback", "1 at once: 7 attached and detached"),
+        *("lo: loopback", "1 at once: 7 attached and detached"),
+    ]
+    assert (said[0], said[2]) == (
+        "lo: loopback, by built-in plugins",
+        "lo: loopback, by executables",
+    )
+    assert said[4] == "beside executables"
+    assert "EXECUTABLE MS  BUILTIN MS  RATIO" in said[5]
+    assert sum(line.split()[1:5] == ["ADD", "all", "of", "it"] for line in lines) == 1
+    # Each turn has a cycle before it, unmeasured.
+    assert [str(call) for call in plugins.calls] == ["ADD loopback", "DEL loopback"] * (7 + 3)
+    assert sum(line.startswith("make ") for line in lines) == 1
+    assert look_for_leftovers() == before
+
+
+def test_both_kinds_are_documents_and_the_other_one_is_the_last(acni: Run, loopback: str) -> None:
+    arguments = ("-i", "lo", "--count", "3", "-o", "json", "--against", "builtin")
+    done = acni("bench", loopback, *arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    adds = [document["steps"][0]["verbs"][0] for document in documents]
+    spawns = [next(one for one in add["phases"] if one["phase"] == "spawn") for add in adds]
+    assert [spawn["seconds"]["p50"] > 0 for spawn in spawns] == [True, False]
+
+
+def test_a_chain_of_built_ins_alone_is_measured(
+    acni: Run, loopback: str, plugins: RecordingPlugins
+) -> None:
+    for chosen in (("--builtin",), ("--plugin-dir", "/run")):
+        done = acni("bench", loopback, "-i", "lo", "--count", "1", *chosen)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert plugins.calls == []
+
+
 def test_given_namespaces_are_used_and_left_as_they_were(
     acni: Run, box: netns.Namespace, plugins: RecordingPlugins, tmp_path: Path
 ) -> None:
@@ -103,6 +158,11 @@ def test_what_fails_is_told_and_what_is_owed_ends_with_5(
         pytest.param(["net", "--compare", "/dev/null"], 2, "not JSON", id="no-report"),
         pytest.param(["net", "--compare", "/absent"], 2, "cannot be read", id="no-file"),
         pytest.param(["net", "--plugin-dir", "/run"], 2, "first", id="no-plugin"),
+        pytest.param(["net", "--against", "builtin"], 2, "first", id="no-built-in"),
+        pytest.param(["net", "--builtin", "--against", "builtin"], 2, "beside", id="itself"),
+        pytest.param(
+            ["net", "--compare", "/x", "--against", "builtin"], 2, "not allowed with", id="both"
+        ),
         pytest.param(["net", "--count", "0"], 2, "1 or more", id="no-count"),
         pytest.param(
             ["net", "--netns", "/run/netns/a", "--at-once", "2"], 2, "--netns", id="few-namespaces"

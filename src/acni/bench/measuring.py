@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -77,6 +78,7 @@ class Tally:
         ended: How many cycles have ended.
         namespaces: What the namespaces took.
         owed: What could not be deleted is owed.
+        limit: How many cycles may begin until others take their turn; None, all of them.
     """
 
     at_once: int
@@ -87,8 +89,9 @@ class Tally:
     ended: int = 0
     namespaces: list[Phase] = Factory(list[Phase])
     owed: bool = False
+    limit: int | None = None
     _begun: int = 0
-    _started: float | None = None
+    _seconds: float = 0.0
     _stopped: float = 0.0
 
     @property
@@ -98,9 +101,7 @@ class Tally:
 
     def begin(self) -> bool:
         """Take the next cycle, if there is one left."""
-        if self._started is None:
-            self._started = time.monotonic()
-        if self._begun >= self.count:
+        if self._begun >= (self.count if self.limit is None else self.limit):
             return False
         self._begun += 1
         return True
@@ -110,6 +111,16 @@ class Tally:
         self.ended += 1
         self._stopped = time.monotonic()
 
+    @contextmanager
+    def turn(self) -> Generator[None]:
+        """Count the time of the block, to the end of the last cycle in it."""
+        started, ended = time.monotonic(), self.ended
+        try:
+            yield
+        finally:
+            if self.ended > ended:
+                self._seconds += self._stopped - started
+
     def step(self) -> Step:
         """Put together what there is."""
         of_verbs = (("ADD", self.adds), ("DEL", self.deletes))
@@ -117,7 +128,7 @@ class Tally:
         return Step(
             at_once=self.at_once,
             cycles=self.ended,
-            seconds=max(0.0, self._stopped - (self._started or 0.0)) if self.ended else 0.0,
+            seconds=self._seconds,
             verbs=tuple(verbs),
             namespaces=tuple(self.namespaces),
             failures=group(self.failures),
@@ -147,7 +158,8 @@ async def measure(
     tally: Tally,
     progress: Progress,
 ) -> None:
-    """Attach and detach as often as there is to be done, so many at once.
+    """Attach and detach as often as there is to be done, or as the tally's limit says, so many at
+    once.
 
     Args:
         runtime: The runtime; the stopwatch observes it.
@@ -168,9 +180,11 @@ async def measure(
                 return
             pool.give_back(path)
 
-    async with anyio.create_task_group() as tasks:
-        for _ in range(tally.at_once):
-            tasks.start_soon(work)
+    with tally.turn():
+        async with anyio.create_task_group() as tasks:
+            # In a turn before this one, a namespace may have kept what could not be detached.
+            for _ in range(min(tally.at_once, pool.free)):
+                tasks.start_soon(work)
 
 
 async def _cycle(

@@ -33,6 +33,11 @@ class Pool:
         default=Factory(lambda self: deque(self.paths), takes_self=True), init=False
     )
 
+    @property
+    def free(self) -> int:
+        """How many are free."""
+        return len(self._free)
+
     def take(self) -> str:
         """Take a namespace; there is one for each of those at work."""
         return self._free.popleft()

@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Final
 
 import anyio
-from attrs import frozen
+from attrs import Factory, frozen
 
 from acni.bench.comparison import Comparison, compare
 from acni.bench.failures import Failure
@@ -29,15 +29,17 @@ from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
 from acni.bench.stopwatch import Stopwatch
 from acni.bench.volley import Volley
 from acni.cli.report import report_error
-from acni.cli.session import chosen_runner, step_observers, tracing
+from acni.cli.session import runner_of, step_observers, tracing
 from acni.cli.signals import run_cancellable
 from acni.cli.subject import named_arguments, named_network
 from acni.cli.tables import print_documents, print_table
+from acni.engine.runner import Runner
 from acni.engine.runtime import open_runtime
 from acni.engine.settings import Limits
 from acni.errors import AcniError, ConfigError, PluginNotFound, printable
-from acni.host.plugins import find_executable, parse_plugin_dirs
+from acni.host.plugins import parse_plugin_dirs
 from acni.host.private_host import enter_private_host
+from acni.plugins.selection import ExecutablesFirst
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import PluginType, parse_netns_path
 
@@ -50,6 +52,9 @@ DIFFERENCE: Final = 6
 _LEAST_SPACES: Final = 16
 _PLUGINS: Final = 64
 _MS: Final = 1000.0
+# So often two kinds of runners take turns.
+_TURNS: Final = 3
+_KINDS: Final = {"builtin": "built-in plugins", "executable": "executables"}
 
 
 def chain(arguments: argparse.Namespace) -> int:
@@ -66,10 +71,10 @@ def chain(arguments: argparse.Namespace) -> int:
 def _measured(arguments: argparse.Namespace, task: _Chain) -> int:
     with tempfile.TemporaryDirectory(prefix="acni-bench-") as scratch:
         state_dir = arguments.state_dir if task.given else scratch
-        tallies: list[Tally] = []
-        status = _run(arguments, lambda: _measure(arguments, task, state_dir, tallies))
-        if any(tally.ended for tally in tallies):
-            shown = _show_report(arguments, task, tallies)
+        sides = [_Side(runner=runner) for runner in task.runners]
+        status = _run(arguments, lambda: _measure(arguments, task, state_dir, sides))
+        if all(any(tally.ended for tally in side.tallies) for side in sides):
+            shown = _show_reports(arguments, task, sides)
             status = status or shown
     return status
 
@@ -77,7 +82,7 @@ def _measured(arguments: argparse.Namespace, task: _Chain) -> int:
 def race(arguments: argparse.Namespace) -> int:
     """Look for plugins that race each other."""
     with _reported(arguments) as failed:
-        network, directories = _chain_of(arguments)
+        network, directories = _chain_of(arguments, (arguments.runner,))
         volley = _volley(arguments, network, directories)
     if failed:
         return failed[0]
@@ -136,6 +141,8 @@ class _Chain:
         at_once: How many at once, each step.
         given: The namespaces to measure in; empty: some are made.
         earlier: An earlier measurement, or None.
+        runners: What runs the plugins: one kind of runner, or two that take turns. None is what a
+            runtime has by default.
     """
 
     workload: Workload
@@ -143,10 +150,12 @@ class _Chain:
     at_once: tuple[int, ...]
     given: tuple[str, ...]
     earlier: Report | None
+    runners: tuple[str | None, ...]
 
     @classmethod
     def parse(cls, arguments: argparse.Namespace) -> _Chain:
-        network, directories = _chain_of(arguments)
+        runners = _runners(arguments)
+        network, directories = _chain_of(arguments, runners)
         cni_args, capability_args = named_arguments(arguments)
         given = tuple(parse_netns_path(os.path.abspath(path)) for path in arguments.netns or ())
         at_once = tuple(arguments.at_once or [1])
@@ -170,10 +179,39 @@ class _Chain:
             at_once=at_once,
             given=given,
             earlier=_earlier(arguments.compare),
+            runners=runners,
         )
 
 
-def _chain_of(arguments: argparse.Namespace) -> tuple[NetworkConfig, tuple[str, ...]]:
+@frozen
+class _Side:
+    """What one kind of runner is measured with.
+
+    Attributes:
+        runner: The kind; None is what a runtime has by default.
+        tallies: Its figures, one for each step.
+    """
+
+    runner: str | None
+    tallies: list[Tally] = Factory(list[Tally])
+
+
+def _runners(arguments: argparse.Namespace) -> tuple[str | None, ...]:
+    """Say what is measured: what was asked for, and after it what that is compared with."""
+    against: str | None = arguments.against
+    if against is None:
+        return (arguments.runner,)
+    other = "executable" if against == "builtin" else "builtin"
+    if arguments.runner == against:
+        raise ConfigError(
+            f"{against} plugins beside {against} plugins", place="--against", expected=other
+        )
+    return (other, against)
+
+
+def _chain_of(
+    arguments: argparse.Namespace, runners: Sequence[str | None]
+) -> tuple[NetworkConfig, tuple[str, ...]]:
     """Load the network, and find each of its plugins, before anything is made.
 
     Raises:
@@ -181,14 +219,18 @@ def _chain_of(arguments: argparse.Namespace) -> tuple[NetworkConfig, tuple[str, 
     """
     network = named_network(arguments)
     directories = parse_plugin_dirs(arguments.plugin_dirs or arguments.plugin_dirs_default)
-    for plugin in network.plugins:
-        _find(plugin.type, directories)
+    for kind in runners:
+        with ExitStack() as stack:
+            chosen = stack.enter_context(runner_of(kind, arguments))
+            runner = chosen or stack.enter_context(ExecutablesFirst())
+            for plugin in network.plugins:
+                _find(runner, plugin.type, directories)
     return network, directories
 
 
-def _find(plugin_type: PluginType, directories: Sequence[str]) -> None:
+def _find(runner: Runner, plugin_type: PluginType, directories: Sequence[str]) -> None:
     try:
-        find_executable(plugin_type, directories)
+        runner.find(plugin_type, directories)
     except PluginNotFound as error:
         error.learn(plugin=plugin_type)
         raise
@@ -222,13 +264,17 @@ def _earlier(path: str | None) -> Report | None:
 
 
 async def _measure(
-    arguments: argparse.Namespace, task: _Chain, state_dir: str, tallies: list[Tally]
+    arguments: argparse.Namespace, task: _Chain, state_dir: str, sides: Sequence[_Side]
 ) -> int:
-    """Measure each step; what is ended early stays in ``tallies``."""
+    """Measure each step; what is ended early stays in the tallies of ``sides``."""
     with _Progress(arguments) as progress, anyio.move_on_after(arguments.timeout) as bound:
         for at_once in task.at_once:
-            tallies.append(Tally(at_once=at_once, count=task.workload.count))
-            await _measure_step(arguments, task, state_dir, tallies[-1], progress)
+            for side in sides:
+                side.tallies.append(Tally(at_once=at_once, count=task.workload.count))
+            spaces = max(at_once, min(task.workload.count, _LEAST_SPACES))
+            made = sides[0].tallies[-1].namespaces
+            with nullcontext(Pool(task.given)) if task.given else made_pool(spaces, made) as pool:
+                await _measure_step(arguments, task, state_dir, sides, pool=pool, progress=progress)
     return OUT_OF_TIME if bound.cancelled_caught else 0
 
 
@@ -236,14 +282,31 @@ async def _measure_step(
     arguments: argparse.Namespace,
     task: _Chain,
     state_dir: str,
-    tally: Tally,
+    sides: Sequence[_Side],
+    *,
+    pool: Pool,
     progress: Callable[[str], object],
 ) -> None:
-    stopwatch = Stopwatch()
+    """Measure with so many at once; where there are two sides, by turns."""
+    turns = _TURNS if len(sides) > 1 else 1
+    for turn in range(1, turns + 1):
+        for side in sides:
+            side.tallies[-1].limit = task.workload.count * turn // turns
+            await _measure_turn(arguments, task, state_dir, side, pool=pool, progress=progress)
+
+
+async def _measure_turn(
+    arguments: argparse.Namespace,
+    task: _Chain,
+    state_dir: str,
+    side: _Side,
+    *,
+    pool: Pool,
+    progress: Callable[[str], object],
+) -> None:
+    stopwatch, tally = Stopwatch(), side.tallies[-1]
     workload, at_once = task.workload, tally.at_once
-    spaces = max(at_once, min(workload.count, _LEAST_SPACES))
-    pool = nullcontext(Pool(task.given)) if task.given else made_pool(spaces, tally.namespaces)
-    with pool as free, chosen_runner(arguments) as runner:
+    with runner_of(side.runner, arguments) as runner:
         async with open_runtime(
             state_dir=state_dir,
             plugin_dirs=task.directories,
@@ -252,19 +315,42 @@ async def _measure_step(
             observers=(stopwatch, *step_observers(arguments)),
             recover=False,
         ) as runtime:
-            await warm_up(runtime, workload, free.paths)
+            await warm_up(runtime, workload, pool.paths)
             await measure(
                 runtime,
                 stopwatch,
                 workload,
-                pool=free,
+                pool=pool,
                 tally=tally,
                 progress=lambda ended: progress(f"{at_once} at once, {ended}/{workload.count}"),
             )
 
 
-def _show_report(arguments: argparse.Namespace, task: _Chain, tallies: Sequence[Tally]) -> int:
-    report = Report(
+def _show_reports(arguments: argparse.Namespace, task: _Chain, sides: Sequence[_Side]) -> int:
+    report, *others = (_report_of(task, side.tallies) for side in sides)
+    beside, names = task.earlier, ("THEN", "NOW")
+    if others:
+        (beside,) = others
+        names = f"{sides[1].runner}".upper(), f"{sides[0].runner}".upper()
+    comparison = compare(beside, report) if beside else None
+    if arguments.html:
+        with open(arguments.html, "w", encoding="utf-8") as file:
+            file.write(draw_report(report, comparison))
+    for side, shown in zip(sides, (report, *others), strict=True):
+        if arguments.output == "human":
+            print(end="" if side is sides[0] else "\n")
+            _print_report(shown, side.runner if others else None)
+        else:
+            print(dump_report(shown))
+    if comparison is not None and arguments.output == "human":
+        _print_comparison(comparison, names)
+    tallies = [tally for side in sides for tally in side.tallies]
+    is_owed = bool(task.given) and any(tally.owed for tally in tallies)
+    return OWED if is_owed else 1 if any(tally.failures for tally in tallies) else 0
+
+
+def _report_of(task: _Chain, tallies: Sequence[Tally]) -> Report:
+    return Report(
         format=FORMAT,
         machine=this_machine(),
         network=task.workload.network.name,
@@ -275,22 +361,11 @@ def _show_report(arguments: argparse.Namespace, task: _Chain, tallies: Sequence[
         is_complete=len(tallies) == len(task.at_once) and all(t.is_complete for t in tallies),
         steps=tuple(tally.step() for tally in tallies if tally.ended),
     )
-    comparison = compare(task.earlier, report) if task.earlier else None
-    if arguments.html:
-        with open(arguments.html, "w", encoding="utf-8") as file:
-            file.write(draw_report(report, comparison))
-    if arguments.output == "human":
-        _print_report(report)
-        if comparison is not None:
-            _print_comparison(comparison)
-    else:
-        print(dump_report(report))
-    is_owed = bool(task.given) and any(tally.owed for tally in tallies)
-    return OWED if is_owed else 1 if any(tally.failures for tally in tallies) else 0
 
 
-def _print_report(report: Report) -> None:
-    print(f"{report.network}: {', '.join(report.plugins)}")
+def _print_report(report: Report, runner: str | None) -> None:
+    by = "" if runner is None else f", by {_KINDS[runner]}"
+    print(f"{report.network}: {', '.join(report.plugins)}{by}")
     if not report.is_complete:
         print("ended early: what was measured until then")
     for step in report.steps:
@@ -349,8 +424,10 @@ def _print_failures(failures: Sequence[Failure]) -> None:
         print(printable(text))
 
 
-def _print_comparison(comparison: Comparison) -> None:
-    print("\nbeside the earlier measurement")
+def _print_comparison(comparison: Comparison, names: Sequence[str]) -> None:
+    earlier, now = names
+    what = "the earlier measurement" if earlier == "THEN" else _KINDS[earlier.lower()]
+    print(f"\nbeside {what}")
     for warning in comparison.warnings:
         print(printable(f"  note: {warning}"))
     if comparison.ratios:
@@ -363,7 +440,16 @@ def _print_comparison(comparison: Comparison) -> None:
             )
             for ratio in comparison.ratios
         ]
-        heading = ("AT ONCE", "VERB", "LANE", "PHASE", "THEN MS", "NOW MS", "RATIO", "VERDICT")
+        heading = (
+            "AT ONCE",
+            "VERB",
+            "LANE",
+            "PHASE",
+            f"{earlier} MS",
+            f"{now} MS",
+            "RATIO",
+            "VERDICT",
+        )
         print_table(heading, rows)
 
 

@@ -390,8 +390,15 @@ def _add_measuring(action: argparse.ArgumentParser) -> None:
         "of a private host",
     )
     action.add_argument("--html", metavar="FILE", help="write a page with pictures")
-    action.add_argument(
+    beside = action.add_mutually_exclusive_group()
+    beside.add_argument(
         "--compare", metavar="FILE", help="print ratios to what an earlier -o json printed"
+    )
+    beside.add_argument(
+        "--against",
+        choices=("builtin", "executable"),
+        help="measure built-in plugins, or executables, by turns with the other kind, and print "
+        "ratios",
     )
     _ifname(action)
     _state_dir(action)

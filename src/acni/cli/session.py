@@ -100,7 +100,15 @@ async def open_session(arguments: argparse.Namespace) -> AsyncGenerator[Runtime]
 @contextmanager
 def chosen_runner(arguments: argparse.Namespace) -> Generator[Runner | None]:
     """Make the runner that was asked for; None where none was."""
-    match getattr(arguments, "runner", None):  # absent from a verb that runs no plugin
+    kind = getattr(arguments, "runner", None)  # absent from a verb that runs no plugin
+    with runner_of(kind, arguments) as runner:
+        yield runner
+
+
+@contextmanager
+def runner_of(kind: str | None, arguments: argparse.Namespace) -> Generator[Runner | None]:
+    """Make a runner of a kind; None for the one that a runtime has by default."""
+    match kind:
         case "builtin":
             with BuiltIns() as runner:
                 yield runner
