@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+from ipaddress import ip_interface
 from pathlib import Path
 
 import pytest
 
+from acni.netlink import addresses, links
 from acni.netlink.bridges import new_bridge
 from acni.netlink.errors import NetlinkError
-from acni.netlink.lookup import has_index, has_link, index_of
+from acni.netlink.lookup import has_index, has_link, index_of, ipv4_of
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from tests.netlink.oracle import link_of
@@ -54,3 +56,22 @@ def test_another_refusal_than_that_there_is_none_is_raised() -> None:
         with pytest.raises(NetlinkError) as raised:
             has_link(netlink, "lo")
         assert raised.value.errno == errno.ENOTTY
+
+
+def test_the_first_address_of_a_link_is_found_without_a_message(
+    host: Namespace, on_host: Netlink
+) -> None:
+    on_host.request(new_bridge("br0"))
+    index = index_of(on_host, "br0")
+    on_host.request(links.change(index, up=True))
+    assert host.call(lambda: ipv4_of("br0")) is None
+    on_host.request(addresses.add(ip_interface("fd00::1/64"), index=index))
+    assert host.call(lambda: ipv4_of("br0")) is None
+    for text in ("10.88.0.1/17", "10.99.0.1/24"):
+        on_host.request(addresses.add(ip_interface(text), index=index))
+    assert host.call(lambda: ipv4_of("br0")) == ip_interface("10.88.0.1/17")
+
+
+@pytest.mark.parametrize("name", ["eth0", "", "a" * 16])
+def test_a_link_that_is_not_there_has_no_address(host: Namespace, name: str) -> None:
+    assert host.call(lambda: ipv4_of(name)) is None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import socket
 import struct
+from ipaddress import IPv4Interface
 from typing import Final
 
 from acni.netlink.errors import NetlinkError
@@ -17,6 +19,10 @@ from acni.netlink.sockets import Netlink
 
 _SIOCGIFNAME: Final = 0x8910
 _SIOCGIFINDEX: Final = 0x8933
+_SIOCGIFADDR: Final = 0x8915
+_SIOCGIFNETMASK: Final = 0x891B
+_DATAGRAM: Final = int(socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+_ADDRESS: Final = slice(20, 24)  # behind the name, and the family and port of a sockaddr_in
 _IFREQ: Final = struct.Struct("=16si20x")
 _MOST_NAME_BYTES: Final = 15
 
@@ -62,6 +68,31 @@ def has_index(fd: int, index: int) -> bool:
             raise
         return False
     return True
+
+
+def ipv4_of(name: str) -> IPv4Interface | None:
+    """Return the first address of IPv4 of a link of the calling thread's namespace; None where
+    there is none, or no link of that name.
+
+    A link may have others that go by another label; whoever looks for those lists all.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    written = encoded(name)
+    if not 0 < len(written) <= _MOST_NAME_BYTES:
+        return None
+    try:
+        with socket.socket(socket.AF_INET, _DATAGRAM) as asked:
+            packed, mask = (
+                fcntl.ioctl(asked, question, _IFREQ.pack(written, 0))[_ADDRESS]
+                for question in (_SIOCGIFADDR, _SIOCGIFNETMASK)
+            )
+    except OSError as error:
+        if error.errno in (errno.ENODEV, errno.EADDRNOTAVAIL):
+            return None
+        raise NetlinkError(error.errno or errno.EIO, f"the address of {name!a}") from None
+    return IPv4Interface((packed, int.from_bytes(mask).bit_count()))
 
 
 def _asked(fd: int, question: int, name: bytes, index: int) -> int:

@@ -244,10 +244,13 @@ class Leases:
 
     def _write_owner(self, owner: Owner) -> bool:
         """Write the file of an owner; return whether it was not there before."""
-        if self._content(owner.file) == owner.content:  # of a killed ADD, or it has an address
-            return False
-        self._remove(owner.file)
-        fd = os.open(owner.file, _WRITING | os.O_EXCL, 0o600, dir_fd=self._directory)
+        try:
+            fd = self._make(owner.file)
+        except FileExistsError:
+            if self._content(owner.file) == owner.content:  # of a killed ADD, or it has an address
+                return False
+            self._remove(owner.file)
+            fd = self._make(owner.file)
         try:
             write_at(fd, owner.content)
         except BaseException:
@@ -256,6 +259,9 @@ class Leases:
         finally:
             close_all(fd)
         return True
+
+    def _make(self, name: str) -> int:
+        return os.open(name, _WRITING | os.O_EXCL, 0o600, dir_fd=self._directory)
 
     def _link(self, name: str, address: str) -> bool:
         """Give a file one more name; an empty file of that name gives way."""

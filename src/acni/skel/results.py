@@ -29,6 +29,8 @@ def make_result(
     in the newest.
 
     An IPAM plugin gives no interfaces, and its addresses name none (P9).
+
+    It is not read back: what is wrong in it is found where the result of any plugin is read.
     """
     version = cni_version if have_same_shape(cni_version, _NEWEST) else _NEWEST
     members = {
