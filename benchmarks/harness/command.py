@@ -13,7 +13,7 @@ from harness.machine import describe_machine
 from harness.pages import KEPT, sections, write_pages
 from harness.pool import move_to_private_host, pool
 from harness.report import report
-from harness.results import Results, read_results, write_results
+from harness.results import Results, read_results, renewed, write_results
 from harness.running import Course
 
 
@@ -31,10 +31,12 @@ def main(arguments: list[str] | None = None) -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     write_results(results, given.output / "run.jsonl")
     (given.output / "report.html").write_text(report(results))
-    for name in ("machine", "goals", "losses"):
+    for name in ("machine", "goals", "builtin", "losses"):
         print(f"\n{sections(results)[name]}")
     print(f"\n{given.output}: run.jsonl, report.html")
     if given.write:
+        if given.only and not given.results:
+            results = renewed(read_results(KEPT), results, given.only)
         write_results(results, KEPT)
         write_pages(results)
 

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from attrs import evolve, frozen
 
-Work = Literal["churn", "hold", "records", "cold", "parts", "waterfall"]
+Work = Literal["churn", "hold", "records", "cold", "parts", "waterfall", "alone", "crowd", "turns"]
 
 LIBCNI: Final = "libcni"
 FSYNC: Final = "libcni + fsync"
@@ -20,6 +20,9 @@ FLOOR: Final = "spawn floor"
 PROCESS: Final = ("acni, asyncio, process", "acni, trio, process")
 POWER: Final = ("acni, asyncio, power", "acni, trio, power")
 UVLOOP: Final = ("acni, uvloop, process", "acni, uvloop, power")
+BUILT_IN: Final = ("acni, asyncio, power, built-in", "acni, trio, power, built-in")
+ALONE: Final = "the built-in verb alone"
+IDLE: Final = "a loop that does nothing"
 COMMANDS: Final = ("acni command", "cold libcni", "python -c pass")
 PARTS: Final = (
     "the engine",
@@ -29,13 +32,17 @@ PARTS: Final = (
     "the engine with a trace",
 )
 
+# How many other pods are on the node, one after the other, where that is asked.
+CROWDS: Final = (10, 100, 1000)
+
 # Every plugin that is run, and what it is.
-NOOP, GO_NOOP, SH_NOOP, SLEEPS, BRIDGE, DOUBLE = (
+NOOP, GO_NOOP, SH_NOOP, SLEEPS, BRIDGE, EITHER, DOUBLE = (
     "no-op in C",
     "no-op in Go",
     "no-op in shell",
     "sleeps for 4 s",
     "Debian's bridge with host-local",
+    "bridge with host-local",
     "none, a double answers",
 )
 
@@ -54,6 +61,7 @@ class Cell:
         work: What they do.
         records: How many other records lie in the state directory.
         rounds: How often.
+        is_whole: Whether its count is part of what is asked, so that no run does a share of it.
         is_quick: Whether a quick run has it.
     """
 
@@ -66,6 +74,7 @@ class Cell:
     work: Work = "churn"
     records: int = 0
     rounds: int = 3
+    is_whole: bool = False
     is_quick: bool = False
 
 
@@ -114,7 +123,9 @@ def cells(*, quick: bool = False, only: tuple[str, ...] = (), share: float = 1.0
     return [
         evolve(
             cell,
-            count=max(round(cell.count * part), min(cell.count, cell.at_once)),
+            count=cell.count
+            if cell.is_whole
+            else max(round(cell.count * part), min(cell.count, cell.at_once)),
             rounds=3 if quick else cell.rounds,
         )
         for cell in wanted
@@ -140,6 +151,22 @@ def _grid(at_once: int, chain_length: int) -> Cell:
     )
 
 
+def _pods(
+    at_once: int, work: Work, peers: tuple[str, ...], *, count: int = 24, rounds: int = 5
+) -> Cell:
+    return Cell(
+        group="built-in",
+        plugin=EITHER,
+        at_once=at_once,
+        count=count,
+        peers=peers,
+        work=work,
+        rounds=rounds,
+        is_whole=True,
+        is_quick=work in ("churn", "alone"),
+    )
+
+
 _CELLS: Final = (
     *(_grid(at_once, chain_length) for chain_length in (1, 3) for at_once in (1, 8, 64)),
     Cell(
@@ -154,6 +181,11 @@ _CELLS: Final = (
     Cell(group="plugins", plugin=SH_NOOP, at_once=8, count=400, peers=(FLOOR, LIBCNI, *PROCESS)),
     Cell(group="floor", plugin=NOOP, at_once=8, count=600, peers=(FLOOR, LIBCNI, *PROCESS)),
     Cell(group="plugins", plugin=BRIDGE, at_once=8, count=48, peers=(LIBCNI, *PROCESS)),
+    *(_pods(at_once, "churn", (POWER[0], *BUILT_IN)) for at_once in (1, 8)),
+    _pods(1, "alone", (ALONE,)),
+    # A bridge has 1,023 ports at most: so many more fit beside 1,000.
+    _pods(1, "crowd", BUILT_IN, count=16, rounds=3),
+    _pods(8, "turns", (IDLE, *BUILT_IN)),
     Cell(
         group="hold",
         plugin=SLEEPS,

@@ -12,6 +12,7 @@ from typing import Final
 
 from harness.results import Results
 from harness.table import (
+    builtin_table,
     costs_table,
     elsewhere_table,
     goals_table,
@@ -34,6 +35,7 @@ def sections(results: Results) -> Mapping[str, str]:
         "adds": peers_table(results, "add"),
         "deletes": peers_table(results, "delete"),
         "costs": costs_table(results),
+        "builtin": builtin_table(results),
         "losses": losses_table(results),
         "elsewhere": elsewhere_table(),
     }

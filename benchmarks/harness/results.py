@@ -6,7 +6,7 @@ It is kept as JSON lines. The times of single operations are not kept, only thei
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,6 +106,31 @@ def read_results(path: Path) -> Results:
     """Read what was written."""
     heading, *lines = map(json.loads, path.read_text().splitlines())
     return Results(heading=heading, lines=tuple(lines))
+
+
+def renewed(kept: Results, anew: Results, groups: Sequence[str]) -> Results:
+    """Return results of which some groups of cells were measured anew; what else there is stays.
+
+    Args:
+        kept: What there is.
+        anew: What was measured of those groups.
+        groups: Their names.
+    """
+    replaced = frozenset((line["plugin"], line["peer"], line["phase"]) for line in anew.lines)
+    lines = [
+        line for line in kept.lines if (line["plugin"], line["peer"], line["phase"]) not in replaced
+    ]
+    others = [
+        run for run in kept.heading.get("renewed", ()) if not set(run["groups"]) <= set(groups)
+    ]
+    run = {**anew.heading, "groups": list(groups), "rounds": rounds_of(anew.lines)}
+    heading = {"rounds": rounds_of(kept.lines), **kept.heading, "renewed": [*others, run]}
+    return Results(heading=heading, lines=(*lines, *anew.lines))
+
+
+def rounds_of(lines: Iterable[Line]) -> int:
+    """Return the most rounds that there were of anything."""
+    return max((line["round"] + 1 for line in lines), default=0)
 
 
 def write_results(results: Results, path: Path) -> None:

@@ -24,7 +24,7 @@ from typing import Any, Final
 from attrs import asdict, define, field
 
 from harness.building import BENCHMARKS, Programs
-from harness.orders import BRIDGE, FLOOR, Cell, Order
+from harness.orders import BRIDGE, EITHER, FLOOR, Cell, Order
 from harness.records import fill
 from harness.results import kept
 
@@ -115,6 +115,7 @@ class Course:
                     "chain_length": cell.chain_length,
                     "records": cell.records,
                     "round": number,
+                    "load": os.getloadavg()[0],
                     **kept(line),
                 }
 
@@ -148,7 +149,7 @@ def configuration(cell: Cell, leases: Path) -> dict[str, Any]:
             "ranges": [[{"subnet": "10.88.0.0/16"}]],
         },
     }
-    plugin = bridge if cell.plugin == BRIDGE else {"type": "noop"}
+    plugin = bridge if cell.plugin in (BRIDGE, EITHER) else {"type": "noop"}
     return {"cniVersion": "1.0.0", "name": "net", "plugins": [plugin] * cell.chain_length}
 
 

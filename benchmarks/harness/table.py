@@ -4,14 +4,25 @@ elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from attrs import evolve
 
 from harness.goals import Goal, Outcome, judge, read_elsewhere, read_goals
-from harness.orders import FLOOR, FSYNC, GO_CNI, LIBCNI, POWER, PROCESS, UVLOOP
-from harness.results import Key, Results
+from harness.orders import (
+    ALONE,
+    BUILT_IN,
+    EITHER,
+    FLOOR,
+    FSYNC,
+    GO_CNI,
+    LIBCNI,
+    POWER,
+    PROCESS,
+    UVLOOP,
+)
+from harness.results import Key, Results, rounds_of
 from harness.statistics import Estimate, TooFewRounds, compare, estimate
 
 # By what a figure is multiplied to be told in a unit that is not its own.
@@ -108,7 +119,10 @@ def costs_table(results: Results) -> str:
     cells = [
         key
         for key in results.every_key()
-        if key.phase == "add" and key.peer in (*_PEERS, FLOOR) and not key.records
+        if key.phase == "add"
+        and key.peer in (*_PEERS, FLOOR)
+        and not key.records
+        and key.plugin != EITHER
     ]
     figures = ("own_us", "children_us", "p50_us", "p99_us", "max_us", "peak_kib", "threads")
     rows = [
@@ -124,6 +138,48 @@ def costs_table(results: Results) -> str:
         *("median, µs", "99th percentile, µs", "longest, µs", "memory, KiB", "threads"),
     )
     return markdown(heading, rows)
+
+
+def builtin_table(results: Results) -> str:
+    """Make the table of the built-in plugins beside Debian's, and beside more pods."""
+    peers = (POWER[0], *BUILT_IN, ALONE)
+    keys = [
+        key
+        for key in results.every_key()
+        if key.plugin == EITHER and key.phase in _GRID_PHASES and key.peer in peers
+    ]
+    rows = [
+        (
+            _situation(key) + (f", beside {key.records:,} pods" if key.records else ""),
+            _NAMES.get(key.peer, key.peer),
+            _milliseconds(results, key),
+            _faster(results, key),
+            *(_figure(results, key, figure) for figure in ("own_us", "user_us", "children_us")),
+            _figure(results, key, "load"),
+        )
+        for key in keys
+    ]
+    heading = (
+        *("cell", "peer", "ms a pod", "times as fast", "own CPU, µs", "of it not the kernel's, µs"),
+        *("plugins' CPU, µs", "load of the machine"),
+    )
+    return markdown(heading, rows)
+
+
+_NAMES: Final = {POWER[0]: "Debian's plugins, through acni"}
+
+
+def _milliseconds(results: Results, key: Key) -> str:
+    try:
+        return f"{1e3 / estimate(list(results.rounds(key, 'ops').values())).value:.2f}"
+    except TooFewRounds:
+        return _NOTHING
+
+
+def _faster(results: Results, key: Key) -> str:
+    if key.peer not in BUILT_IN or key.records:
+        return _NOTHING
+    return _against(results, evolve(key, peer=POWER[0]), key.peer)
 
 
 def losses_table(results: Results) -> str:
@@ -157,17 +213,29 @@ def elsewhere_table() -> str:
 
 
 def machine_words(results: Results) -> str:
-    """Say when and on what was measured, in one sentence."""
-    heading, machine = results.heading, results.heading["machine"]
+    """Say when and on what was measured, in one sentence; in one more of what was done anew."""
+    anew = results.heading.get("renewed", ())
+    runs = [{"rounds": rounds_of(results.lines), **results.heading}, *anew]
+    return "\n".join(_run_words(run) for run in runs)
+
+
+def _run_words(heading: Mapping[str, Any]) -> str:
+    begin = f"{', '.join(heading['groups'])}: anew" if "groups" in heading else "Measured"
     kind = "a quick run" if heading["quick"] else "a run"
-    rounds = max((line["round"] + 1 for line in results.lines), default=0)
     share = heading["share"]
     part = "" if share == 1 else f" with {share:g} of the operations"
+    return (
+        f"{begin} on {heading['date']} by {kind}{part},"
+        f" up to {heading['rounds']} rounds, {_where_words(heading)}."
+    )
+
+
+def _where_words(heading: Mapping[str, Any]) -> str:
+    machine = heading["machine"]
     versions = ", ".join(f"{name} {machine[name]}" for name in _VERSIONS if name in machine)
     return (
-        f"Measured on {heading['date']} by {kind}{part}, up to {rounds} rounds, on"
-        f" {machine['processors']} x {machine['processor']}, {machine['memory']},"
-        f" {machine['kernel']}, {machine['file system']}, {machine['system']}; {versions}."
+        f"on {machine['processors']} x {machine['processor']}, {machine['memory']},"
+        f" {machine['kernel']}, {machine['file system']}, {machine['system']}; {versions}"
     )
 
 

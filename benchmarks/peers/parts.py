@@ -25,7 +25,7 @@ def main(order: dict[str, Any]) -> None:
     Path(order["state"]).mkdir()
     own = anyio.run(adds, way, order["state"], "process", order["at_once"], order["count"])
     spent = Meter().since(before)
-    print_phase("add", [0.0] * order["count"], Meter(spent.wall, own * order["count"], 0.0))
+    print_phase("add", [0.0] * order["count"], Meter(spent.wall, own * order["count"], 0.0, 0.0))
 
 
 if __name__ == "__main__":

@@ -19,16 +19,21 @@ class Meter:
         wall: The time, in seconds.
         own: This process's processor time, in microseconds.
         children: That of its children that ended.
+        user: What of its own was not the kernel's, in microseconds.
     """
 
     wall: float = Factory(time.perf_counter)
     own: float = Factory(lambda: cpu(resource.RUSAGE_SELF))
     children: float = Factory(lambda: cpu(resource.RUSAGE_CHILDREN))
+    user: float = Factory(lambda: resource.getrusage(resource.RUSAGE_SELF).ru_utime * 1e6)
 
     def since(self, before: Self) -> Self:
         """Return what was spent."""
         return type(self)(
-            self.wall - before.wall, self.own - before.own, self.children - before.children
+            self.wall - before.wall,
+            self.own - before.own,
+            self.children - before.children,
+            self.user - before.user,
         )
 
 
@@ -47,6 +52,7 @@ def print_phase(phase: str, took: list[float], spent: Meter, **more: float) -> N
         "ops": count / spent.wall,
         "own_us": spent.own / count,
         "children_us": spent.children / count,
+        "user_us": spent.user / count,
         "p50_us": ordered[(count - 1) * 50 // 100],
         "p99_us": ordered[(count - 1) * 99 // 100],
         "max_us": ordered[-1],

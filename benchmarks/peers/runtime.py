@@ -11,12 +11,14 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+from attrs import define
 
 import acni
 from acni import spec
@@ -33,10 +35,17 @@ def main(order: dict[str, Any]) -> None:
     options = {"use_uvloop": True} if loop == "uvloop" else {}
     backend = "trio" if loop == "trio" else "asyncio"
     network = spec.parse_network(Path(order["chain"]).read_bytes())
-    anyio.run(carry_out, order, network, durability, backend=backend, backend_options=options)
+    job = functools.partial(carry_out, order, network, durability, runner=acni.Executables())
+    anyio.run(job, backend=backend, backend_options=options)
 
 
-async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durability: Any) -> None:
+async def carry_out(
+    order: dict[str, Any],
+    network: acni.NetworkConfig,
+    durability: Any,
+    *,
+    runner: acni.Executables | acni.BuiltIns,
+) -> None:
     """Warm up, and do the work that was ordered."""
     work = order.get("work", "churn")
     limits, seen = None, list[Event]()
@@ -48,6 +57,7 @@ async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durabili
         state_dir=order["state"],
         plugin_dirs=order["plugin_dirs"],
         durability=durability,
+        runner=runner,
         limits=limits,
         observers=[seen.append] if work == "waterfall" else [],
         # What looks through all records in the background would be measured with the ADDs.
@@ -75,11 +85,28 @@ async def carry_out(order: dict[str, Any], network: acni.NetworkConfig, durabili
 
 
 async def measure(
-    order: dict[str, Any], phase: str, count: int, prefix: str, do: Do, **more: float
+    order: dict[str, Any],
+    phase: str,
+    count: int,
+    prefix: str,
+    do: Do,
+    *,
+    first: int = 0,
+    **more: float,
 ) -> None:
-    """Do something so often, by so many tasks, and print what it took."""
+    """Do something so often, by so many tasks, and print what it took.
+
+    Args:
+        order: The order.
+        phase: Its name; without one nothing is printed.
+        count: How often.
+        prefix: What the containers' names begin with.
+        do: What is done.
+        first: The number of the first container: namespace and interface follow from it.
+        more: What is printed beside.
+    """
     took: list[float] = []
-    numbers = iter(range(count))
+    numbers = iter(range(first, first + count))
     netns = order["netns"]
 
     async def work() -> None:
@@ -150,26 +177,49 @@ async def stand_still(order: dict[str, Any], add: Do) -> None:
     """Start as many ADDs together, of a plugin that is quick; print for how long at most a task
     that does nothing else had no turn.
     """
-    longest = 0.0
+    async with turns() as lag:
+        before = Meter()
+        await measure(order, "", order["count"], "lag", add)
+        longest = lag.wall
+    took = [0.0] * order["count"]
+    print_phase("together", took, Meter().since(before), lag_ms=longest)
+
+
+@define
+class Lag:
+    """For how long at most a task had to wait for its turn, in milliseconds.
+
+    Attributes:
+        wall: As a clock tells it; a machine that does other things lets it wait, too.
+        own: How much of a wait the loop's thread computed.
+    """
+
+    wall: float = 0.0
+    own: float = 0.0
+
+
+@asynccontextmanager
+async def turns() -> AsyncGenerator[Lag]:
+    """Let a task do nothing but give up its turns for the length of the block; yields what is known
+    of that so far.
+    """
+    lag = Lag()
 
     async def tick() -> None:
-        nonlocal longest
-        last = time.perf_counter()
+        wall, own = time.perf_counter(), time.thread_time()
         while True:
             await anyio.lowlevel.checkpoint()
-            turn = time.perf_counter()
-            longest = max(longest, turn - last)
-            last = turn
+            turn, used = time.perf_counter(), time.thread_time()
+            lag.wall = max(lag.wall, (turn - wall) * 1e3)
+            lag.own = max(lag.own, (used - own) * 1e3)
+            wall, own = turn, used
 
     async with anyio.create_task_group() as everything:
         everything.start_soon(tick)
         await anyio.sleep(0.1)
-        longest = 0.0
-        before = Meter()
-        await measure(order, "", order["count"], "lag", add)
+        lag.wall = lag.own = 0.0
+        yield lag
         everything.cancel_scope.cancel()
-    took = [0.0] * order["count"]
-    print_phase("together", took, Meter().since(before), lag_ms=longest * 1e3)
 
 
 def children() -> int:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
-from harness.orders import LIBCNI, POWER, PROCESS
+from harness.building import DEBIAN_PLUGINS
+from harness.orders import ALONE, BUILT_IN, EITHER, LIBCNI, POWER, PROCESS
 from harness.results import Key, Line, read_results
 
 COMPARE = Path(__file__).parents[2] / "benchmarks" / "compare.py"
@@ -48,6 +50,24 @@ def test_everybody_takes_turns_and_the_report_is_written(tmp_path: Path) -> None
     assert_takes_turns([line for line in results.lines if line["phase"] == "add"])
     assert not re.search(r"/(tmp|root|home|var)/", (tmp_path / "run.jsonl").read_text())
     assert "<svg" in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.deep
+def test_built_ins_and_debians_plugins_take_turns(tmp_path: Path) -> None:
+    if not Path(DEBIAN_PLUGINS, "bridge").exists():
+        pytest.skip("cannot run here: there are no plugins of Debian")
+    printed = compare("quick", "--only", "built-in", "--output", tmp_path)
+    assert "| ADD, 8 at once | acni, trio, power, built-in |" in printed
+    results = read_results(tmp_path / "run.jsonl")
+    assert results.heading["failures"] == []
+    for at_once in (1, 8):
+        key = Key(peer=POWER[0], phase="delete", plugin=EITHER, at_once=at_once)
+        assert min(results.rounds(key, "children_us").values()) > 0
+        for peer in BUILT_IN:
+            rounds = results.rounds(evolve(key, peer=peer), "children_us")
+            assert rounds == dict.fromkeys(range(3), 0.0)
+    alone = Key(peer=ALONE, phase="add", plugin=EITHER, at_once=1)
+    assert min(results.rounds(alone, "p50_us").values()) > 0
 
 
 def assert_takes_turns(lines: Sequence[Line]) -> None:

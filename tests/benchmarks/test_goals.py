@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from harness.goals import Goal, judge, read_elsewhere, read_goals
-from harness.orders import LIBCNI, PROCESS, cells
+from harness.orders import CROWDS, LIBCNI, PROCESS, cells
 from harness.results import Key
 from tests.benchmarks.conftest import Made
 
@@ -88,11 +88,12 @@ def test_a_full_run_has_every_cell_of_every_goal() -> None:
             plugin=cell.plugin,
             at_once=cell.at_once,
             chain_length=cell.chain_length,
-            records=cell.records,
+            records=records,
         )
         for cell in cells()
         for peer in cell.peers
-        for phase in ("add", "delete", "help", "hold", "together")
+        for records in (cell.records, *(CROWDS if cell.work == "crowd" else ()))
+        for phase in ("add", "delete", "help", "hold", "together", "crowd", "turns")
     }
     for goal in read_goals():
         for keys in goal.cells():
@@ -109,4 +110,8 @@ def test_a_quick_run_is_part_of_a_full_one() -> None:
 def test_each_goal_has_its_own_words() -> None:
     goals = read_goals()
     assert len({goal.words for goal in goals}) == len(goals) >= 15
-    assert {row["peer"] for row in read_elsewhere()} == {"ocicni", "cnitool"}
+    assert {row["peer"] for row in read_elsewhere()} == {
+        "ocicni",
+        "cnitool",
+        "a sketch of the attach",
+    }

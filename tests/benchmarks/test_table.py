@@ -8,17 +8,18 @@ import pytest
 from attrs import evolve
 
 from harness.goals import read_goals
-from harness.orders import FSYNC, GO_CNI, LIBCNI, POWER, PROCESS
+from harness.orders import ALONE, BUILT_IN, EITHER, FSYNC, GO_CNI, LIBCNI, POWER, PROCESS
 from harness.pages import KEPT, PAGES, filled, sections
-from harness.results import Key, kept, read_results, write_results
+from harness.results import Key, kept, read_results, renewed, write_results
 from harness.table import (
+    builtin_table,
     goals_table,
     losses_table,
     machine_words,
     missing_words,
     peers_table,
 )
-from tests.benchmarks.conftest import Made
+from tests.benchmarks.conftest import HEADING, Made
 
 THEIRS = Key(peer=LIBCNI, phase="add", plugin="no-op in C", at_once=1)
 
@@ -75,6 +76,42 @@ def test_the_machine_is_described_and_who_was_missing(measured: Made) -> None:
     assert missing_words(results) == "Not measured: go-cni: there is no go."
     few = evolve(results, heading={**results.heading, "quick": True, "share": 0.1})
     assert "by a quick run with 0.1 of the operations" in machine_words(few)
+
+
+def test_a_group_that_was_measured_anew_takes_the_place_of_its_cells(
+    measured: Made, made: Made
+) -> None:
+    kept_results = evolve(measured.results(), lines=tuple(made.lines))
+    made.lines.clear()
+    made.add(evolve(THEIRS, peer=GO_CNI), 1, 2, 3, 4)
+    made.add(evolve(THEIRS, peer=FSYNC), 5, 6, 7)
+    heading = {**HEADING, "date": "2026-12-24"}
+    anew = evolve(measured.results(), heading=heading, lines=tuple(made.lines))
+    both = renewed(kept_results, anew, ("throughput",))
+    assert both.rounds(THEIRS, "ops") == {0: 1000, 1: 1100, 2: 900}
+    assert both.rounds(evolve(THEIRS, peer=FSYNC), "ops") == {0: 5, 1: 6, 2: 7}
+    assert len(both.rounds(evolve(THEIRS, peer=GO_CNI), "ops")) == 4
+    first, second = machine_words(both).splitlines()
+    assert first.startswith("Measured on 2026-11-26 by a run, up to 3 rounds")
+    assert second.startswith("throughput: anew on 2026-12-24 by a run, up to 4 rounds, on 2 x A")
+    again = renewed(both, anew, ("throughput", "cold"))
+    assert [run["groups"] for run in again.heading["renewed"]] == [["throughput", "cold"]]
+    assert len(renewed(both, anew, ("cold",)).heading["renewed"]) == 2
+
+
+def test_built_ins_stand_beside_debians_plugins(made: Made) -> None:
+    for peer, rate in ((POWER[0], 50), (BUILT_IN[0], 250), (BUILT_IN[1], 200), (ALONE, 500)):
+        made.add(Key(peer=peer, phase="add", plugin=EITHER, at_once=8), rate, rate, rate)
+    crowd = Key(peer=BUILT_IN[0], phase="delete", plugin=EITHER, at_once=1, records=1000)
+    made.add(crowd, 100, 100)
+    _, _, *rows = builtin_table(made.results()).splitlines()
+    assert rows[0].startswith("| ADD, 8 at once | Debian's plugins, through acni | 20.00 | - |")
+    assert "| 4.00 | 5.00 x (5.00 to 5.00) |" in rows[1]
+    assert "| 5.00 | 4.00 x (4.00 to 4.00) |" in rows[2]
+    assert "| 2.00 | - |" in rows[3]
+    assert "beside 1,000 pods" in rows[4]
+    assert "| - | - |" in rows[4]
+    assert peers_table(made.results(), "add").count("\n") == 1
 
 
 def test_what_was_written_is_read(measured: Made, tmp_path: Path) -> None:

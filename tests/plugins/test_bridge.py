@@ -85,6 +85,19 @@ def test_a_result_tells_the_bridge_both_ends_and_what_the_container_got(host: Ho
     assert [ip["interface"] for ip in told["ips"]] == [2, 2]
 
 
+def test_the_bridge_of_one_family_keeps_its_address_and_refuses_another(host: Host) -> None:
+    first, other = (
+        {**CONFIG, "ipam": {"type": "host-local", "ranges": [[{"subnet": subnet}]]}}
+        for subnet in ("10.9.0.0/24", "10.9.0.0/16")
+    )
+    for container in ("c1", "c2"):
+        assert host.run("ADD", first, container=container).status == 0
+        assert pings(host, container, "10.9.0.1")
+    answer = host.run("ADD", {**other, "name": "wide"}, container="c3")
+    assert answer.printed["reason"] == "gateway-differs"
+    assert "10.9.0.1/24, not 10.9.0.1/16" in answer.printed["msg"]
+
+
 def test_newer_keys_are_done(host: Host) -> None:
     """1.1.1 knows neither of them."""
     config = {"cniVersion": "1.0.0", "name": "net", "type": "bridge"}
