@@ -18,9 +18,6 @@ _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
 _NETLINK_GET_STRICT_CHK: Final = 12
 
-# An int: to ask a flag of an enumeration takes a microsecond, and this is asked for each answer.
-_TRUNCATED: Final = int(socket.MSG_TRUNC)
-
 # Lists come in pieces of at most 32 KiB, longer ones only where a link has hundreds of virtual
 # functions and one asks for them (rtnl_calcit, net/core/rtnetlink.c).
 _BUFFER_BYTES: Final = 1 << 16
