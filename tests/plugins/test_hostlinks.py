@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from ipaddress import ip_interface
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acni.netlink.bridges import add_vlan, remove_vlan
 from acni.netlink.errors import NetlinkError
+from acni.netlink.linkmessages import RTM_NEWLINK
 from acni.netlink.links import Link, get_link
 from acni.netlink.sockets import Netlink, open_inside
 from acni.plugins.bridge_refusals import doing
@@ -138,3 +141,33 @@ def test_what_the_kernel_forbids_has_a_reason() -> None:
         with pytest.raises(PluginError, match="making it") as raised, doing("making it"):
             raise NetlinkError(number)
         assert (raised.value.code, raised.value.reason) == (code, reason)
+
+
+class Overtaken:
+    """A wire before whose first change of links somebody else does something."""
+
+    def __init__(self, wire: Any, before: Callable[[], object]) -> None:
+        self._wire, self._before = wire, before
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._wire, name)
+
+    def send(self, data: bytes) -> None:
+        if RTM_NEWLINK.to_bytes(2, sys.byteorder) == data[4:6]:
+            self._before()
+        self._wire.send(data)
+
+
+def test_a_bridge_that_somebody_else_makes_meanwhile_is_as_good(
+    host: Host, on_host: Netlink
+) -> None:
+    def overtake() -> None:
+        if "cni0" not in host.links():
+            host.ip("link", "add", "cni0", "type", "bridge")
+
+    overtaken = Netlink(Overtaken(on_host._wire, overtake))
+    bridge = host.namespace.call(
+        lambda: ensure_bridge(overtaken, parse_settings(make_call({})), has_ipv6=True)
+    )
+    assert bridge.name == "cni0"
+    assert get_link(on_host, "cni0").is_up

@@ -259,8 +259,13 @@ def fullness(bridge: str, port: Link) -> str | None:
 
 
 def _make_bridge(host: Netlink, settings: Settings) -> Link:
-    with contextlib.suppress(FileExistsError):  # somebody else was as quick
+    try:
         host.request(bridges.new_bridge(settings.bridge, mac=random_mac()))
+    except NetlinkError as error:
+        if error.errno != errno.EEXIST:
+            raise
+        # Somebody else was as quick, and does what follows.
+    else:
         host.request(links.change(settings.bridge, mtu=settings.mtu, alias=BRIDGE_MARK))
         if settings.filters_vlans:
             _filter_vlans(host, settings.bridge)
