@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 from attrs import define, field
 
+from acni.host import netns
+from acni.host.visits import Stranded
 from acni.netlink.wire import KernelWire
-from acni.plugins import bridge
+from acni.plugins import bridge, containerlinks
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.owners import Owner
 from acni.skel import Bounds, Stopped
@@ -222,6 +224,30 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
                 assert beside_the_bridge(host.see()) == beside_the_bridge(before), number
                 assert host.leases() == []
     pytest.fail("it never came to an end")
+
+
+def test_a_thread_that_cannot_come_back_from_a_container_undoes_nothing_there(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There the index of the host's end is another link's. The runtime undoes the ADD, by another
+    thread.
+    """
+    for index in range(3, 9):
+        host.ip("link", "add", f"b{index}", "index", str(index), "type", "bridge", inside="c1")
+
+    def visit(fd: int, function: Callable[[], object], *, path: str) -> object:
+        netns.enter(fd, path)
+        raise Stranded(path)
+
+    before = host.links(inside="c1")
+    with monkeypatch.context() as patch:
+        patch.setattr(containerlinks, "visit", visit)
+        answer = host.run("ADD", CONFIG)
+    assert (answer.status, answer.printed["code"]) == (1, 11)
+    assert sorted(host.links(inside="c1")) == sorted([*before, "eth0"])
+    assert host.run("DEL", CONFIG).status == 0
+    assert host.links() == ["lo", "cni0"]
+    assert host.leases() == []
 
 
 @define(eq=False)

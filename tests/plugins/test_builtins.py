@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -127,6 +128,14 @@ def test_what_is_found_has_no_executable_and_says_who_runs_it(runner: BuiltIns) 
     plugin = runner.find(PluginType("loopback"), [])
     assert (plugin.type, plugin.path, plugin.runner) == ("loopback", "", "builtin")
     assert plugin.identity
+
+
+def test_it_is_found_without_a_look_at_what_is_installed(
+    runner: BuiltIns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """acni may be no installed package, and each find would read the directories of all."""
+    monkeypatch.setattr(sys, "path", [])
+    assert runner.find(PluginType("bridge"), []).runner == "builtin"
 
 
 def test_what_is_not_built_in_is_a_typed_error(runner: BuiltIns) -> None:

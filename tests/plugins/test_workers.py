@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from threading import Event
 
 import pytest
 
+from acni.errors import Busy
 from acni.plugins.workers import Sleepers, Worker
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
@@ -82,3 +86,39 @@ def test_a_forked_child_does_not_use_the_threads_of_its_parent() -> None:
     worker.join(20)
     assert os.waitstatus_to_exitcode(status) == 0
     assert not worker.is_usable()
+
+
+@pytest.mark.parametrize("room", [0, 1])
+def test_where_there_is_no_descriptor_left_none_is_kept_for_a_thread_that_is_not_made(
+    room: int,
+) -> None:
+    """It wants two: one that says when a verb has ended, and its namespace."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = _descriptors()
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(before) + 8, hard))
+        fillers = [os.open("/dev/null", os.O_RDONLY)]
+        while fillers[-1] < max(before) + 7:
+            fillers.append(os.open("/dev/null", os.O_RDONLY))
+        for fd in fillers[:room]:
+            os.close(fd)
+        for fd in fillers[room:]:
+            stack.callback(os.close, fd)
+        with pytest.raises((OSError, Busy)):
+            Worker()
+    assert _descriptors() == before
+
+
+def _descriptors() -> set[int]:
+    """Return which descriptors are open, but for the one that it takes to look."""
+    found = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+    return {fd for fd in found if _is_open(fd)}
+
+
+def _is_open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
+from acni.host.visits import Stranded
 from acni.netlink.links import Link, Peer
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
@@ -63,11 +64,15 @@ def add(call: Call) -> Result:
     """Join a container to the bridge; when this raises, nothing of it is left but the bridge."""
     settings = parse_settings(call)
     with open_here() as host, ExitStack() as undo:
-        others = interface_of_others(host, call.previous, settings.bridge)
-        if others is not None:
-            result = join_bridge(call, host, settings, others, undo)
-        else:
-            result = with_previous(_add_pair(call, host, settings, undo), call.previous)
+        try:
+            others = interface_of_others(host, call.previous, settings.bridge)
+            if others is not None:
+                result = join_bridge(call, host, settings, others, undo)
+            else:
+                result = with_previous(_add_pair(call, host, settings, undo), call.previous)
+        except Stranded:  # in the container's namespace, where an index is another link's
+            undo.pop_all()
+            raise
         undo.pop_all()
     return result
 

@@ -16,8 +16,6 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
-from importlib.metadata import version
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
@@ -25,7 +23,7 @@ from typing import Final, Self
 import anyio
 from attrs import Factory, define, evolve, field
 
-from acni.errors import PluginNotFound
+from acni.errors import AcniError, PluginNotFound
 from acni.host.plugins import added_by_another
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
@@ -104,7 +102,8 @@ class BuiltIns:
                 plugin=plugin_type,
                 expected=f"one of {', '.join(sorted(self.plugins))}",
             )
-        return Plugin(type=plugin_type, path="", identity=self._version, runner=BUILTIN)
+        # As long as this process lives it is the same, so nothing is looked up that would tell.
+        return Plugin(type=plugin_type, path="", identity=BUILTIN, runner=BUILTIN)
 
     async def run(
         self,
@@ -162,7 +161,7 @@ class BuiltIns:
         )
         try:
             worker = self._worker()
-        except (OSError, RuntimeError):  # no descriptor, or no thread
+        except (OSError, RuntimeError, AcniError):  # no descriptor, or no thread
             return Response(ending=Ending.NOT_STARTED, status=errno.EAGAIN)
         try:
             worker.begin(job)
@@ -212,11 +211,6 @@ class BuiltIns:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    @cached_property
-    def _version(self) -> str:
-        # Read once: to find it among the installed packages costs as much as a whole ADD.
-        return version("acni")
 
     def _worker(self) -> Worker:
         while self._idle:

@@ -15,9 +15,10 @@ import fcntl
 import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
-from typing import Final
+from typing import Final, Self
 
 import anyio
 from attrs import Factory, define, field
@@ -85,7 +86,12 @@ class _Signal:
     the latest with the last of them.
     """
 
-    fd: int = Factory(lambda: os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
+    fd: int
+
+    @classmethod
+    def make(cls) -> Self:
+        """Make one; what has no descriptor is none, and has nothing to close."""
+        return cls(os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK))
 
     def give(self) -> None:
         os.eventfd_write(self.fd, 1)
@@ -108,14 +114,18 @@ class Worker:
     """A thread that runs one verb at a time."""
 
     _jobs: SimpleQueue[Job | None] = Factory(SimpleQueue["Job | None"])
-    _home: netns.Namespace = Factory(netns.own)
-    _ended: _Signal = Factory(_Signal)
+    _ended: _Signal = Factory(_Signal.make)
+    _home: netns.Namespace = field(init=False)
     _thread: Thread = field(init=False)
     _is_home: bool = field(default=True, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._thread = Thread(target=self._serve, name="acni-plugin", daemon=True)
-        self._thread.start()
+        with ExitStack() as opened:  # closed where there is no thread, or no descriptor
+            opened.callback(self._ended.close)
+            self._home = opened.enter_context(netns.own())
+            self._thread = Thread(target=self._serve, name="acni-plugin", daemon=True)
+            self._thread.start()
+            opened.pop_all()
 
     def is_usable(self) -> bool:
         """Tell whether it can be given another job; in a forked child it cannot."""
@@ -149,10 +159,13 @@ class Worker:
     def _serve(self) -> None:
         with self._home:
             while self._is_home and (job := self._jobs.get()) is not None:
-                job.run()
-                self._is_home = _is_back(self._home)
-                job.finish()
-                self._ended.give()
+                self._is_home = False
+                try:
+                    job.run()
+                    self._is_home = _is_back(self._home)
+                finally:  # whatever it raised: somebody waits for it
+                    job.finish()
+                    self._ended.give()
 
 
 def _is_back(home: netns.Namespace) -> bool:

@@ -19,6 +19,7 @@ from typing import Final
 from attrs import evolve
 
 from acni.errors import AcniError, Busy
+from acni.host.visits import Stranded
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Leave, Verbs, do_now
 from acni.skel.calls import (
@@ -93,6 +94,9 @@ def respond(
             call = evolve(call, warn=warnings.append)
             ipam.call = call
             return _exited(run_verb(verbs, call), warnings)
+    except Stranded:  # whose thread this is sees that, too, and ends it
+        message = "the thread cannot come back from a container's namespace"
+        return _failed(PluginError(Code.TRY_AGAIN, message), version)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is answered)
         return _failed(refusal_of(error), version)
 
