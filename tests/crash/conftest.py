@@ -8,17 +8,19 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Final
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from acni import netns
 from acni.host.libc import mount, unmount
 from tests.crash.disks import Disk, NoDiskError, mounted
 from tests.crash.forkserver import LOOPS, ForkServer, serving
+from tests.crash.hosts import Host, HostLane, Kept
 from tests.crash.points import Pair
 from tests.crash.scenarios import NETNS, Ground
 from tests.crash.sweeps import WHOLE, Lane, Sample, Sweep
@@ -120,9 +122,12 @@ def server(servers: Sequence[ForkServer]) -> ForkServer:
 def warm(server: ForkServer, ground: Ground, room: Path) -> None:
     """Let a server import whatever runs import."""
     empty = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-    for loop in LOOPS:
+    host = Host(f"warm{os.getpid()}")
+    for loop, on_host in product(LOOPS, ("", host.name)):
         copy_ground(empty, ground)
-        server.warm(loop, ground, "add_and_delete")
+        host.renew()
+        server.warm(loop, evolve(ground, host=on_host), "add_and_delete")
+    host.remove()
 
 
 @pytest.fixture
@@ -152,6 +157,29 @@ def make_sweep(
 
         def make(case: str, loop: str) -> Sweep:
             lanes = [Lane(each, make_one(), make_one()) for each in servers]
+            sweep = Sweep(case, loop, lanes, failed_whole=failed_whole)
+            sweep.prepare()
+            return sweep
+
+        yield make
+
+
+@pytest.fixture
+def make_host_sweep(
+    servers: Sequence[ForkServer], room: Path, failed_whole: set[tuple[Pair, str]]
+) -> Iterator[MakeSweep]:
+    """Make a sweep of built-in plugins, each lane of which has a host with links."""
+    kept = Kept()
+    with ExitStack() as rooms:
+
+        def make_lane(number: int, server: ForkServer) -> HostLane:
+            root = Path(rooms.enter_context(TemporaryDirectory(dir=room)))
+            ground = evolve(make_ground(root / "ground", room / "plugin"), host=f"crash{number}")
+            rooms.callback(Host(ground.host).remove)
+            return HostLane(server, ground, make_ground(root / "empty", room / "plugin"), kept)
+
+        def make(case: str, loop: str) -> Sweep:
+            lanes = [make_lane(number, server) for number, server in enumerate(servers)]
             sweep = Sweep(case, loop, lanes, failed_whole=failed_whole)
             sweep.prepare()
             return sweep

@@ -6,7 +6,8 @@
  * stopped, every call passes.
  *
  * A point is (call, path, n). The path is where the descriptor or the argument leads, below one of
- * the two roots it is told ("state/results/net-c1-eth0"), or for what is no file its kind ("pipe").
+ * the roots it is told ("state/results/net-c1-eth0"), or for what is no file its kind ("pipe",
+ * "netlink"). By other sockets an event loop sends to itself: these are no points.
  * Runs of hexadecimal digits are random names ("*") and numbers elsewhere are of processes ("#").
  *
  * What glibc calls inside itself is not seen (fopen's open): tests compare with strace.
@@ -27,7 +28,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -53,7 +56,7 @@ static int slots[SLOTS]; /* one more than the index of a point */
 static int used;
 static char log_text[KEYS * 96];
 
-static char state_root[PATH_MAX], world_root[PATH_MAX];
+static char state_root[PATH_MAX], world_root[PATH_MAX], leases_root[PATH_MAX];
 
 static struct {
     char key[KEY_BYTES];
@@ -92,6 +95,8 @@ static void put_name(char *text, const char *path) {
     int is_ours = 1;
     if (below(path, state_root))
         prefix = "state", path += strlen(state_root);
+    else if (below(path, leases_root))
+        prefix = "leases", path += strlen(leases_root);
     else if (below(path, world_root))
         prefix = "world", path += strlen(world_root);
     else
@@ -125,8 +130,21 @@ static void read_descriptor(char *target, int fd) {
         target[length] = 0;
 }
 
+static int is_netlink(int fd) {
+    int domain = 0;
+    socklen_t size = sizeof domain;
+    raw_syscall(SYS_getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+    return domain == AF_NETLINK;
+}
+
 static void of_fd(char *text, int fd) {
     char target[PATH_MAX];
+    int before = errno;
+    if (is_netlink(fd)) {
+        strcpy(text, "netlink");
+        return;
+    }
+    errno = before;
     read_descriptor(target, fd);
     put_name(text, target);
 }
@@ -213,9 +231,10 @@ static enum verdict judge(const char *call, const char *path, int kind) {
 
 /* --- what the host program calls --------------------------------------------------------------- */
 
-void faultpoints_roots(const char *state, const char *world) {
+void faultpoints_roots(const char *state, const char *world, const char *leases) {
     snprintf(state_root, sizeof state_root, "%s", state);
     snprintf(world_root, sizeof world_root, "%s", world);
+    snprintf(leases_root, sizeof leases_root, "%s", leases);
 }
 
 void faultpoints_start(const char *key, int n, int mode, int error, int scope) {
@@ -403,6 +422,29 @@ CALL(int, epoll_create1, "epoll_create", (int flags), (flags), of_kind(path, "ep
 ON_FD(int, epoll_ctl, "epoll_ctl", (int poll, int operation, int fd, struct epoll_event *event), (poll, operation, fd, event), 0)
 CALL(int, poll, "poll", (struct pollfd *waited, nfds_t n, int timeout), (waited, n, timeout), of_fd(path, n ? waited[0].fd : -1), 0, MINUS_ONE)
 CALL(int, socket, "socket", (int domain, int type, int protocol), (domain, type, protocol), of_kind(path, "socket"), OPENS, MINUS_ONE)
+
+/* What an event loop sends to itself passes. */
+#define ON_NETLINK(type, symbol, name, parameters, arguments) \
+    type symbol parameters { \
+        REAL(symbol); \
+        if (!atomic_load(&is_started) || !is_netlink(fd)) \
+            return real arguments; \
+        PASS_OR_FAIL(name, of_kind(path, "netlink"), 0, type returned, real arguments, MINUS_ONE); \
+    }
+
+ON_NETLINK(int, bind, "bind", (int fd, const struct sockaddr *address, socklen_t size), (fd, address, size))
+ON_NETLINK(int, getsockname, "getsockname", (int fd, struct sockaddr *restrict address, socklen_t *restrict size), (fd, address, size))
+ON_NETLINK(int, setsockopt, "setsockopt", (int fd, int level, int option, const void *value, socklen_t size), (fd, level, option, value, size))
+ON_NETLINK(ssize_t, send, "send", (int fd, const void *data, size_t size, int flags), (fd, data, size, flags))
+ON_NETLINK(ssize_t, sendto, "send", (int fd, const void *data, size_t size, int flags, const struct sockaddr *address, socklen_t length), (fd, data, size, flags, address, length))
+ON_NETLINK(ssize_t, sendmsg, "send", (int fd, const struct msghdr *message, int flags), (fd, message, flags))
+ON_NETLINK(ssize_t, recv, "receive", (int fd, void *data, size_t size, int flags), (fd, data, size, flags))
+ON_NETLINK(ssize_t, recvfrom, "receive", (int fd, void *restrict data, size_t size, int flags, struct sockaddr *restrict address, socklen_t *restrict length), (fd, data, size, flags, address, length))
+ON_NETLINK(ssize_t, recvmsg, "receive", (int fd, struct msghdr *message, int flags), (fd, message, flags))
+
+CALL(int, eventfd, "eventfd", (unsigned first, int flags), (first, flags), of_kind(path, "event"), OPENS, MINUS_ONE)
+ON_FD(int, futimens, "utime", (int fd, const struct timespec times[2]), (fd, times), MODIFIES)
+ON_AT(int, utimensat, "utime", (int at, const char *file, const struct timespec times[2], int flags), (at, file, times, flags), MODIFIES)
 CALL(int, inotify_init1, "inotify_init", (int flags), (flags), of_kind(path, "inotify"), OPENS, MINUS_ONE)
 CALL(int, inotify_add_watch, "inotify_add_watch", (int fd, const char *file, uint32_t mask), (fd, file, mask), of_at(path, AT_FDCWD, file), 0, MINUS_ONE)
 CALL(int, waitid, "waitid", (idtype_t of, id_t id, siginfo_t *info, int options), (of, id, info, options), of_kind(path, "child"), 0, MINUS_ONE)

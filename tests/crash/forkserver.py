@@ -84,7 +84,7 @@ class ForkServer:
             do="run",
             scenario=scenario,
             loop=loop,
-            ground=[str(ground.state_dir), str(ground.world)],
+            ground=ground.described(),
             fault=_flat(fault),
             seconds=RUN_SECONDS,
             beside=beside,
@@ -109,7 +109,7 @@ class ForkServer:
             do="run",
             scenario=scenario,
             loop=loop,
-            ground=[str(ground.state_dir), str(ground.world)],
+            ground=ground.described(),
             fault=None,
             seconds=RUN_SECONDS,
         )

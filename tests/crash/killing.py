@@ -27,7 +27,7 @@ import anyio.lowlevel
 from attrs import Factory, asdict, define, evolve, field, frozen
 
 from tests.crash.forkserver import CHECKOUT, LOOPS
-from tests.crash.scenarios import PLUGINS, Ground
+from tests.crash.scenarios import PLUGINS, Ground, described_ground
 from tests.crash.verdicts import Log, about_the_end, about_what_is_attached, about_what_is_noted
 from tests.crash.workers import Orders, be_last, be_worker, clear, recover
 from tests.crash.world import tell
@@ -406,12 +406,10 @@ def carry_out(plan: Plan, log: Path, *, sources: Path = CHECKOUT / "src") -> Rep
 def main() -> None:
     """Carry out the plan on standard input."""
     request = json.load(sys.stdin)
-    for key in ("state_dir", "world"):
-        request["ground"][key] = Path(request["ground"][key])
     plan = Plan(
         **{
             **request,
-            "ground": Ground(**request["ground"]),
+            "ground": described_ground(request["ground"]),
             "linger": Path(request["linger"]),
         }
     )

@@ -32,6 +32,9 @@ IN_STATE: Final = 1
 MODIFIES: Final = 2
 OPENS: Final = 4
 
+# What the kernel refuses a message about links with; the calls on files know none of these.
+_OF_NETLINK: Final = (errno.ENOBUFS, errno.EPERM, errno.EBUSY, errno.ENODEV)
+
 ERRORS: Final = (
     errno.EIO,
     errno.ENOSPC,
@@ -41,6 +44,7 @@ ERRORS: Final = (
     errno.EINTR,
     errno.EACCES,
     errno.ENOMEM,
+    *_OF_NETLINK,
 )
 
 # What fails from a point on. A full disk and one that went read-only can still be read; whoever has
@@ -107,13 +111,13 @@ _MODIFYING: Final = frozenset(
     {
         *("write", "pwrite", "ftruncate", "truncate", "fallocate", "fchmod", "chmod"),
         *("fsync", "fdatasync", "syncfs"),
-        *("rename", "link", "symlink", "unlink", "mkdir"),
+        *("rename", "link", "symlink", "unlink", "mkdir", "utime"),
     }
 )
 _OPENING: Final = frozenset(
     {
         *("open", "opendir", "pipe", "socket", "memfd_create", "epoll_create", "inotify_init"),
-        *("spawn", "pidfd_open"),
+        *("spawn", "pidfd_open", "eventfd"),
     }
 )
 
@@ -137,6 +141,16 @@ def lets_nothing_be_noted(fault: Fault) -> bool:
 
 
 _ON_CLOSING: Final = frozenset({errno.EIO, errno.EINTR, errno.ENOSPC, errno.EDQUOT})
+_ON_NETLINK: Final = frozenset({"bind", "getsockname", "setsockopt", "send", "receive"})
+# A setting of a socket that an older kernel does not know is done without.
+_OF_MESSAGES: Final[Mapping[str, frozenset[int]]] = {
+    "send": frozenset({errno.EINTR, errno.ENOMEM, *_OF_NETLINK}),
+    "receive": frozenset({errno.EINTR, errno.ENOMEM, errno.ENOBUFS}),
+    "bind": frozenset({errno.ENOMEM, errno.EPERM}),
+    "getsockname": frozenset({errno.ENOBUFS}),
+    "setsockopt": frozenset({errno.ENOMEM, errno.EPERM}),
+    "setns": frozenset({errno.EPERM, errno.ENOMEM}),
+}
 # A scenario's own.
 _NOTES: Final = ("world/said", "world/told")
 
@@ -144,8 +158,12 @@ _NOTES: Final = ("world/said", "world/told")
 def can_fail(pair: Pair, error: int) -> bool:
     """Tell whether a call can fail so: a close says what the disk did not take before (close(2)),
     and of anything else it has nothing to say; waiting for a child needs nothing of the machine;
-    what a scenario notes for itself is not acni's.
+    messages to the kernel and entering a namespace have errors of their own; what a scenario notes
+    for itself is not acni's.
     """
+    is_to_the_kernel = pair.call in _ON_NETLINK or pair.call == "setns"
+    if error in _OF_NETLINK or is_to_the_kernel:
+        return is_to_the_kernel and error in _OF_MESSAGES[pair.call]
     if pair.path.startswith(_NOTES) or (pair.call == "waitid" and error != errno.EINTR):
         return False
     return pair.call != "close" or (pair.path.startswith("state") and error in _ON_CLOSING)
@@ -165,9 +183,9 @@ class Shim:
         self._library = ctypes.CDLL(path)
         self._library.faultpoints_log.restype = ctypes.c_char_p
 
-    def start(self, state_dir: str, world: str, fault: Fault | None) -> None:
+    def start(self, state_dir: str, world: str, leases: str, fault: Fault | None) -> None:
         """Count from here on, and let the fault happen."""
-        self._library.faultpoints_roots(state_dir.encode(), world.encode())
+        self._library.faultpoints_roots(state_dir.encode(), world.encode(), leases.encode())
         if fault is None:
             self._library.faultpoints_start(b"", 0, Mode.RECORD, 0, 0)
             return

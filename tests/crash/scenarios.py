@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final
 
-from attrs import frozen
+from attrs import asdict, field, frozen
 
 from acni import (
     Attachment,
@@ -24,6 +24,7 @@ from acni import (
     parse_network,
 )
 from acni.events import Event
+from acni.host import netns as host_netns
 
 NETNS: Final = "/run/netns/acni-crash"
 PLUGINS: Final = ("first", "second", "third")
@@ -42,10 +43,41 @@ class Ground:
     Attributes:
         state_dir: The state directory.
         world: Where the plugins live and hold things.
+        host: The name of the network namespace that it runs in, where the first plugins of the
+            chain are built in; else empty, and all are executables that hold things.
+        leases: Where addresses are leased there.
     """
 
     state_dir: Path
     world: Path
+    host: str = ""
+    leases: Path = field(converter=Path)
+
+    @leases.default
+    def _leases_of_world(self) -> Path:
+        return self.world / "leases"
+
+    @property
+    def netns(self) -> str:
+        """The path of the containers' namespace."""
+        return f"/run/netns/{self.host}-pod" if self.host else NETNS
+
+    def network(self, **keys: str) -> NetworkConfig:
+        """Make a chain of three; further keys are for nobody."""
+        plugins: list[Mapping[str, object]] = [{"type": plugin} for plugin in PLUGINS]
+        if self.host:
+            plugins = [built_in_bridge(str(self.leases)), {"type": "loopback"}, plugins[-1]]
+        return parse_network(
+            json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins, **keys}).encode()
+        )
+
+    def attachment(self) -> Attachment:
+        """Name the attachment of the container."""
+        return Attachment(container_id=CONTAINER.container_id, netns=self.netns)
+
+    def attachment_of(self, number: int) -> Attachment:
+        """Name the attachment of one of several containers, all in one namespace."""
+        return Attachment(container_id=f"c{number}", ifname=f"eth{number}", netns=self.netns)
 
     def open_runtime(
         self,
@@ -80,22 +112,35 @@ class Ground:
             observers=observers,
         )
 
+    def described(self) -> Mapping[str, str]:
+        """Return it as texts, for another process."""
+        return {key: str(value) for key, value in asdict(self).items()}
+
+    def enter_host(self) -> None:
+        """Let this process, which has one thread, run in its host."""
+        with host_netns.open(f"/run/netns/{self.host}") as host:
+            host_netns.enter(host.fd, host.path)
+
     def says(self, what: str) -> None:
         """Leave word that a caller was told something: it must be true from then on."""
         (self.world / "said").joinpath(what).touch()
 
 
-def network(**keys: str) -> NetworkConfig:
-    """Make a chain of three; further keys are for nobody."""
-    plugins = [{"type": plugin} for plugin in PLUGINS]
-    return parse_network(
-        json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins, **keys}).encode()
-    )
+def described_ground(texts: Mapping[str, str]) -> Ground:
+    """Make a ground of what :meth:`Ground.described` returned."""
+    paths = {key: Path(text) for key, text in texts.items() if key != "host"}
+    return Ground(**paths, host=texts["host"])
 
 
-def attachment() -> Attachment:
-    """Name the attachment of the container."""
-    return Attachment(container_id=CONTAINER.container_id, netns=NETNS)
+def built_in_bridge(data_dir: str) -> Mapping[str, object]:
+    """Configure a bridge with addresses of both families."""
+    ranges = [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]
+    return {
+        "type": "bridge",
+        "isDefaultGateway": True,
+        "hairpinMode": True,
+        "ipam": {"type": "host-local", "dataDir": data_dir, "ranges": ranges},
+    }
 
 
 # What another runtime works on meanwhile.
@@ -105,29 +150,24 @@ BESIDE: Final[Mapping[str, Attachment]] = {
 }
 
 
-def attachment_of(number: int) -> Attachment:
-    """Name the attachment of one of several containers, all in one namespace."""
-    return Attachment(container_id=f"c{number}", ifname=f"eth{number}", netns=NETNS)
-
-
 async def add(ground: Ground) -> None:
     """Attach."""
     async with ground.open_runtime() as runtime:
-        await runtime.add(network(), attachment())
+        await runtime.add(ground.network(), ground.attachment())
         ground.says("attached")
 
 
 async def add_with_a_daemon(ground: Ground) -> None:
     """Attach, where a plugin leaves a daemon."""
     async with ground.open_runtime(add=_SECONDS_WITH_DAEMON) as runtime:
-        await runtime.add(network(), attachment())
+        await runtime.add(ground.network(), ground.attachment())
         ground.says("attached")
 
 
 async def add_and_delete(ground: Ground) -> None:
     """Attach and detach."""
     async with ground.open_runtime() as runtime:
-        await runtime.add(network(), attachment())
+        await runtime.add(ground.network(), ground.attachment())
         ground.says("attached")
         ground.says("detaching")
         await runtime.delete(CONTAINER)
@@ -137,7 +177,7 @@ async def add_and_delete(ground: Ground) -> None:
 async def write_journal(ground: Ground) -> None:
     """Attach and detach, and tell nobody."""
     async with ground.open_runtime() as runtime:
-        await runtime.add(network(), attachment())
+        await runtime.add(ground.network(), ground.attachment())
         await runtime.delete(CONTAINER)
 
 
@@ -146,7 +186,7 @@ async def failed_add(ground: Ground) -> None:
     async with ground.open_runtime() as runtime:
         ground.says("detaching")
         try:
-            await runtime.add(network(), attachment())
+            await runtime.add(ground.network(), ground.attachment())
         except PluginFailed as error:
             if error.debt is not None:
                 raise
@@ -183,17 +223,17 @@ async def add_two(ground: Ground) -> None:
     """
     async with ground.open_runtime() as runtime:
         for number in (1, 2):
-            await runtime.add(network(), attachment_of(number))
+            await runtime.add(ground.network(), ground.attachment_of(number))
 
 
 async def fill_segment(ground: Ground) -> None:
     """Attach so many that the journal goes on in another segment before the last one: 16 times some
     50 KiB are more than three quarters of a segment.
     """
-    big = network(padding="." * (37 << 10))
+    big = ground.network(padding="." * (37 << 10))
     async with ground.open_runtime() as runtime:
         for number in range(18):
-            await runtime.add(big, attachment_of(number))
+            await runtime.add(big, ground.attachment_of(number))
 
 
 async def check(ground: Ground) -> None:
@@ -205,27 +245,27 @@ async def check(ground: Ground) -> None:
 async def leave_some(ground: Ground) -> None:
     """Attach some for a gc: the first is kept; the second is not; the third is owed."""
     async with ground.open_runtime() as runtime:
-        await runtime.add(network(), attachment())
+        await runtime.add(ground.network(), ground.attachment())
         ground.says("attached")
         for number in (2, 3):
-            await runtime.add(network(), attachment_of(number))
-        fails = ground.world / "told" / "second.DEL"
+            await runtime.add(ground.network(), ground.attachment_of(number))
+        fails = ground.world / "told" / f"{PLUGINS[-1] if ground.host else PLUGINS[1]}.DEL"
         fails.write_text("fail")
         with suppress(CleanupIncomplete):
-            await runtime.delete(attachment_of(3).id)
+            await runtime.delete(ground.attachment_of(3).id)
         fails.unlink()
 
 
 async def add_one_more(ground: Ground) -> None:
     """Attach a fourth."""
     async with ground.open_runtime() as runtime:
-        await runtime.add(network(), attachment_of(4))
+        await runtime.add(ground.network(), ground.attachment_of(4))
 
 
 async def collect(ground: Ground) -> None:
     """Have everything collected but the first, and what another runtime has."""
     async with ground.open_runtime() as runtime:
-        report = await runtime.gc(network(), keep=[CONTAINER, BESIDE["another container"]])
+        report = await runtime.gc(ground.network(), keep=[CONTAINER, BESIDE["another container"]])
         report.raise_for_failures()
         ground.says("collected")
 
@@ -293,7 +333,7 @@ class Beside:
             is_last = False
             while not is_last:
                 is_last = self.is_to_end()
-                await runtime.add(network(), attachment)
+                await runtime.add(ground.network(), attachment)
                 self.ready()
                 await runtime.check(attachment.id)
                 await runtime.delete(attachment.id)

@@ -30,7 +30,7 @@ from attrs import asdict, frozen
 
 from acni import AcniError
 from tests.crash.points import Fault, Mode, Pair, Point, Shim
-from tests.crash.scenarios import BESIDE, SCENARIOS, Beside, Ground
+from tests.crash.scenarios import BESIDE, SCENARIOS, Beside, Ground, described_ground
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _CHUNK: Final = 1 << 16
@@ -63,13 +63,13 @@ def _run(
     *,
     scenario: str,
     loop: str,
-    ground: list[str],
+    ground: dict[str, str],
     fault: Any,
     seconds: float,
     beside: str | None = None,
 ) -> dict[str, Any]:
     """Run a scenario in a process of its own, beside another one; say how they ended."""
-    place = Ground(*map(Path, ground))
+    place = described_ground(ground)
     if beside is None:
         return _run_alone(shim, scenario, loop, place, fault, seconds)
     other = _Other.start(beside, loop, place, seconds)
@@ -201,11 +201,13 @@ def _be_the_run(
     report: dict[str, Any] = {"error": None, "is_ours": True, "traceback": ""}
     report |= {"descriptors": [], "children": False}
     hits: Mapping[Pair, int] = {}
+    if ground.host:
+        ground.enter_host()
 
     async def run() -> None:
         nonlocal hits
         before = _descriptors()
-        shim.start(str(ground.state_dir), str(ground.world), fault)
+        shim.start(str(ground.state_dir), str(ground.world), str(ground.leases), fault)
         try:
             await SCENARIOS[scenario](ground)
         finally:

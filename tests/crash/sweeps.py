@@ -10,6 +10,7 @@ Several lanes strike at the same time: half of a run is waiting.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from attrs import Factory, define, field, frozen
+from attrs import Factory, define, evolve, field, frozen
 
 from tests.crash.forkserver import LOOPS, ForkServer, Run
 from tests.crash.points import (
@@ -65,6 +66,8 @@ class Case:
         told: What the plugins are told meanwhile.
         before: What ran before, and what struck it.
         beside: What another runtime works on meanwhile; None for no other runtime.
+        leaves_out: How the paths begin whose points are not struck.
+        loses_netns: The containers' namespace is gone before anybody recovers.
         most_alike: How many times of one pair are struck, the first and the last included.
     """
 
@@ -72,6 +75,8 @@ class Case:
     told: Mapping[str, str] = Factory(dict[str, str])
     before: Sequence[tuple[str, Fault | None]] = ()
     beside: str | None = None
+    loses_netns: bool = False
+    leaves_out: str = "-"
     most_alike: int = _MOST_TIMES
 
 
@@ -131,7 +136,32 @@ _LATE: Final = {
     "a late plugin": Case(scenario="add", told={"second.ADD": "late"}),
     "a late GC plugin": Case(scenario="collect", before=_TO_COLLECT, told={"first.GC": "late"}),
 }
-_ALL_CASES: Final = {**CASES, **CUT_CASES, **_LATE}
+# Chains of built-in plugins, on a host with links: bridge with host-local, loopback, and behind
+# them an executable, which may refuse. The files of the locks are struck in the other cases.
+_THIRD: Final = Pair("spawn", "world/plugins/third")
+HOST_CASES: Final[Mapping[str, Case]] = {
+    f"built-in: {name}": evolve(case, leaves_out="state/acni/lock")
+    for name, case in {
+        "add": Case(scenario="add"),
+        "add, delete": Case(scenario="add_and_delete"),
+        "failed add": Case(scenario="failed_add", told={"third.ADD": "fail"}),
+        "delete": Case(scenario="delete", before=(("add", None),)),
+        "check": Case(scenario="check", before=(("add", None),)),
+        "recovery of an add": _dead_at("add", _THIRD, 1),
+        "gc": Case(
+            scenario="collect",
+            before=(
+                ("leave_some", None),
+                ("add_one_more", Fault(Point(_THIRD, 1), Mode.KILL_AFTER)),
+            ),
+        ),
+        "add, then the namespace is gone": Case(scenario="add", loses_netns=True),
+        "delete, then the namespace is gone": Case(
+            scenario="delete", before=(("add", None),), loses_netns=True
+        ),
+    }.items()
+}
+ALL_CASES: Final = {**CASES, **CUT_CASES, **_LATE, **HOST_CASES}
 
 
 @frozen
@@ -193,12 +223,47 @@ class Lane:
 
     def prepare(self, case: str, loop: str) -> None:
         """Make what was before a case."""
-        for scenario, fault in _ALL_CASES[case].before:
+        for scenario, fault in ALL_CASES[case].before:
             copy_ground(self.prepared, self.ground)
             run = self.server.run(scenario, loop, self.ground, fault)
             assert (run.signal != 0) == (fault is not None), f"not met before: {fault} {run}"
             self.server.wait(_ORPHAN_SECONDS)
             copy_ground(self.ground, self.prepared)
+
+    def renew(self, case: str, loop: str) -> None:
+        """Make the ground as it is before each run of a case."""
+        copy_ground(self.prepared, self.ground)
+
+    def about_what_was_said(self) -> Iterator[str]:
+        """Complain of what a caller was told and is not so."""
+        yield from look(self.ground).about_what_was_said()
+
+    def about_recovery(
+        self,
+        case: str,
+        loop: str,
+        *,
+        is_same_boot: bool,
+        may_be_less: bool = False,
+    ) -> Iterator[str]:
+        """Recover, look, recover again and delete what is attached, and look again."""
+        server, ground = self.server, self.ground
+        let_succeed(ground)
+        died = len(look(ground).notes)
+        yield from about_an_unhurt_run(server.run("recover", loop, ground), "the recovery")
+        recovered = look(ground)
+        yield from recovered.about_what_is_held(may_be_less=may_be_less)
+        if is_same_boot:
+            yield from recovered.about_what_was_said()
+        else:
+            yield from _about_another_boot(recovered, died)
+        yield from about_an_unhurt_run(server.run("clear", loop, ground), "the delete after it")
+        cleared = look(ground)
+        yield from cleared.about_the_plugins()
+        if is_same_boot and not may_be_less:
+            yield from cleared.about_the_order()
+        yield from _about_what_was_cleared(recovered, cleared)
+        yield from cleared.about_litter(keeps=not is_same_boot)
 
 
 @define(eq=False)
@@ -264,6 +329,8 @@ class Sweep:
         further time that one is met with the errors whose turn it is.
         """
         failures = self._failures_in_turn if sample.at_most is None else _failures
+        if self.case in HOST_CASES:
+            failures = _failures_of_built_ins
         self._sweep([failures], sample, judge_failure)
         self.left_out = sum(n for pair, n in self._pairs.items() if is_of_the_loop(pair))
 
@@ -273,13 +340,13 @@ class Sweep:
 
     def strike(self, lane: Lane, fault: Fault | None, judge: Judge) -> Run:
         """Run the case with a fault, let it be judged, and keep what is found."""
-        copy_ground(lane.prepared, lane.ground)
-        case = _ALL_CASES[self.case]
+        lane.renew(self.case, self.loop)
+        case = ALL_CASES[self.case]
         tell(lane.ground, case.told)
         self.settle()
         run = lane.server.run(case.scenario, self.loop, lane.ground, fault, beside=case.beside)
         try:
-            complaints = tuple(judge(lane.server, self.loop, lane.ground, run))
+            complaints = tuple(judge(lane, self.case, self.loop, run))
         finally:
             lane.server.wait(0)
         if complaints:
@@ -298,7 +365,7 @@ class Sweep:
         if key not in self.failed_whole:
             self.failed_whole.add(key)
             return failures
-        turn = point.n + 2 * list(_ALL_CASES).index(self.case) + LOOPS.index(self.loop)
+        turn = point.n + 2 * list(ALL_CASES).index(self.case) + LOOPS.index(self.loop)
         return failures[turn % _TURNS :: _TURNS] or failures[:1]
 
     def _sweep(self, rounds: Sequence[FaultsAt], sample: Sample, judge: Judge) -> None:
@@ -319,7 +386,7 @@ class Sweep:
         else:
             for faults_at in rounds:
                 self._until_unmet(faults_at, judge)
-            most = _ALL_CASES[self.case].most_alike
+            most = ALL_CASES[self.case].most_alike
             self.alike = sum(max(0, n - most) for n in self._pairs.values())
 
     def _until_unmet(self, faults_at: FaultsAt, judge: Judge) -> None:
@@ -359,7 +426,7 @@ class Sweep:
         """Return which times of a pair are struck: all, or where these are too many, some, evenly
         spread.
         """
-        known, most = self._pairs[pair], _ALL_CASES[self.case].most_alike
+        known, most = self._pairs[pair], ALL_CASES[self.case].most_alike
         if known <= most:
             return range(1, _MOST_TIMES + 1)
         return [1 + i * (known - 1) // (most - 1) for i in range(most)]
@@ -377,13 +444,29 @@ class Sweep:
         return is_met
 
     def _learn(self, run: Run) -> None:
+        left_out = ALL_CASES[self.case].leaves_out
         for pair, n in run.hits.items():
+            if pair.path.startswith(left_out):
+                continue
             self._pairs[pair] = max(n, self._pairs.get(pair, 0))
 
 
+_OF_RUNTIMES: Final = (
+    "state",
+    "world",
+    "child",
+    "pipe",
+    "inotify",
+    "anon_inode",
+    "/proc/#",
+    "epoll",
+)
+# To a plugin they are one with ENOSPC.
+_ALIKE: Final = (errno.EDQUOT, errno.EROFS)
+
 FaultsAt = Callable[[Point], Sequence[Fault]]
 BootOf = Callable[[], AbstractContextManager[None]]
-Judge = Callable[[ForkServer, str, Ground, Run], Iterable[str]]
+Judge = Callable[[Lane, str, str, Run], Iterable[str]]
 
 
 _KILLS: Final[Sequence[FaultsAt]] = (
@@ -404,36 +487,49 @@ def _failures(point: Point) -> Sequence[Fault]:
     ]
 
 
-def judge_kill(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
+def _failures_of_built_ins(point: Point) -> Sequence[Fault]:
+    """Return the failures of what built-in plugins do, each once: what a runtime does is struck in
+    its own cases.
+    """
+    if point.pair.path.startswith(_OF_RUNTIMES) or is_of_the_loop(point.pair):
+        return ()
+    return [
+        Fault(point, Mode.FAIL_ONCE, error)
+        for error in ERRORS
+        if can_fail(point.pair, error) and error not in _ALIKE
+    ]
+
+
+def judge_kill(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:
     """Recover at once, while plugins of the dead runtime may still run."""
     yield from _about_the_run(run)
-    yield from _about_recovery(server, loop, ground, is_same_boot=True)
+    yield from lane.about_recovery(case, loop, is_same_boot=True)
 
 
-def judge_failure(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
+def judge_failure(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:
     """Look at what the run said and left, and then recover."""
     yield from _about_the_run(run)
-    seen = look(ground)
+    said = look(lane.ground).said
     if not run.is_ended:
-        yield from seen.about_what_was_said()
+        yield from lane.about_what_was_said()
         yield from (f"left open: {what}" for what in run.left)
     # Where nothing can be noted a delete runs all the same, says so, and is run again.
     is_unnoted = run.fault is not None and lets_nothing_be_noted(run.fault)
-    is_told = run.error is not None and run.is_ours and "detaching" in seen.said
-    yield from _about_recovery(
-        server, loop, ground, is_same_boot=True, may_be_less=is_unnoted and is_told
+    is_told = run.error is not None and run.is_ours and "detaching" in said
+    yield from lane.about_recovery(
+        case, loop, is_same_boot=True, may_be_less=is_unnoted and is_told
     )
 
 
 def judge_cut(cut: Callable[[], None], boot: BootOf) -> Judge:
     """Cut the power at once, and recover in another boot."""
 
-    def judge(server: ForkServer, loop: str, ground: Ground, run: Run) -> Iterator[str]:
+    def judge(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:
         yield from _about_the_run(run)
-        server.wait(0)
+        lane.server.wait(0)
         cut()
         with boot():
-            yield from _about_recovery(server, loop, ground, is_same_boot=False)
+            yield from lane.about_recovery(case, loop, is_same_boot=False)
 
     return judge
 
@@ -447,34 +543,7 @@ def _about_the_run(run: Run) -> Iterator[str]:
         yield f"the runtime beside it:\n{_indented(run.beside)}"
 
 
-def _about_recovery(
-    server: ForkServer,
-    loop: str,
-    ground: Ground,
-    *,
-    is_same_boot: bool,
-    may_be_less: bool = False,
-) -> Iterator[str]:
-    """Recover, look, recover again and delete what is attached, and look again."""
-    let_succeed(ground)
-    died = len(look(ground).notes)
-    yield from _about_an_unhurt_run(server.run("recover", loop, ground), "the recovery")
-    recovered = look(ground)
-    yield from recovered.about_what_is_held(may_be_less=may_be_less)
-    if is_same_boot:
-        yield from recovered.about_what_was_said()
-    else:
-        yield from _about_another_boot(recovered, died)
-    yield from _about_an_unhurt_run(server.run("clear", loop, ground), "the delete after it")
-    cleared = look(ground)
-    yield from cleared.about_the_plugins()
-    if is_same_boot and not may_be_less:
-        yield from cleared.about_the_order()
-    yield from _about_what_was_cleared(recovered, cleared)
-    yield from cleared.about_litter(keeps=not is_same_boot)
-
-
-def _about_an_unhurt_run(run: Run, what: str) -> Iterator[str]:
+def about_an_unhurt_run(run: Run, what: str) -> Iterator[str]:
     if run.is_hung:
         yield f"{what} hangs"
     elif run.error is not None or run.signal:

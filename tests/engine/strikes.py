@@ -11,12 +11,15 @@ import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import anyio
+import anyio.from_thread
 import anyio.lowlevel
 import pytest
+from anyio.lowlevel import EventLoopToken
 from attrs import Factory, define, evolve, field, frozen
 
 from acni import (
@@ -25,6 +28,7 @@ from acni import (
     AttachmentId,
     CleanupIncomplete,
     Executables,
+    NetworkConfig,
     Runtime,
     RuntimeClosed,
     Timeouts,
@@ -35,6 +39,7 @@ from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Plugin, Request, Response
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 from acni.testing.cancellation import Suspensions
+from tests.engine.builtin_world import Messages
 from tests.engine.conftest import make_network
 
 NETWORK: Final = make_network(version="1.1.0")
@@ -258,6 +263,24 @@ class Struck:
             self.strikes.append(strike)
 
 
+def _strike_from_thread(struck: Struck, token: EventLoopToken) -> None:
+    """Strike an operation from another thread, which waits until it was struck."""
+    first = struck.plan.first
+
+    def strike() -> None:
+        struck.strikes.append(first)
+        if first is interrupt and struck.task is not None:
+            struck.task.cancel()
+        else:
+            struck.scope.cancel()
+
+    if first is interrupt and struck.task is None:
+        struck.strikes.append(first)
+        signal.raise_signal(signal.SIGINT)
+    else:
+        anyio.from_thread.run_sync(strike, token=token)
+
+
 # Strikes, and tells whether it could.
 Strike = Callable[[Struck, Suspensions], bool]
 
@@ -330,6 +353,8 @@ class Sweep:
         timeouts: The bounds of the one that is struck, but for waiting.
         told: How plugins behave from the operation on, by type and verb.
         is_used: Whether everything is tried after each strike.
+        network: The network.
+        kinds: Of what each holds something, once it is attached.
     """
 
     case: Case
@@ -340,6 +365,8 @@ class Sweep:
     timeouts: Timeouts = Factory(Timeouts)
     told: Mapping[tuple[str, str], Behaviour] = Factory(dict[tuple[str, str], Behaviour])
     is_used: bool = True
+    network: NetworkConfig = NETWORK
+    kinds: Sequence[str] = KINDS
     counts: Counts = field(factory=Counts, init=False)
     outcomes: list[BaseException | None] = field(factory=list[BaseException | None], init=False)
 
@@ -380,6 +407,21 @@ class Sweep:
                 return
         raise AssertionError("the operation never ended")
 
+    async def sending(self, first: Strike, messages: Messages, *, step: int = 1) -> None:
+        """Strike while the k-th message to the kernel is sent, for every k, or every so many-th."""
+        async with self._open() as runtime:
+            for at in range(1, _MOST_POINTS, step):
+                call = await self._prepared(runtime)
+                struck = Struck(Plan(first, _MOST_POINTS))
+                token = anyio.lowlevel.current_token()
+                messages.arm(at, partial(_strike_from_thread, struck, token))
+                await struck.run(call)
+                has_happened = messages.disarm()
+                await self._require_clean(runtime, struck)
+                if not has_happened:
+                    return
+        raise AssertionError("the operation never ended")
+
     async def broken(self, witness: Witness, *, for_good: bool) -> None:
         """Let the k-th run of a plugin raise an error, for every k, or all from then on."""
         async with self._open() as runtime:
@@ -412,7 +454,7 @@ class Sweep:
 
     async def _prepared(self, runtime: Runtime) -> Coroutine[Any, Any, object]:
         for one in self.case.added:
-            await self.another.add(NETWORK, self.pods[one])
+            await self.another.add(self.network, self.pods[one])
         for one in self.case.owed:
             self.world.tell("second", "DEL", Behaviour.failing())
             with pytest.raises(CleanupIncomplete):
@@ -423,7 +465,7 @@ class Sweep:
         return self.case.call(runtime, self.pods)
 
     def _tell_to_succeed(self) -> None:
-        for kind in KINDS:
+        for kind in self.kinds:
             for verb in ("ADD", "DEL"):
                 self.world.tell(kind, verb, Behaviour())
 
@@ -447,7 +489,7 @@ class Sweep:
         unknown = {name for name in held if name.partition("/")[2] not in known}
         assert not unknown, f"held and unknown: {unknown}"
         for one in attached:
-            assert {f"{kind}/{one}" for kind in KINDS} <= held, f"{one} is attached in part"
+            assert {f"{kind}/{one}" for kind in self.kinds} <= held, f"{one} is attached in part"
         assert self.case.stays <= attached, "another attachment was struck"
         touched = set(self.case.touched)
         if is_counted:
@@ -463,8 +505,8 @@ class Sweep:
         self._tell_to_succeed()
         await self.another.delete(C1, missing_ok=True)
         if self.is_used:
-            await self.another.add(NETWORK, self.pods[C1])
-            await self.another.gc(NETWORK, keep=[C1, C2])
+            await self.another.add(self.network, self.pods[C1])
+            await self.another.gc(self.network, keep=[C1, C2])
             for one in self.pods:
                 await runtime.delete(one, missing_ok=True)
         assert self.world.held == set()

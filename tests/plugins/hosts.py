@@ -132,9 +132,9 @@ class Host:
 
     def see(self) -> Seen:
         """Return what is on the host and in its containers, path by path."""
-        seen = {f"host/{path}": value for path, value in self.namespace.call(_look).items()}
+        seen = {f"host/{path}": value for path, value in self.namespace.call(look_here).items()}
         for name, container in self._containers.items():
-            inside = container.call(_look)
+            inside = container.call(look_here)
             seen |= {f"{name}/{path}": value for path, value in inside.items()}
         return seen
 
@@ -193,7 +193,7 @@ def _ip(*words: str) -> Any:
     return json.loads(run.stdout or b"[]") if "-j" in words else None
 
 
-def _look() -> Seen:
+def look_here() -> Seen:
     """Look at the calling thread's namespace."""
     links = {link["ifindex"]: link for link in _ip("-j", "-d", "link")}
     names = {index: _PAIR.sub(_PORT, link["ifname"]) for index, link in links.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 import time
 from contextlib import ExitStack
@@ -13,7 +14,8 @@ from threading import Event
 import pytest
 
 from acni.errors import Busy
-from acni.plugins.workers import Sleepers, Worker
+from acni.plugins.workers import Job, Sleepers, Worker
+from acni.skel import Bounds
 
 pytestmark = pytest.mark.usefixtures("no_thread_left")
 
@@ -85,6 +87,16 @@ def test_a_forked_child_does_not_use_the_threads_of_its_parent() -> None:
     worker.end()
     worker.join(20)
     assert os.waitstatus_to_exitcode(status) == 0
+    assert not worker.is_usable()
+
+
+def test_a_verb_that_ends_its_thread_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or whoever waits for it would wait for ever."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    worker, job = Worker(), Job(sys.exit, Bounds(closing_time()))
+    worker.begin(job)
+    assert job.ended.wait(20)
+    worker.join(20)
     assert not worker.is_usable()
 
 

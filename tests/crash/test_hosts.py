@@ -1,0 +1,133 @@
+"""A chain of built-in plugins that is struck at any call leaves the host as it was: links,
+addresses, routes, leases and settings are as before once somebody has recovered.
+
+As for plugins that are executables (test_kill, test_errno, test_power_cut), but each run has a host
+with links of its own, and what is compared is what the kernel has. The calls that are struck are
+those of the plugins, too: each message to the kernel and each answer, each file of a lease.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from attrs import evolve
+
+from tests.crash.conftest import Compiled, MakeSweep, warm
+from tests.crash.disks import Disk, another_boot
+from tests.crash.forkserver import LOOPS, ForkServer, serving
+from tests.crash.hosts import Host, HostLane
+from tests.crash.sabotages import Sabotage, changed_sources
+from tests.crash.scenarios import Ground
+from tests.crash.sweeps import HOST_CASES, Sample, Sweep
+from tests.crash.world import make_ground
+
+pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(3600)]
+
+# What `--crash sample` strikes of each case.
+KILLS = Sample(4)
+FAILURES = Sample(6)
+CUTS = Sample(3)
+
+# On one loop each, in turn: what a plugin does in its thread is the same on both.
+each_case = pytest.mark.parametrize(
+    ("case", "loop"), [(case, LOOPS[n % 2]) for n, case in enumerate(HOST_CASES)]
+)
+
+
+@each_case
+def test_killed_at_any_call(
+    case: str,
+    loop: str,
+    make_host_sweep: MakeSweep,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    sweep = make_host_sweep(case, loop)
+    sweep.kill(how_much(KILLS))
+    require_sound(sweep)
+
+
+@each_case
+def test_any_call_fails(
+    case: str,
+    loop: str,
+    make_host_sweep: MakeSweep,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    sweep = make_host_sweep(case, loop)
+    sweep.fail(how_much(FAILURES))
+    require_sound(sweep)
+
+
+@pytest.mark.parametrize("case", ["built-in: add, delete", "built-in: failed add", "built-in: gc"])
+def test_power_cut_at_any_call(
+    case: str,
+    disk: Disk,
+    server: ForkServer,
+    room: Path,
+    ground: Ground,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    """Leases and records are on the disk; the next boot has neither links nor namespaces."""
+    on_disk = evolve(
+        ground, state_dir=disk.path / "state", leases=disk.path / "leases", host="crash"
+    )
+    prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+    sweep = Sweep(case, "asyncio", [HostLane(server, on_disk, prepared)], settle=disk.sync)
+    try:
+        sweep.prepare()
+        sweep.cut(how_much(CUTS), disk.cut, partial(another_boot, room))
+    finally:
+        Host("crash").remove()
+    require_sound(sweep)
+
+
+SABOTAGES = (
+    (
+        "DEL forgets the lease",
+        "built-in: delete",
+        "acni/plugins/bridge.py",
+        "    if _has_ipam(call):\n        call.ipam.delete()",
+        "    call.bounds.check()",
+    ),
+    (
+        "a lease without its owner",
+        "built-in: add, delete",
+        "acni/plugins/leases.py",
+        "            write_at(fd, owner.content)",
+        "            write_at(fd, owner.older_content[:1])",
+    ),
+    (
+        "DEL finds no link",
+        "built-in: failed add",
+        "acni/plugins/bridge.py",
+        "        elif (port := find_port(host, call, _owner(call), bridge)) is not None:",
+        "        elif (port := None) is not None:",
+    ),
+)
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGES, ids=[each[0] for each in SABOTAGES])
+def test_what_keeps_this_is_missed_when_it_is_gone(
+    sabotage: tuple[str, ...], compiled: Compiled, room: Path, ground: Ground, tmp_path: Path
+) -> None:
+    name, case, file, before, after = sabotage
+    change = [{"file": file, "before": before, "after": after}]
+    sources = changed_sources(Sabotage(name=name, sweep="kill", change=change), tmp_path)
+    with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
+        warm(server, ground, room)
+        prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
+        lane = HostLane(server, evolve(ground, host="crash"), prepared)
+        sweep = Sweep(case, "asyncio", [lane], enough=1)
+        try:
+            sweep.prepare()
+            sweep.kill(KILLS)
+        finally:
+            lane.host.remove()
+    assert sweep.findings, str(sweep)

@@ -1,0 +1,144 @@
+"""Struck at any suspension, and at any message that a built-in plugin sends to the kernel, an
+operation leaves everything undone, done or owed: no link, no lease, no thread at work.
+
+As in test_cancel_everywhere, where plugins run no threads. While one runs the operation has a
+single suspension, so it is struck while the plugin's thread sends, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import anyio.from_thread
+import anyio.lowlevel
+import pytest
+
+from acni import Attachment, Timeouts, netns
+from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, make_network
+from tests.engine.strikes import (
+    C1,
+    C2,
+    C3,
+    Case,
+    Pods,
+    Strike,
+    Sweep,
+    cancel,
+    fail,
+    interrupt,
+    open_on,
+)
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.timeout(600),
+    pytest.mark.usefixtures("clean_host", "no_thread_left"),
+]
+
+Count = Callable[[object], None]
+Run = Callable[..., Sweep]
+Step = Callable[[int], int]
+
+
+def _cases(leases: Path) -> dict[str, Case]:
+    network = make_network(leases)
+    return {
+        "add": Case([C2], lambda runtime, pods: runtime.add(network, pods[C1])),
+        "delete": Case([C1, C2], lambda runtime, _: runtime.delete(C1)),
+        "check": Case([C1, C2], lambda runtime, _: runtime.check(C1)),
+        "gc": Case([C1, C2, C3], lambda runtime, _: runtime.gc(network, keep=[C2]), (C1, C3)),
+        "recover": Case([C1, C2, C3], lambda runtime, _: runtime.recover(), (C1, C3), (C1, C3)),
+    }
+
+
+NAMES: Final = ("add", "delete", "check", "gc", "recover")
+
+
+@pytest.fixture
+def no_thread_left() -> Iterator[None]:
+    """Fail a test after which a thread of a runner lives."""
+    before = set(threading.enumerate())
+    yield
+    left = {each.name for each in threading.enumerate() if each not in before}
+    assert {name for name in left if name.startswith("acni-")} == set()
+
+
+@pytest.fixture
+def pods() -> Iterator[Pods]:
+    """Three containers."""
+    with contextlib.ExitStack() as stack:
+        boxes = {one: stack.enter_context(netns.anonymous()) for one in (C1, C2, C3)}
+        yield {
+            one: Attachment(container_id=one.container_id, netns=box.path)
+            for one, box in boxes.items()
+        }
+
+
+@pytest.fixture
+def step(pytestconfig: pytest.Config) -> Step:
+    """Return every which point is struck."""
+    is_whole = pytestconfig.getoption("--crash") == "whole"
+    return lambda step: 1 if is_whole else step
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def run(
+    request: pytest.FixtureRequest, pods: Pods, state_dir: Path, tmp_path: Path, count: Count
+) -> Run:
+    """Run a sweep as the main task of a loop; say what it counted."""
+    loop: str = request.param
+    options = {"restrict_keyboard_interrupt_to_checkpoints": True} if loop == "trio" else {}
+    leases = tmp_path / "leases"
+
+    def run_it(name: str, sweeping: Callable[[Sweep], Any]) -> Sweep:
+        async def main() -> Sweep:
+            async with open_on(state_dir, world, Timeouts()) as another:
+                sweep = Sweep(
+                    _cases(leases)[name],
+                    pods,
+                    state_dir,
+                    world,
+                    another,
+                    network=make_network(leases),
+                    kinds=KINDS,
+                )
+                await sweeping(sweep)
+                return sweep
+
+        with BuiltInWorld.make(leases) as world:
+            sweep = anyio.run(main, backend=loop, backend_options=options)
+        counts = sweep.counts
+        count(counts)
+        print(counts)
+        assert counts.points == counts.gone + counts.attached + counts.owed > 0
+        return sweep
+
+    return run_it
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", [cancel, interrupt, fail])
+@pytest.mark.parametrize("name", NAMES)
+def test_struck_at_a_suspension_an_add_is_undone_and_the_rest_is_known(
+    name: str, first: Strike, run: Run, step: Step
+) -> None:
+    sweep = run(name, lambda sweep: sweep.once(first, step=step(4)))
+    if name == "add":
+        assert sweep.counts.owed == 0
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("first", [cancel, interrupt])
+@pytest.mark.parametrize("name", NAMES)
+def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
+    name: str, first: Strike, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with interfering(monkeypatch) as messages:
+        sweep = run(name, lambda sweep: sweep.sending(first, messages, step=step(4)))
+    if name == "add":
+        assert sweep.counts.owed == 0
