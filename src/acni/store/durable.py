@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import time
+from contextlib import ExitStack
 from typing import Final
 
 from acni.host.files import close_all, is_plain, write_at
@@ -71,9 +72,11 @@ def _open_plain(directory: int, name: str) -> int:
         if not is_plain(os.stat(name, dir_fd=directory, follow_symlinks=False)):
             os.unlink(name, dir_fd=directory)
     fd = os.open(name, flags, 0o600, dir_fd=directory)
-    if not is_plain(os.fstat(fd)):
-        close_all(fd)
-        raise FileExistsError(errno.EEXIST, "something else took its place", name)
+    with ExitStack() as opened:
+        opened.callback(close_all, fd)
+        if not is_plain(os.fstat(fd)):
+            raise FileExistsError(errno.EEXIST, "something else took its place", name)
+        opened.pop_all()
     return fd
 
 
