@@ -19,6 +19,7 @@ import anyio.lowlevel
 import pytest
 
 from acni import Attachment, Timeouts, netns
+from tests.crash.sabotages import Sabotage, run_against
 from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, make_network
 from tests.engine.strikes import (
     C1,
@@ -142,3 +143,17 @@ def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
         sweep = run(name, lambda sweep: sweep.sending(first, messages, step=step(4)))
     if name == "add":
         assert sweep.counts.owed == 0
+
+
+@pytest.mark.deep
+def test_an_undo_that_skips_the_link_is_missed(tmp_path: Path) -> None:
+    """By those who ask the plugin alone: beneath a runtime its DEL removes the link as well."""
+    change = {
+        "file": "acni/plugins/bridge.py",
+        "before": "    undo.callback(_undo, lambda: _remove_own(call, host, owner))\n",
+        "after": "",
+    }
+    tests = Path(__file__).parents[1] / "plugins" / "test_bridge.py"
+    sabotage = Sabotage(name="", sweep="", change=[change])
+    printed = run_against(sabotage, "leaves_nothing and unheeded", str(tests), tmp_path)
+    assert "beside_the_bridge" in printed
