@@ -38,13 +38,15 @@ myst_heading_anchors = 3
 
 # No inventory is downloaded: names of other projects stay plain text, names of ours must resolve.
 # A type variable is nobody's page.
-nitpick_ignore_regex = [("py:.*", r"(?!acni\.).*"), ("py:class", r"acni\..*\.T")]
+nitpick_ignore_regex = [("py:.*", r"(?!acni\.).*"), ("py:class", r"acni\..*\.(T|Read)")]
 
 
 def public_names():
     """Map the place that defines a public name to the place that exports it."""
     names = {}
-    for module in map(import_module, ("acni.testing", "acni.spec", "acni.blocking", "acni")):
+    for module in map(
+        import_module, ("acni.testing", "acni.skel", "acni.spec", "acni.blocking", "acni")
+    ):
         for name in getattr(module, "__all__", ()):
             home = getattr(getattr(module, name), "__module__", None)
             names[f"{home}.{name}"] = f"{module.__name__}.{name}"
@@ -60,6 +62,13 @@ def link_public_name(app, env, node, contnode):
     return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", public, node, contnode)
 
 
+def name_the_error(app, what, name, obj, options, lines):  # noqa: PLR0917 (as Sphinx calls it)
+    """Say which PluginError a docstring means: outside of acni.skel, what a runtime raises."""
+    if not name.startswith("acni.skel"):
+        meant = ":raises ~acni.errors.PluginError"
+        lines[:] = [re.sub(r"^:raises PluginError\b", meant, line) for line in lines]
+
+
 def link_included_files(app, relative_path, parent, content):
     """Turn links between the files at the top of the checkout into links between their pages."""
     text = re.sub(r"\]\(([A-Z]+\.md)", lambda link: f"](docs/{link[1].lower()}", content[0])
@@ -68,5 +77,7 @@ def link_included_files(app, relative_path, parent, content):
 
 def setup(app):
     app.add_config_value("acni_public_names", public_names(), "env")
+    # After napoleon, which makes fields of "Raises:".
+    app.connect("autodoc-process-docstring", name_the_error, priority=900)
     app.connect("include-read", link_included_files)
     app.connect("missing-reference", link_public_name)

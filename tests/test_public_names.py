@@ -20,7 +20,8 @@ PUBLIC = {
         PluginError PluginFailed PluginKilled PluginLost PluginNotFound PluginNotStarted
         PluginOverflow PluginProtocolError PluginTimeout PortMapping RecoveryReport Result Runner
         Runtime RuntimeClosed StoreError Timeouts TryAgain Validation VersionUnsupported
-        blocking errors events load_network netns networks observe open_runtime parse_network spec
+        blocking errors events load_network netns networks observe open_runtime parse_network skel
+        spec
     """,
     "acni.blocking": """
         Box Runtime open_runtime
@@ -33,6 +34,9 @@ PUBLIC = {
     """,
     "acni.observe": """
         Trace trace
+    """,
+    "acni.skel": """
+        Bounds Call Code Delegate Fields OpenNetns PluginError Stopped Verbs make_result
     """,
     "acni.spec": """
         Attachment AttachmentId Bandwidth Caps Command ContainerId Dns Ending IfName Interface

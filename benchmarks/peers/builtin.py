@@ -19,7 +19,9 @@ import acni
 from acni import spec
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Sleepers
-from acni.skel import Bounds, Delegates, respond
+from acni.skel import Bounds
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from harness.orders import ALONE, CROWDS, IDLE
 from phases import Meter, print_phase, status
 from runtime import Do, carry_out, measure, turns

@@ -22,7 +22,7 @@ import importlib
 # As typing has it, without the 3 ms that importing typing takes from every `acni --help`.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from acni import blocking, errors, events, netns, networks, observe, spec
+    from acni import blocking, errors, events, netns, networks, observe, skel, spec
     from acni.engine.attached import Box
     from acni.engine.gc import GCReport
     from acni.engine.listing import AttachmentRecord
@@ -126,6 +126,7 @@ __all__ = [
     "observe",
     "open_runtime",
     "parse_network",
+    "skel",
     "spec",
 ]
 
@@ -152,7 +153,7 @@ _HOMES = {
     "open_runtime": "acni.engine.runtime",
     "parse_network": "acni.spec.configuration",
 }
-_MODULES = ("blocking", "errors", "events", "netns", "networks", "observe", "spec")
+_MODULES = ("blocking", "errors", "events", "netns", "networks", "observe", "skel", "spec")
 
 
 def __getattr__(name: str) -> object:

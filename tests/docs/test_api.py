@@ -14,6 +14,7 @@ PAGE = (DOCS / "api.md").read_text()
 MODULES = (
     "acni",
     "acni.blocking",
+    "acni.skel",
     "acni.spec",
     "acni.netns",
     "acni.networks",
@@ -73,7 +74,7 @@ def test_the_page_lists_something() -> None:
 def test_every_public_name_is_on_the_page(module: str) -> None:
     there = listed()
     home = import_module(module)
-    rooms = {"blocking", "errors", "events", "netns", "networks", "observe", "spec"}
+    rooms = {"blocking", "errors", "events", "netns", "networks", "observe", "skel", "spec"}
     submodules = rooms if module == "acni" else set()
     missing = [n for n in home.__all__ if id(getattr(home, n)) not in there and n not in submodules]
     assert missing == []

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import doctest
 import inspect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import cache
 from importlib import import_module
@@ -20,7 +20,7 @@ import anyio
 import pytest
 
 import acni
-from acni import netns, networks, spec, testing
+from acni import netns, networks, skel, spec, testing
 from acni.testing import RecordingPlugins, ScriptedRunner
 
 pytestmark = pytest.mark.netns
@@ -33,6 +33,7 @@ MODULES = (
     "acni.netns",
     "acni.networks",
     "acni.observe",
+    "acni.skel",
     "acni.spec",
     "acni.testing",
 )
@@ -128,21 +129,43 @@ def prepared(tmp_path: Path, state_dir: Path, scripted: ScriptedRunner) -> Itera
 
         return anyio.run(main)
 
+    def called(verb: Callable[[skel.Call], object], **members: object) -> object:
+        returned: list[object] = []
+
+        def add(call: skel.Call) -> acni.Result:
+            returned.append(verb(call))
+            return skel.make_result()
+
+        verbs = skel.Verbs(add=add, delete=lambda _: None)
+        with acni.BuiltIns(plugins={**acni.BuiltIns().plugins, "mine": verbs}) as runner:
+            mine = networks.from_plugins("local", {"type": "mine", **members}, version="1.1.0")
+
+            async def main() -> None:
+                async with runtime_over(runner) as runtime:
+                    await runtime.add(mine, attachment)
+                    await runtime.delete(attachment)
+
+            anyio.run(main)
+        return returned.pop()
+
     with netns.anonymous() as box:
+        attachment = acni.Attachment(container_id="web", netns=box)
         yield {
             "acni": acni,
             "anyio": anyio,
             "netns": netns,
+            "skel": skel,
             "spec": spec,
             "testing": testing,
             "network": network,
-            "attachment": acni.Attachment(container_id="web", netns=box),
+            "attachment": attachment,
             "state_dir": state_dir,
             "conf_dir": conf_dir,
             "scripted": scripted,
             "plugins": plugins,
             "runtime_over": runtime_over,
             "call": call,
+            "called": called,
         }
 
 

@@ -11,7 +11,8 @@ import pytest
 from acni import netns
 from acni.host.netns import is_interface_up, switch_interface
 from acni.plugins import loopback
-from acni.skel import Delegates, respond
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec.plugin import Response
 from tests.skel.asking import bounds, request, said
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from attrs import Factory, define
 
-from acni.skel import Bounds, Call, Delegates, Verbs, make_result, respond
+from acni.skel import Bounds, Call, Verbs, make_result
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec.plugin import Request, Response
 from acni.spec.result import IpConfig, Result
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from acni.skel import Call, Delegates, PluginError, Stopped, Verbs, make_result, respond
+from acni.skel import Call, PluginError, Stopped, Verbs, make_result
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec.result import Result
 from tests.skel.asking import Probe, bounds, one_address, request, said, script
 

@@ -27,7 +27,9 @@ from acni.errors import AcniError, PluginNotFound
 from acni.host.plugins import added_by_another
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
-from acni.skel import Bounds, Delegates, Verbs, respond
+from acni.skel import Bounds, Verbs
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 
@@ -52,7 +54,8 @@ class BuiltIns:
     or by :meth:`close`, its threads end.
 
     Attributes:
-        plugins: The plugins by type; by default all that acni has.
+        plugins: The plugins by type; by default all that acni has. Others are written with
+            :mod:`acni.skel`.
 
     Example:
         >>> network = acni.networks.from_plugins("local", {"type": "loopback"})

@@ -28,6 +28,10 @@ class OpenNetns:
     Attributes:
         path: What CNI_NETNS says: the ``sandbox`` of an interface (P9).
         fd: Our descriptor.
+
+    Example:
+        >>> called(lambda call: call.netns.path == attachment.netns)
+        True
     """
 
     path: str
@@ -42,6 +46,14 @@ class OpenNetns:
 
         Raises:
             NotPermitted: this process may not enter namespaces.
+
+        Example:
+            >>> import socket
+            >>> def add(call):
+            ...     with call.netns.entered():
+            ...         return socket.if_nameindex()[0]
+            >>> called(add)
+            (1, 'lo')
         """
         with netns.own() as home:
             netns.enter(self.fd, self.path)
@@ -56,31 +68,73 @@ class Delegate(Protocol):
 
     It gets the same environment, but for the verb, and the whole configuration. All of them raise
     :class:`acni.skel.PluginError` with what it said, as it said it.
+
+    Example:
+        >>> static = {"type": "static", "addresses": [{"address": "192.0.2.9/24"}]}
+        >>> def add(call):
+        ...     given = call.ipam.add()
+        ...     return skel.make_result(ips=given.ips)
+        >>> called(add, ipam=static).ipv4
+        IPv4Address('192.0.2.9')
     """
 
     @property
     def type(self) -> str | None:
-        """Its type; None where the configuration names none."""
+        """Its type; None where the configuration names none.
+
+        Example:
+            >>> called(lambda call: call.ipam.type, ipam={"type": "host-local"})
+            'host-local'
+        """
         ...
 
     def add(self) -> Result:
-        """Let it add. After its failure it was told to delete."""
+        """Let it add. After its failure it was told to delete.
+
+        Example:
+            >>> static = {"type": "static", "addresses": [{"address": "192.0.2.9/24"}]}
+            >>> called(lambda call: [ip.address for ip in call.ipam.add().ips], ipam=static)
+            ['192.0.2.9/24']
+        """
         ...
 
     def delete(self) -> None:
-        """Let it delete; also what an ADD that goes wrong afterwards does."""
+        """Let it delete; also what an ADD that goes wrong afterwards does.
+
+        Example:
+            >>> static = {"type": "static", "addresses": [{"address": "192.0.2.9/24"}]}
+            >>> called(lambda call: call.ipam.delete(), ipam=static)
+        """
         ...
 
     def check(self) -> None:
-        """Let it check."""
+        """Let it check.
+
+        Example:
+            >>> def check(call):
+            ...     try:
+            ...         call.ipam.check()
+            ...     except skel.PluginError as error:
+            ...         return error.msg
+            >>> called(check, ipam={"type": "static"})
+            'no prevResult at $.prevResult'
+        """
         ...
 
     def gc(self) -> None:
-        """Let it collect garbage."""
+        """Let it collect garbage.
+
+        Example:
+            >>> called(lambda call: call.ipam.gc(), ipam={"type": "static"})
+        """
         ...
 
     def status(self) -> None:
-        """Ask it whether it is ready."""
+        """Ask it whether it is ready.
+
+        Example:
+            >>> called(lambda call: call.ipam.status(), ipam={"type": "static"})
+        """
         ...
 
 
@@ -110,7 +164,8 @@ class Call:
         plugin_dirs: CNI_PATH.
         cni_version: The version of the request.
         network: The network's name.
-        config: The request configuration; see :meth:`fields`.
+        config: The request configuration.
+        fields: The same, read with its places.
         previous: ``prevResult``, or None.
         valid: GC's ``cni.dev/valid-attachments``; None with every other verb. An empty set is not
             None: then nothing is valid.
@@ -119,6 +174,12 @@ class Call:
         leave: Leaves a function to another thread, which only waits: the kernel takes 15 to 20 ms
             for the memory of a link that is gone already. What it raises nobody sees.
         warn: Says something on standard error, of a verb that succeeds.
+
+    Example:
+        >>> called(lambda call: f"{call.command} {call.container_id} {call.ifname}")
+        'ADD web eth0'
+        >>> called(lambda call: call.fields.number("mtu", 1500, least=68, most=65535), mtu=9000)
+        9000
     """
 
     command: Command
@@ -155,6 +216,13 @@ class Verbs:
         gc: Frees what is not of ``call.valid`` (P6); None where it keeps nothing.
         status: Raises where an ADD could not succeed (P5); None where it is always ready.
         versions: The versions that it speaks.
+
+    Example:
+        >>> def check(call):
+        ...     raise skel.PluginError(100, "nothing of it is there")
+        >>> verbs = skel.Verbs(add=lambda call: call.previous, delete=print, check=check)
+        >>> acni.BuiltIns(plugins={"mine": verbs}).find("mine", []).runner
+        'builtin'
     """
 
     add: Callable[[Call], Result]

@@ -6,7 +6,25 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The specification's error codes; 100 and up are a plugin's own."""
+    """The specification's error codes; 100 and up are a plugin's own.
+
+    Attributes:
+        INCOMPATIBLE_VERSION: The version of the request is not spoken.
+        UNSUPPORTED_FIELD: A member of the configuration is not supported.
+        UNKNOWN_CONTAINER: The container is not known, or is gone.
+        INVALID_ENVIRONMENT: A variable is missing or not allowed.
+        IO_FAILURE: Something could not be read, written or done.
+        DECODING_FAILURE: Standard input is not what it should be.
+        INVALID_CONFIG: The configuration is not allowed.
+        TRY_AGAIN: By the next try it may succeed: :class:`acni.TryAgain <acni.errors.TryAgain>`.
+        NOT_AVAILABLE: STATUS: no ADD can succeed.
+        LIMITED: The same, and containers of the network may have lost connectivity.
+        INTERNAL: What nobody expected.
+
+    Example:
+        >>> skel.Code.TRY_AGAIN
+        <Code.TRY_AGAIN: 11>
+    """
 
     INCOMPATIBLE_VERSION = 1
     UNSUPPORTED_FIELD = 2
@@ -30,6 +48,23 @@ class PluginError(Exception):
         msg: What went wrong, in a sentence, without secrets.
         details: More of it; empty where there is none.
         reason: A stable word for it, or None; an extra member of the error object.
+
+    The runtime's caller gets :class:`acni.PluginFailed <acni.errors.PluginFailed>`.
+
+    Example:
+        >>> def add(call):
+        ...     raise skel.PluginError(skel.Code.TRY_AGAIN, "the switch restarts", reason="restart")
+        >>> verbs = skel.Verbs(add=add, delete=lambda call: None)
+        >>> async def main():
+        ...     with acni.BuiltIns(plugins={"mine": verbs}) as runner:
+        ...         async with runtime_over(runner) as runtime:
+        ...             local = acni.networks.from_plugins("local", {"type": "mine"})
+        ...             try:
+        ...                 await runtime.add(local, attachment)
+        ...             except acni.TryAgain as error:
+        ...                 return error.msg, error.reason
+        >>> anyio.run(main)
+        ('the switch restarts', 'restart')
     """
 
     def __init__(

@@ -38,6 +38,18 @@ class Fields:
     Attributes:
         value: Its members.
         place: Its JSON path, such as ``$.ipam.ranges[0][0]``.
+
+    What reads a member raises :class:`PluginError` with code 7 where it is not as it has to be.
+
+    Example:
+        >>> fields = skel.Fields({"bridge": "cni0", "mtu": "1500"})
+        >>> fields.text("bridge")
+        'cni0'
+        >>> try:
+        ...     fields.number("mtu", least=68, most=65535)
+        ... except skel.PluginError as error:
+        ...     print(error)
+        text, where a whole number from 68 to 65535 was expected at $.mtu (code 7)
     """
 
     value: Mapping[str, object]
@@ -47,11 +59,21 @@ class Fields:
     )
 
     def get(self, key: str) -> object:
-        """Return a member as it is; None where it is absent."""
+        """Return a member as it is; None where it is absent.
+
+        Example:
+            >>> skel.Fields({"MTU": 1500}).get("mtu")
+            1500
+        """
         return self._folded.get(fold_key(key))
 
     def has(self, key: str) -> bool:
-        """Tell whether a member is there, and is not null."""
+        """Tell whether a member is there, and is not null.
+
+        Example:
+            >>> skel.Fields({"ipam": None}).has("ipam")
+            False
+        """
         return self.get(key) is not None
 
     @overload
@@ -59,7 +81,12 @@ class Fields:
     @overload
     def text(self, key: str, default: str) -> str: ...
     def text(self, key: str, default: str | None = None) -> str | None:
-        """Return a text, or the default where it is absent."""
+        """Return a text, or the default where it is absent.
+
+        Example:
+            >>> skel.Fields({}).text("bridge", "cni0")
+            'cni0'
+        """
         value = self.get(key)
         if value is None:
             return default
@@ -68,14 +95,27 @@ class Fields:
         return value
 
     def required_text(self, key: str) -> str:
-        """Return a text that must be there, and not be empty."""
+        """Return a text that must be there, and not be empty.
+
+        Example:
+            >>> try:
+            ...     skel.Fields({}).required_text("master")
+            ... except skel.PluginError as error:
+            ...     print(error)
+            no master at $.master (code 7)
+        """
         value = self.text(key)
         if not value:
             raise self.error(key, f"no {key}", "text")
         return value
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """Return a flag, or the default where it is absent."""
+        """Return a flag, or the default where it is absent.
+
+        Example:
+            >>> skel.Fields({"isGateway": True}).flag("isGateway")
+            True
+        """
         value = self.get(key)
         if value is None:
             return default
@@ -88,7 +128,18 @@ class Fields:
     @overload
     def number(self, key: str, default: int, *, least: int, most: int) -> int: ...
     def number(self, key: str, default: int | None = None, *, least: int, most: int) -> int | None:
-        """Return a whole number, or the default where it is absent."""
+        """Return a whole number, or the default where it is absent.
+
+        Args:
+            key: The member.
+            default: What it is where it is absent.
+            least: The smallest that is allowed.
+            most: The greatest that is allowed.
+
+        Example:
+            >>> skel.Fields({}).number("vlan", 1, least=1, most=4094)
+            1
+        """
         value = self.get(key)
         if value is None:
             return default
@@ -100,7 +151,12 @@ class Fields:
         return value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of texts; nothing where it is absent."""
+        """Return a list of texts; nothing where it is absent.
+
+        Example:
+            >>> skel.Fields({"search": ["a.example", "b.example"]}).texts("search")
+            ('a.example', 'b.example')
+        """
         found: list[str] = []
         for place, value in self._elements(key):
             if not isinstance(value, str):
@@ -109,7 +165,12 @@ class Fields:
         return tuple(found)
 
     def inner(self, key: str) -> Fields:
-        """Return an object, an empty one where it is absent."""
+        """Return an object, an empty one where it is absent.
+
+        Example:
+            >>> skel.Fields({"ipam": {"type": "static"}}).inner("ipam").text("type")
+            'static'
+        """
         value = self.get(key)
         if value is None:
             return Fields({}, self.at(key))
@@ -118,11 +179,23 @@ class Fields:
         return Fields(value, self.at(key))
 
     def objects(self, key: str) -> tuple[Fields, ...]:
-        """Return the objects of a list, such as ``routes``; nothing where it is absent."""
+        """Return the objects of a list, such as ``routes``; nothing where it is absent.
+
+        Example:
+            >>> fields = skel.Fields({"routes": [{"dst": "0.0.0.0/0"}]})
+            >>> [(route.place, route.text("dst")) for route in fields.objects("routes")]
+            [('$.routes[0]', '0.0.0.0/0')]
+        """
         return tuple(_objects(self._elements(key)))
 
     def object_lists(self, key: str) -> tuple[tuple[Fields, ...], ...]:
-        """Return the objects of a list of lists, such as ``ranges``; nothing where it is absent."""
+        """Return the objects of a list of lists, such as ``ranges``; nothing where it is absent.
+
+        Example:
+            >>> fields = skel.Fields({"ranges": [[{"subnet": "192.0.2.0/24"}]]})
+            >>> [[one.place for one in ranges] for ranges in fields.object_lists("ranges")]
+            [['$.ranges[0][0]']]
+        """
         return tuple(
             tuple(_objects(_elements(value, place))) for place, value in self._elements(key)
         )
@@ -134,6 +207,15 @@ class Fields:
             key: The member.
             parse: Makes it of the text, or raises ValueError.
             expected: What it takes.
+
+        Example:
+            >>> from ipaddress import ip_address
+            >>> fields = skel.Fields({"gateway": "192.0.2.300"})
+            >>> try:
+            ...     fields.parsed("gateway", ip_address, "an address")
+            ... except skel.PluginError as error:
+            ...     print(error.msg, "-", error.details)
+            '192.0.2.300' is not allowed at $.gateway - expected an address
         """
         value = self.text(key)
         if not value:
@@ -144,15 +226,31 @@ class Fields:
             raise self.error(key, f"{_shown(value)} is not allowed", expected) from None
 
     def at(self, key: str) -> str:
-        """Name the place of a member."""
+        """Name the place of a member.
+
+        Example:
+            >>> skel.Fields({"ipam": {}}).inner("ipam").at("type")
+            '$.ipam.type'
+        """
         return f"{self.place}.{key[:_MAX_SHOWN]}"
 
     def mismatch(self, key: str, expected: str) -> PluginError:
-        """Make the error of a member of the wrong type."""
+        """Make the error of a member of the wrong type.
+
+        Example:
+            >>> print(skel.Fields({"mtu": [1500]}).mismatch("mtu", "a whole number"))
+            a list, where a whole number was expected at $.mtu (code 7)
+        """
         return _mismatch(self.at(key), self.get(key), expected)
 
     def error(self, key: str, message: str, expected: str) -> PluginError:
-        """Make the error of a member: it names the place and what was expected there."""
+        """Make the error of a member: it names the place and what was expected there.
+
+        Example:
+            >>> fields = skel.Fields({"mode": "fast"})
+            >>> print(fields.error("mode", "an unknown mode", "bridge or vepa"))
+            an unknown mode at $.mode (code 7)
+        """
         return _error(self.at(key), message, expected)
 
     def _elements(self, key: str) -> list[tuple[str, object]]:

@@ -31,6 +31,20 @@ def make_result(
     An IPAM plugin gives no interfaces, and its addresses name none (P9).
 
     It is not read back: what is wrong in it is found where the result of any plugin is read.
+
+    Args:
+        interfaces: The interfaces that it made.
+        ips: The addresses that it gave; the ``interface`` of each is the index of one of these.
+        routes: The routes that it set.
+        dns: The DNS settings.
+        cni_version: The version that is asked for: ``call.cni_version``.
+
+    Example:
+        >>> interface = spec.Interface(name="eth0", mac=None, sandbox="/run/netns/web")
+        >>> ip = spec.IpConfig(address="192.0.2.9/24", gateway=None, interface=0)
+        >>> result = skel.make_result(interfaces=[interface], ips=[ip])
+        >>> result.cni_version, str(result.ipv4)
+        ('1.1.0', '192.0.2.9')
     """
     version = cni_version if have_same_shape(cni_version, _NEWEST) else _NEWEST
     members = {
