@@ -65,6 +65,48 @@ def test_a_thread_that_is_free_is_used_again() -> None:
     assert len(set(by)) < 20
 
 
+def test_where_no_thread_can_be_started_the_caller_waits() -> None:
+    sleepers, by = Sleepers(), list[int]()
+    before = threading.stack_size(1 << 46)  # more than there is room for
+    try:
+        sleepers.leave(lambda: by.append(threading.get_ident()))
+    finally:
+        threading.stack_size(before)
+    sleepers.close(closing_time())
+    assert by == [threading.get_ident()]
+
+
+def test_what_is_left_after_closing_is_done() -> None:
+    sleepers, go_on, done = Sleepers(), Event(), list[int]()
+    sleepers.leave(lambda: go_on.wait(20))
+    sleepers.close(time.monotonic())  # without the one that still waits
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name == "acni-sleeper":
+            thread.join(20)
+    sleepers.leave(lambda: done.append(1))
+    sleepers.close(closing_time())
+    assert done == [1]
+
+
+def test_a_forked_child_leaves_nothing_to_the_threads_of_its_parent() -> None:
+    sleepers, all_there = Sleepers(), threading.Barrier(9)
+    for _ in range(8):
+        sleepers.leave(lambda: all_there.wait(20))
+    all_there.wait(20)
+    done = Event()
+    sleepers.leave(done.set)  # by then most of the eight are free again
+    assert done.wait(20)
+    pid = os.fork()
+    if pid == 0:
+        again = Event()
+        sleepers.leave(again.set)
+        os._exit(0 if again.wait(5) else 1)
+    _, status = os.waitpid(pid, 0)
+    sleepers.close(closing_time())
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def test_closing_waits_no_longer_than_it_is_told() -> None:
     sleepers, go_on = Sleepers(), Event()
     sleepers.leave(lambda: go_on.wait(20))

@@ -177,52 +177,72 @@ def _is_back(home: netns.Namespace) -> bool:
 
 
 @define(eq=False)
-class Sleepers:
-    """Threads for what only waits in the kernel; what finds none is waited for by its caller."""
+class _Pool:
+    """The threads of one process, until they are closed."""
 
     _left: SimpleQueue[Callable[[], object] | None] = Factory(
         SimpleQueue["Callable[[], object] | None"]
     )
     _threads: list[Thread] = Factory(list[Thread])
     _free: int = field(default=0, init=False)
+    _is_closed: bool = field(default=False, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
-    def leave(self, function: Callable[[], object]) -> None:
-        """Leave a function to one of them; called by any thread."""
-        if not self._take(function):
-            _call(function)
-
-    def close(self, until: float) -> None:
-        """Wait until all that was left is done, or ``until`` on ``time.monotonic``'s clock."""
-        with self._lock:
-            threads, self._threads, self._free = self._threads, [], 0
-            for _ in threads:
-                self._left.put(None)
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
-
-    def _take(self, function: Callable[[], object]) -> bool:
+    def take(self, function: Callable[[], object]) -> bool:
         """Give a function to a thread that is free, or a new one; False where there is none."""
         with self._lock:
+            if self._is_closed:
+                return False
             if self._free:
                 self._free -= 1
-            elif len(self._threads) < _MOST_SLEEPERS:
-                self._threads.append(self._start())
-            else:
+            elif not (len(self._threads) < _MOST_SLEEPERS and self._start()):
                 return False
             self._left.put(function)
             return True
 
-    def _start(self) -> Thread:
+    def close(self, until: float) -> None:
+        with self._lock:
+            self._is_closed = True
+            for _ in self._threads:
+                self._left.put(None)
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _start(self) -> bool:
         thread = Thread(target=self._serve, name="acni-sleeper", daemon=True)
-        thread.start()
-        return thread
+        try:
+            thread.start()
+        except RuntimeError:  # the machine has no thread to give
+            return False
+        self._threads.append(thread)
+        return True
 
     def _serve(self) -> None:
         while (function := self._left.get()) is not None:
             _call(function)
             with self._lock:
                 self._free += 1
+
+
+@define(eq=False)
+class Sleepers:
+    """Threads for what only waits in the kernel; what finds none is waited for by its caller."""
+
+    # By process: a forked child has the parent's books, and none of its threads.
+    _pools: dict[int, _Pool] = field(factory=dict[int, _Pool], init=False)
+
+    def leave(self, function: Callable[[], object]) -> None:
+        """Leave a function to one of them; called by any thread."""
+        process = os.getpid()
+        pool = self._pools.get(process) or self._pools.setdefault(process, _Pool())
+        if not pool.take(function):
+            _call(function)
+
+    def close(self, until: float) -> None:
+        """Wait until all that was left is done, or ``until`` on ``time.monotonic``'s clock."""
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close(until)
 
 
 def _call(function: Callable[[], object]) -> None:
