@@ -78,6 +78,12 @@ def test_a_trunk_is_all_that_it_names_each_once() -> None:
     assert parse_settings(make_call({"vlan": 7})).filters_vlans
 
 
+def test_a_trunk_that_names_all_over_and_over_is_read_in_time() -> None:
+    """Counted one by one they are some 80 million."""
+    trunk = [{"minID": 1, "maxID": 4094}] * 20_000
+    assert parse_settings(make_call({"vlanTrunk": trunk})).trunk == tuple(range(1, 4095))
+
+
 @pytest.mark.rule("P11")
 @pytest.mark.parametrize(
     ("config", "args", "mac"),

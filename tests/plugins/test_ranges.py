@@ -76,12 +76,36 @@ def test_each_address_is_tried_once_and_no_gateway_ever(of: RangeSet, after: int
         assert address != one.gateway
 
 
-@given(one=range_sets(), other=range_sets())
-def test_sets_overlap_where_they_have_an_address_in_common(one: RangeSet, other: RangeSet) -> None:
-    def numbers(of: RangeSet) -> set[int]:
-        return {at for each in of.ranges for at in range(int(each.first), int(each.last) + 1)}
+@given(sets=st.lists(range_sets(), min_size=2, max_size=4))
+def test_sets_overlap_where_they_have_an_address_in_common(sets: list[RangeSet]) -> None:
+    def numbers(of: RangeSet) -> list[int]:
+        return [at for each in of.ranges for at in range(int(each.first), int(each.last) + 1)]
 
-    assert one.overlaps(other) == other.overlaps(one) == bool(numbers(one) & numbers(other))
+    def written(one: Range) -> dict[str, str]:
+        return {
+            "subnet": str(one.subnet),
+            "rangeStart": str(one.first),
+            "rangeEnd": str(one.last),
+            "gateway": str(one.gateway),
+        }
+
+    everything = [at for of in sets for at in numbers(of)]
+    ranges = [[written(one) for one in of.ranges] for of in sets]
+    fields = Fields({"ipam": {"ranges": ranges}})
+    if len(everything) == len(set(everything)):
+        assert parse_range_sets(fields, "1.0.0") == tuple(sets)
+    else:
+        with pytest.raises(PluginError, match="overlaps with"):
+            parse_range_sets(fields, "1.0.0")
+
+
+@pytest.mark.parametrize("are_sets", [True, False], ids=["sets", "ranges_of_a_set"])
+def test_as_many_ranges_as_there_is_room_for_are_compared_in_time(are_sets: bool) -> None:
+    """All pairs would take minutes, in which a verb does not look whether it may go on."""
+    written = [{"subnet": f"10.{at >> 8}.{at & 255}.0/24"} for at in range(16_000)]
+    ranges = [[one] for one in written] if are_sets else [written]
+    sets = parse_range_sets(Fields({"ipam": {"ranges": ranges}}), "1.0.0")
+    assert len(sets) == len(ranges)
 
 
 def test_a_range_of_ipv6_is_not_counted_out() -> None:

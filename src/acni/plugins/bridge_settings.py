@@ -11,7 +11,7 @@ Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, an
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from attrs import frozen
@@ -106,7 +106,7 @@ def parse_settings(call: Call) -> Settings:
         promiscuous=fields.flag("promiscMode"),
         isolated=fields.flag("portIsolation"),
         vlan=fields.number("vlan", 0, least=0, most=_MOST_VLAN) or None,
-        trunk=tuple(sorted(set(_parse_trunk(fields)))),
+        trunk=tuple(_members(_parse_trunk(fields))),
         keeps_default_vlan=fields.flag("preserveDefaultVlan"),
         sets_up=not fields.flag("disableContainerInterface"),
         detects_duplicates=fields.flag("enabledad"),
@@ -171,7 +171,7 @@ def _parse_mtu(fields: Fields) -> int | None:
     return mtu
 
 
-def _parse_trunk(fields: Fields) -> Iterator[int]:
+def _parse_trunk(fields: Fields) -> Iterator[tuple[int, int]]:
     for item in fields.objects("vlanTrunk"):
         least, most, one = (
             item.number(key, least=1, most=_MOST_VLAN) for key in ("minID", "maxID", "id")
@@ -182,9 +182,17 @@ def _parse_trunk(fields: Fields) -> Iterator[int]:
         if least is not None and most is not None:
             if most < least:
                 raise item.error("maxID", f"{most} is less than minID", f"at least {least}")
-            yield from range(least, most + 1)
+            yield least, most
         if one is not None:
-            yield one
+            yield one, one
+
+
+def _members(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
+    """Return each VLAN of some spans once, in order."""
+    begin = 0
+    for least, most in sorted(spans):
+        yield from range(max(begin, least), most + 1)
+        begin = max(begin, most + 1)
 
 
 def _parse_mac(call: Call) -> bytes | None:
