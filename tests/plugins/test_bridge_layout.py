@@ -64,6 +64,15 @@ def test_a_gateway_that_is_said_stays_as_it_is_written() -> None:
     assert layout.gateways == (ip_interface("fd00::fe/64"),)
 
 
+@pytest.mark.parametrize(
+    "address", ["255.255.255.255/32", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff/128"]
+)
+def test_behind_the_last_address_of_all_there_is_no_gateway(address: str) -> None:
+    with pytest.raises(PluginError) as caught:
+        laid_out(ip(address), is_gateway=True)
+    assert caught.value.code == 7
+
+
 def test_a_gateway_of_two_addresses_is_one() -> None:
     layout = laid_out(ip("10.1.2.3/24"), ip("10.1.2.4/24"), is_gateway=True)
     assert layout.gateways == (ip_interface("10.1.2.1/24"),)

@@ -89,6 +89,21 @@ def test_paths_are_relative_to_the_root_as_plugins_run_there(node: Node, tmp_pat
     assert node.addresses() == ["10.1.2.2"]
 
 
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+@pytest.mark.parametrize("key", ["dataDir", "resolvConf"])
+@pytest.mark.parametrize("path", ["/a\0b", "/\ud800"], ids=["nul", "surrogate"])
+def test_a_path_that_no_file_has_is_a_word_of_the_configuration(
+    node: Node, command: str, key: str, path: str
+) -> None:
+    answer = node.run(command, {**SMALL, key: path})
+    if (command, key) == ("DEL", "resolvConf"):
+        assert answer.status == 0
+        return
+    assert answer.printed["code"] == 7
+    assert answer.printed["msg"].endswith(f"at $.ipam.{key}")
+    assert node.names() == [] if node.directory.exists() else True
+
+
 def test_an_owner_whose_lease_could_not_be_read_again_gets_none(node: Node) -> None:
     answer = node.run("ADD", SMALL, container_id="c" * 5000)
     assert answer.printed["code"] == 4

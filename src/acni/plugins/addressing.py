@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Interface, IPv6Interface
 from typing import Final, TypeVar
@@ -118,6 +119,18 @@ def parse_interface(text: str) -> IPv4Interface | IPv6Interface:
         return interface
     shorter = interface.max_prefixlen - address.max_prefixlen
     return IPv4Interface((int(address), interface.network.prefixlen - shorter))
+
+
+def parse_path(text: str) -> str:
+    """Parse a path; plugins run in ``/``.
+
+    Raises:
+        ValueError: no file can be called that.
+    """
+    if "\0" in text:
+        raise ValueError(text)
+    os.fsencode(text)
+    return os.path.join("/", text)
 
 
 def parse_routes(fields: Fields) -> tuple[Route, ...]:

@@ -194,8 +194,17 @@ def _given(ip: IpConfig, *, is_gateway: bool) -> _Given:
     if ip.gateway is not None:
         gateway = parse_address(ip.gateway)
     elif is_gateway:
-        gateway = address.network.network_address + 1
+        gateway = _first_of(address)
     return _Given(address, gateway, ip)
+
+
+def _first_of(address: Interface) -> IpAddress:
+    """Return the first address of a network, behind its own."""
+    try:
+        return address.network.network_address + 1
+    except ValueError:  # the last of all there are
+        message = f"{address} has no network that a gateway is in"
+        raise PluginError(Code.INVALID_CONFIG, message) from None
 
 
 def _defaults(given: Sequence[_Given], routes: Sequence[Route]) -> Iterable[Route]:

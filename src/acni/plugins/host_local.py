@@ -31,6 +31,7 @@ from acni.plugins.addressing import (
     ipam_of,
     known_args,
     parse_interface,
+    parse_path,
     parse_routes,
     parsed_argument,
     parsed_texts,
@@ -53,6 +54,7 @@ LEASE_MISSING: Final = 103
 DEFAULT_DATA_DIR: Final = "/var/lib/cni/networks"
 
 _ADDRESS: Final = "an address, with or without a prefix length"
+_PATH: Final = "a path"
 _NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
@@ -148,7 +150,7 @@ def _parse_settings(call: Call) -> _Settings:
         range_sets=range_sets,
         asked=_assign(_asked(call), range_sets),
         routes=parse_routes(ipam),
-        resolv_conf=ipam.text("resolvConf") or None,
+        resolv_conf=ipam.parsed("resolvConf", parse_path, _PATH),
     )
 
 
@@ -197,16 +199,15 @@ def _owner(call: Call) -> Owner:
 
 def _directory(call: Call) -> str:
     """Return the directory of the leases; plugins run in ``/``."""
-    data_dir = ipam_of(call.fields).text("dataDir") or DEFAULT_DATA_DIR
-    return os.path.join("/", data_dir, call.network)
+    data_dir = ipam_of(call.fields).parsed("dataDir", parse_path, _PATH) or DEFAULT_DATA_DIR
+    return os.path.join(data_dir, call.network)
 
 
 def _read_dns(settings: _Settings) -> Dns:
     if settings.resolv_conf is None:
         return _NO_DNS
-    path = os.path.join("/", settings.resolv_conf)
-    with _io(path):
-        return read_resolv_conf(path)
+    with _io(settings.resolv_conf):
+        return read_resolv_conf(settings.resolv_conf)
 
 
 # What is taken.
