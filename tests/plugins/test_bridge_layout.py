@@ -13,6 +13,7 @@ from acni.plugins.bridge_layout import (
     Layout,
     addresses_in_the_way,
     choose_mac,
+    gateways_to_give,
     lay_out,
     layout_of_result,
     link_local,
@@ -190,3 +191,11 @@ def test_a_gateway_is_in_the_network_of_its_address(length: int, number: int) ->
     address = ip_interface((number, length))
     (gateway,) = laid_out(ip(str(address)), is_gateway=True).gateways
     assert gateway.network == address.network == ip_network(address.network)
+
+
+def test_a_gateway_that_is_refused_is_refused_before_another_one_is_given() -> None:
+    one, other = ip_interface("10.1.0.1/24"), ip_interface("10.2.0.1/24")
+    with pytest.raises(PluginError):
+        gateways_to_give([], [one, other], is_forced=False)
+    assert gateways_to_give([], [one, other], is_forced=True) == [(one, ()), (other, (one,))]
+    assert gateways_to_give([one], [one], is_forced=False) == []

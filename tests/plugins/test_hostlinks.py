@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from acni.netlink.addresses import list_addresses
 from acni.netlink.bridges import add_vlan, remove_vlan
 from acni.netlink.errors import NetlinkError
 from acni.netlink.linkmessages import RTM_NEWLINK
@@ -22,6 +23,7 @@ from acni.plugins.hostlinks import (
     MOST_PORTS,
     enable_forwarding,
     ensure_bridge,
+    ensure_gateways,
     fullness,
     set_vlans,
     vlan_messages,
@@ -171,3 +173,11 @@ def test_a_bridge_that_somebody_else_makes_meanwhile_is_as_good(
     )
     assert bridge.name == "cni0"
     assert get_link(on_host, "cni0").is_up
+
+
+def test_a_bridge_that_cannot_have_all_gateways_gets_none(on_host: Netlink) -> None:
+    """The first would stay, and refuse every other network from then on."""
+    bridge = ensure_bridge(on_host, parse_settings(make_call({})), has_ipv6=False)
+    with pytest.raises(PluginError, match=r"10\.9\.0\.1/24, not 10\.8\.0\.1/24"):
+        ensure_gateways(on_host, bridge, (*GATEWAYS, ip_interface("10.8.0.1/24")), is_forced=False)
+    assert [one for one in list_addresses(on_host, index=bridge.index) if one.packed[0] == 10] == []

@@ -141,6 +141,32 @@ def addresses_in_the_way(
     return found
 
 
+def gateways_to_give(
+    present: Iterable[Interface], gateways: Iterable[Interface], *, is_forced: bool
+) -> list[tuple[Interface, tuple[Interface, ...]]]:
+    """Decide on all gateways before the first is given: a bridge that is refused stays as it was.
+
+    Args:
+        present: The addresses that the bridge has.
+        gateways: Those that it is to have.
+        is_forced: Whether others give way.
+
+    Returns:
+        Each that it lacks, with those that go before it.
+
+    Raises:
+        PluginError: it has another one, and that does not give way.
+    """
+    here, decided = list(present), list[tuple[Interface, tuple[Interface, ...]]]()
+    for gateway in gateways:
+        replaced = addresses_in_the_way(here, gateway, is_forced=is_forced)
+        if replaced is None:
+            continue
+        here = [*(one for one in here if one not in replaced), gateway]
+        decided.append((gateway, replaced))
+    return decided
+
+
 def choose_mac(addresses: Sequence[Interface]) -> bytes:
     """Choose a hardware address. With one of IPv4 it follows from that: who talked to its last
     holder finds this one at once.

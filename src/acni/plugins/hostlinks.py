@@ -25,7 +25,7 @@ from acni.netlink.lookup import has_link, index_of, ipv4_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_layout import addresses_in_the_way, link_local, random_mac
+from acni.plugins.bridge_layout import gateways_to_give, link_local, random_mac
 from acni.plugins.bridge_refusals import (
     PORT_DOWN,
     bridge_full,
@@ -181,17 +181,13 @@ def ensure_gateways(
         have = {(one.packed, one.prefix) for one in listed}
         if all((one.packed, one.network.prefixlen) in have for one in gateways):
             return
-        present = [one.interface for one in listed]
-        for gateway in gateways:
-            replaced = addresses_in_the_way(present, gateway, is_forced=is_forced)
-            if replaced is None:
-                continue
+        for gateway, replaced in gateways_to_give(
+            [one.interface for one in listed], gateways, is_forced=is_forced
+        ):
             for one in replaced:
                 with contextlib.suppress(NetlinkError):  # a secondary one goes with its first
                     host.request(addresses.remove(one, index=bridge.index))
-                present.remove(one)
             _give_gateway(host, bridge, gateway)
-            present.append(gateway)
 
 
 def enable_forwarding(host: Netlink, bridge: Link, gateways: Sequence[Interface]) -> None:
