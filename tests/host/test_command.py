@@ -71,3 +71,41 @@ def _attend(loop: str, *argv: str) -> list[str]:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
+
+
+# Cancels the waiting for a command that has left a child, with nobody to tell of signals.
+CANCEL = """if True:
+    import os
+    import sys
+    import anyio
+    from acni.host import command, netns
+    from acni.host.arrivals import arrivals
+
+    async def main(arrived):
+        argv = ["sh", "-c", "setsid sleep 1234 2>&- & echo $!; exec sleep 1234 2>&-"]
+        with netns.anonymous() as box:
+            blocked = arrived.blocked
+            started = command.start(argv, box.path, blocked=blocked, grace_seconds=0.2)
+            told = await anyio.to_thread.run_sync(os.read, piped[0], 100)
+            with anyio.CancelScope() as scope:
+                scope.cancel()
+                await started.wait()
+            for pid in (started.pid, int(told)):
+                try:
+                    os.kill(pid, 0)
+                except ProcessLookupError:
+                    print("gone", file=sys.stderr)
+
+    piped = os.pipe()
+    os.dup2(piped[1], 1)
+    with arrivals(command.WATCHED) as arrived:
+        anyio.run(main, arrived, backend=sys.argv[1])
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "trio"])
+def test_nothing_of_a_command_outlives_who_was_cancelled(loop: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CANCEL, loop], capture_output=True, timeout=60, check=False
+    )
+    assert done.stderr.split() == [b"gone", b"gone"]

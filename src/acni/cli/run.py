@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from typing import Final
 
 import anyio
+import anyio.lowlevel
 from attrs import define, field, frozen
 
 from acni import networks
@@ -171,6 +172,8 @@ async def _attached(
             async with runtime.attached(
                 place.network, runs.begin(), ifname=arguments.ifname
             ) as box:
+                # A signal may have come since the last wait: from here on they are the command's.
+                await anyio.lowlevel.checkpoint_if_cancelled()
                 started = command.start(
                     argv,
                     box.netns.path,

@@ -95,13 +95,19 @@ class Command:
             self._patience.deadline = min(self._patience.deadline, last)
 
     async def wait(self) -> int:
-        """Wait for its end, and end what it left.
+        """Wait for its end, and end what it left; cancelled, end it as well.
 
         Returns:
             Its exit status; 128 and the number of the signal that ended it.
         """
-        with self._patience:
-            await self._ended.wait()
+        try:
+            with self._patience:
+                await self._ended.wait()
+        except BaseException:
+            self._send(signal.SIGKILL)
+            with anyio.move_on_after(_GONE_SECONDS, shield=True):
+                await self._kill_rest()
+            raise
         if self._status is None:
             self._send(signal.SIGKILL)
             with anyio.move_on_after(_GONE_SECONDS):
@@ -118,6 +124,7 @@ class Command:
             self._reaped = anyio.Event()
             with anyio.move_on_after(_LOOK_SECONDS):
                 await self._reaped.wait()
+            self._reap()  # whoever tells of signals may have ended
 
     def _send(self, number: signal.Signals) -> None:
         if self._status is None:  # not reaped: the number is its own
