@@ -196,3 +196,10 @@ def test_the_oldest_versions_have_no_result_without_addresses() -> None:
 )
 def test_a_delete_needs_the_bridges_name_alone(config: Mapping[str, Any], bridge: str) -> None:
     assert parse_bridge(make_call(config)) == bridge
+
+
+def test_what_a_caller_gave_as_args_is_in_no_message() -> None:
+    with pytest.raises(PluginError) as caught:
+        parse_settings(make_call({"args": {"cni": {"mac": "s3cret"}}}))
+    assert "s3cret" not in f"{caught.value.msg} {caught.value.details}"
+    assert "$.args.cni.mac" in caught.value.msg

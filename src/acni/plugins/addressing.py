@@ -100,7 +100,7 @@ def parsed_texts(
         try:
             found.append(parse(text))
         except ValueError:
-            message = f"{ascii(text)[:80]} is not allowed"
+            message = f"{fields.shown(text)} is not allowed"
             raise fields.error(f"{key}[{index}]", message, expected) from None
     return tuple(found)
 

@@ -223,7 +223,11 @@ class Fields:
         try:
             return parse(value)
         except ValueError:
-            raise self.error(key, f"{_shown(value)} is not allowed", expected) from None
+            raise self.error(key, f"{self.shown(value)} is not allowed", expected) from None
+
+    def shown(self, text: str) -> str:
+        """Write a text for a message; what a caller gave as ``args`` may be a secret."""
+        return "a value" if f"{self.place}.".startswith("$.args.") else _shown(text)
 
     def at(self, key: str) -> str:
         """Name the place of a member.
