@@ -7,6 +7,7 @@ import resource
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -760,3 +761,12 @@ def test_an_interface_is_switched_up_and_down() -> None:
 def test_an_interface_that_is_not_there_cannot_be_switched() -> None:
     with netns.anonymous() as box, pytest.raises(OSError, match="No such device"):
         box.call(lambda: netns.switch_interface("eth7", is_up=True))
+
+
+def test_a_namespace_for_which_there_is_no_thread_is_a_typed_error() -> None:
+    before = threading.stack_size(1 << 46)  # more than there is room for
+    try:
+        with pytest.raises(Busy, match="no thread"):
+            netns.anonymous()
+    finally:
+        threading.stack_size(before)

@@ -651,6 +651,9 @@ def _in_thread(function: Callable[[], T]) -> T:
 
     # No executor: none works while the interpreter ends, and an undo may have to.
     thread = Thread(target=run, name="acni-netns")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise Busy("this machine has no thread to give", expected="room for one more") from error
     thread.join()
     return done.result()
