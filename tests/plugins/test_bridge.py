@@ -372,3 +372,12 @@ def stderr_of(host: Host, config: Mapping[str, Any], container: str) -> str:
 
 def test_it_is_among_the_built_in_plugins() -> None:
     assert BUILT_IN["bridge"] is bridge.VERBS
+
+
+def test_two_bridges_do_not_share_a_network(host: Host) -> None:
+    assert host.run("ADD", CONFIG).status == 0
+    answer = host.run("ADD", {**CONFIG, "name": "other", "bridge": "cni1"}, container="c2")
+    assert (answer.printed["code"], answer.printed["reason"]) == (106, "networks-overlap")
+    assert host.links(inside="c2") == ["lo"]
+    again = host.run("ADD", CONFIG, container="c3")
+    assert again.status == 0

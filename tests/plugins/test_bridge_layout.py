@@ -18,6 +18,7 @@ from acni.plugins.bridge_layout import (
     layout_of_result,
     link_local,
     mac_text,
+    overlapping,
     random_mac,
 )
 from acni.skel import PluginError
@@ -199,3 +200,23 @@ def test_a_gateway_that_is_refused_is_refused_before_another_one_is_given() -> N
         gateways_to_give([], [one, other], is_forced=False)
     assert gateways_to_give([], [one, other], is_forced=True) == [(one, ()), (other, (one,))]
     assert gateways_to_give([one], [one], is_forced=False) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "is_ours", "is_refused"),
+    [
+        ("10.9.0.7/24", False, True),
+        ("10.9.0.130/25", False, True),
+        ("10.0.0.5/8", False, False),
+        ("10.0.0.1/8", True, True),
+        ("10.9.1.1/24", True, False),
+        ("fd00:9::1/64", True, True),
+        ("fe80::1/64", False, False),
+    ],
+)
+def test_networks_overlap_where_the_host_would_know_one_way_to_what_both_have(
+    other: str, is_ours: bool, is_refused: bool
+) -> None:
+    gateways = [ip_interface("10.9.0.1/24"), ip_interface("fd00:9::1/64")]
+    found = overlapping([(ip_interface(other), is_ours)], gateways)
+    assert (found is not None) is is_refused

@@ -14,6 +14,8 @@ each for a reason:
   and passes its result on (P2, P12; CONVENTIONS.md, "Chained Plugins"); the reference makes another
   pair of links and drops the result.
 * A failed ADD undoes what it made, but for the bridge, which others may use by then.
+* A gateway whose network another link of the host has, or has a part of, is refused: the host would
+  know only one way to it.
 * Masquerading and the check of hardware addresses are refused: they are not here yet.
 
 (the reference's plugins/main/bridge)

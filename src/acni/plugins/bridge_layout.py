@@ -167,6 +167,39 @@ def gateways_to_give(
     return decided
 
 
+def overlapping(
+    others: Iterable[tuple[Interface, bool]], gateways: Iterable[Interface]
+) -> tuple[Interface, Interface] | None:
+    """Find two networks of which the host would know only one way to what both have.
+
+    A host may have its own address in a larger network: what is longer wins, and the containers
+    are reached. Not so where the larger one is another bridge's, whose containers are in it too.
+
+    Args:
+        others: The addresses of the host's other links, and whether each is on a bridge of ours.
+        gateways: Those that the bridge is to have.
+
+    Returns:
+        A gateway and the address in its way; None where there is none.
+    """
+    for other, is_ours in others:
+        for gateway in gateways:
+            if gateway.version != other.version or other.ip.is_link_local:
+                continue
+            lengths = gateway.network.prefixlen, other.network.prefixlen
+            # Networks overlap where the longer one is a part of the shorter one.
+            is_shared = _begins_as(gateway, other, min(lengths))
+            if is_shared and (is_ours or lengths[1] >= lengths[0]):
+                return gateway, other
+    return None
+
+
+def _begins_as(one: Interface, other: Interface, bits: int) -> bool:
+    """Tell whether two addresses of a family have their first bits in common."""
+    rest = one.max_prefixlen - bits
+    return int(one) >> rest == int(other) >> rest
+
+
 def choose_mac(addresses: Sequence[Interface]) -> bytes:
     """Choose a hardware address. With one of IPv4 it follows from that: who talked to its last
     holder finds this one at once.

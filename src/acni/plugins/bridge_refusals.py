@@ -21,6 +21,7 @@ BRIDGE_FULL: Final = 102
 IPV6_DISABLED: Final = 103
 PORT_DOWN: Final = 104
 DIFFERS: Final = 105
+NETWORKS_OVERLAP: Final = 106
 
 # What the machine lacks just now; by the next try it may have it.
 _PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
@@ -77,6 +78,13 @@ def not_a_bridge(name: str) -> PluginError:
     """Make the error of a name that another kind of link has."""
     message = f"{name} exists and is no bridge at $.bridge"
     return PluginError(Code.INVALID_CONFIG, message, reason="not-a-bridge")
+
+
+def networks_overlap(gateway: object, other: object) -> PluginError:
+    """Make the error of a network of which another link of the host has a part."""
+    message = f"the network of {gateway} overlaps that of {other}, which another link has"
+    details = "containers on one of both would not be reached: another subnet"
+    return PluginError(NETWORKS_OVERLAP, message, details=details, reason="networks-overlap")
 
 
 def bridge_full(name: str) -> PluginError:

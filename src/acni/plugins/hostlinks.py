@@ -25,7 +25,7 @@ from acni.netlink.lookup import has_link, index_of, ipv4_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_layout import gateways_to_give, link_local, random_mac
+from acni.plugins.bridge_layout import gateways_to_give, link_local, overlapping, random_mac
 from acni.plugins.bridge_refusals import (
     PORT_DOWN,
     bridge_full,
@@ -33,6 +33,7 @@ from acni.plugins.bridge_refusals import (
     interface_exists,
     ipv6_disabled,
     kernel_lacks,
+    networks_overlap,
     not_a_bridge,
 )
 from acni.plugins.bridge_settings import Settings
@@ -170,8 +171,8 @@ def ensure_gateways(
     """Give the bridge the addresses that are the containers' gateways.
 
     Raises:
-        PluginError: it has another one that does not give way, IPv6 is disabled, or the kernel
-            refuses.
+        PluginError: it has another one that does not give way, another link has a part of their
+            networks, IPv6 is disabled, or the kernel refuses.
     """
     with doing(f"the addresses of the bridge {bridge.name}"):
         # One question without a message: what all but the first container find.
@@ -181,13 +182,24 @@ def ensure_gateways(
         have = {(one.packed, one.prefix) for one in listed}
         if all((one.packed, one.network.prefixlen) in have for one in gateways):
             return
-        for gateway, replaced in gateways_to_give(
-            [one.interface for one in listed], gateways, is_forced=is_forced
-        ):
+        decided = gateways_to_give([one.interface for one in listed], gateways, is_forced=is_forced)
+        _require_apart(host, bridge, [gateway for gateway, _ in decided])
+        for gateway, replaced in decided:
             for one in replaced:
                 with contextlib.suppress(NetlinkError):  # a secondary one goes with its first
                     host.request(addresses.remove(one, index=bridge.index))
             _give_gateway(host, bridge, gateway)
+
+
+def _require_apart(host: Netlink, bridge: Link, gateways: Sequence[Interface]) -> None:
+    """Refuse networks that are another link's, too. Asked when a gateway is given, not for each
+    container.
+    """
+    others = [one for one in addresses.list_addresses(host) if one.index != bridge.index]
+    ours = {link.index for link in links.list_links(host) if link.alias == BRIDGE_MARK}
+    found = overlapping(((one.interface, one.index in ours) for one in others), gateways)
+    if found is not None:
+        raise networks_overlap(*found)
 
 
 def enable_forwarding(host: Netlink, bridge: Link, gateways: Sequence[Interface]) -> None:

@@ -226,7 +226,12 @@ class Fields:
             raise self.error(key, f"{self.shown(value)} is not allowed", expected) from None
 
     def shown(self, text: str) -> str:
-        """Write a text for a message; what a caller gave as ``args`` may be a secret."""
+        """Write a text for a message; what a caller gave as ``args`` may be a secret.
+
+        Example:
+            >>> skel.Fields({"subnet": "10.1.0.0/33"}).shown("10.1.0.0/33")
+            "'10.1.0.0/33'"
+        """
         return "a value" if f"{self.place}.".startswith("$.args.") else _shown(text)
 
     def at(self, key: str) -> str:
