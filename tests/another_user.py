@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,14 +47,11 @@ def without_rights(*argv: str) -> list[str]:
 
 
 @contextmanager
-def open_to_all(directory: Path) -> Iterator[None]:
-    """Let everybody write to a directory of a test, which pytest keeps to itself."""
-    above = [directory, *directory.parents[:3]]
-    modes = [path.stat().st_mode for path in above]
-    for path, mode in zip(above, modes, strict=True):
-        path.chmod(mode | (0o777 if path == directory else 0o111))
-    try:
-        yield
-    finally:
-        for path, mode in zip(above, modes, strict=True):
-            path.chmod(mode)
+def open_directory() -> Iterator[Path]:
+    """Make a directory that everybody may write to. It lies beside pytest's, which each session of
+    tests that begins keeps to itself again.
+    """
+    with tempfile.TemporaryDirectory(prefix="acni-open-") as made:
+        directory = Path(made)
+        directory.chmod(0o777)
+        yield directory

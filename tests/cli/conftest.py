@@ -14,7 +14,7 @@ import pytest
 
 from acni import netns
 from acni.testing import RecordingPlugins
-from tests.another_user import open_to_all
+from tests.another_user import open_directory
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,11 +28,9 @@ def box() -> Iterator[netns.Namespace]:
 
 
 @pytest.fixture
-def scratch(tmp_path: Path) -> Iterator[Path]:
+def scratch() -> Iterator[Path]:
     """A directory for temporary files that everybody may write to."""
-    directory = tmp_path / "scratch"
-    directory.mkdir()
-    with open_to_all(directory):
+    with open_directory() as directory:
         yield directory
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import acni
 from acni import netns
-from tests.another_user import as_another_user, open_to_all
+from tests.another_user import as_another_user, open_directory
 from tests.docs.conftest import DOCS, Block, Reader, blocks_of
 
 README = DOCS.parent / "README.md"
@@ -60,9 +60,7 @@ def test_the_command_lines_of_the_readme_run(reader: Reader) -> None:
 @pytest.mark.netns
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("clean_host")
-def test_the_first_command_runs_for_another_user_with_python_and_nothing_else(
-    tmp_path: Path,
-) -> None:
+def test_the_first_command_runs_for_another_user_with_python_and_nothing_else() -> None:
     """All of it but pip, which would ask the network; `nox -s package` does that."""
     first = next(block for block in blocks_of(README.read_text()) if block.language == "console")
     parts = first.text.removeprefix("$ ").strip().split(" && ")
@@ -71,13 +69,13 @@ def test_the_first_command_runs_for_another_user_with_python_and_nothing_else(
         ".venv/bin/pip install -q .",
         ".venv/bin/acni demo",
     ]
-    with open_to_all(tmp_path):
+    with open_directory() as directory:
         user = as_another_user()
         tool = shutil.which(user[0])
         assert tool is not None
         bare = partial(
             subprocess.run,
-            cwd=tmp_path,
+            cwd=directory,
             env={"PATH": "/nonexistent"},
             capture_output=True,
             text=True,
@@ -87,7 +85,7 @@ def test_the_first_command_runs_for_another_user_with_python_and_nothing_else(
         made = bare([tool, *user[1:], sys.executable, "-m", "venv", "--without-pip", ".venv"])
         assert made.returncode == 0, made.stderr
         # What pip would install: acni and what it needs.
-        (site,) = (tmp_path / ".venv" / "lib").glob("python3*/site-packages")
+        (site,) = (directory / ".venv" / "lib").glob("python3*/site-packages")
         homes = {str(Path(module.__file__ or "").parents[1]) for module in (acni, anyio, attrs)}
         (site / "installed.pth").write_text("\n".join(sorted(homes)))
         shown = bare([tool, *user[1:], ".venv/bin/python", "-m", "acni", "demo"])

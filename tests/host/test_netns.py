@@ -20,7 +20,7 @@ from acni import netns as facade
 from acni.errors import InvalidName
 from acni.host import netns
 from acni.host.netns import NAMED, Namespace
-from tests.another_user import open_to_all
+from tests.another_user import open_directory
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host", "no_thread_left")]
 
@@ -682,14 +682,14 @@ for action in (free_name, pinned, unpinned, deleted):
 
 
 @pytest.mark.netns
-def test_who_may_not_mount_is_told_so_and_leaves_nothing(tmp_path: Path) -> None:
-    script = _PIN_AS_NOBODY.replace("/tmp/nobody", str(tmp_path))
+def test_who_may_not_mount_is_told_so_and_leaves_nothing() -> None:
     with (
+        open_directory() as directory,
         netns.anonymous() as box,
-        netns.pin(box, tmp_path / "rooted"),
+        netns.pin(box, directory / "rooted"),
         netns.create("rooted"),
-        open_to_all(tmp_path),
     ):
+        script = _PIN_AS_NOBODY.replace("/tmp/nobody", str(directory))
         printed = _command_of([sys.executable, "-c", script])
         assert printed.splitlines() == [
             "free_name Operation not permitted",
@@ -697,7 +697,7 @@ def test_who_may_not_mount_is_told_so_and_leaves_nothing(tmp_path: Path) -> None
             "unpinned Operation not permitted",
             "deleted Operation not permitted",
         ]
-        assert [path.name for path in tmp_path.iterdir()] == ["rooted"]
+        assert [path.name for path in directory.iterdir()] == ["rooted"]
         assert _names() == ["rooted"]
 
 
