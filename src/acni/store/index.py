@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from attrs import Factory, define, field
 
@@ -36,6 +35,31 @@ _K = TypeVar("_K")
 
 
 @define(eq=False)
+class _Names(Generic[_K]):
+    """Names by what they are found by. Mostly that finds one, and a set of one takes 216 bytes."""
+
+    _found: dict[_K, str | set[str]] = Factory(dict[_K, "str | set[str]"])
+
+    def of(self, key: _K) -> Iterable[str]:
+        found = self._found.get(key, ())
+        return (found,) if isinstance(found, str) else found
+
+    def add(self, key: _K, name: str) -> None:
+        found = self._found.get(key)
+        if isinstance(found, set):
+            found.add(name)
+        else:
+            self._found[key] = name if found in (None, name) else {found, name}
+
+    def discard(self, key: _K, name: str) -> None:
+        found = self._found.get(key)
+        if isinstance(found, set):
+            found.discard(name)
+        if found in (name, set()):
+            del self._found[key]
+
+
+@define(eq=False)
 class Index:
     """The names in a directory of records.
 
@@ -47,13 +71,9 @@ class Index:
     _few: int = FEW_LOOKS
     names: set[str] = field(factory=set[str], init=False)
     _watch: Watch | None = field(default=None, init=False)
-    _endings: defaultdict[str, set[str]] = field(
-        default=Factory(lambda: defaultdict(set)), init=False
-    )
+    _endings: _Names[str] = field(factory=_Names[str], init=False)
     _outlines: dict[str, Outline] = field(factory=dict[str, Outline], init=False)
-    _holdings: defaultdict[_Holding, set[str]] = field(
-        default=Factory(lambda: defaultdict(set)), init=False
-    )
+    _holdings: _Names[_Holding] = field(factory=_Names[_Holding], init=False)
     # Names whose outline has not been read since they changed.
     _unread: set[str] = field(factory=set[str], init=False)
     # As which files the outlines were read, or put there.
@@ -67,7 +87,7 @@ class Index:
             StoreError: the directory cannot be listed.
         """
         self._refresh()
-        return sorted(self._endings.get(ending, ()))
+        return sorted(self._endings.of(ending))
 
     def holding(self, ifname: str, identity: NetnsIdentity) -> Iterator[Outline]:
         """Iterate over the records that may hold an interface in a namespace: those that say so,
@@ -84,7 +104,7 @@ class Index:
             # after 100,000 records.
             self._unread = set()
         for holding in ((ifname, identity), (ifname, None)):
-            for name in sorted(self._holdings.get(holding, ())):
+            for name in sorted(self._holdings.of(holding)):
                 yield self._outlines[name]
 
     def put(self, name: str, outline: Outline) -> None:
@@ -153,13 +173,13 @@ class Index:
         if name not in self.names:
             self.names.add(name)
             for ending in _endings(name):
-                self._endings[ending].add(name)
+                self._endings.add(ending, name)
 
     def _drop(self, name: str) -> None:
         if name in self.names:
             self.names.discard(name)
             for ending in _endings(name):
-                _discard(self._endings, ending, name)
+                self._endings.discard(ending, name)
             self._unread.discard(name)
         self._forget(name)
 
@@ -187,13 +207,13 @@ class Index:
         self._forget(name)
         self._files[name] = file
         self._outlines[name] = outline
-        self._holdings[_holding(outline)].add(name)
+        self._holdings.add(_holding(outline), name)
 
     def _forget(self, name: str) -> None:
         self._files.pop(name, None)
         outline = self._outlines.pop(name, None)
         if outline is not None:
-            _discard(self._holdings, _holding(outline), name)
+            self._holdings.discard(_holding(outline), name)
 
 
 def _file(status: os.stat_result) -> _File:
@@ -212,11 +232,3 @@ def _endings(name: str) -> Iterator[str]:
     while at >= 0:
         yield name[at + 1 :]
         at = name.find("-", at + 1)
-
-
-def _discard(sets: defaultdict[_K, set[str]], key: _K, name: str) -> None:
-    found = sets.get(key)
-    if found is not None:
-        found.discard(name)
-        if not found:
-            del sets[key]
