@@ -14,8 +14,9 @@ import anyio.lowlevel
 from attrs import Factory, define, field
 
 # So long may some begin in one turn of the loop. Who comes later and finds the loop idle waits for
-# a turn of it as well, which takes some microseconds.
-_SECONDS: Final = 0.005
+# a turn of it as well, which takes some microseconds. With built-in plugins an operation takes as
+# long as two or three of these: whoever shares the loop is kept waiting no longer than by one.
+_SECONDS: Final = 0.001
 
 
 @define(eq=False)
