@@ -26,6 +26,9 @@ from tests.another_user import as_another_user
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120), pytest.mark.usefixtures("clean_host")]
 
 SECONDS = 50.0
+# What only processes of these tests have on their command line: others may run beside them.
+MARK = f"acni-test-{os.getpid()}"
+FOREVER = f"1000.{os.getpid():07d}"
 
 # Writes a line for each signal, with its number, and ends by SIGTERM's exit status or at the end of
 # standard input.
@@ -44,7 +47,7 @@ sys.exit(3)
 
 
 # Ends by a signal only.
-STAYING = ("sh", "-c", "echo ready; exec sleep 1234")
+STAYING = ("sh", "-c", f"echo ready; exec sleep {FOREVER}")
 
 
 @define
@@ -106,7 +109,7 @@ def nothing_left(clean_host: None) -> Iterator[None]:
     before = look_for_leftovers()
     yield
     assert _settled(before) == []
-    assert _running("acni-test") == []
+    assert _running(MARK) == []
 
 
 def _settled(before: Leftovers) -> list[str]:
@@ -206,7 +209,7 @@ def test_the_exit_status_is_the_commands_or_tells_why_there_is_none(
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2"])
 def test_a_signal_that_a_process_sends_is_passed_on_once(name: str, run: Commands) -> None:
-    with run.start(sys.executable, "-c", COUNTING, "acni-test") as process:
+    with run.start(sys.executable, "-c", COUNTING, MARK) as process:
         _ready(process)
         process.send_signal(getattr(signal, name))
         assert process.stdout is not None
@@ -216,7 +219,7 @@ def test_a_signal_that_a_process_sends_is_passed_on_once(name: str, run: Command
 
 
 def test_a_command_that_a_signal_ends_gives_the_status_of_that_signal(run: Commands) -> None:
-    with run.start("sh", "-c", "echo ready; exec sleep 1000", "acni-test") as process:
+    with run.start("sh", "-c", "echo ready; exec sleep 1000", MARK) as process:
         _ready(process)
         process.send_signal(signal.SIGTERM)
         _, stderr = process.communicate(timeout=SECONDS)
@@ -224,7 +227,7 @@ def test_a_command_that_a_signal_ends_gives_the_status_of_that_signal(run: Comma
 
 
 def test_a_command_that_outlives_sigterm_is_killed_after_the_grace(run: Commands) -> None:
-    argv = ("--grace", "0.2", sys.executable, "-c", COUNTING, "acni-test")
+    argv = ("--grace", "0.2", sys.executable, "-c", COUNTING, MARK)
     with run.start(*argv) as process:
         _ready(process)
         process.send_signal(signal.SIGTERM)
@@ -235,11 +238,10 @@ def test_a_command_that_outlives_sigterm_is_killed_after_the_grace(run: Commands
 
 def test_what_the_command_leaves_running_ends_with_it(run: Commands) -> None:
     """A process in the background, one with a session of its own, and one whose parent ended."""
-    script = "sleep 1001 & setsid sleep 1002 & (sleep 1003 &); echo done"
+    script = f"s='sleep {FOREVER}'; $s & setsid $s & ($s &); echo done"
     done = run("sh", "-c", script)
     assert (done.returncode, done.stdout) == (0, "done\n")
-    for seconds in ("1001", "1002", "1003"):
-        assert _running(f"sleep {seconds}") == []
+    assert _running(f"sleep {FOREVER}") == []
 
 
 def test_adopted_processes_that_end_are_reaped_meanwhile(run: Commands) -> None:
@@ -324,7 +326,7 @@ def test_runs_with_one_subnet_reach_each_other_and_the_last_takes_the_bridge(
             print(connection.recv(100).decode())
     """
     before = look_for_leftovers()
-    with run_here.start(sys.executable, "-c", serve, "acni-test") as server:
+    with run_here.start(sys.executable, "-c", serve, MARK) as server:
         _ready(server)
         asked = run_here(sys.executable, "-c", ask, "10.213.0.2")
         assert (asked.returncode, asked.stdout) == (0, "hello\n"), asked.stderr
@@ -338,12 +340,12 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(run_here: Commands) -
     before = look_for_leftovers()
     with run_here.start(*STAYING) as process:
         _ready(process)
-        other = run_here.start(sys.executable, "-c", COUNTING, "acni-test")
+        other = run_here.start(sys.executable, "-c", COUNTING, MARK)
         _ready(other)
         process.kill()
         process.communicate(timeout=SECONDS)
     # The command ends with acni; its record and its lease are what is left.
-    _until(lambda: _running("sleep 1234") == [])
+    _until(lambda: _running(f"sleep {FOREVER}") == [])
     assert _leases(before) == {"10.213.0.2", "10.213.0.3"}
     again = run_here("true")
     assert (again.returncode, again.stderr) == (0, "")
@@ -375,7 +377,7 @@ def test_of_a_killed_run_in_a_private_host_nothing_is_left(run: Commands, scratc
         _ready(process)
         process.kill()
         process.communicate(timeout=SECONDS)
-    _until(lambda: _running("sleep 1234") == [])
+    _until(lambda: _running(f"sleep {FOREVER}") == [])
     assert list(scratch.iterdir()) == []
     assert run("true").returncode == 0
 
@@ -426,7 +428,7 @@ class Terminal:
 
 
 def test_ctrl_c_reaches_the_command_once(run: Commands) -> None:
-    argv = run.argv(sys.executable, "-c", COUNTING, "acni-test")
+    argv = run.argv(sys.executable, "-c", COUNTING, MARK)
     terminal = Terminal(_absolute(argv), run.environment)
     terminal.shows(b"ready")
     for count in (1, 2):
@@ -450,7 +452,7 @@ def test_a_command_that_ctrl_c_ends_is_undone(run: Commands) -> None:
 
 def test_ctrl_z_stops_both_and_both_go_on(run: Commands) -> None:
     """As a shell sees it, whose job they are: one group, stopped and continued."""
-    argv = run.argv(sys.executable, "-c", COUNTING, "acni-test")
+    argv = run.argv(sys.executable, "-c", COUNTING, MARK)
     # The leader of a session without a shell is an orphan, which Ctrl-Z does not stop: there is a
     # shell in between.
     script = 'set -m; "$@"; echo "stopped $?"; fg >/dev/null; echo "ended $?"'
@@ -470,8 +472,8 @@ def test_a_shell_inside_has_job_control(run: Commands) -> None:
     terminal = Terminal(_absolute(run.argv("bash", "--norc", "-i")), run.environment)
     terminal.types(b"echo $((40 + 2))-ready\n")
     terminal.shows(b"42-ready")
-    terminal.types(b"sleep 1000\n")
-    _until(lambda: _running("sleep 1000"))
+    terminal.types(f"sleep {FOREVER}\n".encode())
+    _until(lambda: _running(f"sleep {FOREVER}"))
     terminal.types(b"\x03")
     terminal.types(b"echo $((40 + 3))-again; exit 6\n")
     terminal.shows(b"43-again")

@@ -259,6 +259,7 @@ def _recover(case: Case, attachment: int) -> Steps:
 def _gc(case: Case, attachment: int) -> Steps:
     if attachment == 0:
         yield "lock", "GATE"
+        yield ("gc guard",)  # an orphan of the last one
     yield ("let go",)
     if attachment < len(case.scenario.containers):
         after, one = ("gc", attachment + 1), ("gc_one", attachment)
