@@ -842,3 +842,17 @@ async def test_a_slot_that_cannot_be_read_is_a_failure_of_the_delete_and_of_noth
     assert asked(scripted, "DEL") == []
     assert asked(scripted, "GC") == CHAIN
     assert valid(scripted) == ["c1/eth0"]
+
+
+async def test_a_plugin_that_a_delete_did_not_find_is_asked_once(
+    opened: Any, scripted: ScriptedRunner, network: NetworkConfig, pods: Any
+) -> None:
+    """By which kind it would have been run nobody knows."""
+    async with opened() as runtime:
+        scripted.remove("first")
+        with pytest.raises(CleanupIncomplete):
+            await runtime.delete(pods("c1"), network=network)
+        scripted._missing.clear()
+        scripted.calls.clear()
+        await runtime.gc(network, keep=[])
+        assert asked(scripted, "GC") == CHAIN

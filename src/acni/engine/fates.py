@@ -9,7 +9,7 @@ from typing import Final, Literal
 from attrs import frozen
 
 from acni.engine.engine import Engine
-from acni.engine.kinds import kinds_of
+from acni.engine.kinds import kinds_of, was_found
 from acni.engine.takedown import is_of_this_boot
 from acni.engine.targets import sequence_of
 from acni.errors import InvalidName, StoreError
@@ -182,10 +182,12 @@ def plan_of_then(now: Iterable[tuple[str, str]], records: Iterable[Record]) -> I
         records: The network's records.
     """
     seen = set(now)
+    types = {each for each, _ in seen}
     for record in sorted(records, key=sequence_of, reverse=True):
         kinds = kinds_of(record)
         for step in plan(Command.GC, record.network):
             one = (step.plugin.type, kinds[step.index])
-            if one not in seen:
-                seen.add(one)
-                yield PastStep(network=record.network, step=step, kinds=kinds)
+            if one in seen or (step.plugin.type in types and not was_found(record, step.index)):
+                continue
+            seen.add(one)
+            yield PastStep(network=record.network, step=step, kinds=kinds)

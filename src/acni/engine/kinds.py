@@ -23,6 +23,14 @@ def kinds_of(record: Record) -> tuple[str, ...]:
     return known + (EXECUTABLE,) * (len(record.network.plugins) - len(known))
 
 
+def was_found(record: Record, index: int) -> bool:
+    """Tell whether a plugin of a record's chain was ever there to be run; of what another writer
+    recorded that is not known, and taken to be so.
+    """
+    recorded = record.provenance.plugins if record.provenance else ()
+    return index >= len(recorded) or bool(recorded[index].identity)
+
+
 def plugins_of_now(engine: Engine, network: NetworkConfig) -> tuple[Plugin, ...]:
     """Find the plugins of a chain that no record knows; what is missing is taken for an
     executable that may come back.
