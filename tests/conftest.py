@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -132,6 +133,15 @@ _LOOPS_OWN = 0
 
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.fixture
+def no_plugin_thread_left() -> Iterator[None]:
+    """Fail a test after which a thread of a runner of built-in plugins lives."""
+    before = set(threading.enumerate())
+    yield
+    left = {each.name for each in threading.enumerate() if each not in before}
+    assert {name for name in left if name.startswith("acni-")} == set()
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from acni import (
     Runtime,
     RuntimeClosed,
     Timeouts,
+    netns,
     open_runtime,
 )
 from acni.engine.runner import Runner
@@ -52,9 +53,19 @@ _MOST_POINTS: Final = 500
 
 Pods = Mapping[AttachmentId, Attachment]
 
-
 # Succeeds, but the record cannot be written then.
 OBSTRUCTING: Final = Behaviour(stderr="obstructing")
+
+
+@contextlib.contextmanager
+def three_pods() -> Iterator[Pods]:
+    """Three containers."""
+    with contextlib.ExitStack() as stack:
+        boxes = {one: stack.enter_context(netns.anonymous()) for one in (C1, C2, C3)}
+        yield {
+            one: Attachment(container_id=one.container_id, netns=box.path)
+            for one, box in boxes.items()
+        }
 
 
 class Oddity(Exception):

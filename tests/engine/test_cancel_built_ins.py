@@ -7,8 +7,6 @@ single suspension, so it is struck while the plugin's thread sends, too.
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +16,7 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from acni import Attachment, Timeouts, netns
+from acni import Timeouts
 from tests.crash.sabotages import Sabotage, run_against
 from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, make_network
 from tests.engine.strikes import (
@@ -33,12 +31,13 @@ from tests.engine.strikes import (
     fail,
     interrupt,
     open_on,
+    three_pods,
 )
 
 pytestmark = [
     pytest.mark.netns,
     pytest.mark.timeout(600),
-    pytest.mark.usefixtures("clean_host", "no_thread_left"),
+    pytest.mark.usefixtures("clean_host", "no_plugin_thread_left"),
 ]
 
 Count = Callable[[object], None]
@@ -61,23 +60,9 @@ NAMES: Final = ("add", "delete", "check", "gc", "recover")
 
 
 @pytest.fixture
-def no_thread_left() -> Iterator[None]:
-    """Fail a test after which a thread of a runner lives."""
-    before = set(threading.enumerate())
-    yield
-    left = {each.name for each in threading.enumerate() if each not in before}
-    assert {name for name in left if name.startswith("acni-")} == set()
-
-
-@pytest.fixture
 def pods() -> Iterator[Pods]:
-    """Three containers."""
-    with contextlib.ExitStack() as stack:
-        boxes = {one: stack.enter_context(netns.anonymous()) for one in (C1, C2, C3)}
-        yield {
-            one: Attachment(container_id=one.container_id, netns=box.path)
-            for one, box in boxes.items()
-        }
+    with three_pods() as made:
+        yield made
 
 
 @pytest.fixture

@@ -37,8 +37,6 @@ from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 from tests.crash.sabotages import Sabotage, run_against
 from tests.engine.strikes import (
     C1,
-    C2,
-    C3,
     CASES,
     OBSTRUCTING,
     Case,
@@ -54,6 +52,7 @@ from tests.engine.strikes import (
     fail,
     interrupt,
     open_on,
+    three_pods,
 )
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
@@ -70,13 +69,8 @@ _SAMPLES: Final = {"gc": (2, 4), "recover": (2, 4), "add": (1, 2)}
 
 @pytest.fixture
 def pods() -> Iterator[Pods]:
-    """Three containers."""
-    with contextlib.ExitStack() as stack:
-        boxes = {one: stack.enter_context(netns.anonymous()) for one in (C1, C2, C3)}
-        yield {
-            one: Attachment(container_id=one.container_id, netns=box.path)
-            for one, box in boxes.items()
-        }
+    with three_pods() as made:
+        yield made
 
 
 @pytest.fixture

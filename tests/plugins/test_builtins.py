@@ -28,7 +28,7 @@ from acni.testing import Behaviour, RunnerContract, cancelled_at
 from acni.testing import Call as Run
 from tests.skel.asking import request, said, script
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_thread_left")]
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_plugin_thread_left")]
 
 PROBE = PluginType("probe")
 CONTRACT = [

@@ -17,7 +17,7 @@ from acni.testing import Behaviour, RecordingPlugins
 from tests.plugins.test_builtins import only
 from tests.skel.asking import request
 
-pytestmark = pytest.mark.usefixtures("no_thread_left")
+pytestmark = pytest.mark.usefixtures("no_plugin_thread_left")
 
 PROBE = PluginType("probe")
 

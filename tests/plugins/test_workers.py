@@ -17,7 +17,7 @@ from acni.errors import Busy
 from acni.plugins.workers import Job, Sleepers, Worker
 from acni.skel import Bounds
 
-pytestmark = pytest.mark.usefixtures("no_thread_left")
+pytestmark = pytest.mark.usefixtures("no_plugin_thread_left")
 
 
 def closing_time() -> float:

@@ -12,7 +12,7 @@ from typing import Final
 from attrs import frozen
 
 from acni.netlink.errors import NetlinkError, NotSupported
-from acni.skel.errors import Code, PluginError
+from acni.skel.errors import Code, PluginError, code_of
 from acni.spec.reasons import INTERFACE_EXISTS
 
 KERNEL_LACKS: Final = 100
@@ -23,8 +23,6 @@ PORT_DOWN: Final = 104
 DIFFERS: Final = 105
 NETWORKS_OVERLAP: Final = 106
 
-# What the machine lacks just now; by the next try it may have it.
-_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 _FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 
 
@@ -53,13 +51,11 @@ class doing:  # noqa: N801 (read as a statement)
 
 def kernel_refusal(error: NetlinkError, what: str) -> PluginError:
     """Make the error of something that the kernel refused."""
-    code, reason = int(Code.IO_FAILURE), None
+    code, reason = int(code_of(error.errno)), None
     if isinstance(error, NotSupported):
         code, reason = KERNEL_LACKS, "kernel-feature"
     elif error.errno in _FORBIDDEN:
         reason = "not-permitted"
-    elif error.errno in _PASSING:
-        code = int(Code.TRY_AGAIN)
     return PluginError(code, f"{what}: {error.strerror}", reason=reason)
 
 

@@ -25,7 +25,7 @@ from attrs import Factory, define, field
 
 from acni.host import netns
 from acni.host.files import close_all
-from acni.host.libc import CLONE_NEWNET, setns
+from acni.host.visits import is_back
 from acni.skel import Bounds, Stopped
 from acni.spec.plugin import Response
 
@@ -162,18 +162,10 @@ class Worker:
                 self._is_home = False
                 try:
                     job.run()
-                    self._is_home = _is_back(self._home)
+                    self._is_home = is_back(self._home)
                 finally:  # whatever it raised: somebody waits for it
                     job.finish()
                     self._ended.give()
-
-
-def _is_back(home: netns.Namespace) -> bool:
-    try:
-        setns(home.fd, CLONE_NEWNET)
-    except OSError:
-        return False
-    return True
 
 
 @define(eq=False)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
+from typing import Final
+
+# What the machine lacks just now; by the next try it may have it.
+_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 
 
 class Code(IntEnum):
@@ -38,6 +43,11 @@ class Code(IntEnum):
     LIMITED = 51
     # What nobody expected; the skeleton of the Go plugins prints this one, too.
     INTERNAL = 999
+
+
+def code_of(number: int | None) -> Code:
+    """Return the code of what the machine refused, by its errno."""
+    return Code.TRY_AGAIN if number in _PASSING else Code.IO_FAILURE
 
 
 class PluginError(Exception):

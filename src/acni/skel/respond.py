@@ -10,11 +10,9 @@ Rule 2: :class:`acni.skel.Stopped` alone goes through: then there is no response
 
 from __future__ import annotations
 
-import errno
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Final
 
 from attrs import evolve
 
@@ -32,15 +30,12 @@ from acni.skel.calls import (
     require_version,
 )
 from acni.skel.delegation import Delegates, Delegation
-from acni.skel.errors import Code, PluginError
+from acni.skel.errors import Code, PluginError, code_of
 from acni.skel.results import result_text
 from acni.spec.jsontext import JsonError, dump
 from acni.spec.plan import Command
 from acni.spec.plugin import Ending, Request, Response
 from acni.spec.versions import SUPPORTED_VERSIONS
-
-# What the machine lacks just now; by the next try it may have it.
-_PASSING: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
 
 
 def respond(
@@ -129,8 +124,7 @@ def refusal_of(error: Exception) -> PluginError:
         case AcniError():
             return PluginError(Code.IO_FAILURE, error.message)
         case OSError():
-            code = Code.TRY_AGAIN if error.errno in _PASSING else Code.IO_FAILURE
-            return PluginError(code, error.strerror or type(error).__name__)
+            return PluginError(code_of(error.errno), error.strerror or type(error).__name__)
         case _:
             message = f"an unexpected {type(error).__name__}"
             return PluginError(Code.INTERNAL, message, details=_place_of(error))
