@@ -18,13 +18,9 @@ from typing import Final, Self
 
 from attrs import Factory, define
 
-from acni.errors import machine_error
+from acni.errors import Busy, machine_error
 from acni.host import netns
 from acni.host.netns import Namespace
-from acni.netlink.addresses import add
-from acni.netlink.links import Peer, new_veth
-from acni.netlink.lookup import index_of
-from acni.netlink.sockets import open_here
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -64,6 +60,10 @@ class StandIn:
                 self._namespace.call(lambda: _make_link(ifname, addresses))
             except OSError as error:
                 raise machine_error(error, "a stand-in for a namespace") from error
+            except ImportError as error:  # what there was to read it with ran out
+                raise Busy(
+                    f"{error}", place="a stand-in for a namespace", expected="room for one more"
+                ) from error
             return self._namespace.path
 
     def __enter__(self) -> Self:
@@ -82,6 +82,12 @@ class StandIn:
 
 
 def _make_link(ifname: str, addresses: Sequence[Address]) -> None:
+    # Few deletes come here, and each cold command would pay a tenth of its start for loading these.
+    from acni.netlink.addresses import add  # noqa: PLC0415
+    from acni.netlink.links import Peer, new_veth  # noqa: PLC0415
+    from acni.netlink.lookup import index_of  # noqa: PLC0415
+    from acni.netlink.sockets import open_here  # noqa: PLC0415
+
     peer = next(name for name in _PEERS if name != ifname)
     with netns.own() as here, open_here() as netlink:
         netlink.request(new_veth(ifname, peer=Peer(name=peer, netns_fd=here.fd)))

@@ -90,7 +90,8 @@ class BuiltIns:
             added_by: By which kind of runner an ADD had it run, or None.
 
         Raises:
-            PluginNotFound: acni brings no such plugin, or it was added by another kind.
+            PluginNotFound: acni brings no such plugin, it cannot be loaded, or it was added by
+                another kind.
 
         Example:
             >>> plugin = acni.BuiltIns().find("loopback", ["/opt/cni/bin"])
@@ -99,12 +100,14 @@ class BuiltIns:
         """
         if added_by not in (None, BUILTIN):
             raise added_by_another(plugin_type, added_by)
-        if plugin_type not in self.plugins:
+        try:
+            self.plugins[plugin_type]  # what cannot be loaded is said before anything runs
+        except KeyError:
             raise PluginNotFound(
                 "no plugin of this type is built in",
                 plugin=plugin_type,
                 expected=f"one of {', '.join(sorted(self.plugins))}",
-            )
+            ) from None
         # As long as this process lives it is the same, so nothing is looked up that would tell.
         return Plugin(type=plugin_type, path="", identity=BUILTIN, runner=BUILTIN)
 

@@ -1,16 +1,64 @@
-"""The plugins that acni brings along, by type."""
+"""The plugins that acni brings along, by type.
+
+Each is loaded when it is first asked for: whoever has executables pays for none of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-from acni.plugins import bridge, host_local, loopback, static
-from acni.skel import Verbs
+from attrs import frozen
 
-BUILT_IN: Final[Mapping[str, Verbs]] = {
-    "bridge": bridge.VERBS,
-    "host-local": host_local.VERBS,
-    "loopback": loopback.VERBS,
-    "static": static.VERBS,
-}
+from acni.errors import PluginNotFound
+from acni.skel.call import Verbs
+
+
+@frozen
+class Catalog(Mapping[str, Verbs]):
+    """Plugins by type, in modules of which each has its ``VERBS``.
+
+    Attributes:
+        modules: The modules' names by type.
+    """
+
+    modules: Mapping[str, str]
+
+    def __getitem__(self, plugin_type: str) -> Verbs:
+        """Load a plugin.
+
+        Raises:
+            PluginNotFound: it cannot be loaded: there is no descriptor left to read it, say.
+            KeyError: there is none of this type.
+        """
+        name = self.modules[plugin_type]
+        try:
+            module: Any = importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            raise PluginNotFound(
+                f"the built-in plugin cannot be loaded: {error}",
+                plugin=plugin_type,
+                expected="all of acni, and descriptors to read it",
+            ) from error
+        verbs: Verbs = module.VERBS
+        return verbs
+
+    def __contains__(self, plugin_type: object) -> bool:
+        return plugin_type in self.modules  # Mapping's own would load it
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.modules)
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+BUILT_IN: Final = Catalog(
+    {
+        "bridge": "acni.plugins.bridge",
+        "host-local": "acni.plugins.host_local",
+        "loopback": "acni.plugins.loopback",
+        "static": "acni.plugins.static",
+    }
+)
