@@ -386,6 +386,20 @@ def test_help_loads_neither_a_loop_nor_attrs() -> None:
     assert modules_of("--help") & heavy == set()
 
 
+@pytest.mark.parametrize(("words", "is_own"), [("", True), ("['networks']", False)])
+def test_only_a_process_of_its_own_keeps_what_was_loaded_for_good(words: str, is_own: bool) -> None:
+    program = (
+        "import gc, sys\n"
+        "from acni.cli import main\n"
+        f"main({words})\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 0, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "networks"], capture_output=True, text=True, check=True
+    )
+    assert done.stderr.split()[-2:] == ["True", str(is_own)]
+
+
 def test_the_version_is_the_package_s(acni: Run) -> None:
     assert acni("--version").stdout == f"acni {version('acni')}\n"
 

@@ -6,12 +6,16 @@ it is called: ``acni --help`` loads neither anyio nor attrs.
 
 from __future__ import annotations
 
+import argparse
+import gc
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from acni.cli.parser import build_parser, spell_out
+
+_Verb = Callable[[argparse.Namespace], int]
 
 # EX_IOERR of sysexits.h.
 _UNWRITTEN = 74
@@ -28,11 +32,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         cleanup is owed; 6 check found a difference; 74 done, but the output could not be written;
         75 try again later; 130 and 143 ended by SIGINT and SIGTERM, after the undo.
     """
-    arguments = build_parser().parse_args(spell_out(sys.argv[1:] if argv is None else argv))
+    words = spell_out(sys.argv[1:] if argv is None else argv)
+    arguments = build_parser(words[0] if words else None).parse_args(words)
     _open_closed()
     _write_utf8()
     try:
-        status: int = arguments.verb(arguments)
+        verb = _loaded_for_good(arguments.verb) if argv is None else arguments.verb()
+        status = verb(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:  # in a verb that runs nothing, so that there is nothing to undo
         return 130
@@ -44,6 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"acni: done, but the output cannot be written: {error}", file=sys.stderr)
         return _give_up_output(_UNWRITTEN)
     return status
+
+
+def _loaded_for_good(load: Callable[[], _Verb]) -> _Verb:
+    """Load a verb in a process of its own: of what is loaded nothing becomes garbage, and looking
+    through it again and again was a seventh of a cold ``acni add``.
+    """
+    gc.disable()
+    try:
+        return load()
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _give_up_output(status: int) -> int:

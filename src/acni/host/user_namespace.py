@@ -90,7 +90,8 @@ def find_obstacle(error: OSError, settings: Mapping[str, str]) -> Obstacle:
         return _forbidden(APPARMOR, settings[APPARMOR], "0")
     return Obstacle(
         said,
-        "root, or a kernel, a container or a sandbox that lets users make user namespaces",
+        "root, or a kernel, a container or a sandbox that lets users make user namespaces (in a "
+        "chroot none does)",
     )
 
 
