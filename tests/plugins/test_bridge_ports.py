@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from sys import byteorder
 
 import pytest
 from attrs import evolve
 
+from acni.netlink.linkmessages import RTM_GETLINK
 from acni.netlink.links import get_link
+from acni.netlink.messages import DUMP
 from acni.netlink.sockets import open_inside
+from acni.netlink.wire import KernelWire
 from acni.plugins.bridge_ports import find_own, other_end
 from acni.plugins.owners import Owner
 from acni.spec.attachment import AttachmentId
@@ -76,6 +80,53 @@ def test_a_link_without_a_mark_is_its_names(host: Host) -> None:
         host.ip("link", "set", owner.link_name, "alias", "acni net c2 eth0")
         assert find_own(here, owner) is None
         assert find_own(here, Owner("net", AttachmentId("c3"))) is None
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("previous", [True, False])
+@pytest.mark.parametrize("is_bridge_gone", [True, False])
+def test_a_renamed_link_is_found_by_its_mark_with_an_empty_netns(
+    host: Host, previous: bool, is_bridge_gone: bool
+) -> None:
+    """Neither the name nor the container leads to it: the namespace is somewhere, but not told."""
+    for container in ("c1", "c11"):
+        host.run("ADD", CONFIG, container=container)
+        rename_port(host, container, to=f"old-{container}")
+    if is_bridge_gone:
+        host.ip("link", "del", "cni0")
+    assert host.run("DEL", CONFIG, previous=previous, is_gone=True).status == 0
+    assert host.links() == ["lo", *(() if is_bridge_gone else ("cni0",)), "old-c11"]
+    assert host.links(inside="c1") == ["lo"]
+
+
+def rename_port(host: Host, container: str, *, to: str) -> None:
+    name = Owner("net", AttachmentId(container)).link_name
+    host.ip("link", "set", name, "down")
+    host.ip("link", "set", name, "name", to)
+
+
+def test_no_links_are_listed_where_the_name_is_found(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A delete costs as much beside a thousand others as alone; only a renamed link costs more."""
+    lists: list[bytes] = []
+    send = KernelWire.send
+
+    def sending(wire: KernelWire, data: bytes) -> None:
+        kind, flags = int.from_bytes(data[4:6], byteorder), int.from_bytes(data[6:8], byteorder)
+        if (kind, flags & DUMP) == (RTM_GETLINK, DUMP):
+            lists.append(data)
+        send(wire, data)
+
+    monkeypatch.setattr(KernelWire, "send", sending)
+    for listed in ([], [1]):
+        lists.clear()
+        host.run("ADD", CONFIG)
+        if listed:
+            rename_port(host, "c1", to="old0")
+        assert host.run("DEL", CONFIG, is_gone=True).status == 0
+        assert len(lists) == len(listed)
+        assert len(host.links()) == 2
 
 
 def test_what_the_reference_made_is_found_by_its_result_alone(host: Host) -> None:

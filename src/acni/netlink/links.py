@@ -38,6 +38,7 @@ from acni.netlink.messages import (
     Message,
     attribute,
     attributes,
+    encoded,
     header_of,
     nested,
     text,
@@ -263,12 +264,15 @@ def get_link(netlink: Netlink, which: int | str) -> Link:
     return found
 
 
-def list_links(netlink: Netlink, *, master: int | None = None) -> tuple[Link, ...]:
+def list_links(
+    netlink: Netlink, *, master: int | None = None, alias: str | None = None
+) -> tuple[Link, ...]:
     """Return the links of the namespace.
 
     Args:
         netlink: The namespace's socket.
         master: Only the ports of the bridge of this index.
+        alias: Only those of this alias.
 
     Raises:
         NetlinkError: the kernel does not say.
@@ -276,8 +280,14 @@ def list_links(netlink: Netlink, *, master: int | None = None) -> tuple[Link, ..
     # A kernel that cannot filter (before Linux 4.6) lists all.
     of_master = () if master is None else (u32(_IFLA_MASTER, master),)
     answers = netlink.dump(link_message(RTM_GETLINK, 0, _NO_STATISTICS, *of_master))
-    links = (read_link(answer) for answer in answers)
-    return tuple(link for link in links if master is None or link.master == master)
+    # The kernel knows no filter for an alias; not to read the others is four fifths of the time.
+    written = b"" if alias is None else encoded(alias)
+    links = (read_link(answer) for answer in answers if written in answer.body)
+    return tuple(
+        link
+        for link in links
+        if (master is None or link.master == master) and (alias is None or link.alias == alias)
+    )
 
 
 def read_link(answer: Answer) -> Link:

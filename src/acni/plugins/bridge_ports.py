@@ -1,18 +1,20 @@
 """Which link of the host is an attachment's: found for DEL, and for CHECK.
 
-Rule 1: a link is an attachment's by one of three proofs, tried in this order:
+Rule 1: a link is an attachment's by one of four proofs, tried in this order:
 
     1. it has the name that this plugin gives, and no other's mark;
     2. it is the other end of the container's interface (the kernel says so from both sides), and a
        port of the bridge: so the reference's are found, too;
     3. the result that ADD returned names it behind the bridge, with its hardware address, and it is
-       a port of the bridge.
+       a port of the bridge;
+    4. it has this attachment's mark, whatever it is called by now. All links of the host are listed
+       for that, so it is the last: where none of the others finds one.
 Rule 2: what carries another attachment's mark is none of them.
 """
 
 from __future__ import annotations
 
-from acni.netlink.links import Link, find_link
+from acni.netlink.links import Link, find_link, list_links
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import mac_text
@@ -49,14 +51,7 @@ def find_port(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | No
     with doing(f"looking for the links of {owner.attachment}"):
         if (own := find_own(host, owner)) is not None:
             return own
-        on_host = find_link(host, bridge)
-        if on_host is None:
-            return None
-        candidates = (
-            _other_end(host, call.netns, call.ifname),
-            *_named_in(host, call.previous, on_host.name),
-        )
-        return next((one for one in candidates if one and _is_of(one, on_host, owner)), None)
+        return _find_behind(host, call, owner, bridge) or _find_marked(host, owner)
 
 
 def other_end(host: Netlink, netns_fd: int, inside: Link) -> Link | None:
@@ -79,6 +74,23 @@ def other_end(host: Netlink, netns_fd: int, inside: Link) -> Link | None:
         return None
     number = netnsid_of(host, netns_fd)
     return link if number is not None and link.peer_netnsid == number else None
+
+
+def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | None:
+    """Return the port of a bridge to which the container or its result leads."""
+    on_host = find_link(host, bridge)
+    if on_host is None:
+        return None
+    candidates = (
+        _other_end(host, call.netns, call.ifname),
+        *_named_in(host, call.previous, on_host.name),
+    )
+    return next((one for one in candidates if one and _is_of(one, on_host, owner)), None)
+
+
+def _find_marked(host: Netlink, owner: Owner) -> Link | None:
+    marked = list_links(host, alias=owner.mark)
+    return next((link for link in marked if link.kind == "veth"), None)
 
 
 def _other_end(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:
