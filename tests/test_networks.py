@@ -76,7 +76,7 @@ def test_a_routed_network_is_a_chain_that_begins_with_ptp() -> None:
 @_both
 def test_several_subnets_are_a_range_each_and_a_default_route_a_family(make: Make) -> None:
     network = make(
-        "net", "fd00:88::/64", ipaddress.ip_network("10.88.0.0/16"), "10.89.0.0/16", masquerade=True
+        "net", "fd00:88::/64", ipaddress.ip_network("10.88.0.0/16"), "fd00:89::/64", masquerade=True
     )
     first = _plugins(network)[0]
     assert first["ipMasq"] is True
@@ -85,7 +85,7 @@ def test_several_subnets_are_a_range_each_and_a_default_route_a_family(make: Mak
         "ranges": [
             [{"subnet": "fd00:88::/64"}],
             [{"subnet": "10.88.0.0/16"}],
-            [{"subnet": "10.89.0.0/16"}],
+            [{"subnet": "fd00:89::/64"}],
         ],
         "routes": [{"dst": "::/0"}, {"dst": "0.0.0.0/0"}],
     }
@@ -146,6 +146,10 @@ def test_a_subnet_is_written_in_its_shortest_form(subnet: str, written: str) -> 
             id="overlap",
         ),
         pytest.param(["fd00::/64", "fd00::/64"], "subnets[1]", "overlaps", id="twice"),
+        pytest.param(
+            ["fd00::/64", "127.0.0.0/8"], "subnets[1]", "never leaves its host", id="loopback"
+        ),
+        pytest.param(["0.0.0.0/0"], "subnets[0]", "contains 0.0.0.0/8", id="everything"),
     ],
 )
 @_both
@@ -159,6 +163,16 @@ def test_what_cannot_be_a_subnet_is_refused(
     assert caught.value.expected
     assert str(caught.value).isascii()
     assert len(str(caught.value)) < 200
+
+
+def test_a_bridge_is_the_gateway_of_one_subnet_of_ipv4() -> None:
+    """A second one would be refused when the first container comes."""
+    subnets = ("fd00:88::/64", "10.88.0.0/16", "10.89.0.0/16")
+    with pytest.raises(ConfigError) as caught:
+        networks.bridge("net", *subnets)
+    assert caught.value.place == "subnets[2]"
+    assert caught.value.message == "10.89.0.0/16 is a second one of IPv4, beside 10.88.0.0/16"
+    assert len(_plugins(networks.routed("net", *subnets))[0]["ipam"]["ranges"]) == 3
 
 
 def test_the_error_of_host_bits_says_what_was_meant() -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_interface
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Final, cast
 
 from acni.errors import ConfigError
 from acni.spec.configuration import NetworkConfig, parse_network
 from acni.spec.jsontext import JsonError, dump, join
 from acni.spec.names import MAX_IFNAME_BYTES, NetworkName, parse_network_name
+from acni.spec.subnets import Subnet, parse_bridge_subnets, parse_subnets
 
 __all__ = ["bridge", "from_plugins", "routed"]
 
@@ -27,8 +28,6 @@ __all__ = ["bridge", "from_plugins", "routed"]
 # (R9).
 _VERSIONS: Final = ("1.0.0", "1.1.0")
 _DEFAULT_ROUTES: Final = {4: "0.0.0.0/0", 6: "::/0"}
-# The network's own address and a gateway take two; host-local refuses what is smaller.
-_HOST_BITS: Final = 2
 
 
 def bridge(
@@ -46,7 +45,8 @@ def bridge(
     Args:
         name: The network's name.
         subnets: What addresses are taken from, one of each: text such as "10.88.0.0/16", or an
-            object. A container's default route is set for each family among them.
+            object; one of IPv4 and any number of IPv6. A container's default route is set for each
+            family among them.
         masquerade: Traffic that leaves the subnets gets the host's address.
         isolate: The containers do not reach each other over the bridge, only the host and what is
             behind it. The built-in bridge does that, and the reference's from version 1.6 on; older
@@ -55,7 +55,9 @@ def bridge(
     Raises:
         InvalidName: the name is not allowed.
         ConfigError: there is no subnet, or one is none, has host bits set, is smaller than a /30
-            (/126) or overlaps another; ``place`` is ``subnets[i]``.
+            (/126), overlaps another, is a second one of IPv4, or has addresses that no container
+            can have: loopback, multicast, 0.0.0.0/8, link-local ones of IPv6; ``place`` is
+            ``subnets[i]``.
 
     Example:
         >>> network = acni.networks.bridge("dbnet", "10.88.0.0/16", masquerade=True)
@@ -66,7 +68,8 @@ def bridge(
     options = {"bridge": _device(parse_network_name(name)), "isGateway": True, "hairpinMode": True}
     if isolate:
         options["portIsolation"] = True
-    return _addressed(name, {"type": "bridge", **options}, subnets, masquerade)
+    networks = parse_bridge_subnets(subnets, place="subnets")
+    return _addressed(name, {"type": "bridge", **options}, networks, masquerade)
 
 
 def routed(
@@ -80,19 +83,21 @@ def routed(
 
     Args:
         name: The network's name.
-        subnets: As in :func:`bridge`.
+        subnets: As in :func:`bridge`, but any number of each family.
         masquerade: As in :func:`bridge`.
 
     Raises:
         InvalidName: as in :func:`bridge`.
-        ConfigError: as in :func:`bridge`.
+        ConfigError: as in :func:`bridge`, but there may be several of IPv4.
 
     Example:
         >>> network = acni.networks.routed("jobs", "10.89.0.0/16", "fd00:89::/64")
         >>> [plugin.type for plugin in network.plugins]
         ['ptp', 'portmap', 'firewall']
     """
-    return _addressed(parse_network_name(name), {"type": "ptp"}, subnets, masquerade)
+    network_name = parse_network_name(name)
+    networks = parse_subnets(subnets, place="subnets")
+    return _addressed(network_name, {"type": "ptp"}, networks, masquerade)
 
 
 def from_plugins(
@@ -144,9 +149,8 @@ def _plugin_text(plugin: object, place: str) -> str:
 
 
 def _addressed(
-    name: str, attaching: Mapping[str, Any], subnets: Sequence[object], masquerade: bool
+    name: str, attaching: Mapping[str, Any], networks: Sequence[Subnet], masquerade: bool
 ) -> NetworkConfig:
-    networks = _parse_subnets(subnets)
     families = dict.fromkeys(network.version for network in networks)
     ipam = {
         "type": "host-local",
@@ -159,46 +163,6 @@ def _addressed(
         {"type": "portmap", "capabilities": {"portMappings": True}},
         {"type": "firewall"},
     )
-
-
-def _parse_subnets(subnets: Sequence[object]) -> Sequence[IPv4Network | IPv6Network]:
-    if not subnets:
-        raise ConfigError("no subnet", place="subnets", expected="at least one subnet")
-    networks: list[IPv4Network | IPv6Network] = []
-    for index, subnet in enumerate(subnets):
-        place = f"subnets[{index}]"
-        network = _parse_subnet(subnet, place)
-        for other in networks:
-            if network.overlaps(other):
-                expected = "subnets that do not overlap"
-                raise ConfigError(f"{network} overlaps {other}", place=place, expected=expected)
-        networks.append(network)
-    return networks
-
-
-def _parse_subnet(value: object, place: str) -> IPv4Network | IPv6Network:
-    expected = "a subnet such as 10.88.0.0/16 or fd00:88::/64"
-    # A number would be an address to ipaddress, too.
-    if not isinstance(value, str | IPv4Network | IPv6Network):
-        message = f"expected {expected}, got {type(value).__name__}"
-        raise ConfigError(message, place=place, expected=expected)
-    try:
-        interface = ip_interface(str(value))
-    except ValueError:
-        interface = None
-    if interface is None or "%" in str(value):
-        message = f"expected {expected}, got {ascii(str(value))[:80]}"
-        raise ConfigError(message, place=place, expected=expected)
-    network = interface.network
-    if interface.ip != network.network_address:
-        raise ConfigError(f"{interface} has host bits set", place=place, expected=str(network))
-    if isinstance(network, IPv6Network) and network.network_address.ipv4_mapped:
-        # Go takes the address for IPv4 and the prefix length for IPv6 (host-local: "mismatch").
-        raise ConfigError(f"{network} is IPv4 in IPv6", place=place, expected="the IPv4 subnet")
-    if network.max_prefixlen - network.prefixlen < _HOST_BITS:
-        smallest = f"/{network.max_prefixlen - _HOST_BITS} or larger"
-        raise ConfigError(f"{network} is too small", place=place, expected=smallest)
-    return network
 
 
 def _device(name: NetworkName) -> str:

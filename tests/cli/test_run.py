@@ -188,7 +188,15 @@ def test_its_streams_directory_and_environment_are_the_callers(run: Commands) ->
         pytest.param(["/etc/passwd"], 126, "/etc/passwd: Permission denied", id="no program"),
         pytest.param([], 2, "no command was given", id="no command"),
         pytest.param(["--"], 2, "no command was given", id="nothing behind the dashes"),
-        pytest.param(["--subnet", "10.0.0.0/31", "true"], 2, "no room", id="small subnet"),
+        pytest.param(["--subnet", "10.0.0.0/31", "true"], 2, "too small", id="small subnet"),
+        pytest.param(["--subnet", "0.0.0.0/0", "true"], 2, "contains 0.0.0.0/8", id="everything"),
+        pytest.param(["--subnet", "ff00::/8", "true"], 2, "which is multicast", id="multicast"),
+        pytest.param(
+            ["--subnet", "10.1.0.0/24", "--subnet", "10.2.0.0/24", "true"],
+            2,
+            "second one of IPv4",
+            id="two of a family",
+        ),
         pytest.param(["--subnet", "10.0.0.1/24", "true"], 2, "host bits", id="no subnet"),
         pytest.param(
             ["--subnet", "10.0.0.0/8", "--network", "net", "x"], 2, "not allowed", id="two"

@@ -74,10 +74,6 @@ interrupted (undone)
 """
 
 
-# The network's own address and a gateway take two; host-local refuses what is smaller.
-_HOST_BITS = 2
-
-
 class _VersionAction(argparse.Action):
     """Prints the version; looking it up costs some milliseconds that other calls need not pay."""
 
@@ -609,15 +605,14 @@ def _count(text: str) -> int:
 
 
 def _subnet(text: str) -> str:
-    from ipaddress import ip_network
+    from acni.errors import ConfigError
+    from acni.spec.subnets import parse_subnet
 
     try:
-        subnet = ip_network(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{error}; expected one such as 10.1.0.0/24") from None
-    if subnet.max_prefixlen - subnet.prefixlen < _HOST_BITS:
-        raise argparse.ArgumentTypeError(f"{text} has no room: a gateway takes one address")
-    return str(subnet)
+        return str(parse_subnet(text, place="--subnet"))
+    except ConfigError as error:
+        message = f"{error.message}; expected {error.expected}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _seconds(text: str) -> float:

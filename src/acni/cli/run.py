@@ -33,6 +33,7 @@ from acni.netlink.bridges import count_ports
 from acni.netlink.sockets import open_here
 from acni.spec.attachment import AttachmentId
 from acni.spec.configuration import NetworkConfig
+from acni.spec.subnets import parse_bridge_subnets
 from acni.store.runs import Runs, open_runs
 
 # As many addresses as a bridge has ports, in a corner of 10.0.0.0/8 where neither podman, docker,
@@ -87,7 +88,8 @@ def _prepare(arguments: argparse.Namespace) -> _Place:
     is_private = not owns_network()
     if arguments.network is not None:
         return _Place(named_network(arguments), False, "", is_private)
-    subnets = arguments.subnets or [DEFAULT_SUBNET]
+    given = arguments.subnets or [DEFAULT_SUBNET]
+    subnets = [str(subnet) for subnet in parse_bridge_subnets(given, place="--subnet")]
     # Runs with the same subnets meet on one bridge, others are apart.
     name = _OURS + "_".join(subnets).replace("/", "-").replace(":", "-")
     bridge = "acni-" + hashlib.sha256(name.encode()).hexdigest()[:8]
