@@ -45,7 +45,7 @@ class Node:
         def note(call: Call) -> None:
             self.calls.append(call.command)
             if self.fails_on == call.command:
-                raise PluginError(100, "told to fail")
+                raise PluginError(100, "told to fail", details="tell it not to", reason="told")
 
         def add(call: Call) -> Result:
             note(call)
@@ -172,8 +172,11 @@ async def test_what_is_owed_of_a_built_in_is_the_built_in_s(node: Node) -> None:
     node.fails_on = "DEL"
     async with node.runtime() as runtime:
         await runtime.add(NETWORK, node.attachment)
-        with pytest.raises(acni.CleanupIncomplete):
+        with pytest.raises(acni.CleanupIncomplete) as caught:
             await runtime.delete(node.attachment)
+    assert (caught.value.reason, caught.value.details) == ("told", "tell it not to")
+    assert caught.value.debt is not None
+    assert caught.value.debt.cause == "PluginFailed probe code 100 told to fail (told)"
     node.install()
     node.fails_on = ""
     async with node.runtime() as runtime:

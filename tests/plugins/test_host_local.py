@@ -160,8 +160,9 @@ def test_what_somebody_put_in_the_place_of_the_lock_is_a_typed_error(
     node.directory.mkdir(parents=True)
     make(node.directory / "lock")
     answer = node.run(verb, SMALL, version="1.1.0", others=valid() if verb == "GC" else {})
-    assert (answer.status, answer.printed["code"]) == (1, 5)
+    assert (answer.printed["code"], answer.printed["reason"]) == (5, "data-dir-occupied")
     assert "lock" in answer.printed["msg"]
+    assert str(node.directory / "lock") in answer.printed["details"]
 
 
 @pytest.mark.parametrize("verb", ["ADD", "DEL", "CHECK", "STATUS"])
@@ -171,6 +172,8 @@ def test_a_file_in_the_place_of_the_directory_is_a_typed_error(node: Node, verb:
     answer = node.run(verb, SMALL, version="1.1.0")
     assert answer.status == 1
     assert answer.printed["code"] == (50 if verb == "STATUS" else 5)
+    assert answer.printed["reason"] == "data-dir-occupied"
+    assert str(node.directory) in answer.printed["details"]
 
 
 def test_who_may_wait_no_longer_for_the_lock_has_taken_nothing(node: Node) -> None:
@@ -218,7 +221,7 @@ def test_a_full_disk_is_a_typed_error_and_leaves_no_lease(node: Node, pages: int
         if pages == 3:
             assert answer.status == 0
         else:
-            assert (answer.status, answer.printed["code"]) == (1, 5)
+            assert (answer.printed["code"], answer.printed["reason"]) == (5, "data-dir-full")
             assert set(node.names()) <= set(REMAINING)
         assert node.run("DEL", DUAL, previous=True).status == 0
         assert node.addresses() == []
@@ -243,8 +246,13 @@ def test_a_disk_that_is_read_only_is_a_typed_error(node: Node) -> None:
         remount = ["mount", "-o", "remount,ro", str(node.data_dir)]
         subprocess.run(remount, check=True, timeout=20)
         assert node.run("CHECK", DUAL, previous=True).status == 0
-        assert node.run("ADD", DUAL, container_id="c2").printed["code"] == 5
-        assert node.run("DEL", DUAL, previous=True).printed["code"] == 5
+        for verb in ("ADD", "DEL"):
+            answer = node.run(verb, DUAL, container_id="c2")
+            assert (answer.printed["code"], answer.printed["reason"]) == (
+                5,
+                "data-dir-not-writable",
+            )
+            assert str(node.directory) in answer.printed["details"]
         answer = node.run("STATUS", DUAL, version="1.1.0")
         assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir-not-writable")
 

@@ -121,11 +121,13 @@ def is_transient(error: PluginError) -> bool:
 
 
 def cause_of(error: BaseException) -> str:
-    """Say in one line why a DEL failed: the class, and what the plugin's error object says.
+    """Say in one line why a DEL failed: the class, what the plugin's error object says, and the
+    stable word for it.
 
     Nothing else of what a plugin printed: the line goes into events and listings.
     """
     said = [type(error).__name__]
     if isinstance(error, AcniError):
         said += [error.plugin or "", f"code {error.code}" if error.code else "", error.msg or ""]
+        said += [f"({error.reason})" if error.reason else ""]
     return printable(" ".join(" ".join(filter(None, said)).split()))[:_MAX_CAUSE]

@@ -177,6 +177,7 @@ class TakeDown:
             code=error.code,
             msg=error.msg,
             details=error.details,
+            reason=error.reason,
             stderr=error.stderr,
             debt=self.debt,
         )

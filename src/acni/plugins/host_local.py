@@ -36,6 +36,7 @@ from acni.plugins.addressing import (
     parsed_argument,
     parsed_texts,
 )
+from acni.plugins.lease_refusals import io_failure, no_place, reading_resolv_conf, working_in
 from acni.plugins.leaselock import locked_directory, make_directories
 from acni.plugins.leases import MAX_LEASE_BYTES, Held, Leases, Owner, addresses_in
 from acni.plugins.ranges import Address, RangeSet, canonical, parse_address, parse_range_sets
@@ -64,7 +65,7 @@ def add(call: Call) -> Result:
     owner = _owner(call)
     dns = _read_dns(settings)
     directory = _directory(call)
-    with _io(directory):
+    with working_in(directory):
         make_directories(directory)
         with locked_directory(directory, bounds=call.bounds) as fd:
             addresses = _take(Leases(fd, call.bounds), owner, settings)
@@ -107,7 +108,7 @@ def gc(call: Call) -> None:
     with _existing_leases(call) as leases:
         failures = [] if leases is None or call.valid is None else leases.keep_only(valid)
     if failures:
-        raise _io_failure(_directory(call), failures[0])
+        raise io_failure(_directory(call), failures[0])
 
 
 def status(call: Call) -> None:
@@ -116,7 +117,7 @@ def status(call: Call) -> None:
     _read_dns(settings)
     directory = _directory(call)
     _require_writable(directory)
-    with _io(directory):
+    with working_in(directory):
         taken = addresses_in(directory)
     for range_set in settings.range_sets:
         if sum(_is_given_of(range_set, address) for address in taken) >= range_set.size:
@@ -206,7 +207,7 @@ def _directory(call: Call) -> str:
 def _read_dns(settings: _Settings) -> Dns:
     if settings.resolv_conf is None:
         return _NO_DNS
-    with _io(settings.resolv_conf):
+    with reading_resolv_conf(settings.resolv_conf):
         return read_resolv_conf(settings.resolv_conf)
 
 
@@ -279,7 +280,7 @@ def _missing(settings: _Settings, held: Iterable[Address]) -> RangeSet | None:
 def _existing_leases(call: Call) -> Generator[Leases | None]:
     """Hold the lock of the leases; None where there is no directory, and so no lease."""
     directory = _directory(call)
-    with _io(directory), ExitStack() as stack:
+    with working_in(directory), ExitStack() as stack:
         leases = None
         with contextlib.suppress(FileNotFoundError):
             fd = stack.enter_context(locked_directory(directory, bounds=call.bounds))
@@ -291,22 +292,8 @@ def _require_writable(directory: str) -> None:
     """Ask for the directory, or the one in which it would be made."""
     while not os.path.lexists(directory) and directory != "/":
         directory = os.path.dirname(directory)
-    if not os.path.isdir(directory) or not os.access(directory, os.W_OK | os.X_OK):
-        message = f"leases cannot be written in {directory}"
-        raise PluginError(Code.NOT_AVAILABLE, message, reason="data-dir-not-writable")
-
-
-@contextmanager
-def _io(path: str) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _io_failure(path, error) from error
-
-
-def _io_failure(path: str, error: OSError) -> PluginError:
-    name = f" ({error.filename})" if isinstance(error.filename, str) else ""
-    return PluginError(Code.IO_FAILURE, f"{path}: {error.strerror or type(error).__name__}{name}")
+    if (refusal := no_place(directory)) is not None:
+        raise refusal
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)
