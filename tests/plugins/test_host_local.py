@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from attrs import define, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -333,6 +334,63 @@ def test_status_counts_no_gateway_as_given(node: Node) -> None:
     node.directory.mkdir(parents=True)
     (node.directory / "10.1.2.1").touch()
     assert node.run("STATUS", FULL, version="1.1.0").status == 0
+
+
+@pytest.mark.rule("P5")
+def test_status_waits_for_no_lock(node: Node) -> None:
+    node.run("ADD", SMALL)
+    with (node.directory / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert node.run("STATUS", SMALL, version="1.1.0").status == 0
+
+
+@define(eq=False)
+class Impatient(Bounds):
+    """Bounds that are over when they were asked so often."""
+
+    number: int = 0
+    asked: int = field(default=0, init=False)
+
+    def check(self) -> None:
+        self.asked += 1
+        if self.asked == self.number:
+            self.stop()
+        super().check()
+
+
+@pytest.mark.rule("P5")
+def test_status_asks_before_each_lease_whether_it_may_go_on(node: Node) -> None:
+    """Once as it is read and once for each range set, of which there may be thousands."""
+    for name in ("c1", "c2", "c3"):
+        node.run("ADD", DUAL, container_id=name)
+    files = len(node.names())
+
+    def status(number: int) -> int:
+        bounds = Impatient(time.monotonic() + 60, number=number)
+        ipam = {**DUAL, "dataDir": str(node.data_dir)}
+        request = make_request("STATUS", {"cniVersion": "1.1.0", "name": "net", "ipam": ipam})
+        response = respond(host_local.VERBS, request, bounds=bounds, delegates=Delegates())
+        assert response.status == 0
+        return bounds.asked
+
+    asked = status(0)
+    assert asked == files + 2 * 6
+    for number in range(1, asked + 1):
+        with pytest.raises(Stopped):
+            status(number)
+
+
+@pytest.mark.rule("P5")
+def test_status_of_thousands_of_ranges_and_leases_is_an_answer(node: Node) -> None:
+    """Each range looked at for each lease, it would take minutes."""
+    node.directory.mkdir(parents=True)
+    for number in range(4000):
+        (node.directory / f"10.1.{number >> 8}.{number & 255}").touch()
+    ranges = [
+        {"subnet": "10.0.0.0/8", "rangeStart": address, "rangeEnd": address}
+        for address in (f"10.{n >> 8}.{n & 255}.9" for n in range(4000))
+    ]
+    assert node.run("STATUS", {"ranges": [ranges]}, version="1.1.0").status == 0
 
 
 @pytest.mark.rule("P5")

@@ -331,5 +331,6 @@ def test_a_shorter_last_address_takes_the_place_of_a_longer_one(leases: Leases) 
 
 def test_taken_addresses_are_listed_without_the_lock(tmp_path: Path, leases: Leases) -> None:
     take(leases, OWNER, "10.1.2.2", "fd00::2")
-    assert sorted(map(str, addresses_in(str(tmp_path)))) == ["10.1.2.2", "fd00::2"]
-    assert addresses_in(str(tmp_path / "absent")) == ()
+    bounds = Bounds(time.monotonic() + 60)
+    assert sorted(map(str, addresses_in(str(tmp_path), bounds))) == ["10.1.2.2", "fd00::2"]
+    assert list(addresses_in(str(tmp_path / "absent"), bounds)) == []

@@ -76,6 +76,13 @@ def test_each_address_is_tried_once_and_no_gateway_ever(of: RangeSet, after: int
         assert address != one.gateway
 
 
+@given(of=range_sets(), number=st.integers(BASE - 1, BASE + 42))
+def test_a_range_is_found_as_by_a_look_at_each(of: RangeSet, number: int) -> None:
+    address = IPv4Address(number)
+    assert of.range_of(address) == next((one for one in of.ranges if address in one), None)
+    assert of.range_of(IPv6Address(number)) is None
+
+
 @given(sets=st.lists(range_sets(), min_size=2, max_size=4))
 def test_sets_overlap_where_they_have_an_address_in_common(sets: list[RangeSet]) -> None:
     def numbers(of: RangeSet) -> list[int]:

@@ -41,6 +41,7 @@ from acni.plugins.leaselock import locked_directory, make_directories
 from acni.plugins.leases import MAX_LEASE_BYTES, Held, Leases, Owner, addresses_in
 from acni.plugins.ranges import Address, RangeSet, canonical, parse_address, parse_range_sets
 from acni.plugins.resolvconf import read_resolv_conf
+from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.skel.results import make_result
@@ -118,9 +119,9 @@ def status(call: Call) -> None:
     directory = _directory(call)
     _require_writable(directory)
     with working_in(directory):
-        taken = addresses_in(directory)
+        taken = tuple(addresses_in(directory, call.bounds))
     for range_set in settings.range_sets:
-        if sum(_is_given_of(range_set, address) for address in taken) >= range_set.size:
+        if _given_of(range_set, taken, call.bounds) >= range_set.size:
             raise _exhausted(Code.NOT_AVAILABLE, range_set)
 
 
@@ -262,9 +263,14 @@ def _ip(address: Address, range_set: RangeSet) -> IpConfig:
     return IpConfig(address=written, gateway=str(of.gateway), interface=None)
 
 
-def _is_given_of(range_set: RangeSet, address: Address) -> bool:
-    of = range_set.range_of(address)
-    return of is not None and of.gateway != address
+def _given_of(range_set: RangeSet, taken: Iterable[Address], bounds: Bounds) -> int:
+    """Count the addresses of a range set that are taken; a gateway was never to be given."""
+    count = 0
+    for address in taken:
+        bounds.check()
+        of = range_set.range_of(address)
+        count += of is not None and of.gateway != address
+    return count
 
 
 def _missing(settings: _Settings, held: Iterable[Address]) -> RangeSet | None:

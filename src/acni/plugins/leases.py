@@ -313,18 +313,19 @@ class Leases:
                 yield name, address
 
 
-def addresses_in(directory: str) -> tuple[Address, ...]:
-    """Return the addresses that are taken, without the lock: old when they are read. None where
-    there is no directory.
+def addresses_in(directory: str, bounds: Bounds) -> Iterator[Address]:
+    """Iterate over the addresses that are taken, without the lock: old when they are read. There
+    are none where there is no directory.
 
     Raises:
         OSError: the directory cannot be read.
+        Stopped: the call may not go on.
     """
-    try:
-        names = os.listdir(directory)
-    except FileNotFoundError:
-        return ()
-    return tuple(found for name in names if (found := _address(name)) is not None)
+    with contextlib.suppress(FileNotFoundError), os.scandir(directory) as entries:
+        for entry in entries:
+            bounds.check()
+            if (found := _address(entry.name)) is not None:
+                yield found
 
 
 def _is_released(content: bytes) -> bool:

@@ -13,7 +13,9 @@ Rule 3: a range may begin with its network's address and end with its broadcast 
 from __future__ import annotations
 
 import ipaddress
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -85,8 +87,16 @@ class RangeSet:
         return ",".join(map(str, self.ranges))
 
     def range_of(self, address: Address) -> Range | None:
-        """Find the range that has an address."""
-        return next((one for one in self.ranges if address in one), None)
+        """Find the range that has an address: one look, for a configuration has room for thousands
+        of ranges, and a directory for as many leases.
+        """
+        behind = bisect_right(self._in_order, int(address), key=lambda one: int(one.first))
+        nearest = self._in_order[max(0, behind - 1)]
+        return nearest if address in nearest else None
+
+    @cached_property
+    def _in_order(self) -> tuple[Range, ...]:
+        return tuple(sorted(self.ranges, key=lambda one: int(one.first)))
 
     def candidates(self, *, after: Address | None) -> Iterator[Address]:
         """Iterate over its addresses, once over each, in the order in which they are tried.
