@@ -390,6 +390,19 @@ def test_of_a_killed_run_in_a_private_host_nothing_is_left(run: Commands, scratc
     assert run("true").returncode == 0
 
 
+def test_in_a_namespace_of_processes_nothing_at_all_outlives_a_killed_run(run: Commands) -> None:
+    """As the how-to page says: acni ends unshare, and that one its process 1, with whom all end."""
+    script = f"setsid sleep {FOREVER} >&- 2>&- & (sleep {FOREVER} >&- 2>&- &); echo ready; wait"
+    alone = ("unshare", "--pid", "--fork", "--kill-child")
+    with run.start("--", *alone, "sh", "-c", script) as process:
+        _ready(process)
+        _until(lambda: len([line for line in _running(FOREVER) if line.startswith("sleep")]) == 2)
+        process.kill()
+        process.communicate(timeout=SECONDS)
+    _until(lambda: _running(FOREVER) == [])
+    assert run("true").returncode == 0
+
+
 def test_others_containers_are_left_alone(
     acni: Callable[..., subprocess.CompletedProcess[str]],
     run_on_doubles: Commands,

@@ -4,7 +4,11 @@ that it started outlives it.
 Rule 1: it stays in the process group of its caller, so that job control and pipelines work as if
     there were nobody between. What a terminal sends it has already; what a process sent to the
     caller alone is passed on.
-Rule 2: it ends with its caller, however that ends (PR_SET_PDEATHSIG), unless it is setuid.
+Rule 2: it ends with its caller, however that ends (PR_SET_PDEATHSIG), unless it is setuid. Where
+    the caller was killed, what it started itself lives on: only a namespace of processes would end
+    that for certain, and is not made unasked. Inside, processes outside are not to be seen, and
+    files that hold the number of who locked them, which are the same outside, would be taken for
+    stale; an own /proc, which many containers forbid, would change only what is shown.
 Rule 3: what its descendants leave running is adopted, and killed at its end: a namespace whose
     address is taken away is nothing to run in.
 Rule 4: once it was told to end, every wait has a bound.
