@@ -856,3 +856,36 @@ async def test_a_plugin_that_a_delete_did_not_find_is_asked_once(
         scripted.calls.clear()
         await runtime.gc(network, keep=[])
         assert asked(scripted, "GC") == CHAIN
+
+
+class Looking(ScriptedRunner):
+    """Notes who was looked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked: list[str] = []
+
+    def find(self, plugin_type: Any, directories: Any, *, added_by: str | None = None) -> Any:
+        self.looked.append(plugin_type)
+        return super().find(plugin_type, directories, added_by=added_by)
+
+
+@pytest.mark.parametrize("version", ["1.1.0", "several"])
+async def test_each_plugin_is_looked_for_once(open_with: Any, pods: Any, version: str) -> None:
+    """Of the chain of now and of those that were in it; what is missing says so in its step."""
+    looking = Looking()
+    several: dict[str, Any] = {"cniVersions": ["1.0.0", "1.1.0"]} if version == "several" else {}
+    network = make_network(version="1.1.0", **several)
+    plugins = [{"type": kind} for kind in ("first", "absent", "fourth")]
+    async with open_with(looking) as runtime:
+        await runtime.add(network, pods("c1"))
+        now = make_network(version="1.1.0", **several, plugins=plugins)
+        looking.remove("absent")
+        looking.looked.clear()
+        report = await runtime.gc(now, keep=[C1])
+    assert asked(looking, "GC") == ["first", "fourth", "second", "third"]
+    assert [type(failure) for failure in report.failures] == [PluginNotFound]
+    again = ["absent"]
+    assert Counter(looking.looked) == Counter(
+        ["first", "absent", "fourth", "second", "third", *again]
+    )

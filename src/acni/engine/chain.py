@@ -88,6 +88,7 @@ class Chain:
         valid: Iterable[AttachmentId] | None = None,
         netns: str | None = None,
         first_error: str | None = None,
+        found: Plugin | None = None,
     ) -> Result | None:
         """Run one step.
 
@@ -97,6 +98,7 @@ class Chain:
             valid: For GC: the attachments that are still valid.
             netns: CNI_NETNS of this run, where that is not the chain's.
             first_error: Why it is run again.
+            found: The plugin, where it alone was found before.
 
         Returns:
             The result of an ADD, None for the other verbs.
@@ -112,7 +114,7 @@ class Chain:
         with running as run:
             async with self._taken(step, run):
                 self._begin(run, step)
-                run.response = await self._respond(step, parameters, previous, valid)
+                run.response = await self._respond(step, parameters, previous, valid, found)
             # What one waits for its start is not charged to those that follow either.
             self.deadline += run.response.times.queue
             return read_response(step, run.response, self.network.cni_version)
@@ -164,9 +166,10 @@ class Chain:
         parameters: Parameters,
         previous: str | None,
         valid: Iterable[AttachmentId] | None,
+        found: Plugin | None,
     ) -> Response:
         engine = self.operation.engine
-        plugin = self._find(step, parameters.plugin_dirs)
+        plugin = found or self._find(step, parameters.plugin_dirs)
         request = build_request(step, self.network, parameters, previous=previous, valid=valid)
         caps = engine.admission.caps(ends_at_cap=_ENDS_AT_CAP[step.command])
         with self._guarded(step.command) as guard:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import anyio
@@ -115,14 +115,22 @@ class Collecting:
             await delete_target(own, target)
 
     async def have_collected(
-        self, of_then: Iterable[PastStep], valid: Sequence[AttachmentId]
+        self,
+        of_now: Sequence[Plugin],
+        of_then: Iterable[PastStep],
+        valid: Sequence[AttachmentId],
     ) -> None:
         """Run GC: of the chain of now, then of plugins that are in it no more. Each has its share
         of the time that is left.
+
+        Args:
+            of_now: The plugins of the chain of now, as they were found.
+            of_then: GC of the others.
+            valid: The attachments that are still valid.
         """
-        planned = [*await self._plan(), *filter(self._is_there, of_then)]
+        planned = [*await self._plan(of_now), *self._still_there(of_then)]
         engine = self.operation.engine
-        for index, each in enumerate(planned):
+        for index, (each, found) in enumerate(planned):
             now = anyio.current_time()
             chain = Chain(
                 operation=self.operation,
@@ -132,40 +140,34 @@ class Collecting:
                 deadline=now + (self.deadline - now) / (len(planned) - index),
             )
             try:
-                await chain.run(each.step, valid=valid)
+                await chain.run(each.step, valid=valid, found=found)
             except AcniError as error:
                 self._take_in(error)
 
-    async def _plan(self) -> list[PastStep]:
-        """Plan GC in the version that the plugins which are there have in common."""
+    async def _plan(self, of_now: Sequence[Plugin]) -> list[tuple[PastStep, Plugin | None]]:
+        """Plan GC in the version that the plugins which are there have in common; what was missing
+        is looked for once more by its own step, which says so.
+        """
         if not plan(Command.GC, self.network):  # no version that is offered has it
             return []
+        found = [plugin if plugin.identity else None for plugin in of_now]
         try:
-            network = await negotiated(self.operation, self.network, self._found_plugins())
+            network = await negotiated(self.operation, self.network, [*filter(None, found)])
         except AcniError as error:
             self._take_in(error)
             return []
         return [
-            PastStep(network=network, step=step, kinds=()) for step in plan(Command.GC, network)
+            (PastStep(network=network, step=step, kinds=()), found[step.index])
+            for step in plan(Command.GC, network)
         ]
 
-    def _found_plugins(self) -> list[Plugin]:
+    def _still_there(self, of_then: Iterable[PastStep]) -> Iterator[tuple[PastStep, Plugin]]:
+        """Find plugins of then; nobody says that they have to be there."""
         engine = self.operation.engine
-        found: list[Plugin] = []
-        for plugin in self.network.plugins:
-            with contextlib.suppress(PluginNotFound):  # its own step says so
-                found.append(engine.find_one(plugin.type, engine.plugin_dirs))
-        return found
-
-    def _is_there(self, then: PastStep) -> bool:
-        """Tell whether a plugin of then is still there; nobody says that it has to be."""
-        engine, step = self.operation.engine, then.step
-        kind = then.kinds[step.index]
-        try:
-            engine.find_one(step.plugin.type, engine.plugin_dirs, added_by=kind)
-        except PluginNotFound:
-            return False
-        return True
+        for then in of_then:
+            kind, plugin_type = then.kinds[then.step.index], then.step.plugin.type
+            with contextlib.suppress(PluginNotFound):
+                yield then, engine.find_one(plugin_type, engine.plugin_dirs, added_by=kind)
 
     async def _attempt(
         self, identity: AttachmentId, attempt: Callable[[Operation], Awaitable[None]]

@@ -152,10 +152,11 @@ async def _collect(
         after = before
         collecting.failures.append(error)
     else:
-        now = [(each.type, each.runner) for each in plugins_of_now(engine, network)]
+        of_now = plugins_of_now(engine, network)
+        now = ((each.type, each.runner) for each in of_now)
         of_then = plan_of_then(now, (found.record for found in before.found))
         valid = sorted(kept | after.ids(network.name), key=astuple)
-        await collecting.have_collected([*of_then], valid)
+        await collecting.have_collected(of_now, of_then, valid)
     report = _report(after, before, fates, collecting.deleted, collecting.failures)
     operation.notify(
         GCFinished,
