@@ -11,7 +11,7 @@ from attrs import evolve
 
 from acni import NotPermitted, netns
 from acni.host.netns import NetnsIdentity, own
-from acni.host.visits import Stranded, visit
+from acni.host.visits import Stranded, visit, visiting
 
 pytestmark = pytest.mark.netns
 
@@ -67,3 +67,14 @@ def test_who_cannot_come_back_is_stopped_by_what_nobody_handles() -> None:
         error = in_thread(lambda: visit(box.fd, fail, path=box.path, home=lost))
         assert isinstance(error, Stranded)
         assert isinstance(error.__context__, ValueError)
+
+
+def test_a_block_that_is_never_left_in_order_brings_the_thread_back() -> None:
+    """An interrupt may come when the thread is there and the block has not begun."""
+    home = here()
+    with netns.anonymous() as box:
+        block = visiting(box.fd, path=box.path)
+        block.__enter__()
+        assert here() == box.identity()
+        del block
+        assert here() == home

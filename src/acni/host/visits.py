@@ -9,7 +9,8 @@ Rule: who cannot come back must not go on as the host. What ends the visit then 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from acni.host import netns
@@ -40,12 +41,29 @@ def visit(fd: int, function: Callable[[], T], *, path: str, home: Namespace | No
         Busy: this process, or the machine, has no descriptor left; the function was not called.
         Stranded: the thread cannot come back.
     """
+    with visiting(fd, path=path, home=home):
+        return function()
+
+
+@contextmanager
+def visiting(fd: int, *, path: str, home: Namespace | None = None) -> Generator[None]:
+    """Be in another network namespace with the calling thread for the length of the block.
+
+    Args:
+        fd: The open namespace.
+        path: Its path, for errors.
+        home: Where the thread comes from; without it the kernel is asked.
+
+    Raises:
+        NotPermitted, Busy, Stranded: as from :func:`visit`.
+    """
     if home is None:
-        with netns.own() as own:
-            return visit(fd, function, path=path, home=own)
+        with netns.own() as own, visiting(fd, path=path, home=own):
+            yield
+        return
     try:
         netns.enter(fd, path)
-        return function()
+        yield
     finally:
         # Also where it was not entered: a signal's handler may raise between the two.
         if not is_back(home):

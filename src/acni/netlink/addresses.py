@@ -14,6 +14,7 @@ from attrs import frozen
 
 from acni.netlink.errors import malformed
 from acni.netlink.families import SIZES, Interface, family_of, is_v4
+from acni.netlink.listing import on_link
 from acni.netlink.messages import (
     CREATE,
     EXCL,
@@ -136,14 +137,8 @@ def list_addresses(netlink: Netlink, *, index: int | None = None) -> tuple[Addre
     Raises:
         NetlinkError: there is no such link (ENODEV), or the kernel does not say.
     """
-    # A kernel that cannot filter (before Linux 4.20) lists all.
     message = Message(_RTM_GETADDR, 0, header(_IFADDRMSG, socket.AF_UNSPEC, 0, 0, 0, index or 0))
-    addresses = (read_address(answer) for answer in netlink.dump(message))
-    return tuple(
-        address
-        for address in addresses
-        if address is not None and (index is None or address.index == index)
-    )
+    return on_link(map(read_address, netlink.dump(message)), index)
 
 
 def read_address(answer: Answer) -> Address | None:

@@ -14,6 +14,7 @@ from attrs import frozen
 
 from acni.netlink.errors import malformed
 from acni.netlink.families import SIZES, IpAddress, family_of
+from acni.netlink.listing import on_link
 from acni.netlink.messages import (
     Answer,
     Message,
@@ -74,14 +75,9 @@ def list_neighbours(netlink: Netlink, *, index: int | None = None) -> tuple[Neig
     Raises:
         NetlinkError: the kernel does not say.
     """
-    on_link = b"" if index is None else u32(_NDA_IFINDEX, index)
-    message = Message(_RTM_GETNEIGH, 0, header(_NDMSG, socket.AF_UNSPEC, 0, 0, 0, 0) + on_link)
-    neighbours = (read_neighbour(answer) for answer in netlink.dump(message))
-    return tuple(
-        neighbour
-        for neighbour in neighbours
-        if neighbour is not None and (index is None or neighbour.index == index)
-    )
+    where = b"" if index is None else u32(_NDA_IFINDEX, index)
+    message = Message(_RTM_GETNEIGH, 0, header(_NDMSG, socket.AF_UNSPEC, 0, 0, 0, 0) + where)
+    return on_link(map(read_neighbour, netlink.dump(message)), index)
 
 
 def read_neighbour(answer: Answer) -> Neighbour | None:

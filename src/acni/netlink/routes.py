@@ -10,12 +10,14 @@ import ipaddress
 import socket
 import struct
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Final
 
 from attrs import frozen
 
 from acni.netlink.errors import NetlinkError, malformed
 from acni.netlink.families import SIZES, IpAddress, Network, family_of, is_v4, packed_of
+from acni.netlink.listing import on_link
 from acni.netlink.messages import (
     CREATE,
     EXCL,
@@ -183,16 +185,12 @@ def list_routes(
     Raises:
         NetlinkError: there is no such link (ENODEV), or the kernel does not say.
     """
-    # A kernel that cannot filter (before Linux 4.20) lists all. Both families at once: of one alone
-    # a table that was never used is an error (inet_dump_fib, net/ipv4/fib_frontend.c).
+    # Both families at once: of one alone a table that was never used is an error (inet_dump_fib,
+    # net/ipv4/fib_frontend.c).
     head = header(_RTMSG, socket.AF_UNSPEC, 0, 0, 0, _in_header(table or 0), *[0] * 4)
     message = Message(_RTM_GETROUTE, 0, head + _where(index, table))
-    return tuple(
-        route
-        for answer in netlink.dump(message)
-        for route in read_routes(answer)
-        if (index is None or route.index == index) and (table is None or route.table == table)
-    )
+    routes = chain.from_iterable(map(read_routes, netlink.dump(message)))
+    return on_link((one for one in routes if table in (None, one.table)), index)
 
 
 def read_routes(answer: Answer) -> tuple[Route, ...]:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import field, frozen
 
-from acni.host import netns
+from acni.host.visits import visiting
 from acni.skel.bounds import Bounds
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
@@ -46,6 +46,7 @@ class OpenNetns:
 
         Raises:
             NotPermitted: this process may not enter namespaces.
+            Busy: there is no descriptor left.
 
         Example:
             >>> import socket
@@ -55,12 +56,8 @@ class OpenNetns:
             >>> called(add)
             (1, 'lo')
         """
-        with netns.own() as home:
-            netns.enter(self.fd, self.path)
-            try:
-                yield
-            finally:
-                netns.enter(home.fd, home.path)
+        with visiting(self.fd, path=self.path):
+            yield
 
 
 class Delegate(Protocol):
