@@ -36,7 +36,8 @@ PUBLIC = {
         Trace trace
     """,
     "acni.skel": """
-        Bounds Call Code Delegate Fields OpenNetns PluginError Stopped Verbs make_result
+        Bounds Call Code Delegate Fields OpenNetns PluginError Stopped Verbs main
+        make_result
     """,
     "acni.spec": """
         Attachment AttachmentId Bandwidth Caps Command ContainerId Dns Ending IfName Interface

@@ -19,12 +19,10 @@ import os
 import re
 import socket
 import struct
-import subprocess
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from threading import Thread
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from attrs import define, frozen
 
@@ -42,6 +40,9 @@ from acni.host.libc import (
     unshare,
 )
 from acni.spec.names import MAX_FILE_NAME, parse_netns_path
+
+if TYPE_CHECKING:
+    import subprocess
 
 NAMED: Final = "/run/netns"
 
@@ -520,6 +521,8 @@ def run(
     if not isinstance(namespace, Namespace):
         with open(namespace) as opened:
             return run(opened, argv, timeout=timeout)
+    import subprocess  # noqa: PLC0415 (a plugin's executable needs none)
+
     # A child starts in the namespace of the thread that makes it.
     return namespace.call(
         lambda: subprocess.run(
@@ -641,13 +644,14 @@ def _in_thread(function: Callable[[], T]) -> T:
     """Call a function in a thread that ends with it: whatever namespace it enters, nobody else is
     in it afterwards.
     """
-    done: Future[T] = Future()
+    returned: list[T] = []
+    raised: list[BaseException] = []
 
     def run() -> None:
         try:
-            done.set_result(function())
-        except BaseException as error:  # noqa: ASYNC103, BLE001 (raised by result())
-            done.set_exception(error)
+            returned.append(function())
+        except BaseException as error:  # noqa: ASYNC103, BLE001 (raised below)
+            raised.append(error)
 
     # No executor: none works while the interpreter ends, and an undo may have to.
     thread = Thread(target=run, name="acni-netns")
@@ -656,4 +660,6 @@ def _in_thread(function: Callable[[], T]) -> T:
     except RuntimeError as error:
         raise Busy("this machine has no thread to give", expected="room for one more") from error
     thread.join()
-    return done.result()
+    if raised:
+        raise raised.pop()
+    return returned[0]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import ipaddress
-import secrets
+import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -210,7 +210,7 @@ def choose_mac(addresses: Sequence[Interface]) -> bytes:
 
 def random_mac() -> bytes:
     """Choose a hardware address at random."""
-    mac = secrets.token_bytes(_MAC_BYTES)
+    mac = os.urandom(_MAC_BYTES)
     return bytes((mac[0] & ~_GROUP | _LOCAL,)) + mac[1:]
 
 

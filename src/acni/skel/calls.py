@@ -5,13 +5,14 @@ Rule 2: standard input is read strictly, as everything here is (code 6).
 Rule 3: a verb that the version of the request does not have yet, and a version that the plugin does
     not speak, are refused before anything is done (code 1).
 Rule 4: whether the namespace may be the runtime's own is the engine's to decide, which has an
-    opt-out for virtual machines; the skeleton of the Go plugins has CNI_NETNS_OVERRIDE for that.
+    opt-out for virtual machines. Where no engine of ours is around a plugin it is refused (code 8).
 
 (specification, section 2, "Parameters", "CNI operations"; section 5, "Error"; rules R16, R24, P10)
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Final
@@ -124,6 +125,7 @@ def make_call(
     bounds: Bounds,
     ipam: Delegate,
     leave: Leave,
+    own_netns_ok: bool,
     opened: ExitStack,
 ) -> Call:
     """Make the call of a request.
@@ -136,6 +138,7 @@ def make_call(
         bounds: How long it may go on.
         ipam: What it delegates to.
         leave: Where functions are left that only wait.
+        own_netns_ok: Whether the namespace may be the calling thread's own.
         opened: Closes the namespace.
 
     Raises:
@@ -156,7 +159,7 @@ def make_call(
         command=command,
         container_id=container_id,
         ifname=ifname,
-        netns=_open_netns(command, path, opened),
+        netns=_open_netns(command, path, opened, own_netns_ok=own_netns_ok),
         args=args,
         plugin_dirs=tuple(filter(None, environment.get("CNI_PATH", "").split(":"))),
         cni_version=version,
@@ -177,7 +180,9 @@ def _named(error: InvalidName) -> str:
     return f"{variables.get(place, place)} is not allowed: {error.message}"
 
 
-def _open_netns(command: Command, path: str, opened: ExitStack) -> OpenNetns | None:
+def _open_netns(
+    command: Command, path: str, opened: ExitStack, *, own_netns_ok: bool
+) -> OpenNetns | None:
     if not path:
         return None
     try:
@@ -189,7 +194,15 @@ def _open_netns(command: Command, path: str, opened: ExitStack) -> OpenNetns | N
         raise PluginError(Code.INVALID_ENVIRONMENT, message) from None
     except Busy as error:
         raise PluginError(Code.TRY_AGAIN, f"CNI_NETNS cannot be opened: {error.message}") from None
+    if not own_netns_ok and _is_own(namespace.fd):
+        message = "CNI_NETNS leads to the namespace of the plugin itself"
+        raise PluginError(Code.INVALID_NETNS, message, details="CNI_NETNS_OVERRIDE=1 allows it")
     return OpenNetns(path=path, fd=namespace.fd)
+
+
+def _is_own(fd: int) -> bool:
+    """Tell whether an open namespace is the calling thread's; both live, so inodes will do."""
+    return os.path.samestat(os.fstat(fd), os.stat("/proc/thread-self/ns/net"))
 
 
 def _fields(members: Mapping[str, Member]) -> Fields:

@@ -1,8 +1,9 @@
 """Delegating to the plugin that ``ipam.type`` names.
 
-Which one runs depends on the type alone: the built-in of that type where there is one, otherwise an
-executable of CNI_PATH. So an ADD and its DEL meet the same one, whatever was installed or removed
-meanwhile.
+In a runtime's process, which one runs depends on the type alone: the built-in of that type where
+there is one, otherwise an executable of CNI_PATH. So an ADD and its DEL meet the same one, whatever
+was installed or removed meanwhile. Where no runtime of ours is around, in an executable, CNI_PATH
+comes first, as the specification has it.
 
 Rule 1: it gets the same environment, but for the verb, and the whole configuration (P8).
 Rule 2: after its failed ADD it is told to delete, and the first error is returned as it is (P8).
@@ -10,6 +11,8 @@ Rule 2: after its failed ADD it is told to delete, and the first error is return
     time of its own.
 Rule 3: an executable holds the container's guard as long as it runs: it lives on when this process
     is killed, and whoever takes over waits for it.
+Rule 4: an executable of CNI_PATH that is this very program, by another name, is not started once
+    more: what it would do is done here.
 
 (specification, section 4)
 """
@@ -17,32 +20,26 @@ Rule 3: an executable holds the container's guard as long as it runs: it lives o
 from __future__ import annotations
 
 import contextlib
-import errno
-import time
+import os
 from collections.abc import Callable, Mapping
-from typing import Final
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from attrs import Factory, define, evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from acni.errors import InvalidName, PluginFailed, PluginNotFound
-from acni.errors import PluginError as PluginTrouble
-from acni.host.plugins import find_executable
-from acni.host.spawn import Spawner, make_spawner
-from acni.host.threadprocess import run_process
+from acni.errors import InvalidName, PluginNotFound
+from acni.host.plugins import find_executable, is_there
 from acni.skel.bounds import Bounds, Stopped
 from acni.skel.call import Call, Verbs
 from acni.skel.calls import require_version
 from acni.skel.errors import Code, PluginError
-from acni.spec.configuration import PluginConfig
 from acni.spec.names import PluginType, parse_plugin_type
-from acni.spec.plan import Command, Step
-from acni.spec.plugin import Caps, Ending, Request, Response
-from acni.spec.response import read_response
+from acni.spec.plan import Command
+from acni.spec.plugin import Plugin, Request
 from acni.spec.result import Result
 
-_CAPS: Final = Caps()
-# Between the tries of an executable that is just being written.
-_BUSY_PAUSES: Final = (0.01, 0.04, 0.16, 0.64)
+if TYPE_CHECKING:
+    from acni.host.spawn import Spawner
 
 
 @frozen(kw_only=True)
@@ -51,11 +48,20 @@ class Delegates:
 
     Attributes:
         built_in: Those of this process, by type.
-        spawner: Starts the others.
+        executables_first: Whether one of these runs only where CNI_PATH has none.
+        program: Device and inode of this program, where executables are links to it; or None.
     """
 
     built_in: Mapping[str, Verbs] = field(factory=dict[str, Verbs])
-    spawner: Spawner = Factory(make_spawner)
+    executables_first: bool = False
+    program: tuple[int, int] | None = None
+
+    @cached_property
+    def spawner(self) -> Spawner:
+        """What starts executables."""
+        from acni.host.spawn import make_spawner  # noqa: PLC0415 (most calls start none)
+
+        return make_spawner()
 
 
 @define(eq=False)
@@ -126,10 +132,23 @@ class Delegation:
         self.bounds.check()
         plugin_type = self._named_type()
         verbs = self.delegates.built_in.get(plugin_type)
-        if verbs is None:
-            return self._run_executable(plugin_type, command)
+        if verbs is None or self._has_executable(plugin_type):
+            plugin = self._found(plugin_type)
+            if verbs is None or not self._is_program(plugin):
+                return self._run_executable(plugin, command)
         require_version(verbs, command, self.call.cni_version)
         return verb(verbs, evolve(self.call, command=command))
+
+    def _has_executable(self, plugin_type: PluginType) -> bool:
+        """Tell whether an executable is to run. One that is there and may not be used is not
+        replaced in silence.
+        """
+        return self.delegates.executables_first and is_there(plugin_type, self.call.plugin_dirs)
+
+    def _is_program(self, plugin: Plugin) -> bool:
+        """Tell whether an executable is this very program."""
+        found = os.stat(plugin.path)
+        return (found.st_dev, found.st_ino) == self.delegates.program
 
     def _named_type(self) -> PluginType:
         ipam = self.call.fields.inner("ipam")
@@ -138,47 +157,22 @@ class Delegation:
         except InvalidName:
             raise ipam.error("type", "no type of a plugin", "one path component") from None
 
-    def _run_executable(self, plugin_type: PluginType, command: Command) -> Result | None:
+    def _found(self, plugin_type: PluginType) -> Plugin:
         try:
-            plugin = find_executable(plugin_type, self.call.plugin_dirs)
+            return find_executable(plugin_type, self.call.plugin_dirs)
         except PluginNotFound as error:
             message = f"the plugin {plugin_type} of $.ipam.type is missing: {error.message}"
             raise PluginError(Code.INVALID_CONFIG, message) from None
-        environment = {**self.request.environment, "CNI_COMMAND": str(command)}
-        response = self._respond(plugin.path, evolve(self.request, environment=environment))
-        step = Step(command=command, index=0, plugin=_named(plugin_type), takes_previous=False)
-        try:
-            return read_response(step, response, self.call.cni_version)
-        except PluginFailed as error:
-            raise PluginError(
-                Code.INTERNAL if error.code is None else error.code,
-                error.msg or error.message,
-                details=error.details or "",
-                reason=error.reason,
-            ) from None
-        except PluginTrouble as error:
-            message = f"the plugin {plugin_type} of $.ipam.type: {error.message}"
-            raise PluginError(Code.INTERNAL, message) from None
 
-    def _respond(self, path: str, request: Request) -> Response:
-        for pause in (*_BUSY_PAUSES, 0.0):
-            response = run_process(
-                self.delegates.spawner,
-                path,
-                request,
-                seconds_left=self.bounds.seconds_left,
-                caps=_CAPS,
-                guard=self.guard,
-            )
-            if response.ending is Ending.OUT_OF_TIME:
-                self.bounds.check()
-            is_busy = (response.ending, response.status) == (Ending.NOT_STARTED, errno.ETXTBSY)
-            if not is_busy or not pause:
-                return response
-            time.sleep(min(pause, self.bounds.seconds_left()))
-            self.bounds.check()
-        raise AssertionError("the last try is the last")
+    def _run_executable(self, plugin: Plugin, command: Command) -> Result | None:
+        from acni.skel.delegated import run_delegated  # noqa: PLC0415 (most calls run none)
 
-
-def _named(plugin_type: PluginType) -> PluginConfig:
-    return PluginConfig(type=plugin_type, capabilities=frozenset(), text="{}")
+        return run_delegated(
+            plugin,
+            command,
+            self.request,
+            cni_version=self.call.cni_version,
+            bounds=self.bounds,
+            spawner=self.delegates.spawner,
+            guard=self.guard,
+        )

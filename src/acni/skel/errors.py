@@ -21,6 +21,8 @@ class Code(IntEnum):
         IO_FAILURE: Something could not be read, written or done.
         DECODING_FAILURE: Standard input is not what it should be.
         INVALID_CONFIG: The configuration is not allowed.
+        INVALID_NETNS: The container's namespace is the plugin's own; libcni's, not the
+            specification's.
         TRY_AGAIN: By the next try it may succeed: :class:`acni.TryAgain <acni.errors.TryAgain>`.
         NOT_AVAILABLE: STATUS: no ADD can succeed.
         LIMITED: The same, and containers of the network may have lost connectivity.
@@ -38,6 +40,7 @@ class Code(IntEnum):
     IO_FAILURE = 5
     DECODING_FAILURE = 6
     INVALID_CONFIG = 7
+    INVALID_NETNS = 8
     TRY_AGAIN = 11
     NOT_AVAILABLE = 50
     LIMITED = 51

@@ -10,7 +10,6 @@ Rule 2: :class:`acni.skel.Stopped` alone goes through: then there is no response
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
@@ -46,6 +45,7 @@ def respond(
     delegates: Delegates,
     guard: int | None = None,
     leave: Leave = do_now,
+    own_netns_ok: bool = True,
 ) -> Response:
     """Run a plugin's verb in the calling thread, and answer as its executable would.
 
@@ -56,6 +56,7 @@ def respond(
         delegates: Where the plugins that it delegates to come from.
         guard: A descriptor that executables among them inherit, or None.
         leave: Where it leaves functions that only wait.
+        own_netns_ok: Whether the container's namespace may be the calling thread's own.
 
     Returns:
         The response: it exited, with 0 or with 1 and an error object on standard output.
@@ -84,6 +85,7 @@ def respond(
                 bounds=bounds,
                 ipam=ipam,
                 leave=leave,
+                own_netns_ok=own_netns_ok,
                 opened=opened,
             )
             call = evolve(call, warn=warnings.append)
@@ -91,9 +93,9 @@ def respond(
             return _exited(run_verb(verbs, call), warnings)
     except Stranded:  # whose thread this is sees that, too, and ends it
         message = "the thread cannot come back from a container's namespace"
-        return _failed(PluginError(Code.TRY_AGAIN, message), version)
+        return refuse(PluginError(Code.TRY_AGAIN, message), version)
     except Exception as error:  # noqa: BLE001 (whatever it is, it is answered)
-        return _failed(refusal_of(error), version)
+        return refuse(refusal_of(error), version)
 
 
 def run_verb(verbs: Verbs, call: Call) -> str:
@@ -132,8 +134,10 @@ def refusal_of(error: Exception) -> PluginError:
 
 def _place_of(error: Exception) -> str:
     """Say where in the code it was raised."""
-    frames = traceback.extract_tb(error.__traceback__, limit=-1)
-    return f"in {frames[0].name}, line {frames[0].lineno}" if frames else ""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
 
 
 def _versions(verbs: Verbs, version: str) -> Mapping[str, object]:
@@ -146,7 +150,13 @@ def _exited(stdout: str, warnings: Sequence[str] = ()) -> Response:
     return Response(ending=Ending.EXITED, stdout=stdout.encode(), stderr=stderr.encode())
 
 
-def _failed(error: PluginError, version: str) -> Response:
+def refuse(error: PluginError, version: str = "") -> Response:
+    """Answer with the specification's error object.
+
+    Args:
+        error: What it says.
+        version: The version of the request; empty where it is not known.
+    """
     told: dict[str, object] = {"cniVersion": version or SUPPORTED_VERSIONS[-1]}
     told |= {"code": error.code, "msg": error.msg}
     if error.details:

@@ -10,22 +10,32 @@ Example:
     ['DEL bridge']
 """
 
-from acni.spec.attachment import Attachment, AttachmentId
-from acni.spec.capabilities import Bandwidth, PortMapping
-from acni.spec.configuration import (
-    NetworkConfig,
-    PluginConfig,
-    parse_network,
-    parse_plugin,
-    parse_single,
-)
-from acni.spec.names import ContainerId, IfName, NetnsPath, NetworkName, PluginType
-from acni.spec.plan import Command, Step, plan
-from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
-from acni.spec.request import Parameters, build_request
-from acni.spec.response import read_response
-from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
-from acni.spec.versions import SUPPORTED_VERSIONS
+from __future__ import annotations
+
+import importlib
+
+# At once: afterwards the name is that of a module, too.
+from acni.spec.plan import plan
+
+# As typing has it, without the import of it.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from acni.spec.attachment import Attachment, AttachmentId
+    from acni.spec.capabilities import Bandwidth, PortMapping
+    from acni.spec.configuration import (
+        NetworkConfig,
+        PluginConfig,
+        parse_network,
+        parse_plugin,
+        parse_single,
+    )
+    from acni.spec.names import ContainerId, IfName, NetnsPath, NetworkName, PluginType
+    from acni.spec.plan import Command, Step
+    from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
+    from acni.spec.request import Parameters, build_request
+    from acni.spec.response import read_response
+    from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
+    from acni.spec.versions import SUPPORTED_VERSIONS
 
 __all__ = [
     "SUPPORTED_VERSIONS",
@@ -63,3 +73,52 @@ __all__ = [
     "plan",
     "read_response",
 ]
+
+# Loaded when they are first asked for: a plugin's executable pays for each module.
+_HOMES = {
+    "Attachment": "attachment",
+    "AttachmentId": "attachment",
+    "Bandwidth": "capabilities",
+    "Caps": "plugin",
+    "Command": "plan",
+    "ContainerId": "names",
+    "Dns": "result",
+    "Ending": "plugin",
+    "IfName": "names",
+    "Interface": "result",
+    "IpConfig": "result",
+    "NetnsPath": "names",
+    "NetworkConfig": "configuration",
+    "NetworkName": "names",
+    "Parameters": "request",
+    "Plugin": "plugin",
+    "PluginConfig": "configuration",
+    "PluginType": "names",
+    "PortMapping": "capabilities",
+    "Request": "plugin",
+    "Response": "plugin",
+    "Result": "result",
+    "ResultError": "result",
+    "Route": "result",
+    "SUPPORTED_VERSIONS": "versions",
+    "Step": "plan",
+    "Times": "plugin",
+    "build_request": "request",
+    "parse_network": "configuration",
+    "parse_plugin": "configuration",
+    "parse_result": "result",
+    "parse_single": "configuration",
+    "read_response": "response",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'acni.spec' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"acni.spec.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,116 @@
+"""All built-in plugins as one program: ``acni-plugin``, and ``python -m acni.plugins``.
+
+Which one it is says the name that it was called by, a link's or a copy's, or else its first
+argument. ``acni-plugin install DIRECTORY`` makes the links that a runtime looks for.
+
+A runtime starts it for each call: what does not belong to the plugin that is asked is not imported.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+
+_USAGE = """\
+usage: acni-plugin PLUGIN                 be this plugin; a runtime calls it
+       acni-plugin install [--force] DIR  put all of them into a plugin directory
+       acni-plugin --help | --version
+
+A link to it that has the name of a plugin is that plugin.
+plugins: {plugins}
+"""
+_REFUSED = 2
+
+
+def main() -> None:
+    """Be the plugin that is asked for, and end."""
+    # A process of milliseconds has no garbage to look for.
+    gc.disable()
+    status = run(sys.argv)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Nothing is left to write or to close: the kernel takes down in no time what Python takes
+    # milliseconds for.
+    os._exit(status)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Be the plugin that is asked for.
+
+    Args:
+        argv: The program's name and its arguments.
+
+    Returns:
+        The exit status.
+    """
+    from acni.plugins.catalog import BUILT_IN  # noqa: PLC0415 (not before garbage is left alone)
+
+    name, words = os.path.basename(argv[0]), tuple(argv[1:])
+    plugin = name if name in BUILT_IN else words[0] if words else ""
+    if plugin in BUILT_IN:
+        from acni.skel.executable import main as be  # noqa: PLC0415 (`install` needs none of it)
+
+        return be(BUILT_IN[plugin], delegates=BUILT_IN)
+    match words:
+        case ["install", *rest]:
+            return _install(rest)
+        case ["--version"]:
+            return _print_version()
+        case ["--help" | "-h"]:
+            print(_usage(), end="")
+            return 0
+        case _ if os.environ.get("CNI_COMMAND"):
+            return _refuse_runtime(plugin or name)
+        case _:
+            print(_usage(), end="", file=sys.stderr)
+            return _REFUSED
+
+
+def _install(words: Sequence[str]) -> int:
+    from acni.plugins.installing import InstallError, install  # noqa: PLC0415 (as above)
+
+    directories = [word for word in words if word != "--force"]
+    if len(directories) != 1 or directories[0].startswith("-"):
+        print(_usage(), end="", file=sys.stderr)
+        return _REFUSED
+    try:
+        made = install(directories[0], is_forced="--force" in words)
+    except InstallError as error:
+        print(f"acni-plugin: {error}", file=sys.stderr)
+        return _REFUSED
+    except OSError as error:
+        print(f"acni-plugin: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    print("\n".join(made))
+    return 0
+
+
+def _print_version() -> int:
+    from importlib.metadata import version  # noqa: PLC0415 (as above)
+
+    print(f"acni-plugin {version('acni')}")
+    return 0
+
+
+def _refuse_runtime(name: str) -> int:
+    """Answer a runtime that asks for a plugin which is none of ours."""
+    from acni.plugins.catalog import BUILT_IN  # noqa: PLC0415 (as above)
+    from acni.skel.errors import Code, PluginError  # noqa: PLC0415 (as above)
+    from acni.skel.respond import refuse  # noqa: PLC0415 (as above)
+
+    plugins = ", ".join(BUILT_IN)
+    error = PluginError(Code.INTERNAL, f"acni has no plugin {name[:40]!a}, but {plugins}")
+    print(refuse(error).stdout.decode())
+    return 1
+
+
+def _usage() -> str:
+    from acni.plugins.catalog import BUILT_IN  # noqa: PLC0415 (as above)
+
+    return _USAGE.format(plugins=", ".join(BUILT_IN))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""All built-in plugins as one program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from acni.plugins.catalog import BUILT_IN
+
+
+def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "acni.plugins", *words],
+        input='{"cniVersion": "1.0.0"}',
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_the_first_argument_chooses_where_the_name_does_not() -> None:
+    done = run("loopback", CNI_COMMAND="VERSION")
+    assert (done.returncode, json.loads(done.stdout)["cniVersion"]) == (0, "1.0.0")
+
+
+def test_a_runtime_that_asks_for_another_plugin_gets_an_error_object() -> None:
+    done = run("portmap", CNI_COMMAND="VERSION")
+    assert done.returncode == 1
+    assert "no plugin 'portmap'" in json.loads(done.stdout)["msg"]
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["nothing"], ["install"], ["install", "--list"], ["install", "a", "b"]]
+)
+def test_who_asks_for_nothing_it_knows_is_told_what_it_knows(words: list[str]) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: acni-plugin")
+
+
+def test_help_names_the_plugins_and_version_its_own() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in BUILT_IN)
+    assert run("--version").stdout.startswith("acni-plugin ")
+
+
+def test_install_prints_what_it_made_and_says_what_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "bridge").touch()
+    done = run("install", str(tmp_path))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "bridge of somebody else" in done.stderr
+    done = run("install", "--force", str(tmp_path))
+    assert done.returncode == 0
+    assert str(tmp_path / "bridge") in done.stdout.splitlines()
+    done = run("install", "/proc/nothing")
+    assert done.returncode == 1
+    assert done.stderr == "acni-plugin: /proc/nothing: No such file or directory\n"
+
+
+def test_neither_an_event_loop_nor_what_only_others_need_is_loaded() -> None:
+    """A runtime starts it for each call: what is imported is waited for."""
+    program = "import sys; from acni.plugins.catalog import BUILT_IN; import acni.skel.executable;"
+    for name in BUILT_IN:
+        shown = f"BUILT_IN[{name!r}]; print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", program + shown], capture_output=True, text=True, check=True
+        )
+        loaded = set(done.stdout.split())
+        unwanted = {"anyio", "asyncio", "cattrs", "subprocess", "logging", "traceback", "secrets"}
+        assert loaded & unwanted == set(), name
+        others = {f"acni.plugins.{other.replace('-', '_')}" for other in BUILT_IN if other != name}
+        assert loaded & others == set(), name
