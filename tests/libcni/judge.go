@@ -1,10 +1,11 @@
 // Does with libcni what a runtime would: adds, checks and deletes one attachment, prints what the
 // cache holds of it, or answers questions about many results or configurations.
 //
-// usage: judge add|check|del|cached FLAGS, or judge convert|load < QUESTIONS > ANSWERS
+// usage: judge add|check|del|validate|cached FLAGS, or judge convert|load < QUESTIONS > ANSWERS
 //
 // With -recorded, check and del take configuration and arguments from the cache, as CRI-O does; the
-// file given with -list then only names the network.
+// file given with -list then only names the network. With -parsed, a plugin's error is printed as the
+// object that libcni read.
 //
 // Questions and answers are JSON objects, one a line; bytes are base64. convert: what a plugin
 // printed, and the version that was asked for. load: a file, and whether it is of a single plugin.
@@ -14,6 +15,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -35,6 +37,7 @@ var (
 	cniArgs      = flag.String("args", "", "CNI_ARGS: K=V;K=V")
 	capabilities = flag.String("capabilities", "{}", "the capability arguments: a JSON object")
 	recorded     = flag.Bool("recorded", false, "configuration and arguments are the cache's")
+	parsed       = flag.Bool("parsed", false, "print a plugin's error as the object that was read")
 )
 
 // cached is what the cache holds of an attachment.
@@ -51,7 +54,12 @@ func main() {
 		os.Exit(2)
 	}
 	if err := run(context.Background(), verb); err != nil {
-		fmt.Fprintln(os.Stderr, err)
+		var read *types.Error
+		if *parsed && errors.As(err, &read) {
+			_ = json.NewEncoder(os.Stderr).Encode(read)
+		} else {
+			fmt.Fprintln(os.Stderr, err)
+		}
 		os.Exit(1)
 	}
 }
@@ -93,6 +101,9 @@ func run(ctx context.Context, verb string) error {
 		return cni.CheckNetworkList(ctx, list, runtime)
 	case "del":
 		return cni.DelNetworkList(ctx, list, runtime)
+	case "validate":
+		_, err := cni.ValidateNetworkList(ctx, list)
+		return err
 	case "cached":
 		return printCached(cni, list, runtime)
 	}

@@ -50,9 +50,7 @@ def run(argv: Sequence[str]) -> int:
     name, words = os.path.basename(argv[0]), tuple(argv[1:])
     plugin = name if name in BUILT_IN else words[0] if words else ""
     if plugin in BUILT_IN:
-        from acni.skel.executable import main as be  # noqa: PLC0415 (`install` needs none of it)
-
-        return be(BUILT_IN[plugin], delegates=BUILT_IN)
+        return _be(plugin)
     match words:
         case ["install", *rest]:
             return _install(rest)
@@ -62,10 +60,23 @@ def run(argv: Sequence[str]) -> int:
             print(_usage(), end="")
             return 0
         case _ if os.environ.get("CNI_COMMAND"):
-            return _refuse_runtime(plugin or name)
+            known = ", ".join(BUILT_IN)
+            return _refuse(f"acni has no plugin {(plugin or name)[:40]!a}, but {known}")
         case _:
             print(_usage(), end="", file=sys.stderr)
             return _REFUSED
+
+
+def _be(plugin: str) -> int:
+    from acni.errors import PluginNotFound  # noqa: PLC0415 (`install` needs none of it)
+    from acni.plugins.catalog import BUILT_IN  # noqa: PLC0415 (as above)
+    from acni.skel.executable import main as be  # noqa: PLC0415 (as above)
+
+    try:
+        verbs = BUILT_IN[plugin]
+    except PluginNotFound as error:
+        return _refuse(error.message)
+    return be(verbs, delegates=BUILT_IN)
 
 
 def _install(words: Sequence[str]) -> int:
@@ -94,15 +105,12 @@ def _print_version() -> int:
     return 0
 
 
-def _refuse_runtime(name: str) -> int:
-    """Answer a runtime that asks for a plugin which is none of ours."""
-    from acni.plugins.catalog import BUILT_IN  # noqa: PLC0415 (as above)
+def _refuse(message: str) -> int:
+    """Answer a runtime that gets no plugin."""
     from acni.skel.errors import Code, PluginError  # noqa: PLC0415 (as above)
     from acni.skel.respond import refuse  # noqa: PLC0415 (as above)
 
-    plugins = ", ".join(BUILT_IN)
-    error = PluginError(Code.INTERNAL, f"acni has no plugin {name[:40]!a}, but {plugins}")
-    print(refuse(error).stdout.decode())
+    print(refuse(PluginError(Code.INTERNAL, message)).stdout.decode())
     return 1
 
 
