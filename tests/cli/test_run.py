@@ -258,8 +258,13 @@ def test_adopted_processes_that_end_are_reaped_meanwhile(run: Commands) -> None:
         from pathlib import Path
         for _ in range(20):
             subprocess.run(["sh", "-c", "true &"], check=True)
+        def stat_of(path):
+            try:
+                return path.read_text()
+            except OSError:  # it has ended meanwhile
+                return ""
         def dead():
-            stats = (path.read_text() for path in Path("/proc").glob("[0-9]*/stat"))
+            stats = map(stat_of, Path("/proc").glob("[0-9]*/stat"))
             words = (stat.rpartition(")")[2].split() for stat in stats)
             return [word for word in words if word[:2] == ["Z", str(os.getppid())]]
         until = time.monotonic() + 20
