@@ -46,8 +46,10 @@ PUBLIC = {
         build_request parse_network parse_plugin parse_result parse_single plan read_response
     """,
     "acni.testing": """
-        Behaviour Call Leftovers PrivateHostError RecordingPlugins RunnerContract ScriptedRunner
-        cancelled_at enter_private_host look_for_leftovers
+        Behaviour BenchContainer Call HostState Leftovers PLUGIN_RULES PluginAnswer PluginBench
+        PluginContract PluginRule PrivateHostError RecordingPlugins RuleBroken RunnerContract
+        ScriptedRunner add_killed cancelled_at check_kills enter_private_host kill_points
+        look_for_leftovers look_here
     """,
 }
 

@@ -69,11 +69,12 @@ def method_docstrings(kind: type) -> Iterator[tuple[str, str]]:
 
 @cache
 def assignment_docstrings() -> dict[str, str]:
-    """Map the constants and NewTypes of acni.spec to the docstrings below them, which only the
-    source has.
+    """Map the constants and NewTypes of acni.spec and acni.testing to the docstrings below them,
+    which only the source has.
     """
     found: dict[str, str] = {}
-    for path in Path(spec.__file__).parent.glob("*.py"):
+    homes = [Path(str(module.__file__)).parent for module in (spec, testing)]
+    for path in (path for home in homes for path in home.glob("*.py")):
         for statement, below in pairwise(ast.parse(path.read_text()).body):
             match below:
                 case ast.Expr(value=ast.Constant(value=str(text))):

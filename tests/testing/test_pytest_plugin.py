@@ -75,12 +75,17 @@ def test_a_program_that_attaches(acni_netns, acni_scripted, acni_plugins, tmp_pa
 
     anyio.run(main)
     assert acni_scripted.held == acni_plugins.held == {"probe/c1/eth0"}
+
+@pytest.mark.netns
+def test_a_plugin(acni_plugin_bench):
+    bench = acni_plugin_bench(acni.BuiltIns().plugins["loopback"], {}, ifname="lo")
+    assert bench.run("ADD", bench.container()).status == 0
 """
 
 
 @pytest.mark.netns
 def test_the_fixtures_are_what_a_test_of_a_program_needs(tmp_path: Path) -> None:
-    assert "1 passed" in _pytest(tmp_path, FIXTURES, "--private-host")
+    assert "2 passed" in _pytest(tmp_path, FIXTURES, "--private-host")
 
 
 def _pytest(folder: Path, tests: str, *options: str) -> str:

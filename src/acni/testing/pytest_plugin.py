@@ -6,18 +6,22 @@ network. Where that is impossible, tests marked ``netns`` are skipped with a rea
 with ``cannot run here:``; they are counted and named at the end.
 
 Fixtures: ``acni_netns``, a network namespace of the test's own; ``acni_scripted``, a runner double;
-``acni_plugins``, an empty directory of plugin executables that do as they are told.
+``acni_plugins``, an empty directory of plugin executables that do as they are told;
+``acni_plugin_bench``, a function that makes a plugin's bench.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acni.host import netns
 from acni.host.private_host import PrivateHostError, enter_private_host
+from acni.testing.plugin_bench import PluginBench
 from acni.testing.recording import RecordingPlugins
 from acni.testing.scripted import ScriptedRunner
 
@@ -72,3 +76,16 @@ def acni_scripted() -> ScriptedRunner:
 def acni_plugins(tmp_path: Path) -> RecordingPlugins:
     """A directory of plugin executables, empty until ``install`` is called."""
     return RecordingPlugins(tmp_path / "acni-plugins")
+
+
+@pytest.fixture
+def acni_plugin_bench() -> Iterator[Callable[..., PluginBench]]:
+    """A function that makes a bench of a plugin; see :class:`acni.testing.PluginBench`. Mark the
+    test ``netns``.
+    """
+    with ExitStack() as opened:
+
+        def make(*arguments: Any, **settings: Any) -> PluginBench:
+            return opened.enter_context(PluginBench(*arguments, **settings))
+
+        yield make
