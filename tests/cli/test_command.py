@@ -400,6 +400,14 @@ def test_only_a_process_of_its_own_keeps_what_was_loaded_for_good(words: str, is
     assert done.stderr.split()[-2:] == ["True", str(is_own)]
 
 
+def test_a_verb_whose_module_has_the_name_of_another_runs_in_a_process_of_its_own(
+    acni: Run,
+) -> None:
+    """``acni.cli.gc`` is the name ``gc`` of the package once it is loaded."""
+    done = acni("gc", "net", "--all")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_version_is_the_package_s(acni: Run) -> None:
     assert acni("--version").stdout == f"acni {version('acni')}\n"
 

@@ -7,7 +7,9 @@ it is called: ``acni --help`` loads neither anyio nor attrs.
 from __future__ import annotations
 
 import argparse
-import gc
+
+# By another name: the verb `gc` is a module of this package, and takes the name.
+import gc as garbage
 import io
 import os
 import sys
@@ -56,12 +58,12 @@ def _loaded_for_good(load: Callable[[], _Verb]) -> _Verb:
     """Load a verb in a process of its own: of what is loaded nothing becomes garbage, and looking
     through it again and again was a seventh of a cold ``acni add``.
     """
-    gc.disable()
+    garbage.disable()
     try:
         return load()
     finally:
-        gc.freeze()
-        gc.enable()
+        garbage.freeze()
+        garbage.enable()
 
 
 def _give_up_output(status: int) -> int:
