@@ -16,6 +16,7 @@ from acni.netlink.links import Peer, new_veth
 from acni.netlink.lookup import has_link, index_of
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_inside
+from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
 
 pytestmark = pytest.mark.netns
@@ -104,6 +105,25 @@ def test_what_the_kernel_refuses_is_raised_at_once(remove: Callable[[int | str],
     with pytest.raises(NetlinkError) as raised:
         remove("lo")
     assert raised.value.errno == errno.EOPNOTSUPP
+
+
+def test_a_link_that_is_there_is_not_gone_whatever_was_answered(
+    pod: Namespace,
+    on_host: Netlink,
+    remove: Callable[[int | str], bool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """ENODEV of the socket, not of the link."""
+    make(on_host, pod, "veth1")
+
+    def fail(wire: KernelWire, data: bytes) -> None:
+        raise OSError(errno.ENODEV, "as the test wants it")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelWire, "send", fail)
+        with pytest.raises(NetlinkError, match="could not be sent"):
+            remove("veth1")
+    assert remove("veth1")
 
 
 def test_no_descriptor_is_left_by_what_fails(remove: Callable[[int | str], bool]) -> None:

@@ -107,9 +107,10 @@ def _is_gone(removal: _Removal, probe: int, until: float) -> bool:
         step = min(_STEP_GROWTH * step, _LAST_STEP_SECONDS)
     if removal.error is None:
         return True
-    if isinstance(removal.error, NetlinkError) and removal.error.errno == errno.ENODEV:
-        return False
-    raise removal.error
+    # Whatever it was refused with: a link that is there is not gone, and one that is not, is.
+    if has_index(probe, removal.index):
+        raise removal.error
+    return getattr(removal.error, "errno", None) != errno.ENODEV
 
 
 def _present_index(netlink: Netlink, which: int | str) -> int | None:
