@@ -1,5 +1,6 @@
 /* Fault points: every call of the C library by which acni touches the machine, counted by what it
- * touches. The nth time of one such pair ends the process, before or after the call, or fails.
+ * touches. The nth time of one such pair ends the process, before or after the call, or stops it, or
+ * fails.
  *
  * Loaded by LD_PRELOAD. The host program drives it through ctypes: faultpoints_roots(),
  * faultpoints_start(), faultpoints_stop(), faultpoints_log(). Until it is started, and once it is
@@ -37,7 +38,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum mode { RECORD, KILL_BEFORE, KILL_AFTER, FAIL_ONCE, FAIL_FROM };
+enum mode { RECORD, KILL_BEFORE, KILL_AFTER, FAIL_ONCE, FAIL_FROM, PAUSE };
 
 /* What a hit is; FAIL_FROM with a scope fails whatever has all its bits. */
 enum { IN_STATE = 1, MODIFIES = 2, OPENS = 4 };
@@ -80,6 +81,11 @@ static _Noreturn void die(void) {
     raw_syscall(SYS_kill, raw_syscall(SYS_getpid), SIGKILL);
     for (;;)
         raw_syscall(SYS_pause);
+}
+
+/* All threads stop before this one goes on: the signal is its own. */
+static void stand_still(void) {
+    raw_syscall(SYS_tgkill, raw_syscall(SYS_getpid), raw_syscall(SYS_gettid), SIGSTOP);
 }
 
 /* --- where a call leads ------------------------------------------------------------------------ */
@@ -222,6 +228,7 @@ static enum verdict judge(const char *call, const char *path, int kind) {
         case KILL_AFTER: verdict = DIE_AFTER; break;
         case FAIL_FROM: armed.is_failing = 1; verdict = FAIL; break;
         case FAIL_ONCE: verdict = FAIL; break;
+        case PAUSE: stand_still(); break;
         case RECORD: break;
         }
     }

@@ -37,6 +37,7 @@ class Run:
         left: What it left open, and whether children.
         fault: What struck it.
         beside: What went wrong with the runtime beside it; empty when nothing did, or none was.
+        was_paused: It was stopped, while another one worked, and continued.
     """
 
     is_hung: bool
@@ -48,6 +49,7 @@ class Run:
     left: Sequence[str]
     fault: Fault | None
     beside: str
+    was_paused: bool
 
     @property
     def is_ended(self) -> bool:
@@ -101,6 +103,7 @@ class ForkServer:
             left=left,
             fault=fault,
             beside=answer.get("beside", ""),
+            was_paused=answer.get("was_paused", False),
         )
 
     def warm(self, loop: str, ground: Ground, scenario: str) -> None:

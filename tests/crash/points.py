@@ -25,6 +25,7 @@ class Mode(IntEnum):
     KILL_AFTER = 2
     FAIL_ONCE = 3
     FAIL_FROM = 4
+    PAUSE = 5
 
 
 # What a call is, as the shim knows it.

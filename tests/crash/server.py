@@ -87,9 +87,14 @@ def _run_alone(
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        _be_the_run(shim, write_end, scenario, loop, ground, _fault(fault))
+        _be_the_run(shim, write_end, scenario, loop, ground, fault and _fault(fault))
     os.close(write_end)
     try:
+        aside = None
+        is_to_pause = fault is not None and _fault(fault).mode is Mode.PAUSE
+        if is_to_pause and _is_stopped(pid, read_end, seconds):
+            aside = _run_alone(shim, "work_aside", loop, ground, None, seconds)
+            os.kill(pid, signal.SIGCONT)
         report, is_hung = _read_until_dead(pid, read_end, seconds)
     finally:
         os.close(read_end)
@@ -100,7 +105,29 @@ def _run_alone(
         "is_hung": is_hung,
         "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0,
         "report": json.loads(report) if report and not is_hung else None,
+        **_about_aside(aside),
     }
+
+
+def _is_stopped(pid: int, read_end: int, seconds: float) -> bool:
+    """Wait until a run stands still; tell whether it does, and did not come to its end instead."""
+    until = time.monotonic() + seconds
+    waiting = os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG
+    while time.monotonic() < until:
+        found = os.waitid(os.P_PID, pid, waiting)
+        if found is not None:
+            return found.si_code == os.CLD_STOPPED
+        if select.select([read_end], [], [], 0.001)[0]:  # it reports, and so is at its end
+            return False
+    return False
+
+
+def _about_aside(aside: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Say whether somebody worked aside, and what went wrong with that."""
+    if aside is None:
+        return {}
+    wrong = "it hangs" if aside["is_hung"] else (aside["report"] or {}).get("traceback", "it died")
+    return {"was_paused": True, "beside": wrong}
 
 
 @frozen
@@ -246,9 +273,7 @@ def _children() -> bool:
     return True
 
 
-def _fault(described: Any) -> Fault | None:
-    if described is None:
-        return None
+def _fault(described: Any) -> Fault:
     call, path, n, mode, error = described
     return Fault(Point(Pair(call, path), n), Mode(mode), error)
 

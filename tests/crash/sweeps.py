@@ -334,6 +334,10 @@ class Sweep:
         self._sweep([failures], sample, judge_failure)
         self.left_out = sum(n for pair, n in self._pairs.items() if is_of_the_loop(pair))
 
+    def pause(self, sample: Sample) -> None:
+        """Stop the runtime at every call, let another one work meanwhile, and let it go on."""
+        self._sweep([lambda point: [Fault(point, Mode.PAUSE)]], sample, judge_pause)
+
     def cut(self, sample: Sample, cut: Callable[[], None], boot: BootOf) -> None:
         """Cut the power before and after every call, and boot again."""
         self._sweep(_KILLS, sample, judge_cut(cut, boot))
@@ -436,7 +440,8 @@ class Sweep:
             return False
         run = self.strike(lane, fault, judge)
         is_failure = fault.mode in _FAILURE_MODES
-        is_met = run.is_ended or (is_failure and run.hits.get(fault.point.pair, 0) >= fault.point.n)
+        is_failed = is_failure and run.hits.get(fault.point.pair, 0) >= fault.point.n
+        is_met = run.is_ended or run.was_paused or is_failed
         with self._counting:
             self.runs += is_met
             if not (is_met or is_failure):
@@ -504,6 +509,12 @@ def judge_kill(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:
     """Recover at once, while plugins of the dead runtime may still run."""
     yield from _about_the_run(run)
     yield from lane.about_recovery(case, loop, is_same_boot=True)
+
+
+def judge_pause(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:
+    """Look at what the run left, and recover what is owed of either."""
+    yield from (f"left open: {what}" for what in run.left)
+    yield from judge_kill(lane, case, loop, run)
 
 
 def judge_failure(lane: Lane, case: str, loop: str, run: Run) -> Iterator[str]:

@@ -31,6 +31,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(3600)]
 KILLS = Sample(4)
 FAILURES = Sample(6)
 CUTS = Sample(3)
+PAUSES = Sample(8)
 
 # On one loop each, in turn: what a plugin does in its thread is the same on both.
 each_case = pytest.mark.parametrize(
@@ -61,6 +62,21 @@ def test_any_call_fails(
 ) -> None:
     sweep = make_host_sweep(case, loop)
     sweep.fail(how_much(FAILURES))
+    require_sound(sweep)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_stopped_at_any_call_while_another_one_works(
+    loop: str,
+    make_host_sweep: MakeSweep,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    """As by Ctrl-Z or a debugger. It may have the lock of the leases, or be the first on the
+    network: whoever works meanwhile does not wait for longer than it may.
+    """
+    sweep = make_host_sweep("built-in: add, delete", loop)
+    sweep.pause(how_much(PAUSES))
     require_sound(sweep)
 
 
