@@ -109,7 +109,7 @@ SABOTAGES = (
         "DEL forgets the lease",
         "built-in: delete",
         "acni/plugins/bridge.py",
-        "    if _has_ipam(call):\n        call.ipam.delete()",
+        "    if has_ipam(call):\n        call.ipam.delete()",
         "    call.bounds.check()",
     ),
     (
@@ -123,7 +123,7 @@ SABOTAGES = (
         "DEL finds no link",
         "built-in: failed add",
         "acni/plugins/bridge.py",
-        "        elif (port := find_port(host, call, _owner(call), bridge)) is not None:",
+        "        elif (port := find_port(host, call, owner_of(call), bridge)) is not None:",
         "        elif (port := None) is not None:",
     ),
 )

@@ -135,10 +135,10 @@ def test_an_undo_that_skips_the_link_is_missed(tmp_path: Path) -> None:
     """By those who ask the plugin alone: beneath a runtime its DEL removes the link as well."""
     change = {
         "file": "acni/plugins/bridge.py",
-        "before": "    undo.callback(_undo, lambda: _remove_own(call, host, owner))\n",
+        "before": "    undo_with(undo, lambda: _remove_own(call, host, owner))\n",
         "after": "",
     }
     tests = Path(__file__).parents[1] / "plugins" / "test_bridge.py"
     sabotage = Sabotage(name="", sweep="", change=[change])
     printed = run_against(sabotage, "leaves_nothing and unheeded", str(tests), tmp_path)
-    assert "beside_the_bridge" in printed
+    assert "left by an ADD" in printed

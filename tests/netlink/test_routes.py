@@ -19,7 +19,7 @@ from acni.netlink.errors import Malformed, NetlinkError
 from acni.netlink.links import change
 from acni.netlink.lookup import index_of
 from acni.netlink.messages import Answer, attribute, nested, u32
-from acni.netlink.routes import HOST, LINK, Route, add, list_routes, read_routes, remove
+from acni.netlink.routes import BY_KERNEL, HOST, LINK, Route, add, list_routes, read_routes, remove
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from tests.netlink.oracle import agree, asked
@@ -131,6 +131,37 @@ def test_what_a_route_is_to_have_it_has(
     assert theirs.get("priority") == 77
     on_host.request(remove(destination, priority=77, table=1234))
     assert ours(on_host, device, table=1234) == []
+
+
+@pytest.mark.parametrize(
+    ("destination", "source"), [(NET4, "10.88.0.2"), (NET6, "fd00:88::2")], ids=str
+)
+def test_a_route_has_the_source_that_is_given(
+    host: Namespace, on_host: Netlink, device: int, destination: Any, source: str
+) -> None:
+    on_host.request(add(destination, index=device, source=ip_address(source)))
+    (route,) = ours(on_host, device)
+    assert route.source == ip_address(source).packed
+    family = socket.AF_INET if destination is NET4 else socket.AF_INET6
+    theirs = seen(host, family=family)
+    assert [one.get("prefsrc") for one in theirs if one["proto"] == 3] == [source]
+
+
+@pytest.mark.parametrize(
+    ("network", "gateway"),
+    [(ip_network("10.88.0.0/16"), GATEWAY4), (ip_network("fd00:88::/64"), GATEWAY6)],
+    ids=str,
+)
+def test_of_routes_to_one_network_the_kernels_is_removed_by_its_maker(
+    on_host: Netlink, device: int, network: Any, gateway: Any
+) -> None:
+    on_host.request(add(network, gateway=gateway, index=device, is_beside=True))
+    by_kernel = remove(network, index=device, protocol=BY_KERNEL)
+    on_host.request(by_kernel)
+    assert [route.destination for route in ours(on_host, device)] == [network]
+    with pytest.raises(NetlinkError) as raised:
+        on_host.request(by_kernel)
+    assert raised.value.errno == errno.ESRCH
 
 
 def test_a_scope_is_that_which_is_given(on_host: Netlink, device: int) -> None:

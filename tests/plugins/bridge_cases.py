@@ -20,7 +20,8 @@ class Step:
         previous: With the result of the attachment's ADD.
         is_gone: With an empty CNI_NETNS.
         change: What of the configuration is different in this call.
-        before: Commands of ``ip`` before it, each with where: "host" or a container.
+        before: Commands of ``ip`` before it, each with where: "host" or a container. PORT is the
+            name of a pair's end on the host.
         settings: Settings written before it, each with where.
         code: What ours answers where it refuses; None where it succeeds.
     """
@@ -61,26 +62,27 @@ DIFFERS: Final = 101
 UNSUPPORTED: Final = 2
 
 
-def _local(*subnets: str, **members: Any) -> Mapping[str, Any]:
+def local(*subnets: str, **members: Any) -> Mapping[str, Any]:
     """Make the ``ipam`` of host-local."""
     ranges = [[{"subnet": subnet}] for subnet in subnets]
     return {"type": "host-local", "ranges": ranges, **members}
 
 
-def _static(*addresses: str, **members: Any) -> Mapping[str, Any]:
+def static(*addresses: str, **members: Any) -> Mapping[str, Any]:
     """Make the ``ipam`` of static."""
     return {"type": "static", "addresses": [{"address": one} for one in addresses], **members}
 
 
-def _refused(config: Mapping[str, Any], code: int = CONFIG, **others: Any) -> Case:
+def refused(config: Mapping[str, Any], code: int = CONFIG, **others: Any) -> Case:
+    """Make a case of an ADD that is refused."""
     return Case(config=config, steps=(Step(code=code, **others),), is_whole=False)
 
 
 FOUR: Final = "10.9.0.0/24"
 SIX: Final = "fd00:9::/64"
-_GATEWAY: Final = {"isGateway": True, "ipam": _local(FOUR)}
-_DEFAULT: Final = {"isDefaultGateway": True, "ipam": _local(FOUR)}
-_DUAL: Final = {"isDefaultGateway": True, "ipam": _local(FOUR, SIX)}
+_GATEWAY: Final = {"isGateway": True, "ipam": local(FOUR)}
+_DEFAULT: Final = {"isDefaultGateway": True, "ipam": local(FOUR)}
+_DUAL: Final = {"isDefaultGateway": True, "ipam": local(FOUR, SIX)}
 _TWO: Final = (Step(), Step(container="c2"))
 MAC: Final = "c2:11:22:33:44:55"
 
@@ -94,14 +96,14 @@ CASES: Final[Mapping[str, Case]] = {
     "another interface": Case(config={}, steps=(Step(), Step(ifname="net1"))),
     "0.3.1 without addresses": Case(config={}, version="0.3.1"),
     # Addresses.
-    "addresses alone": Case(config={"ipam": _local(FOUR)}, steps=_TWO),
+    "addresses alone": Case(config={"ipam": local(FOUR)}, steps=_TWO),
     "gateway": Case(config=_GATEWAY, steps=_TWO),
     "default gateway": Case(config=_DEFAULT, steps=_TWO),
-    "IPv6 gateway": Case(config={"isGateway": True, "ipam": _local(SIX)}, steps=_TWO),
-    "IPv6 alone": Case(config={"ipam": _local(SIX)}),
+    "IPv6 gateway": Case(config={"isGateway": True, "ipam": local(SIX)}, steps=_TWO),
+    "IPv6 alone": Case(config={"ipam": local(SIX)}),
     "dual stack": Case(config=_DUAL, steps=_TWO),
-    "dual stack without gateway": Case(config={"ipam": _local(FOUR, SIX)}),
-    "two networks of IPv6": Case(config={"isGateway": True, "ipam": _local(SIX, "fd00:a::/64")}),
+    "dual stack without gateway": Case(config={"ipam": local(FOUR, SIX)}),
+    "two networks of IPv6": Case(config={"isGateway": True, "ipam": local(SIX, "fd00:a::/64")}),
     "mtu with a gateway": Case(config={**_DEFAULT, "mtu": 1400}, steps=_TWO),
     "hairpin with a gateway": Case(config={**_DEFAULT, "hairpinMode": True}),
     "promiscuous with a gateway": Case(config={**_DEFAULT, "promiscMode": True}),
@@ -111,35 +113,35 @@ CASES: Final[Mapping[str, Case]] = {
             "ipam": {"type": "host-local", "subnet": FOUR, "gateway": "10.9.0.254"},
         }
     ),
-    "static": Case(config={"isGateway": True, "ipam": _static("10.9.0.7/24", "fd00:9::7/64")}),
-    "static without gateway": Case(config={"ipam": _static("10.9.0.7/32")}),
-    "static with a host bit": Case(config={"isGateway": True, "ipam": _static("10.9.7.7/16")}),
+    "static": Case(config={"isGateway": True, "ipam": static("10.9.0.7/24", "fd00:9::7/64")}),
+    "static without gateway": Case(config={"ipam": static("10.9.0.7/32")}),
+    "static with a host bit": Case(config={"isGateway": True, "ipam": static("10.9.7.7/16")}),
     # Routes.
     "routes": Case(
         config={
             "isGateway": True,
-            "ipam": _local(FOUR, routes=[{"dst": "0.0.0.0/0"}, {"dst": "10.20.0.0/16"}]),
+            "ipam": local(FOUR, routes=[{"dst": "0.0.0.0/0"}, {"dst": "10.20.0.0/16"}]),
         }
     ),
     "routes by a gateway": Case(
-        config={"ipam": _local(FOUR, routes=[{"dst": "10.20.0.0/16", "gw": "10.9.0.77"}])}
+        config={"ipam": local(FOUR, routes=[{"dst": "10.20.0.0/16", "gw": "10.9.0.77"}])}
     ),
     "routes without any gateway": Case(
-        config={"ipam": _static("10.9.0.7/24", routes=[{"dst": "10.20.0.0/16"}])}
+        config={"ipam": static("10.9.0.7/24", routes=[{"dst": "10.20.0.0/16"}])}
     ),
     "routes of both families": Case(
         config={
             "isGateway": True,
-            "ipam": _local(FOUR, SIX, routes=[{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]),
+            "ipam": local(FOUR, SIX, routes=[{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]),
         }
     ),
     "default route twice": Case(
-        config={**_DEFAULT, "ipam": _local(FOUR, routes=[{"dst": "0.0.0.0/0"}])}
+        config={**_DEFAULT, "ipam": local(FOUR, routes=[{"dst": "0.0.0.0/0"}])}
     ),
     "default route by a gateway, and default gateway": Case(
         config={
             **_DEFAULT,
-            "ipam": _local(FOUR, routes=[{"dst": "0.0.0.0/0", "gw": "10.9.0.77"}]),
+            "ipam": local(FOUR, routes=[{"dst": "0.0.0.0/0", "gw": "10.9.0.77"}]),
         }
     ),
     "default route of another interface": Case(
@@ -151,7 +153,7 @@ CASES: Final[Mapping[str, Case]] = {
                 change={
                     "name": "other",
                     "bridge": "br1",
-                    "ipam": _local("10.10.0.0/24"),
+                    "ipam": local("10.10.0.0/24"),
                 },
             ),
         ),
@@ -187,23 +189,23 @@ CASES: Final[Mapping[str, Case]] = {
     ),
     "bridge with another address": Case(
         config=_DEFAULT,
-        steps=(Step(), Step(container="c2", change={"ipam": _local("10.8.0.0/24")}, code=DIFFERS)),
+        steps=(Step(), Step(container="c2", change={"ipam": local("10.8.0.0/24")}, code=DIFFERS)),
     ),
     "bridge with another address that gives way": Case(
         config={**_DEFAULT, "forceAddress": True},
-        steps=(Step(), Step(container="c2", change={"ipam": _local("10.8.0.0/24")})),
+        steps=(Step(), Step(container="c2", change={"ipam": local("10.8.0.0/24")})),
         is_whole=False,
     ),
     "bridge with another address of IPv6": Case(
-        config={"isGateway": True, "ipam": _local(SIX)},
-        steps=(Step(), Step(container="c2", change={"ipam": _local("fd00:8::/64")})),
+        config={"isGateway": True, "ipam": local(SIX)},
+        steps=(Step(), Step(container="c2", change={"ipam": local("fd00:8::/64")})),
     ),
     "bridge that gets a second family": Case(
-        config=_DEFAULT, steps=(Step(), Step(container="c2", change={"ipam": _local(FOUR, SIX)}))
+        config=_DEFAULT, steps=(Step(), Step(container="c2", change={"ipam": local(FOUR, SIX)}))
     ),
     "bridge with an overlapping address of IPv6": Case(
-        config={"isGateway": True, "ipam": _local(SIX)},
-        steps=(Step(), Step(container="c2", change={"ipam": _local("fd00::/16")}, code=DIFFERS)),
+        config={"isGateway": True, "ipam": local(SIX)},
+        steps=(Step(), Step(container="c2", change={"ipam": local("fd00::/16")}, code=DIFFERS)),
     ),
     "IPv6 disabled in the container": Case(
         config=_DUAL, steps=(Step(settings=(("c1", "ipv6/conf/default/disable_ipv6", "1"),)),)
@@ -282,17 +284,17 @@ CASES: Final[Mapping[str, Case]] = {
     "0.2.0": Case(config=_DUAL, version="0.2.0"),
     "0.1.0": Case(config=_DEFAULT, version="0.1.0"),
     # What is refused.
-    "interface is there": _refused(
+    "interface is there": refused(
         _DEFAULT, ENVIRONMENT, before=(("c1", "link add eth0 type bridge"),)
     ),
-    "no bridge": _refused({**_DEFAULT, "bridge": "lo"}),
-    "hairpin and promiscuous": _refused({"hairpinMode": True, "promiscMode": True}),
-    "vlan out of range": _refused({"vlan": 4095}),
-    "vlan that the kernel has not": _refused({"vlan": 100}, LACKS),
-    "mtu that is text": _refused({"mtu": "1400"}),
-    "flag that is text": _refused({"isGateway": "yes"}),
-    "mac that is none": _refused({"runtimeConfig": {"mac": "c2:11:22:33:44"}}),
-    "no address": _refused({"ipam": {"type": "static"}}),
+    "no bridge": refused({**_DEFAULT, "bridge": "lo"}),
+    "hairpin and promiscuous": refused({"hairpinMode": True, "promiscMode": True}),
+    "vlan out of range": refused({"vlan": 4095}),
+    "vlan that the kernel has not": refused({"vlan": 100}, LACKS),
+    "mtu that is text": refused({"mtu": "1400"}),
+    "flag that is text": refused({"isGateway": "yes"}),
+    "mac that is none": refused({"runtimeConfig": {"mac": "c2:11:22:33:44"}}),
+    "no address": refused({"ipam": {"type": "static"}}),
     # What differs on purpose; see bridge_intended.py.
     "deleted with the namespace gone": Case(
         config=_DEFAULT,
@@ -304,10 +306,10 @@ CASES: Final[Mapping[str, Case]] = {
         steps=(Step(verb="DEL", before=(("c1", "link add eth0 type bridge"),)),),
         is_whole=False,
     ),
-    "masquerading": _refused({**_DEFAULT, "ipMasq": True}, UNSUPPORTED),
-    "hardware addresses checked": _refused({"macspoofchk": True}, UNSUPPORTED),
+    "masquerading": refused({**_DEFAULT, "ipMasq": True}, UNSUPPORTED),
+    "hardware addresses checked": refused({"macspoofchk": True}, UNSUPPORTED),
     "IPv6 disabled on the host": Case(
-        config={"isGateway": True, "ipam": _local(SIX)},
+        config={"isGateway": True, "ipam": local(SIX)},
         steps=(Step(settings=(("host", "ipv6/conf/default/disable_ipv6", "1"),), code=103),),
         is_whole=False,
     ),
@@ -322,8 +324,8 @@ CASES: Final[Mapping[str, Case]] = {
         ),
         is_whole=False,
     ),
-    "two networks of IPv4": _refused(
-        {"isGateway": True, "ipam": _local(FOUR, "10.10.0.0/24")}, DIFFERS
+    "two networks of IPv4": refused(
+        {"isGateway": True, "ipam": local(FOUR, "10.10.0.0/24")}, DIFFERS
     ),
     "behind another plugin": Case(
         config={"prevResult": {"interfaces": [{"name": "tap0"}], "ips": []}},

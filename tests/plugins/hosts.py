@@ -228,7 +228,7 @@ def _prefixed(prefix: str, members: Mapping[str, Any]) -> Seen:
 
 def _link(link: Mapping[str, Any], names: Mapping[str, str]) -> Seen:
     info = link.get("linkinfo", {})
-    port, bridge = info.get("info_slave_data", {}), info.get("info_data", {})
+    port, data = info.get("info_slave_data", {}), info.get("info_data", {})
     told = {
         "kind": info.get("info_kind"),
         "mtu": link["mtu"],
@@ -241,7 +241,7 @@ def _link(link: Mapping[str, Any], names: Mapping[str, str]) -> Seen:
     }
     asked = {key: port[key] for key in ("hairpin", "isolated", "state") if key in port}
     told |= {f"port {key}": value for key, value in asked.items()}
-    told |= {key: bridge[key] for key in ("vlan_filtering", "stp_state") if key in bridge}
+    told |= {key: data[key] for key in ("vlan_filtering", "stp_state", "mode") if key in data}
     return {key: value for key, value in told.items() if value is not None}
 
 

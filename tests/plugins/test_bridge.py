@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,21 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from attrs import define, field
 
 from acni.host import netns
 from acni.host.visits import Stranded
-from acni.netlink.wire import KernelWire
 from acni.plugins import bridge, containerlinks
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.owners import Owner
-from acni.skel import Bounds, Stopped
+from acni.skel import Bounds
 from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
 from acni.spec import Request
 from acni.spec.attachment import AttachmentId
 from tests.plugins.answering import Answer, ask_ours, ask_reference
 from tests.plugins.hosts import Host, Seen, host_of
+from tests.plugins.striking import Striking
 
 pytestmark = pytest.mark.netns
 
@@ -178,52 +176,12 @@ def test_an_attachment_that_is_there_is_not_added_and_not_touched(host: Host) ->
     assert host.see() == before
 
 
-@define(eq=False)
-class Failing:
-    """A socket's ``send`` that fails, once it was called so often."""
-
-    number: int
-    error: int
-    after: bool = False
-    calls: int = field(default=0, init=False)
-
-    def given(self, send: Any) -> Any:
-        def sending(wire: KernelWire, data: bytes) -> None:
-            self.calls += 1
-            if self.calls != self.number:
-                send(wire, data)
-                return
-            if self.after:
-                send(wire, data)
-            raise OSError(self.error, "as the test wants it")
-
-        return sending
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["unheeded", "heeded"])
 def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:
-    """Each send of an ADD fails, once with the kernel not having heard it and once having."""
-    send = KernelWire.send
-    for number in range(1, 30):
-        failing = Failing(number, errno.ENOBUFS, after)
-        with host_of(ask_ours, tmp_path / str(number)) as host:
-            host.container("c1")
-            before = host.see()
-            monkeypatch.setattr(KernelWire, "send", failing.given(send))
-            answer = host.run("ADD", CONFIG)
-            monkeypatch.setattr(KernelWire, "send", send)
-            if failing.calls < number:
-                assert answer.status == 0
-                assert number > 8
-                return
-            # Where it is heeded all the same there is nothing to refuse.
-            if answer.status:
-                assert answer.printed["code"] in (5, 11), answer
-                assert beside_the_bridge(host.see()) == beside_the_bridge(before), number
-                assert host.leases() == []
-    pytest.fail("it never came to an end")
+    striking = Striking(CONFIG, tmp_path, monkeypatch, beside_the_bridge)
+    assert striking.at_each_message(after=after) > 8
 
 
 def test_a_thread_that_cannot_come_back_from_a_container_undoes_nothing_there(
@@ -250,44 +208,10 @@ def test_a_thread_that_cannot_come_back_from_a_container_undoes_nothing_there(
     assert host.leases() == []
 
 
-@define(eq=False)
-class Impatient(Bounds):
-    """Bounds that are over when they were asked so often."""
-
-    number: int = 0
-    asked: int = field(default=0, init=False)
-
-    def check(self) -> None:
-        self.asked += 1
-        if self.asked == self.number:
-            self.stop()
-        super().check()
-
-
-def test_wherever_it_is_stopped_an_add_leaves_no_link(tmp_path: Path) -> None:
-    """The address is the runtime's to undo: it is out of time."""
-    for number in range(1, 30):
-        bounds = Impatient(time.monotonic() + 60, number=number)
-
-        def ask(plugin: str, request: Request, bounds: Bounds = bounds) -> Answer:
-            delegates = Delegates(built_in=BUILT_IN)
-            respond(BUILT_IN[plugin], request, bounds=bounds, delegates=delegates)
-            return Answer(0, {})
-
-        with host_of(ask, tmp_path / str(number)) as host:
-            host.container("c1")
-            before = host.see()
-            if bounds.asked < number:
-                try:
-                    host.run("ADD", CONFIG)
-                except Stopped:
-                    assert beside_the_bridge(host.see()) == beside_the_bridge(before)
-                    assert host.run("DEL", CONFIG, ask=ask_ours).status == 0
-                    assert host.leases() == []
-                    continue
-            assert number > 4
-            return
-    pytest.fail("it never came to an end")
+def test_wherever_it_is_stopped_an_add_leaves_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Striking(CONFIG, tmp_path, monkeypatch, beside_the_bridge).at_each_question() > 4
 
 
 @pytest.mark.parametrize(

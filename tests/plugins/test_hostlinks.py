@@ -117,7 +117,7 @@ def test_forwarding_is_not_written_where_it_is_on(host: Host, on_host: Netlink) 
 
     def again() -> None:
         bridge = ensure_bridge(on_host, settings, has_ipv6=False)
-        enable_forwarding(on_host, bridge, GATEWAYS)
+        enable_forwarding(on_host, bridge.index, GATEWAYS)
 
     host.namespace.call(again)
     assert host.see()["host/setting ipv4 cni0 forwarding"] == "0"

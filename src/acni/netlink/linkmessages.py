@@ -19,14 +19,18 @@ IFINFOMSG: Final = struct.Struct("=BxHiII")  # family, type, index, flags, mask 
 
 IFLA_ADDRESS: Final = 1
 IFLA_IFNAME: Final = 3
+IFLA_MTU: Final = 4
+IFLA_LINK: Final = 5
 IFLA_LINKINFO: Final = 18
 IFLA_IFALIAS: Final = 20
 IFLA_AF_SPEC: Final = 26
+IFLA_NET_NS_FD: Final = 28
 IFLA_INFO_KIND: Final = 1
 IFLA_INFO_DATA: Final = 2
 IFLA_INFO_SLAVE_KIND: Final = 4
 IFLA_INFO_SLAVE_DATA: Final = 5
 IFLA_BR_VLAN_FILTERING: Final = 7
+IFLA_MACVLAN_MODE: Final = 1
 IFLA_BRPORT_MODE: Final = 4
 IFLA_BRPORT_NO: Final = 18
 IFLA_BRPORT_ISOLATED: Final = 33

@@ -25,7 +25,11 @@ from acni.netlink.linkmessages import (
     IFLA_INFO_KIND,
     IFLA_INFO_SLAVE_DATA,
     IFLA_INFO_SLAVE_KIND,
+    IFLA_LINK,
     IFLA_LINKINFO,
+    IFLA_MACVLAN_MODE,
+    IFLA_MTU,
+    IFLA_NET_NS_FD,
     RTM_DELLINK,
     RTM_GETLINK,
     RTM_NEWLINK,
@@ -50,12 +54,9 @@ from acni.netlink.messages import (
 )
 from acni.netlink.sockets import Netlink
 
-_IFLA_MTU: Final = 4
-_IFLA_LINK: Final = 5
 _IFLA_MASTER: Final = 10
 _IFLA_OPERSTATE: Final = 16
 _IFLA_GROUP: Final = 27
-_IFLA_NET_NS_FD: Final = 28
 _IFLA_EXT_MASK: Final = 29
 _IFLA_LINK_NETNSID: Final = 37
 _VETH_INFO_PEER: Final = 1
@@ -80,9 +81,10 @@ class Link:
         mac: Its hardware address; empty where it has none.
         mtu: Bytes of the largest packet.
         flags: IFF_UP and the others.
-        kind: "veth", "bridge"; None for hardware and the loopback.
+        kind: "veth", "bridge", "macvlan"; None for hardware and the loopback.
         master: The index of the bridge that it is a port of.
-        peer: The index of the other end, in the namespace ``peer_netnsid`` stands for.
+        peer: The index of the other end, or of the link that it lies on, in the namespace
+            ``peer_netnsid`` stands for.
         peer_netnsid: This namespace's number for the other end's one; None where that is this one,
             -1 where it has no number here.
         alias: A text somebody gave it.
@@ -93,6 +95,7 @@ class Link:
         port_number: Its number among the ports of its bridge, the lowest that was free; None for
             what is no port.
         vlan_filtering: Whether this bridge heeds VLANs; None for what is no bridge.
+        macvlan_mode: A :class:`acni.netlink.stacked.MacvlanMode`; None for what is no macvlan.
         operational_state: 6 is up; see RFC 2863.
     """
 
@@ -111,6 +114,7 @@ class Link:
     isolated: bool | None = None
     port_number: int | None = None
     vlan_filtering: bool | None = None
+    macvlan_mode: int | None = None
     operational_state: int = 0
 
     @property
@@ -171,7 +175,7 @@ def new_veth(
     there = IFINFOMSG.pack(0, 0, 0, 0, 0) + b"".join(
         (
             *_plain(name=peer.name, mac=peer.mac, mtu=peer.mtu),
-            u32(_IFLA_NET_NS_FD, peer.netns_fd),
+            u32(IFLA_NET_NS_FD, peer.netns_fd),
         )
     )
     info = nested(IFLA_INFO_DATA, nested(_VETH_INFO_PEER, there))
@@ -224,7 +228,7 @@ def change(
     if group is not None:
         plain.append(u32(_IFLA_GROUP, group))
     if netns_fd is not None:
-        plain.append(u32(_IFLA_NET_NS_FD, netns_fd))
+        plain.append(u32(IFLA_NET_NS_FD, netns_fd))
     return link_message(RTM_NEWLINK, 0, *plain, which=which, flags=flags, mask=mask)
 
 
@@ -309,18 +313,19 @@ def read_link(answer: Answer) -> Link:
         index=index,
         name=text_of(said[IFLA_IFNAME]),
         mac=said.get(IFLA_ADDRESS, b""),
-        mtu=_number(said, _IFLA_MTU) or 0,
+        mtu=_number(said, IFLA_MTU) or 0,
         flags=flags,
         kind=_text(info, IFLA_INFO_KIND),
         master=_number(said, _IFLA_MASTER),
-        peer=_number(said, _IFLA_LINK),
+        peer=_number(said, IFLA_LINK),
         peer_netnsid=None if peer_netnsid is None else _signed(peer_netnsid),
         alias=_text(said, IFLA_IFALIAS),
         group=_number(said, _IFLA_GROUP) or 0,
         hairpin=_flag(port, IFLA_BRPORT_MODE),
         isolated=_flag(port, IFLA_BRPORT_ISOLATED),
         port_number=_short(port, IFLA_BRPORT_NO),
-        vlan_filtering=_flag(_bridge_of(info), IFLA_BR_VLAN_FILTERING),
+        vlan_filtering=_flag(_data_of(info, "bridge"), IFLA_BR_VLAN_FILTERING),
+        macvlan_mode=_number(_data_of(info, "macvlan"), IFLA_MACVLAN_MODE),
         operational_state=u8_of(said.get(_IFLA_OPERSTATE, b"\0")),
     )
 
@@ -339,7 +344,7 @@ def _plain(
     if mac is not None:
         parts.append(attribute(IFLA_ADDRESS, mac))
     if mtu is not None:
-        parts.append(u32(_IFLA_MTU, mtu))
+        parts.append(u32(IFLA_MTU, mtu))
     if master is not None:
         parts.append(u32(_IFLA_MASTER, master))
     if alias is not None:
@@ -352,9 +357,9 @@ def _port_of(info: Mapping[int, bytes]) -> Mapping[int, bytes]:
     return attributes(info.get(IFLA_INFO_SLAVE_DATA, b"")) if is_port else {}
 
 
-def _bridge_of(info: Mapping[int, bytes]) -> Mapping[int, bytes]:
-    is_bridge = _text(info, IFLA_INFO_KIND) == "bridge"
-    return attributes(info.get(IFLA_INFO_DATA, b"")) if is_bridge else {}
+def _data_of(info: Mapping[int, bytes], kind: str) -> Mapping[int, bytes]:
+    is_of_kind = _text(info, IFLA_INFO_KIND) == kind
+    return attributes(info.get(IFLA_INFO_DATA, b"")) if is_of_kind else {}
 
 
 def _number(said: Mapping[int, bytes], kind: int) -> int | None:

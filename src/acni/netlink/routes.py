@@ -38,6 +38,8 @@ UNIVERSE: Final = 0
 LINK: Final = 253
 HOST: Final = 254
 
+BY_KERNEL: Final = 2
+
 _RTM_NEWROUTE: Final = 24
 _RTM_DELROUTE: Final = 25
 _RTM_GETROUTE: Final = 26
@@ -121,6 +123,7 @@ def add(
     priority: int | None = None,
     table: int | None = None,
     scope: int | None = None,
+    source: IpAddress | None = None,
     is_beside: bool = False,
 ) -> Message:
     """Make a route.
@@ -135,6 +138,7 @@ def add(
         priority: Its metric.
         table: Its table; the main one.
         scope: How far the destination is; without a gateway of IPv4 on the link, else everywhere.
+        source: The address of this host that packets on it come from; of IPv6 the link has it.
         is_beside: There may be another way to the same destination, with the same metric. Of IPv4
             the newest is taken, of IPv6 one after the other.
 
@@ -147,6 +151,8 @@ def add(
     parts = _way(destination, gateway, index, priority, table)
     if metrics:
         parts += nested(_RTA_METRICS, metrics)
+    if source is not None:
+        parts += attribute(_RTA_PREFSRC, source.packed)
     if scope is None:
         is_near = gateway is None and is_v4(destination)
         scope = LINK if is_near else UNIVERSE
@@ -161,14 +167,24 @@ def remove(
     index: int | None = None,
     priority: int | None = None,
     table: int | None = None,
+    protocol: int | None = None,
 ) -> Message:
     """Remove a route; what is None is the same to it. There may be more of them (ESRCH: none).
+
+    Args:
+        destination: Where it leads.
+        gateway: The next hop.
+        index: The link's.
+        priority: Its metric.
+        table: Its table; the main one.
+        protocol: Who made it, ``BY_KERNEL`` for instance.
 
     Raises:
         NetlinkError: gateway and destination are of different families.
     """
     # RT_SCOPE_NOWHERE: any.
-    head = _head(destination, table, scope=_MOST_IN_HEADER, protocol=0, flags=0, kind=0)
+    scope, made_by = _MOST_IN_HEADER, protocol or 0
+    head = _head(destination, table, scope=scope, protocol=made_by, flags=0, kind=0)
     return Message(_RTM_DELROUTE, 0, head + _way(destination, gateway, index, priority, table))
 
 

@@ -23,20 +23,17 @@ each for a reason:
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
 from acni.host.visits import Stranded
-from acni.netlink.links import Link, Peer
-from acni.netlink.removal import remove_link
+from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge, with_previous
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own, find_port
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import gc, status
 from acni.plugins.containerlinks import configure, set_up
@@ -53,12 +50,9 @@ from acni.plugins.hostlinks import (
 )
 from acni.plugins.owners import Owner
 from acni.skel.call import Call, OpenNetns, Verbs
-from acni.skel.errors import PluginError
 from acni.skel.results import make_result
-from acni.spec.attachment import AttachmentId
 from acni.spec.result import Dns, Interface, Result
 
-_REMOVAL_SECONDS: Final = 10.0
 _NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
@@ -86,15 +80,15 @@ def delete(call: Call) -> None:
         others = interface_of_others(host, call.previous, bridge)
         if others is not None:
             leave_bridge(host, others, bridge)
-        elif (port := find_port(host, call, _owner(call), bridge)) is not None:
-            _remove(call, port)
+        elif (port := find_port(host, call, owner_of(call), bridge)) is not None:
+            remove(call, port)
     call.bounds.check()
-    if _has_ipam(call):
+    if has_ipam(call):
         call.ipam.delete()
 
 
 def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
-    container, owner = _netns_of(call), _owner(call)
+    container, owner = netns_of(call), owner_of(call)
     layout, dns = _lease(call, settings, undo)
     bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
     call.bounds.check()
@@ -102,7 +96,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
     mac, host_mac = settings.mac or choose_mac(layout.addresses), random_mac()
     peer = Peer(name=call.ifname, netns_fd=container.fd, mac=mac, mtu=settings.mtu)
     require_no_port(host, owner, call.ifname)
-    undo.callback(_undo, lambda: _remove_own(call, host, owner))
+    undo_with(undo, lambda: _remove_own(call, host, owner))
     make_port(host, bridge, settings, owner.link_name, mac=host_mac, peer=peer)
     set_port(host, settings, owner.link_name, owner.mark)
     call.bounds.check()
@@ -110,7 +104,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
     _set_up(call, container, settings, mac, layout)
     call.bounds.check()
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
-    enable_forwarding(host, bridge, layout.gateways)
+    enable_forwarding(host, bridge.index, layout.gateways)
     if settings.sets_up:
         port = wait_for_port(host, owner.link_name, call.bounds)
         if (warning := fullness(bridge.name, port)) is not None:
@@ -133,15 +127,14 @@ def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns
     dns = settings.dns
     if not settings.has_ipam:
         return Layout(), dns or _NO_DNS
-    lease = call.ipam.add()
-    undo.callback(_undo, call.ipam.delete)
+    given = lease(call, undo)
     layout = lay_out(
-        lease.ips,
-        lease.routes,
+        given.ips,
+        given.routes,
         is_gateway=settings.is_gateway,
         is_default_gateway=settings.is_default_gateway,
     )
-    return layout, dns or lease.dns
+    return layout, dns or given.dns
 
 
 def _set_up(
@@ -162,36 +155,7 @@ def _set_up(
 
 def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
     if (port := find_own(host, owner)) is not None:
-        _remove(call, port)
-
-
-def _remove(call: Call, port: Link) -> None:
-    with doing(f"removing {port.name}"):
-        remove_link(port.index, within=_REMOVAL_SECONDS, leave=call.leave)
-
-
-def _undo(function: Callable[[], object]) -> None:
-    """Undo a step of an ADD that failed; the first error is what is told."""
-    with contextlib.suppress(Exception):
-        function()
-
-
-def _owner(call: Call) -> Owner:
-    return Owner(call.network, AttachmentId(call.container_id, call.ifname))
-
-
-def _netns_of(call: Call) -> OpenNetns:
-    if call.netns is None:
-        raise AssertionError("an ADD has a namespace")
-    return call.netns
-
-
-def _has_ipam(call: Call) -> bool:
-    """Tell whether there is an IPAM plugin to be told; with ``ipam`` that is none, ADD failed."""
-    try:
-        return call.ipam.type is not None
-    except PluginError:
-        return False
+        remove(call, port)
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)

@@ -27,7 +27,7 @@ from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import layout_of_result, mac_text
 from acni.plugins.bridge_refusals import bridge_full, doing, port_of_another
-from acni.plugins.bridge_settings import Settings, unsupported
+from acni.plugins.bridge_settings import Settings
 from acni.plugins.hostlinks import (
     enable_forwarding,
     ensure_bridge,
@@ -36,6 +36,7 @@ from acni.plugins.hostlinks import (
     set_vlans,
     told_mac,
 )
+from acni.plugins.linksettings import unsupported
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 from acni.spec.conversion import fold_keys
@@ -92,7 +93,7 @@ def join_bridge(
     if settings.filters_vlans:
         set_vlans(host, settings, link.name)
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
-    enable_forwarding(host, bridge, layout.gateways)
+    enable_forwarding(host, bridge.index, layout.gateways)
     mac = mac_text(told_mac(host, bridge))
     return _passed_on(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
 

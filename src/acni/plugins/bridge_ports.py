@@ -82,7 +82,7 @@ def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link |
     if on_host is None:
         return None
     candidates = (
-        _other_end(host, call.netns, call.ifname),
+        other_end_of(host, call.netns, call.ifname),
         *_named_in(host, call.previous, on_host.name),
     )
     return next((one for one in candidates if one and _is_of(one, on_host, owner)), None)
@@ -93,7 +93,12 @@ def _find_marked(host: Netlink, owner: Owner) -> Link | None:
     return next((link for link in marked if link.kind == "veth"), None)
 
 
-def _other_end(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:
+def other_end_of(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:
+    """Return the link of the host that is the other end of a container's interface of a name.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
     if netns is None:
         return None
     with open_container(netns) as container:

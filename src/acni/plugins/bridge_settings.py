@@ -10,14 +10,21 @@ Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from attrs import frozen
 
 from acni.errors import InvalidName
-from acni.plugins.addressing import parse_dns, parsed_argument
+from acni.plugins.addressing import parsed_argument
+from acni.plugins.linksettings import (
+    MAC_EXPECTED,
+    parse_hardware_address,
+    parse_mtu,
+    parse_own_dns,
+    refuse_what_is_not_done,
+    unsupported,
+)
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
@@ -26,13 +33,8 @@ from acni.spec.result import Dns
 from acni.spec.versions import RESULT_SHAPES
 
 DEFAULT_BRIDGE: Final = "cni0"
-UNSUPPORTED: Final = "unsupported"
 
-_LEAST_MTU: Final = 68  # RFC 791; what the kernel takes for these links
-_MOST_MTU: Final = 65535
 _MOST_VLAN: Final = 4094
-_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
-_MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
 
 _NOT_DONE: Final[Mapping[str, str]] = {
     "ipMasq": "leave it out and masquerade by a rule of the host, or use the executable plugin",
@@ -94,14 +96,14 @@ def parse_settings(call: Call) -> Settings:
             go with another one; names the place.
     """
     fields = call.fields
-    _refuse_what_is_not_done(fields)
+    refuse_what_is_not_done(fields, _NOT_DONE)
     is_default_gateway = fields.flag("isDefaultGateway")
     settings = Settings(
         bridge=_parse_bridge(fields),
         is_gateway=fields.flag("isGateway") or is_default_gateway,
         is_default_gateway=is_default_gateway,
         forces_address=fields.flag("forceAddress"),
-        mtu=_parse_mtu(fields),
+        mtu=parse_mtu(fields),
         hairpin=fields.flag("hairpinMode"),
         promiscuous=fields.flag("promiscMode"),
         isolated=fields.flag("portIsolation"),
@@ -111,7 +113,7 @@ def parse_settings(call: Call) -> Settings:
         sets_up=not fields.flag("disableContainerInterface"),
         detects_duplicates=fields.flag("enabledad"),
         mac=_parse_mac(call),
-        dns=_parse_dns(fields),
+        dns=parse_own_dns(fields),
         has_ipam=call.ipam.type is not None,
     )
     _refuse_contradictions(settings, fields, call.cni_version)
@@ -126,20 +128,6 @@ def parse_bridge(call: Call) -> str:
         return _parse_bridge(call.fields)
     except PluginError:
         return DEFAULT_BRIDGE
-
-
-def unsupported(fields: Fields, key: str, details: str) -> PluginError:
-    """Make the error of a member that asks for what is not done (specification, section 5, code 2:
-    key and value).
-    """
-    message = f'"{key}": {str(fields.get(key))[:40].lower()} is not supported at {fields.at(key)}'
-    return PluginError(Code.UNSUPPORTED_FIELD, message, details=details, reason=UNSUPPORTED)
-
-
-def _refuse_what_is_not_done(fields: Fields) -> None:
-    for key, instead in _NOT_DONE.items():
-        if fields.flag(key):
-            raise unsupported(fields, key, instead)
 
 
 def _refuse_contradictions(settings: Settings, fields: Fields, cni_version: str) -> None:
@@ -162,13 +150,6 @@ def _parse_bridge(fields: Fields) -> str:
         return parse_ifname(name)
     except InvalidName as error:
         raise fields.error("bridge", error.message, "the name of an interface") from None
-
-
-def _parse_mtu(fields: Fields) -> int | None:
-    mtu = fields.number("mtu", 0, least=0, most=_MOST_MTU) or None
-    if mtu is not None and mtu < _LEAST_MTU:
-        raise fields.error("mtu", f"{mtu} is too small", f"at least {_LEAST_MTU}, or 0")
-    return mtu
 
 
 def _parse_trunk(fields: Fields) -> Iterator[tuple[int, int]]:
@@ -198,22 +179,8 @@ def _members(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
 def _parse_mac(call: Call) -> bytes | None:
     fields = call.fields
     for place in (fields.inner("runtimeConfig"), fields.inner("args").inner("cni")):
-        mac = place.parsed("mac", _hardware_address, _MAC_EXPECTED)
+        mac = place.parsed("mac", parse_hardware_address, MAC_EXPECTED)
         if mac is not None:
             return mac
     text = call.args.get("MAC")
-    return parsed_argument("MAC", text, _hardware_address, _MAC_EXPECTED) if text else None
-
-
-def _hardware_address(text: str) -> bytes:
-    if _MAC.fullmatch(text) is None:
-        raise ValueError(text)
-    mac = bytes.fromhex(text.replace("-", ":").replace(":", ""))
-    if mac[0] & 1 or not any(mac):  # of a group, or of nobody
-        raise ValueError(text)
-    return mac
-
-
-def _parse_dns(fields: Fields) -> Dns | None:
-    dns = parse_dns(fields.inner("dns"))
-    return dns if any((dns.nameservers, dns.domain, dns.search, dns.options)) else None
+    return parsed_argument("MAC", text, parse_hardware_address, MAC_EXPECTED) if text else None

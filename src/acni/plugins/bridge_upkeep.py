@@ -1,4 +1,4 @@
-"""GC and STATUS of ``bridge``.
+"""GC and STATUS of ``bridge``, and of the other plugins that make pairs of links.
 
 (specification, section 2, "GC", "STATUS"; rules P5, P6)
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
 
 from acni.host import netns
 from acni.netlink.bridges import new_bridge
@@ -20,8 +21,8 @@ from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 
 # No link can have this name: the kernel looks for the kind first, and then makes nothing.
-_NO_NAME = "."
-_REMOVAL_SECONDS = 10.0
+NO_NAME: Final = "."
+_REMOVAL_SECONDS: Final = 10.0
 
 
 def gc(call: Call) -> None:
@@ -48,10 +49,9 @@ def gc(call: Call) -> None:
 
 def status(call: Call) -> None:
     """Raise where an ADD could not succeed."""
-    with open_here() as host, netns.own() as own:
-        peer = Peer(name=_NO_NAME, netns_fd=own.fd)
-        _require_kind(host, "bridge", new_bridge(_NO_NAME))
-        _require_kind(host, "veth", new_veth(_NO_NAME, peer=peer))
+    with open_here() as host:
+        require_kind(host, "bridge", new_bridge(NO_NAME))
+        require_pairs(host)
     if call.ipam.type is not None:
         call.ipam.status()
 
@@ -72,7 +72,24 @@ def _unowned(call: Call) -> list[Link]:
         ]
 
 
-def _require_kind(host: Netlink, kind: str, attempt: Message) -> None:
+def require_pairs(host: Netlink) -> None:
+    """Raise where this kernel makes no pairs of links, or lets nobody here make them."""
+    with netns.own() as own:
+        peer = Peer(name=NO_NAME, netns_fd=own.fd)
+        require_kind(host, "veth", new_veth(NO_NAME, peer=peer))
+
+
+def require_kind(host: Netlink, kind: str, attempt: Message) -> None:
+    """Raise where this kernel makes no links of a kind, or lets nobody here make them.
+
+    Args:
+        host: The host's socket.
+        kind: The kind.
+        attempt: Makes one of the name ``NO_NAME``, which no link can have.
+
+    Raises:
+        PluginError: it does not; STATUS says so.
+    """
     try:
         host.request(attempt)
     except NetlinkError as error:

@@ -59,6 +59,7 @@ BUILT_IN: Final = Catalog(
         "bridge": "acni.plugins.bridge",
         "host-local": "acni.plugins.host_local",
         "loopback": "acni.plugins.loopback",
+        "ptp": "acni.plugins.ptp",
         "static": "acni.plugins.static",
     }
 )

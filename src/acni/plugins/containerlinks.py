@@ -1,4 +1,5 @@
-"""The container's side of ``bridge``: addresses and routes of an interface that was just made.
+"""The container's side of the plugins that make links: addresses and routes of an interface that
+was just made.
 
 Rule 1: what is heeded when the interface is set up is said before: that IPv6 does not look for
     others with its addresses, and that a neighbour is told of the new holder of an address.
@@ -20,18 +21,17 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from attrs import frozen
-
 from acni.host.visits import visit
 from acni.netlink import addresses, links, routes
-from acni.netlink.errors import NetlinkError, refusal
+from acni.netlink.errors import NetlinkError
 from acni.netlink.families import is_v4
 from acni.netlink.lookup import index_of
-from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bridge_layout import Layout, Way, link_local
 from acni.plugins.bridge_refusals import doing, ipv6_disabled
+from acni.plugins.ptp_layout import End
+from acni.plugins.steps import Step, take
 from acni.skel.bounds import Bounds
 from acni.skel.call import OpenNetns
 from acni.skel.errors import Code, PluginError
@@ -40,22 +40,7 @@ from acni.skel.errors import Code, PluginError
 _DUPLICATE_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.05
 
-
-@frozen
-class _Step:
-    """A message, and what it is for.
-
-    Attributes:
-        message: The message.
-        what: What it does, for errors.
-        may_exist: Whether it is as good where there is one already.
-        is_ipv6: Whether it needs IPv6.
-    """
-
-    message: Message
-    what: str
-    may_exist: bool = False
-    is_ipv6: bool = False
+_WHAT: Final = "configuring the container's interface"
 
 
 def set_up(container: OpenNetns, ifname: str) -> None:
@@ -76,6 +61,7 @@ def configure(
     *,
     detects_duplicates: bool,
     bounds: Bounds,
+    ends: Sequence[End] = (),
 ) -> None:
     """Give an interface its addresses and routes, and set it up.
 
@@ -86,6 +72,8 @@ def configure(
         layout: What it gets.
         detects_duplicates: Whether IPv6 looks for others with its addresses first.
         bounds: How long that may take.
+        ends: Of a link on which there is nobody but the gateway: everything else is reached through
+            that one. By default others are on it, and are told who has an address of IPv4 now.
 
     Raises:
         PluginError: the kernel refuses, or somebody else has an address.
@@ -98,14 +86,20 @@ def configure(
     with visit(container.fd, prepare, path=container.path) as inside:
         with doing(f"looking for {ifname}"):
             index = index_of(inside, ifname)
-        up = _up_steps(index, ifname, mac, layout, detects_duplicates=detects_duplicates)
-        ways = [_way_step(index, way) for way in layout.ways]
+        up = _up_steps(
+            index, ifname, mac, layout, detects_duplicates=detects_duplicates, tells=not ends
+        )
+        ways = [
+            *_gateway_steps(index, ends),
+            *(_way_step(index, way) for way in layout.ways),
+            *_network_steps(index, ends, layout.ways),
+        ]
         if detects_duplicates and layout.has_ipv6:
-            _take(inside, up)
+            take(inside, up, what=_WHAT)
             _wait_for_addresses(inside, index, bounds)
-            _take(inside, ways)
+            take(inside, ways, what=_WHAT)
         else:
-            _take(inside, [*up, *ways])
+            take(inside, [*up, *ways], what=_WHAT)
 
 
 def open_container(container: OpenNetns) -> Netlink:
@@ -139,10 +133,16 @@ def _try_to_write(setting: str, value: str) -> None:
 
 
 def _up_steps(
-    index: int, ifname: str, mac: bytes, layout: Layout, *, detects_duplicates: bool
-) -> list[_Step]:
+    index: int,
+    ifname: str,
+    mac: bytes,
+    layout: Layout,
+    *,
+    detects_duplicates: bool,
+    tells: bool,
+) -> list[Step]:
     steps = [
-        _Step(
+        Step(
             addresses.add(address, index=index, detects_duplicates=detects_duplicates),
             f"the address {address} of {ifname}",
             is_ipv6=not is_v4(address),
@@ -151,14 +151,41 @@ def _up_steps(
     ]
     if layout.has_ipv6 and not detects_duplicates:
         own = addresses.add(link_local(mac), index=index)
-        steps.append(_Step(own, f"the link-local address of {ifname}", is_ipv6=True))
-    if any(map(is_v4, layout.addresses)):
+        steps.append(Step(own, f"the link-local address of {ifname}", is_ipv6=True))
+    if tells and any(map(is_v4, layout.addresses)):
         notify = set_ipv4(index, Ipv4Setting.ARP_NOTIFY, 1)
-        steps.append(_Step(notify, f"arp_notify of {ifname}"))
-    return [*steps, _Step(links.change(index, up=True), f"setting {ifname} up")]
+        steps.append(Step(notify, f"arp_notify of {ifname}"))
+    return [*steps, Step(links.change(index, up=True), f"setting {ifname} up")]
 
 
-def _way_step(index: int, way: Way) -> _Step:
+def _gateway_steps(index: int, ends: Sequence[End]) -> list[Step]:
+    """Return what leads to each gateway alone."""
+    return [
+        Step(
+            routes.add(end.gateway_network, index=index, scope=routes.LINK, source=end.address.ip),
+            f"the route to the gateway {gateway}",
+        )
+        for gateway, end in {end.gateway: end for end in reversed(ends)}.items()
+    ]
+
+
+def _network_steps(index: int, ends: Sequence[End], ways: Sequence[Way]) -> list[Step]:
+    """Return what leads through the gateways to the networks of the addresses, which the kernel
+    takes to be on the link.
+    """
+    steps: list[Step] = []
+    for network, end in {end.address.network: end for end in reversed(ends)}.items():
+        if end.has_network:
+            own = routes.remove(network, index=index, protocol=routes.BY_KERNEL)
+            steps.append(Step(own, f"the link's route to {network}", as_good=errno.ESRCH))
+            is_asked_for = any(way.destination == network for way in ways)
+            through = routes.add(network, gateway=end.gateway, index=index, source=end.address.ip)
+            as_good = errno.EEXIST if is_asked_for else 0
+            steps.append(Step(through, f"the route to {network}", as_good=as_good))
+    return steps
+
+
+def _way_step(index: int, way: Way) -> Step:
     route = way.route
     message = routes.add(
         way.destination,
@@ -173,24 +200,7 @@ def _way_step(index: int, way: Way) -> _Step:
         # Another interface of the container may lead there, too, as with the reference.
         is_beside=True,
     )
-    return _Step(message, f"the route to {way.destination}", may_exist=True)
-
-
-def _take(inside: Netlink, steps: Sequence[_Step]) -> None:
-    """Take all steps at once; the kernel heeds each by itself.
-
-    Raises:
-        PluginError: one was refused, the first that was.
-    """
-    with doing("configuring the container's interface"):
-        verdicts = inside.exchange([step.message for step in steps]).verdicts
-    for index, (step, verdict) in enumerate(zip(steps, verdicts, strict=True)):
-        if verdict.code == 0 or (step.may_exist and verdict.code == errno.EEXIST):
-            continue
-        if step.is_ipv6 and verdict.code in (errno.EACCES, errno.EOPNOTSUPP):
-            raise ipv6_disabled(step.what)
-        with doing(step.what):
-            raise refusal(index, verdicts)
+    return Step(message, f"the route to {way.destination}", as_good=errno.EEXIST)
 
 
 def _wait_for_addresses(inside: Netlink, index: int, bounds: Bounds) -> None:

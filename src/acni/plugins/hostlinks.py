@@ -1,4 +1,4 @@
-"""The host's side of ``bridge``: the bridge, made once, and its ports.
+"""The host's side of the plugins that make pairs of links: the bridge, made once, and its ports.
 
 Rule 1: whoever comes first makes the bridge, whoever comes at the same time finds it; it stays.
 Rule 2: the bridge has a hardware address of its own. The kernel would give it the lowest of its
@@ -80,7 +80,7 @@ def ensure_bridge(host: Netlink, settings: Settings, *, has_ipv6: bool) -> Link:
         if settings.promiscuous and not bridge.is_promiscuous:
             host.request(links.change(bridge.index, promiscuous=True))
     if bridge.alias != BRIDGE_MARK or not bridge.is_up:
-        _own_routes(name)
+        own_routes(name)
     return bridge
 
 
@@ -202,8 +202,13 @@ def _require_apart(host: Netlink, bridge: Link, gateways: Sequence[Interface]) -
         raise networks_overlap(*found)
 
 
-def enable_forwarding(host: Netlink, bridge: Link, gateways: Sequence[Interface]) -> None:
+def enable_forwarding(host: Netlink, index: int, gateways: Sequence[Interface]) -> None:
     """Let the host forward packets of the gateways' families.
+
+    Args:
+        host: The host's socket.
+        index: The link's that has the gateways.
+        gateways: The gateways.
 
     Raises:
         PluginError: it may not be changed.
@@ -220,22 +225,22 @@ def enable_forwarding(host: Netlink, bridge: Link, gateways: Sequence[Interface]
             except NetlinkError as error:
                 if error.errno != errno.EROFS or family == "IPv6":
                     raise
-                # Without /proc/sys, as in containers: for the bridge by itself.
-                host.request(set_ipv4(bridge.index, Ipv4Setting.FORWARDING, 1))
+                # Without /proc/sys, as in containers: for the link by itself.
+                host.request(set_ipv4(index, Ipv4Setting.FORWARDING, 1))
 
 
 def wait_for_port(host: Netlink, name: str, bounds: Bounds) -> Link:
-    """Return the port once packets go through it: before, the bridge drops what is sent.
+    """Return a pair's end once packets go through it: before, what is sent is dropped.
 
     Raises:
         PluginError: none do after three seconds.
     """
     until = time.monotonic() + min(_PORT_SECONDS, bounds.seconds_left())
     step = _FIRST_STEP_SECONDS
-    with doing(f"looking at the bridge's port {name}"):
+    with doing(f"looking at {name}"):
         while not (port := links.get_link(host, name)).is_running:
             if time.monotonic() > until:
-                message = f"the bridge's port {name} does not come up"
+                message = f"{name} does not come up"
                 raise PluginError(PORT_DOWN, message, reason="port-down")
             bounds.check()
             time.sleep(step)
@@ -311,7 +316,7 @@ def _give_gateway(host: Netlink, bridge: Link, gateway: Interface) -> None:
         raise
 
 
-def _own_routes(name: str) -> None:
-    """Let no router advertise routes to the host through its bridge (CVE-2020-10749)."""
+def own_routes(name: str) -> None:
+    """Let no router advertise routes to the host through a link of its own (CVE-2020-10749)."""
     with contextlib.suppress(NetlinkError):  # no IPv6, or /proc/sys cannot be written
         write_sysctl(f"ipv6/conf/{name}/accept_ra", "0")

@@ -1,0 +1,73 @@
+"""What ADD and DEL of the plugins have in common that make links.
+
+Rule: what an ADD has done is undone when it fails, the last first; the first error is what is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final
+
+from acni.netlink.links import Link
+from acni.netlink.removal import remove_link
+from acni.plugins.bridge_refusals import doing
+from acni.plugins.owners import Owner
+from acni.skel.call import Call, OpenNetns
+from acni.skel.errors import PluginError
+from acni.spec.attachment import AttachmentId
+from acni.spec.result import Result
+
+_REMOVAL_SECONDS: Final = 10.0
+
+
+def owner_of(call: Call) -> Owner:
+    """Return the attachment of a call."""
+    return Owner(call.network, AttachmentId(call.container_id, call.ifname))
+
+
+def netns_of(call: Call) -> OpenNetns:
+    """Return the container's namespace, which an ADD and a CHECK have."""
+    if call.netns is None:
+        raise AssertionError("an ADD and a CHECK have a namespace")
+    return call.netns
+
+
+def lease(call: Call, undo: ExitStack) -> Result:
+    """Let IPAM give addresses.
+
+    Raises:
+        PluginError: it refuses; then it has been told to delete.
+    """
+    given = call.ipam.add()
+    undo_with(undo, call.ipam.delete)
+    return given
+
+
+def has_ipam(call: Call) -> bool:
+    """Tell whether there is an IPAM plugin to be told; with ``ipam`` that is none, ADD failed."""
+    try:
+        return call.ipam.type is not None
+    except PluginError:
+        return False
+
+
+def remove(call: Call, link: Link) -> None:
+    """Remove a link of the host.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with doing(f"removing {link.name}"):
+        remove_link(link.index, within=_REMOVAL_SECONDS, leave=call.leave)
+
+
+def undo_with(undo: ExitStack, function: Callable[[], object]) -> None:
+    """Have a step of an ADD undone if the ADD fails."""
+    undo.callback(_try, function)
+
+
+def _try(function: Callable[[], object]) -> None:
+    with contextlib.suppress(Exception):
+        function()

@@ -1,0 +1,84 @@
+"""Members of a configuration that the plugins have in common that make links.
+
+Rule: a key that asks for what is not done here is refused, never passed over (P11): who asked for
+    masquerading must not be left without it.
+
+(specification, section 5, "Error"; the reference's plugins/main)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from acni.plugins.addressing import parse_dns
+from acni.skel.errors import Code, PluginError
+from acni.skel.reading import Fields
+from acni.spec.result import Dns
+
+UNSUPPORTED: Final = "unsupported"
+MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
+
+_LEAST_MTU: Final = 68  # RFC 791; what the kernel takes for these links
+_MOST_MTU: Final = 65535
+_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
+
+
+def parse_mtu(fields: Fields) -> int | None:
+    """Parse ``mtu``; 0 is the kernel's.
+
+    Raises:
+        PluginError: no packet would fit.
+    """
+    mtu = fields.number("mtu", 0, least=0, most=_MOST_MTU) or None
+    if mtu is not None and mtu < _LEAST_MTU:
+        raise fields.error("mtu", f"{mtu} is too small", f"at least {_LEAST_MTU}, or 0")
+    return mtu
+
+
+def parse_hardware_address(text: str) -> bytes:
+    """Parse the hardware address of one interface.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _MAC.fullmatch(text) is None:
+        raise ValueError(text)
+    mac = bytes.fromhex(text.replace("-", ":").replace(":", ""))
+    if mac[0] & 1 or not any(mac):  # of a group, or of nobody
+        raise ValueError(text)
+    return mac
+
+
+def parse_own_dns(fields: Fields) -> Dns | None:
+    """Parse what a result says of DNS instead of what IPAM says; None, that stays.
+
+    Raises:
+        PluginError: it is none; names the place.
+    """
+    dns = parse_dns(fields.inner("dns"))
+    return dns if any((dns.nameservers, dns.domain, dns.search, dns.options)) else None
+
+
+def refuse_what_is_not_done(fields: Fields, not_done: Mapping[str, str]) -> None:
+    """Refuse flags of what is not done here.
+
+    Args:
+        fields: The configuration.
+        not_done: What to do instead, by the flag.
+
+    Raises:
+        PluginError: one of them is set.
+    """
+    for key, instead in not_done.items():
+        if fields.flag(key):
+            raise unsupported(fields, key, instead)
+
+
+def unsupported(fields: Fields, key: str, details: str) -> PluginError:
+    """Make the error of a member that asks for what is not done (specification, section 5, code 2:
+    key and value).
+    """
+    message = f'"{key}": {str(fields.get(key))[:40].lower()} is not supported at {fields.at(key)}'
+    return PluginError(Code.UNSUPPORTED_FIELD, message, details=details, reason=UNSUPPORTED)
