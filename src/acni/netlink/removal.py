@@ -58,14 +58,20 @@ class _Removal:
 
 
 def remove_link(
-    which: int | str, *, within: float, leave: Callable[[Callable[[], object]], object]
+    which: int | str,
+    *,
+    within: float,
+    leave: Callable[[Callable[[], object]], object],
+    netlink: Netlink | None = None,
 ) -> bool:
-    """Remove a link of the calling thread's namespace and return when it is gone.
+    """Remove a link and return when it is gone.
 
     Args:
         which: Its index or its name.
         within: Seconds after which it is given up.
         leave: Leaves the removal to a thread, which waits for the kernel.
+        netlink: A socket of its namespace, which is this one's from now on; by default the link is
+            one of the calling thread's namespace.
 
     Returns:
         Whether it was there.
@@ -76,7 +82,7 @@ def remove_link(
         OSError: there is no descriptor left.
     """
     until = time.monotonic() + within
-    netlink = open_here(seconds=within)
+    netlink = netlink or open_here(seconds=within)
     is_left = False
     try:
         index = _present_index(netlink, which)

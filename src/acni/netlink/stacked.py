@@ -29,6 +29,7 @@ from acni.netlink.linkmessages import (
 )
 from acni.netlink.messages import CREATE, EXCL, Message, attribute, nested, text, u16, u32
 
+_IFLA_MACVLAN_BC_QUEUE_LEN: Final = 7
 _IFLA_IPVLAN_MODE: Final = 1
 _IFLA_VLAN_ID: Final = 1
 _VLANS: Final = range(4095)
@@ -70,9 +71,18 @@ class Upper:
     mtu: int | None = None
 
 
-def new_macvlan(upper: Upper, mode: MacvlanMode) -> Message:
-    """Make a macvlan; it is down."""
-    return _new(upper, "macvlan", u32(IFLA_MACVLAN_MODE, mode))
+def new_macvlan(upper: Upper, mode: MacvlanMode, *, queue: int | None = None) -> Message:
+    """Make a macvlan; it is down.
+
+    Args:
+        upper: The link.
+        mode: Whom it reaches.
+        queue: How many broadcasts may wait to be handed on (Linux 5.11).
+    """
+    data = u32(IFLA_MACVLAN_MODE, mode)
+    if queue is not None:
+        data += u32(_IFLA_MACVLAN_BC_QUEUE_LEN, queue)
+    return _new(upper, "macvlan", data)
 
 
 def new_ipvlan(upper: Upper, mode: IpvlanMode) -> Message:
@@ -93,6 +103,15 @@ def new_vlan(upper: Upper, vlan: int) -> Message:
     if vlan not in _VLANS:
         raise NetlinkError(errno.ERANGE, f"{vlan} is no VLAN")
     return _new(upper, "vlan", u16(_IFLA_VLAN_ID, vlan))
+
+
+def probe(name: str, kind: str) -> Message:
+    """Make a link of a kind and do not say on what: a kernel that has the kind refuses that as
+    invalid (EINVAL), another one answers with NotSupported.
+    """
+    return link_message(
+        RTM_NEWLINK, CREATE | EXCL, nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, kind)), which=name
+    )
 
 
 def _new(upper: Upper, kind: str, data: bytes) -> Message:

@@ -12,6 +12,7 @@ from typing import Final
 
 from acni.netlink.links import Link
 from acni.netlink.removal import remove_link
+from acni.netlink.sockets import open_inside
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.owners import Owner
 from acni.skel.call import Call, OpenNetns
@@ -53,14 +54,22 @@ def has_ipam(call: Call) -> bool:
         return False
 
 
-def remove(call: Call, link: Link) -> None:
-    """Remove a link of the host.
+def remove(call: Call, link: Link, *, container: OpenNetns | None = None) -> None:
+    """Remove a link.
+
+    Args:
+        call: What is called.
+        link: The link.
+        container: The namespace that it is in; None, it is the host's.
 
     Raises:
         PluginError: the kernel refuses.
     """
+    inside = None
+    if container is not None:
+        inside = open_inside(container.fd, path=container.path, seconds=_REMOVAL_SECONDS)
     with doing(f"removing {link.name}"):
-        remove_link(link.index, within=_REMOVAL_SECONDS, leave=call.leave)
+        remove_link(link.index, within=_REMOVAL_SECONDS, leave=call.leave, netlink=inside)
 
 
 def undo_with(undo: ExitStack, function: Callable[[], object]) -> None:

@@ -23,14 +23,14 @@ from acni.plugins.linksettings import (
     parse_mtu,
     parse_own_dns,
     refuse_what_is_not_done,
+    require_result,
     unsupported,
 )
 from acni.skel.call import Call
-from acni.skel.errors import Code, PluginError
+from acni.skel.errors import PluginError
 from acni.skel.reading import Fields
 from acni.spec.names import parse_ifname
 from acni.spec.result import Dns
-from acni.spec.versions import RESULT_SHAPES
 
 DEFAULT_BRIDGE: Final = "cni0"
 
@@ -139,9 +139,7 @@ def _refuse_contradictions(settings: Settings, fields: Fields, cni_version: str)
     if settings.vlan is not None and settings.is_gateway:
         instead = "a bridge of its own for each VLAN that has a gateway"
         raise unsupported(fields, "vlan", instead)
-    if not settings.has_ipam and cni_version in RESULT_SHAPES[0]:
-        message = f"cniVersion {cni_version} has no result without addresses"
-        raise PluginError(Code.INCOMPATIBLE_VERSION, message, details="0.3.0 and later have")
+    require_result(settings.has_ipam, cni_version)
 
 
 def _parse_bridge(fields: Fields) -> str:

@@ -58,8 +58,11 @@ BUILT_IN: Final = Catalog(
     {
         "bridge": "acni.plugins.bridge",
         "host-local": "acni.plugins.host_local",
+        "ipvlan": "acni.plugins.ipvlan",
         "loopback": "acni.plugins.loopback",
+        "macvlan": "acni.plugins.macvlan",
         "ptp": "acni.plugins.ptp",
         "static": "acni.plugins.static",
+        "vlan": "acni.plugins.vlan",
     }
 )

@@ -16,6 +16,7 @@ from acni.plugins.addressing import parse_dns
 from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
 from acni.spec.result import Dns
+from acni.spec.versions import RESULT_SHAPES
 
 UNSUPPORTED: Final = "unsupported"
 MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
@@ -59,6 +60,17 @@ def parse_own_dns(fields: Fields) -> Dns | None:
     """
     dns = parse_dns(fields.inner("dns"))
     return dns if any((dns.nameservers, dns.domain, dns.search, dns.options)) else None
+
+
+def require_result(has_ipam: bool, cni_version: str) -> None:
+    """Refuse a version that has no result for a link without addresses.
+
+    Raises:
+        PluginError: it has none.
+    """
+    if not has_ipam and cni_version in RESULT_SHAPES[0]:
+        message = f"cniVersion {cni_version} has no result without addresses"
+        raise PluginError(Code.INCOMPATIBLE_VERSION, message, details="0.3.0 and later have")
 
 
 def refuse_what_is_not_done(fields: Fields, not_done: Mapping[str, str]) -> None:
