@@ -75,6 +75,7 @@ def test_a_pair_is_made_as_it_was_asked_for(
         isolated=False,
         port_number=1,
         operational_state=ours.operational_state,
+        queue_length=here.get("txqlen"),
     )
     assert not ours.is_running  # the other end is down
     assert ours.is_up
@@ -287,3 +288,16 @@ def test_a_number_that_no_message_holds_is_refused(mtu: int) -> None:
         change(1, mtu=mtu)
     assert raised.value.errno == errno.ERANGE
     assert isinstance(change(1, mtu=1500), Message)
+
+
+def test_a_link_takes_in_what_is_for_any_group_and_has_another_queue(
+    host: Namespace, on_host: Netlink
+) -> None:
+    on_host.request(new_bridge("br0"))
+    before = get_link(on_host, "br0")
+    on_host.request(change("br0", all_multicast=True, queue_length=77))
+    there, ours = link_of(host, "br0"), get_link(on_host, "br0")
+    assert (there.get("txqlen"), bool(there["flags"] & 0x200)) == (77, True)
+    assert (ours.queue_length, ours.is_all_multicast, ours.is_promiscuous) == (77, True, False)
+    on_host.request(change("br0", all_multicast=False, queue_length=before.queue_length))
+    assert get_link(on_host, "br0") == before

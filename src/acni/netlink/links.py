@@ -55,6 +55,7 @@ from acni.netlink.messages import (
 from acni.netlink.sockets import Netlink
 
 _IFLA_MASTER: Final = 10
+_IFLA_TXQLEN: Final = 13
 _IFLA_OPERSTATE: Final = 16
 _IFLA_GROUP: Final = 27
 _IFLA_EXT_MASK: Final = 29
@@ -66,6 +67,7 @@ _IF_OPER_UP: Final = 6  # include/uapi/linux/if.h
 
 _IFF_UP: Final = 0x1
 _IFF_PROMISC: Final = 0x100
+_IFF_ALLMULTI: Final = 0x200
 
 # Statistics are most of what a link has to say, and nobody here asks for them (Linux 4.20).
 _NO_STATISTICS: Final = u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
@@ -97,6 +99,7 @@ class Link:
         vlan_filtering: Whether this bridge heeds VLANs; None for what is no bridge.
         macvlan_mode: A :class:`acni.netlink.stacked.MacvlanMode`; None for what is no macvlan.
         operational_state: 6 is up; see RFC 2863.
+        queue_length: How many packets its queue holds, where that is what bounds it.
     """
 
     index: int
@@ -116,6 +119,7 @@ class Link:
     vlan_filtering: bool | None = None
     macvlan_mode: int | None = None
     operational_state: int = 0
+    queue_length: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -131,6 +135,11 @@ class Link:
     def is_promiscuous(self) -> bool:
         """Whether it takes in what is for others."""
         return bool(self.flags & _IFF_PROMISC)
+
+    @property
+    def is_all_multicast(self) -> bool:
+        """Whether it takes in what is for any group."""
+        return bool(self.flags & _IFF_ALLMULTI)
 
 
 @frozen(kw_only=True)
@@ -190,6 +199,24 @@ def new_veth(
     )
 
 
+def new_ifb(name: str, *, mtu: int) -> Message:
+    """Make a link that hands back what is redirected to it, so that what comes in can be queued as
+    what goes out is. It is down.
+
+    Args:
+        name: Its name.
+        mtu: Bytes of its largest packet.
+    """
+    return link_message(
+        RTM_NEWLINK,
+        CREATE | EXCL,
+        *_plain(name=name, mtu=mtu),
+        # As the reference has it: a shaper behind it has a bound of its own.
+        u32(_IFLA_TXQLEN, 0),
+        nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "ifb")),
+    )
+
+
 def change(
     which: int | str,
     *,
@@ -201,6 +228,8 @@ def change(
     alias: str | None = None,
     group: int | None = None,
     promiscuous: bool | None = None,
+    all_multicast: bool | None = None,
+    queue_length: int | None = None,
     netns_fd: int | None = None,
 ) -> Message:
     """Change a link; what is None stays.
@@ -215,6 +244,8 @@ def change(
         alias: A text to know it by; empty, it has none.
         group: The number of its group.
         promiscuous: Whether it takes in what is for others.
+        all_multicast: Whether it takes in what is for any group.
+        queue_length: How many packets its queue holds.
         netns_fd: The open namespace that it moves to.
 
     Raises:
@@ -222,11 +253,19 @@ def change(
     """
     if name is not None and isinstance(which, str):
         raise NetlinkError(errno.EINVAL, f"{which} is given a name, but not named by its index")
-    flags = (_IFF_UP if up else 0) | (_IFF_PROMISC if promiscuous else 0)
-    mask = (0 if up is None else _IFF_UP) | (0 if promiscuous is None else _IFF_PROMISC)
+    flags = mask = 0
+    for bit, asked in (
+        (_IFF_UP, up),
+        (_IFF_PROMISC, promiscuous),
+        (_IFF_ALLMULTI, all_multicast),
+    ):
+        flags |= bit if asked else 0
+        mask |= 0 if asked is None else bit
     plain = _plain(name=name, mac=mac, mtu=mtu, master=master, alias=alias)
     if group is not None:
         plain.append(u32(_IFLA_GROUP, group))
+    if queue_length is not None:
+        plain.append(u32(_IFLA_TXQLEN, queue_length))
     if netns_fd is not None:
         plain.append(u32(IFLA_NET_NS_FD, netns_fd))
     return link_message(RTM_NEWLINK, 0, *plain, which=which, flags=flags, mask=mask)
@@ -327,6 +366,7 @@ def read_link(answer: Answer) -> Link:
         vlan_filtering=_flag(_data_of(info, "bridge"), IFLA_BR_VLAN_FILTERING),
         macvlan_mode=_number(_data_of(info, "macvlan"), IFLA_MACVLAN_MODE),
         operational_state=u8_of(said.get(_IFLA_OPERSTATE, b"\0")),
+        queue_length=_number(said, _IFLA_TXQLEN) or 0,
     )
 
 
