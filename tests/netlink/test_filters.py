@@ -118,16 +118,16 @@ def described(*inner: bytes, kind: int = 44) -> Answer:
     return Answer(kind, 0, 1, 1, HEAD.pack(0, 7, 0, 0xFFFF0000, 0) + b"".join(inner))
 
 
-def of_action(kind: str, parms: bytes) -> Answer:
-    action = nested(1, text(1, kind), nested(2, attribute(2, parms)))
+def of_action(kind: str, numbers: bytes) -> Answer:
+    action = nested(1, text(1, kind), nested(2, attribute(2, numbers)))
     return described(text(1, "u32"), nested(2, nested(7, action)))
 
 
 def test_only_a_redirection_has_a_target() -> None:
-    parms = MIRRED.pack(0, 0, 4, 0, 0, 1, 9)
-    assert read_filter(of_action("mirred", parms)) == Filter(kind="u32", targets=(9,))
-    assert read_filter(of_action("gact", parms)).targets == ()
-    assert read_filter(described(text(1, "matchall"), attribute(2, parms))).targets == ()
+    numbers = MIRRED.pack(0, 0, 4, 0, 0, 1, 9)
+    assert read_filter(of_action("mirred", numbers)) == Filter(kind="u32", targets=(9,))
+    assert read_filter(of_action("gact", numbers)).targets == ()
+    assert read_filter(described(text(1, "matchall"), attribute(2, numbers))).targets == ()
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,9 @@ def test_a_bucket_is_made_as_it_was_asked_for(
     made = Qdisc(kind="tbf", index=index, handle=1 << 16, bucket=bucket)
     assert find_root(on_host, index) == made
     theirs = qdiscs_of(host, index)["tbf"]
-    parms = theirs.get("TCA_OPTIONS").get_attr("TCA_TBF_PARMS")
-    assert (theirs["handle"], parms["rate"]) == (made.handle, min(rate, MOST))
-    assert (parms["limit"], parms["buffer"]) == (bucket.limit, bucket.buffer)
+    numbers = theirs.get("TCA_OPTIONS").get_attr("TCA_TBF_PARMS")
+    assert (theirs["handle"], numbers["rate"]) == (made.handle, min(rate, MOST))
+    assert (numbers["limit"], numbers["buffer"]) == (bucket.limit, bucket.buffer)
     with pytest.raises(NetlinkError) as raised:
         on_host.request(add_bucket(index, BUCKET))
     assert raised.value.errno == errno.EEXIST

@@ -72,6 +72,11 @@ class Host:
             self._containers[name] = self._made.enter_context(netns.anonymous())
         return self._containers[name]
 
+    @property
+    def containers(self) -> Mapping[str, Namespace]:
+        """The containers, by name."""
+        return self._containers
+
     def run(
         self,
         verb: str,

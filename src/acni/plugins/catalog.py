@@ -56,6 +56,7 @@ class Catalog(Mapping[str, Verbs]):
 
 BUILT_IN: Final = Catalog(
     {
+        "bandwidth": "acni.plugins.bandwidth",
         "bridge": "acni.plugins.bridge",
         "host-local": "acni.plugins.host_local",
         "ipvlan": "acni.plugins.ipvlan",
@@ -63,6 +64,7 @@ BUILT_IN: Final = Catalog(
         "macvlan": "acni.plugins.macvlan",
         "ptp": "acni.plugins.ptp",
         "static": "acni.plugins.static",
+        "tuning": "acni.plugins.tuning",
         "vlan": "acni.plugins.vlan",
     }
 )
