@@ -23,7 +23,7 @@ from tests.crash.forkserver import LOOPS, ForkServer, serving
 from tests.crash.hosts import Host, HostLane, Kept
 from tests.crash.points import Pair
 from tests.crash.scenarios import NETNS, Ground
-from tests.crash.sweeps import WHOLE, Lane, Sample, Sweep
+from tests.crash.sweeps import ALL_CASES, WHOLE, Lane, Sample, Sweep
 from tests.crash.world import copy_ground, make_ground
 
 HERE: Final = Path(__file__).parent
@@ -172,14 +172,15 @@ def make_host_sweep(
     kept = Kept()
     with ExitStack() as rooms:
 
-        def make_lane(number: int, server: ForkServer) -> HostLane:
+        def make_lane(number: int, server: ForkServer, case: str) -> HostLane:
             root = Path(rooms.enter_context(TemporaryDirectory(dir=room)))
-            ground = evolve(make_ground(root / "ground", room / "plugin"), host=f"crash{number}")
+            made, is_tuned = make_ground(root / "ground", room / "plugin"), ALL_CASES[case].is_tuned
+            ground = evolve(made, host=f"crash{number}", is_tuned=is_tuned)
             rooms.callback(Host(ground.host).remove)
             return HostLane(server, ground, make_ground(root / "empty", room / "plugin"), kept)
 
         def make(case: str, loop: str) -> Sweep:
-            lanes = [make_lane(number, server) for number, server in enumerate(servers)]
+            lanes = [make_lane(number, server, case) for number, server in enumerate(servers)]
             sweep = Sweep(case, loop, lanes, failed_whole=failed_whole)
             sweep.prepare()
             return sweep

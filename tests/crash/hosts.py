@@ -91,6 +91,11 @@ class Host:
         links = json.loads(self.ip("-j", "link"))
         return sorted(link.get("ifalias", "?") for link in links if "link_index" in link)
 
+    def limits(self) -> list[str]:
+        """Return the marks of the links that queue what containers send; "?" of one without."""
+        links = json.loads(self.ip("-j", "link", "show", "type", "ifb"))
+        return sorted(link.get("ifalias", "?") for link in links if link)
+
     def ip(self, *words: str) -> bytes:
         """Run ``ip`` there."""
         command = ["ip", *words]
@@ -171,7 +176,9 @@ class HostLane(Lane):
         if is_to_last and ATTACHMENT not in seen.attached:
             yield "the caller was told that it is attached"
         if "detached" in seen.said:
-            left = (*seen.held, *seen.states, *self.host.ports(), *_leases(self.ground))
+            links = (*self.host.ports(), *self.host.limits())
+            files = (*_leases(self.ground), *_backups(self.ground))
+            left = (*seen.held, *seen.states, *links, *files)
             yield from (f"the caller was told that it is detached: {what}" for what in left)
         if "collected" in seen.said and seen.states.keys() != {f"net-{ATTACHMENT}"}:
             yield f"the caller was told that the rest is collected: {sorted(seen.states)}"
@@ -199,7 +206,8 @@ class HostLane(Lane):
 
     def _begin(self) -> None:
         copy_ground(self.prepared, self.ground)
-        shutil.rmtree(self.ground.leases, ignore_errors=True)
+        for place in (self.ground.leases, self.ground.backups):
+            shutil.rmtree(place, ignore_errors=True)
         tell(self.ground, {})
         self.host.renew()
 
@@ -213,8 +221,11 @@ class HostLane(Lane):
             yield f"still owed or bad: {owed}"
         attached = sorted(seen.attached)
         marks = [f"acni net {one.replace('-', ' ')}" for one in attached]
+        tuned = attached if self.ground.is_tuned else []
         for what, there, known in (
             ("links", self.host.ports(), marks),
+            ("limits", self.host.limits(), marks if self.ground.is_tuned else []),
+            ("backups", _backups(self.ground), [f"{one.replace('-', '_')}.json" for one in tuned]),
             ("leases", sorted(set(_leases(self.ground).values())), attached),
             ("held", sorted(seen.held), [f"third/{one}" for one in attached]),
         ):
@@ -231,6 +242,7 @@ class HostLane(Lane):
             is_free = not is_same_boot and path.stat().st_size == 0
             if path.name not in _OF_NOBODY and not is_free:
                 yield f"a lease is left: {path.name} {path.read_bytes()!r}"
+        yield from (f"a backup is left: {name}" for name in _backups(self.ground))
         yield from seen.about_the_plugins()
         yield from seen.about_litter(keeps=not is_same_boot)
 
@@ -243,3 +255,8 @@ def _leases(ground: Ground) -> Mapping[str, str]:
         for path in paths
         if path.name not in _OF_NOBODY
     }
+
+
+def _backups(ground: Ground) -> list[str]:
+    """Return the names of the files that say what was before."""
+    return sorted(path.name for path in ground.backups.glob("*"))

@@ -52,16 +52,23 @@ class Ground:
         host: The name of the network namespace that it runs in, where the first plugins of the
             chain are built in; else empty, and all are executables that hold things.
         leases: Where addresses are leased there.
+        is_tuned: Whether tuning and bandwidth are in that chain as well.
     """
 
     state_dir: Path
     world: Path
     host: str = ""
     leases: Path = field(converter=Path)
+    is_tuned: bool = False
 
     @leases.default
     def _leases_of_world(self) -> Path:
         return self.world / "leases"
+
+    @property
+    def backups(self) -> Path:
+        """Where it is written down what tuning changed."""
+        return self.leases.with_name("tuning")
 
     @property
     def netns(self) -> str:
@@ -72,7 +79,9 @@ class Ground:
         """Make a chain of three; further keys are for nobody."""
         plugins: list[Mapping[str, object]] = [{"type": plugin} for plugin in PLUGINS]
         if self.host:
-            plugins = [built_in_bridge(str(self.leases)), {"type": "loopback"}, plugins[-1]]
+            tuned = tuned_and_limited(str(self.backups)) if self.is_tuned else ()
+            bridge = built_in_bridge(str(self.leases))
+            plugins = [bridge, {"type": "loopback"}, *tuned, plugins[-1]]
         return parse_network(
             json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins, **keys}).encode()
         )
@@ -136,8 +145,8 @@ class Ground:
 
 def described_ground(texts: Mapping[str, str]) -> Ground:
     """Make a ground of what :meth:`Ground.described` returned."""
-    paths = {key: Path(text) for key, text in texts.items() if key != "host"}
-    return Ground(**paths, host=texts["host"])
+    paths = {key: Path(texts[key]) for key in ("state_dir", "world", "leases")}
+    return Ground(**paths, host=texts["host"], is_tuned=texts["is_tuned"] == str(True))
 
 
 def built_in_bridge(data_dir: str) -> Mapping[str, object]:
@@ -149,6 +158,15 @@ def built_in_bridge(data_dir: str) -> Mapping[str, object]:
         "hairpinMode": True,
         "ipam": {"type": "host-local", "dataDir": data_dir, "ranges": ranges},
     }
+
+
+def tuned_and_limited(data_dir: str) -> tuple[Mapping[str, object], ...]:
+    """Configure what changes the container's interface, and what limits it."""
+    sysctl = {"net.ipv4.conf.IFNAME.arp_ignore": "1"}
+    tuning = {"type": "tuning", "dataDir": data_dir, "mtu": 1400, "promisc": True, "sysctl": sysctl}
+    egress = {"egressRate": 8_000_000, "egressBurst": 800_000}
+    ingress = {"ingressRate": 8_000_000, "ingressBurst": 800_000}
+    return tuning, {"type": "bandwidth", **ingress, **egress}
 
 
 # What another runtime works on meanwhile.

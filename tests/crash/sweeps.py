@@ -69,6 +69,7 @@ class Case:
         leaves_out: How the paths begin whose points are not struck.
         loses_netns: The containers' namespace is gone before anybody recovers.
         most_alike: How many times of one pair are struck, the first and the last included.
+        is_tuned: Whether tuning and bandwidth are in the chain of built-in plugins as well.
     """
 
     scenario: str
@@ -78,6 +79,7 @@ class Case:
     loses_netns: bool = False
     leaves_out: str = "-"
     most_alike: int = _MOST_TIMES
+    is_tuned: bool = False
 
 
 def _dead_at(scenario: str, pair: Pair, n: int, mode: Mode = Mode.KILL_AFTER) -> Case:
@@ -139,7 +141,7 @@ _LATE: Final = {
 # Chains of built-in plugins, on a host with links: bridge with host-local, loopback, and behind
 # them an executable, which may refuse. The files of the locks are struck in the other cases.
 _THIRD: Final = Pair("spawn", "world/plugins/third")
-HOST_CASES: Final[Mapping[str, Case]] = {
+_BUILT_IN: Final[Mapping[str, Case]] = {
     f"built-in: {name}": evolve(case, leaves_out="state/acni/lock")
     for name, case in {
         "add": Case(scenario="add"),
@@ -161,6 +163,12 @@ HOST_CASES: Final[Mapping[str, Case]] = {
         ),
     }.items()
 }
+# The same with tuning and bandwidth between them.
+_TUNED: Final[Mapping[str, Case]] = {
+    f"tuned: {name}": evolve(_BUILT_IN[f"built-in: {name}"], is_tuned=True)
+    for name in ("add, delete", "failed add", "gc", "delete, then the namespace is gone")
+}
+HOST_CASES: Final[Mapping[str, Case]] = {**_BUILT_IN, **_TUNED}
 ALL_CASES: Final = {**CASES, **CUT_CASES, **_LATE, **HOST_CASES}
 
 

@@ -126,6 +126,20 @@ SABOTAGES = (
         "        elif (port := find_port(host, call, owner_of(call), bridge)) is not None:",
         "        elif (port := None) is not None:",
     ),
+    (
+        "DEL forgets the link that queues",
+        "tuned: failed add",
+        "acni/plugins/bandwidth.py",
+        "        if ifb is not None:\n            _remove(call, ifb)",
+        "        call.bounds.check()",
+    ),
+    (
+        "DEL leaves what says how it was before",
+        "tuned: add, delete",
+        "acni/plugins/tuning.py",
+        "    tuning_backup.forget(data_dir, owner)\n",
+        "    call.bounds.check()\n",
+    ),
 )
 
 
@@ -139,7 +153,8 @@ def test_what_keeps_this_is_missed_when_it_is_gone(
     with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
         warm(server, ground, room)
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-        lane = HostLane(server, evolve(ground, host="crash"), prepared)
+        is_tuned = HOST_CASES[case].is_tuned
+        lane = HostLane(server, evolve(ground, host="crash", is_tuned=is_tuned), prepared)
         sweep = Sweep(case, "asyncio", [lane], enough=1)
         try:
             sweep.prepare()
