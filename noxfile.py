@@ -97,7 +97,7 @@ def deep(session: nox.Session) -> None:
 @nox.session
 def crash(session: nox.Session) -> None:
     """A runtime killed, failed and cut off at every call it makes; half an hour. `-- -k kill`."""
-    session.install("-e.[trio]", "--group", "test")
+    session.install("-e.[trio]", "--group", "test", "uvloop")
     rooms = ("tests/crash", "tests/store")
     session.run("pytest", "--crash=whole", *rooms, junit_report(session), *session.posargs)
 
@@ -105,7 +105,7 @@ def crash(session: nox.Session) -> None:
 @nox.session(name="crash-sample", python=PYTHONS[-1])
 def crash_sample(session: nox.Session) -> None:
     """A sample of that, in two minutes."""
-    session.install("-e.[trio]", "--group", "test")
+    session.install("-e.[trio]", "--group", "test", "uvloop")
     session.run("pytest", "--crash=sample", "tests/crash", junit_report(session), *session.posargs)
 
 

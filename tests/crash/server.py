@@ -19,7 +19,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -192,7 +192,7 @@ def _be_the_other(says: int, is_told: int, beside: str, loop: str, ground: Groun
 
     other = Beside(ready, is_to_end)
     try:
-        anyio.run(other.work, ground, BESIDE[beside], backend=loop)
+        _run_on(loop, other.work, ground, BESIDE[beside])
     except BaseException as error:  # noqa: BLE001, ASYNC103 (whatever it is, it is reported)
         os.write(says, "".join(traceback.format_exception(error)).encode())
     os._exit(0)
@@ -243,7 +243,7 @@ def _be_the_run(
             report["children"] = _children()
 
     try:
-        anyio.run(run, backend=loop)
+        _run_on(loop, run)
     except BaseException as error:  # noqa: BLE001, ASYNC103 (whatever it is, it is reported)
         report["error"] = type(error).__name__
         report["is_ours"] = isinstance(error, AcniError)
@@ -253,6 +253,13 @@ def _be_the_run(
     with os.fdopen(write_end, "w") as stream:
         json.dump(report, stream)
     os._exit(0)
+
+
+def _run_on(loop: str, function: Callable[..., Awaitable[None]], *args: object) -> None:
+    uses_uvloop = loop == "uvloop"
+    options = {"use_uvloop": True} if uses_uvloop else {}
+    backend = "asyncio" if uses_uvloop else loop
+    anyio.run(function, *args, backend=backend, backend_options=options)
 
 
 def _descriptors() -> Counter[str]:

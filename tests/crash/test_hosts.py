@@ -52,6 +52,18 @@ def test_killed_at_any_call(
     require_sound(sweep)
 
 
+def test_killed_at_any_call_on_uvloop(
+    make_host_sweep: MakeSweep,
+    how_much: Callable[[Sample], Sample],
+    require_sound: Callable[[Sweep], None],
+) -> None:
+    """It makes other calls than asyncio's own loop, and tells of children in another way."""
+    pytest.importorskip("uvloop", reason="cannot run here: no uvloop")
+    sweep = make_host_sweep("built-in: add, delete", "uvloop")
+    sweep.kill(how_much(KILLS))
+    require_sound(sweep)
+
+
 @each_case
 def test_any_call_fails(
     case: str,
