@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(3600)]
 KILLS = Sample(4)
 FAILURES = Sample(6)
 CUTS = Sample(3)
-PAUSES = Sample(8)
+PAUSES = Sample(4)
 
 # On one loop each, in turn: what a plugin does in its thread is the same on both.
 each_case = pytest.mark.parametrize(

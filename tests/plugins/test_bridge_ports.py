@@ -13,7 +13,7 @@ from acni.netlink.linkmessages import RTM_GETLINK
 from acni.netlink.links import get_link
 from acni.netlink.messages import DUMP
 from acni.netlink.sockets import open_inside
-from acni.netlink.wire import KernelWire
+from acni.netlink.wire import Datagram, KernelWire
 from acni.plugins.bridge_ports import find_own, other_end
 from acni.plugins.owners import Owner
 from acni.spec.attachment import AttachmentId
@@ -127,6 +127,32 @@ def test_no_links_are_listed_where_the_name_is_found(
         assert host.run("DEL", CONFIG, is_gone=True).status == 0
         assert len(lists) == len(listed)
         assert len(host.links()) == 2
+
+
+def test_a_list_that_always_changes_is_left_to_gc(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside thousands that come and go a delete of what is gone would be owed."""
+    host.run("ADD", CONFIG)
+    rename_port(host, "c1", to="old0")
+    receive = KernelWire.receive
+
+    def receiving(wire: KernelWire) -> Datagram | None:
+        taken = receive(wire)
+        if taken is None:
+            return None
+        data = bytearray(taken.data)
+        flags = int.from_bytes(data[6:8], byteorder) | 0x10  # NLM_F_DUMP_INTR
+        data[6:8] = flags.to_bytes(2, byteorder)
+        return evolve(taken, data=bytes(data))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelWire, "receive", receiving)
+        answer = host.run("DEL", CONFIG, is_gone=True)
+    assert (answer.status, host.links()) == (0, ["lo", "cni0", "old0"])
+    collecting = {**CONFIG, "cniVersion": "1.1.0", "cni.dev/valid-attachments": []}
+    assert host.run("GC", collecting).status == 0
+    assert host.links() == ["lo", "cni0"]
 
 
 def test_what_the_reference_made_is_found_by_its_result_alone(host: Host) -> None:

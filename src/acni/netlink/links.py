@@ -307,15 +307,12 @@ def get_link(netlink: Netlink, which: int | str) -> Link:
     return found
 
 
-def list_links(
-    netlink: Netlink, *, master: int | None = None, alias: str | None = None
-) -> tuple[Link, ...]:
+def list_links(netlink: Netlink, *, master: int | None = None) -> tuple[Link, ...]:
     """Return the links of the namespace.
 
     Args:
         netlink: The namespace's socket.
         master: Only the ports of the bridge of this index.
-        alias: Only those of this alias.
 
     Raises:
         NetlinkError: the kernel does not say.
@@ -323,14 +320,28 @@ def list_links(
     # A kernel that cannot filter (before Linux 4.6) lists all.
     of_master = () if master is None else (u32(_IFLA_MASTER, master),)
     answers = netlink.dump(link_message(RTM_GETLINK, 0, _NO_STATISTICS, *of_master))
-    # The kernel knows no filter for an alias; not to read the others is four fifths of the time.
-    written = b"" if alias is None else encoded(alias)
+    links = (read_link(answer) for answer in answers)
+    return tuple(link for link in links if master is None or link.master == master)
+
+
+def find_by_alias(netlink: Netlink, alias: str, *, kind: str, tries: int) -> Link | None:
+    """Return a link of that alias; None where there is none. The kernel lists all links for that.
+
+    Args:
+        netlink: The namespace's socket.
+        alias: The alias.
+        kind: The link's kind.
+        tries: How often the list is read, at most, where it changes meanwhile.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+        DumpInterrupted: the list changed each time.
+    """
+    written = encoded(alias)
+    answers = netlink.dump(link_message(RTM_GETLINK, 0, _NO_STATISTICS), tries=tries)
+    # Not to read the others is four fifths of the time.
     links = (read_link(answer) for answer in answers if written in answer.body)
-    return tuple(
-        link
-        for link in links
-        if (master is None or link.master == master) and (alias is None or link.alias == alias)
-    )
+    return next((link for link in links if (link.alias, link.kind) == (alias, kind)), None)
 
 
 def read_link(answer: Answer) -> Link:

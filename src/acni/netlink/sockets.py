@@ -109,8 +109,12 @@ class Netlink:
             verdicts += reading.in_order()
         return Exchange(answers=tuple(answers), verdicts=tuple(verdicts))
 
-    def dump(self, message: Message) -> tuple[Answer, ...]:
+    def dump(self, message: Message, *, tries: int = _DUMPS) -> tuple[Answer, ...]:
         """Ask for a list, again where it changed while it was read.
+
+        Args:
+            message: What is asked for.
+            tries: How often, at most.
 
         Raises:
             NetlinkError: it was refused.
@@ -118,7 +122,7 @@ class Netlink:
             NetlinkTimeout, Malformed: what came is not whole.
         """
         asked = (Message(message.kind, message.flags | DUMP, message.body),)
-        for _ in range(_DUMPS):
+        for _ in range(tries):
             reading = self._converse(asked, before=())
             if reading.has_gaps:
                 continue
@@ -126,7 +130,7 @@ class Netlink:
             if verdicts[0].code:
                 raise refusal(0, verdicts)
             return tuple(reading.answers)
-        raise DumpInterrupted(errno.EAGAIN, f"the list changed {_DUMPS} times")
+        raise DumpInterrupted(errno.EAGAIN, f"the list changed {tries} times")
 
     def fileno(self) -> int:
         """Return the descriptor, for the ioctls that ask a socket about its namespace's links."""

@@ -14,7 +14,10 @@ Rule 2: what carries another attachment's mark is none of them.
 
 from __future__ import annotations
 
-from acni.netlink.links import Link, find_link, list_links
+from typing import Final
+
+from acni.netlink.errors import DumpInterrupted
+from acni.netlink.links import Link, find_by_alias, find_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import mac_text
@@ -23,6 +26,9 @@ from acni.plugins.containerlinks import open_container
 from acni.plugins.owners import Owner, is_mark
 from acni.skel.call import Call, OpenNetns
 from acni.spec.result import Result
+
+# Most deletes that come so far look for what is gone with its namespace.
+_LISTS: Final = 3
 
 
 def find_own(host: Netlink, owner: Owner) -> Link | None:
@@ -89,8 +95,13 @@ def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link |
 
 
 def _find_marked(host: Netlink, owner: Owner) -> Link | None:
-    marked = list_links(host, alias=owner.mark)
-    return next((link for link in marked if link.kind == "veth"), None)
+    """Return the link of the owner's mark. Where the list changes whenever it is read, as beside
+    many that come and go, there is none: GC finds what is left then.
+    """
+    try:
+        return find_by_alias(host, owner.mark, kind="veth", tries=_LISTS)
+    except DumpInterrupted:
+        return None
 
 
 def other_end_of(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:
