@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.errors import ConfigError
-from acni.spec.subnets import parse_subnet
+from acni.spec.subnets import parse_bridge_subnets, parse_subnet, parse_subnets
 
 
 @pytest.mark.parametrize(
@@ -77,3 +77,45 @@ def test_of_what_is_allowed_the_first_address_and_the_last_are_a_hosts(
         assert not address.is_multicast
         assert not address.is_unspecified
         assert not (isinstance(address, IPv6Address) and address.is_link_local)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (5, "got int"),
+        (None, "got NoneType"),
+        ("net", "got 'net'"),
+        ("fe80::%eth0/64", "expected a subnet"),
+        ("10.88.3.4/16", "has host bits set"),
+    ],
+    ids=str,
+)
+def test_what_is_no_subnet_is_refused(value: object, why: str) -> None:
+    with pytest.raises(ConfigError, match=why):
+        parse_subnet(value, place="here")
+
+
+@pytest.mark.parametrize(
+    ("subnets", "place", "why"),
+    [
+        ([], "here", "no subnet"),
+        (["10.1.0.0/16", "10.1.2.0/24"], "here[1]", "10.1.2.0/24 overlaps 10.1.0.0/16"),
+        (["10.1.0.0/16", "127.0.0.0/8"], "here[1]", "never leaves its host"),
+    ],
+    ids=str,
+)
+def test_of_several_the_one_that_cannot_be_is_named(
+    subnets: list[object], place: str, why: str
+) -> None:
+    with pytest.raises(ConfigError, match=why) as caught:
+        parse_subnets(subnets, place="here")
+    assert caught.value.place == place
+
+
+def test_a_bridge_has_one_subnet_of_ipv4_and_any_number_of_ipv6() -> None:
+    subnets = ["fd00:1::/64", "10.1.0.0/16", "fd00:2::/64", "10.2.0.0/16"]
+    assert [*map(str, parse_subnets(subnets, place="here"))] == subnets
+    assert [*map(str, parse_bridge_subnets(subnets[:3], place="here"))] == subnets[:3]
+    with pytest.raises(ConfigError, match="is a second one of IPv4") as caught:
+        parse_bridge_subnets(subnets, place="here")
+    assert caught.value.place == "here[3]"
