@@ -23,7 +23,7 @@ from tests.crash.forkserver import LOOPS, ForkServer, serving
 from tests.crash.hosts import Host, HostLane, Kept
 from tests.crash.points import Pair
 from tests.crash.scenarios import NETNS, Ground
-from tests.crash.sweeps import ALL_CASES, WHOLE, Lane, Sample, Sweep
+from tests.crash.sweeps import ALL_CASES, HOST_CASES, WHOLE, Lane, Sample, Sweep
 from tests.crash.world import copy_ground, make_ground
 
 HERE: Final = Path(__file__).parent
@@ -123,10 +123,12 @@ def warm(server: ForkServer, ground: Ground, room: Path) -> None:
     """Let a server import whatever runs import."""
     empty = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
     host = Host(f"warm{os.getpid()}")
-    for loop, on_host in product(LOOPS, ("", host.name)):
+    chains = {case.chain for case in HOST_CASES.values()}
+    for loop, chain in product(LOOPS, ("", *sorted(chains))):
         copy_ground(empty, ground)
         host.renew()
-        server.warm(loop, evolve(ground, host=on_host), "add_and_delete")
+        on_host = host.name if chain else ""
+        server.warm(loop, evolve(ground, host=on_host, chain=chain), "add_and_delete")
     host.remove()
 
 
@@ -172,15 +174,16 @@ def make_host_sweep(
     kept = Kept()
     with ExitStack() as rooms:
 
-        def make_lane(number: int, server: ForkServer, case: str) -> HostLane:
+        def make_lane(number: int, server: ForkServer, chain: str) -> HostLane:
             root = Path(rooms.enter_context(TemporaryDirectory(dir=room)))
-            made, is_tuned = make_ground(root / "ground", room / "plugin"), ALL_CASES[case].is_tuned
-            ground = evolve(made, host=f"crash{number}", is_tuned=is_tuned)
+            empty = make_ground(root / "ground", room / "plugin")
+            ground = evolve(empty, host=f"crash{number}", chain=chain)
             rooms.callback(Host(ground.host).remove)
             return HostLane(server, ground, make_ground(root / "empty", room / "plugin"), kept)
 
         def make(case: str, loop: str) -> Sweep:
-            lanes = [make_lane(number, server, case) for number, server in enumerate(servers)]
+            chain = ALL_CASES[case].chain
+            lanes = [make_lane(number, each, chain) for number, each in enumerate(servers)]
             sweep = Sweep(case, loop, lanes, failed_whole=failed_whole)
             sweep.prepare()
             return sweep

@@ -33,6 +33,7 @@ from tests.plugins.hosts import look_here
 Facts = Mapping[str, Any]
 
 _BRIDGE: Final = "cni0"
+_LOW: Final = "low0"
 # What is left of all addresses that were leased.
 _OF_NOBODY: Final = frozenset({"lock", "last_reserved_ip.0", "last_reserved_ip.1"})
 _ORPHAN_SECONDS: Final = 2.0
@@ -60,12 +61,14 @@ class Host:
         self.restore()
 
     def restore(self) -> None:
-        """Make what is gone of both."""
+        """Make what is gone of both; the host has a link that others may lie on."""
         for name in (self.name, self.pod):
             with contextlib.suppress(InvalidName):
                 made = netns.create(name)
                 netns.set_up(made, "lo")
                 made.close()
+                if name == self.name:
+                    self.ip("link", "add", _LOW, "up", "type", "bridge")
 
     def remove(self) -> None:
         """Let both be gone."""
@@ -87,19 +90,25 @@ class Host:
         return facts
 
     def ports(self) -> list[str]:
-        """Return the marks of the links that lead to containers; "?" of one without."""
+        """Return the marks of the links that lead to containers, on the host or there; "?" of one
+        of the host without.
+        """
         links = json.loads(self.ip("-j", "link"))
-        return sorted(link.get("ifalias", "?") for link in links if "link_index" in link)
+        marks = [link.get("ifalias", "?") for link in links if "link_index" in link]
+        with contextlib.suppress(InvalidName):
+            inside = json.loads(self.ip("-j", "link", of=self.pod))
+            marks += [link["ifalias"] for link in inside if "ifalias" in link]
+        return sorted(marks)
 
     def limits(self) -> list[str]:
         """Return the marks of the links that queue what containers send; "?" of one without."""
         links = json.loads(self.ip("-j", "link", "show", "type", "ifb"))
         return sorted(link.get("ifalias", "?") for link in links if link)
 
-    def ip(self, *words: str) -> bytes:
-        """Run ``ip`` there."""
+    def ip(self, *words: str, of: str | None = None) -> bytes:
+        """Run ``ip`` there, or in another namespace."""
         command = ["ip", *words]
-        with _opened(self.name) as there:
+        with _opened(of or self.name) as there:
             run = there.call(
                 lambda: subprocess.run(command, capture_output=True, check=True, timeout=_SECONDS)
             )
@@ -221,10 +230,11 @@ class HostLane(Lane):
             yield f"still owed or bad: {owed}"
         attached = sorted(seen.attached)
         marks = [f"acni net {one.replace('-', ' ')}" for one in attached]
-        tuned = attached if self.ground.is_tuned else []
+        is_tuned = "tuning" in self.ground.chain
+        tuned = attached if is_tuned else []
         for what, there, known in (
             ("links", self.host.ports(), marks),
-            ("limits", self.host.limits(), marks if self.ground.is_tuned else []),
+            ("limits", self.host.limits(), marks if is_tuned else []),
             ("backups", _backups(self.ground), [f"{one.replace('-', '_')}.json" for one in tuned]),
             ("leases", sorted(set(_leases(self.ground).values())), attached),
             ("held", sorted(seen.held), [f"third/{one}" for one in attached]),

@@ -30,6 +30,8 @@ from acni.host import netns as host_netns
 
 NETNS: Final = "/run/netns/acni-crash"
 PLUGINS: Final = ("first", "second", "third")
+# On a host with links, what is built in of a chain, as a text.
+BRIDGE_CHAIN: Final = "bridge loopback"
 CONTAINER: Final = AttachmentId("c1")
 
 # No run comes near it, or the machine's load would have a say in what is found.
@@ -52,14 +54,14 @@ class Ground:
         host: The name of the network namespace that it runs in, where the first plugins of the
             chain are built in; else empty, and all are executables that hold things.
         leases: Where addresses are leased there.
-        is_tuned: Whether tuning and bandwidth are in that chain as well.
+        chain: The types of the built-in plugins there, one after another.
     """
 
     state_dir: Path
     world: Path
     host: str = ""
+    chain: str = BRIDGE_CHAIN
     leases: Path = field(converter=Path)
-    is_tuned: bool = False
 
     @leases.default
     def _leases_of_world(self) -> Path:
@@ -79,9 +81,11 @@ class Ground:
         """Make a chain of three; further keys are for nobody."""
         plugins: list[Mapping[str, object]] = [{"type": plugin} for plugin in PLUGINS]
         if self.host:
-            tuned = tuned_and_limited(str(self.backups)) if self.is_tuned else ()
-            bridge = built_in_bridge(str(self.leases))
-            plugins = [bridge, {"type": "loopback"}, *tuned, plugins[-1]]
+            built_ins = (
+                built_in(plugin, leases=str(self.leases), backups=str(self.backups))
+                for plugin in self.chain.split()
+            )
+            plugins = [*built_ins, plugins[-1]]
         return parse_network(
             json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins, **keys}).encode()
         )
@@ -145,28 +149,46 @@ class Ground:
 
 def described_ground(texts: Mapping[str, str]) -> Ground:
     """Make a ground of what :meth:`Ground.described` returned."""
-    paths = {key: Path(texts[key]) for key in ("state_dir", "world", "leases")}
-    return Ground(**paths, host=texts["host"], is_tuned=texts["is_tuned"] == str(True))
+    paths = {key: Path(text) for key, text in texts.items() if key not in ("host", "chain")}
+    return Ground(**paths, host=texts["host"], chain=texts["chain"])
 
 
-def built_in_bridge(data_dir: str) -> Mapping[str, object]:
-    """Configure a bridge with addresses of both families."""
+# What each is configured with beside its addresses, of both families; macvlan has none of IPv6, for
+# which it would look for others on its wire for a second or two.
+_LINKS: Final[Mapping[str, Mapping[str, object]]] = {
+    "bridge": {"isDefaultGateway": True, "hairpinMode": True},
+    "ptp": {"mtu": 1400},
+    "macvlan": {"master": "low0"},
+}
+# What changes the container's interface, and what limits it.
+_CHAINED: Final[Mapping[str, Mapping[str, object]]] = {
+    "loopback": {},
+    "tuning": {"mtu": 1400, "promisc": True, "sysctl": {"net.ipv4.conf.IFNAME.arp_ignore": "1"}},
+    "bandwidth": {
+        "ingressRate": 8_000_000,
+        "ingressBurst": 800_000,
+        "egressRate": 8_000_000,
+        "egressBurst": 800_000,
+    },
+}
+
+
+def built_in(plugin: str, *, leases: str, backups: str) -> Mapping[str, object]:
+    """Configure a built-in plugin.
+
+    Args:
+        plugin: Its type.
+        leases: Where addresses are leased.
+        backups: Where tuning notes what was.
+    """
+    if plugin in _CHAINED:
+        noted = {"dataDir": backups} if plugin == "tuning" else {}
+        return {"type": plugin, **noted, **_CHAINED[plugin]}
     ranges = [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]
-    return {
-        "type": "bridge",
-        "isDefaultGateway": True,
-        "hairpinMode": True,
-        "ipam": {"type": "host-local", "dataDir": data_dir, "ranges": ranges},
-    }
-
-
-def tuned_and_limited(data_dir: str) -> tuple[Mapping[str, object], ...]:
-    """Configure what changes the container's interface, and what limits it."""
-    sysctl = {"net.ipv4.conf.IFNAME.arp_ignore": "1"}
-    tuning = {"type": "tuning", "dataDir": data_dir, "mtu": 1400, "promisc": True, "sysctl": sysctl}
-    egress = {"egressRate": 8_000_000, "egressBurst": 800_000}
-    ingress = {"ingressRate": 8_000_000, "ingressBurst": 800_000}
-    return tuning, {"type": "bandwidth", **ingress, **egress}
+    if plugin == "macvlan":
+        ranges = ranges[:1]
+    ipam = {"type": "host-local", "dataDir": leases, "ranges": ranges}
+    return {"type": plugin, **_LINKS[plugin], "ipam": ipam}
 
 
 # What another runtime works on meanwhile.

@@ -35,7 +35,7 @@ from tests.crash.points import (
     lets_nothing_be_noted,
     may_begin,
 )
-from tests.crash.scenarios import PLUGINS, Ground
+from tests.crash.scenarios import BRIDGE_CHAIN, PLUGINS, Ground
 from tests.crash.world import Seen, copy_ground, let_succeed, look, tell
 
 # More findings than this say nothing more.
@@ -69,7 +69,7 @@ class Case:
         leaves_out: How the paths begin whose points are not struck.
         loses_netns: The containers' namespace is gone before anybody recovers.
         most_alike: How many times of one pair are struck, the first and the last included.
-        is_tuned: Whether tuning and bandwidth are in the chain of built-in plugins as well.
+        chain: On a host with links, the types of the built-in plugins, one after another.
     """
 
     scenario: str
@@ -79,7 +79,7 @@ class Case:
     loses_netns: bool = False
     leaves_out: str = "-"
     most_alike: int = _MOST_TIMES
-    is_tuned: bool = False
+    chain: str = BRIDGE_CHAIN
 
 
 def _dead_at(scenario: str, pair: Pair, n: int, mode: Mode = Mode.KILL_AFTER) -> Case:
@@ -138,10 +138,11 @@ _LATE: Final = {
     "a late plugin": Case(scenario="add", told={"second.ADD": "late"}),
     "a late GC plugin": Case(scenario="collect", before=_TO_COLLECT, told={"first.GC": "late"}),
 }
-# Chains of built-in plugins, on a host with links: bridge with host-local, loopback, and behind
-# them an executable, which may refuse. The files of the locks are struck in the other cases.
+# Chains of built-in plugins, on a host with links: bridge, or another one, with host-local,
+# loopback, and behind them an executable, which may refuse. The files of the locks are struck in
+# the other cases.
 _THIRD: Final = Pair("spawn", "world/plugins/third")
-_BUILT_IN: Final[Mapping[str, Case]] = {
+_OF_BRIDGE: Final[dict[str, Case]] = {
     f"built-in: {name}": evolve(case, leaves_out="state/acni/lock")
     for name, case in {
         "add": Case(scenario="add"),
@@ -164,11 +165,30 @@ _BUILT_IN: Final[Mapping[str, Case]] = {
     }.items()
 }
 # The same with tuning and bandwidth between them.
-_TUNED: Final[Mapping[str, Case]] = {
-    f"tuned: {name}": evolve(_BUILT_IN[f"built-in: {name}"], is_tuned=True)
+_TUNED: Final[dict[str, Case]] = {
+    f"tuned: {name}": evolve(
+        _OF_BRIDGE[f"built-in: {name}"], chain=f"{BRIDGE_CHAIN} tuning bandwidth"
+    )
     for name in ("add, delete", "failed add", "gc", "delete, then the namespace is gone")
 }
-HOST_CASES: Final[Mapping[str, Case]] = {**_BUILT_IN, **_TUNED}
+# Of plugins that do as bridge does, without a bridge.
+_OF_OTHERS: Final = (
+    "add, delete",
+    "failed add",
+    "recovery of an add",
+    "add, then the namespace is gone",
+)
+HOST_CASES: Final[Mapping[str, Case]] = {
+    **_OF_BRIDGE,
+    **_TUNED,
+    **{
+        f"built-in {first}: {name}": evolve(
+            _OF_BRIDGE[f"built-in: {name}"], chain=f"{first} loopback"
+        )
+        for first in ("ptp", "macvlan")
+        for name in _OF_OTHERS
+    },
+}
 ALL_CASES: Final = {**CASES, **CUT_CASES, **_LATE, **HOST_CASES}
 
 

@@ -165,8 +165,8 @@ def test_what_keeps_this_is_missed_when_it_is_gone(
     with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
         warm(server, ground, room)
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
-        is_tuned = HOST_CASES[case].is_tuned
-        lane = HostLane(server, evolve(ground, host="crash", is_tuned=is_tuned), prepared)
+        struck = evolve(ground, host="crash", chain=HOST_CASES[case].chain)
+        lane = HostLane(server, struck, prepared)
         sweep = Sweep(case, "asyncio", [lane], enough=1)
         try:
             sweep.prepare()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from acni import BuiltIns, Runtime, networks, open_runtime
+from acni import BuiltIns, NetworkConfig, Runtime, networks, open_runtime
 
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
@@ -50,4 +50,33 @@ async def test_pods_reach_the_host_and_each_other_unless_they_are_isolated(
     for pod in pods:
         await built_in.delete(pod.attachment().id)
     host.settles(before, but=["new link: br0"])
+    assert host.records() == []
+
+
+def routed() -> NetworkConfig:
+    """ptp alone, likewise."""
+    whole = networks.routed("net", *SUBNETS)
+    return networks.from_plugins("net", whole.plugins[0].values)
+
+
+async def test_routed_pods_reach_the_host_and_each_other_and_share_no_wire(
+    built_in: Runtime, host: Host, pods: tuple[Pod, Pod]
+) -> None:
+    before = host.look()
+    network = routed()
+    one, other = pods
+    first = await built_in.add(network, one.attachment())
+    second = await built_in.add(network, other.attachment())
+    with one.serving(80):
+        for address in (first.ipv4, first.ipv6):
+            assert await host.asks(str(address), 80) == "a hello"
+            assert await other.asks(str(address), 80) == "a hello"
+    assert await other.pings(second.gateway)
+    heard = {line.split()[0] for line in other.ip("neigh").splitlines()}
+    assert heard.isdisjoint({str(first.ipv4), str(first.ipv6)})
+    await built_in.check(one.attachment().id)
+    await built_in.gc(network, keep=[one.attachment().id])
+    assert (one.ip("link").count("eth0"), other.ip("link").count("eth0")) == (1, 0)
+    await built_in.delete(one.attachment().id)
+    host.settles(before, but=[])
     assert host.records() == []
