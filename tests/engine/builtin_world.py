@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -14,28 +14,25 @@ from typing import Any, Final, Self
 import pytest
 from attrs import Factory, define, field
 
-from acni import BuiltIns, NetworkConfig, parse_network
+from acni import BuiltIns, NetworkConfig, netns, parse_network
 from acni.netlink.wire import KernelWire
 from acni.plugins.catalog import BUILT_IN
 from acni.skel import Call, PluginError, Verbs
 from acni.spec.plugin import Caps, Plugin, Request, Response
 from acni.spec.result import Result
 from acni.testing import Behaviour
+from tests.crash.scenarios import built_in
 
 # What each attachment has: a link, a lease, and what the last plugin holds.
 KINDS: Final = ("link", "lease", "second")
 SECONDS: Final = 20.0
 
 
-def make_network(leases: Path) -> NetworkConfig:
-    """Make a chain: bridge with host-local, loopback, and one that does as it is told."""
-    ranges = [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]]
-    ipam = {"type": "host-local", "dataDir": str(leases), "ranges": ranges}
-    plugins = [
-        {"type": "bridge", "isDefaultGateway": True, "hairpinMode": True, "ipam": ipam},
-        {"type": "loopback"},
-        {"type": "second"},
-    ]
+def make_network(leases: Path, first: str = "bridge") -> NetworkConfig:
+    """Make a chain: bridge, or another one, with host-local, loopback, and one that does as it is
+    told.
+    """
+    plugins = [built_in(first, str(leases)), {"type": "loopback"}, {"type": "second"}]
     document = {"cniVersion": "1.1.0", "name": "net", "plugins": plugins}
     return parse_network(json.dumps(document).encode())
 
@@ -46,9 +43,15 @@ def ip(*words: str) -> Any:
     return json.loads(run.stdout) if "-j" in words else None
 
 
-def links() -> set[str]:
-    """Return whose links there are in the calling thread's namespace; "?" of one without a mark."""
-    marks = (link.get("ifalias", "?") for link in ip("-j", "link") if "link_index" in link)
+def links(pods: Iterable[str] = ()) -> set[str]:
+    """Return whose links there are in the calling thread's namespace, and in those of containers;
+    "?" of one of the first without a mark.
+    """
+    marks = {link.get("ifalias", "?") for link in ip("-j", "link") if "link_index" in link}
+    for path in pods:
+        with netns.open(path) as pod:
+            inside = pod.call(lambda: ip("-j", "link"))
+        marks |= {link["ifalias"] for link in inside if "ifalias" in link}
     return {mark.removeprefix("acni net ").replace(" ", "/") for mark in marks}
 
 
@@ -104,24 +107,26 @@ class BuiltInWorld(BuiltIns):
     Attributes:
         leases: Where addresses are leased.
         second: The last plugin.
+        pods: The paths of the containers' namespaces.
         running: How many plugins run.
     """
 
     leases: Path
     second: Second
+    pods: Sequence[str] = ()
     running: int = field(default=0, init=False)
 
     @classmethod
-    def make(cls, leases: Path) -> Self:
+    def make(cls, leases: Path, pods: Sequence[str] = ()) -> Self:
         """Make one."""
         second = Second()
         plugins = {**BUILT_IN, "second": second.verbs()}
-        return cls(leases=leases, second=second, plugins=plugins)
+        return cls(leases=leases, second=second, pods=pods, plugins=plugins)
 
     @property
     def held(self) -> set[str]:
         """What there is of whom."""
-        found = {f"link/{one}" for one in links()}
+        found = {f"link/{one}" for one in links(self.pods)}
         found |= {f"lease/{one}" for one in leases_in(self.leases)}
         return found | {f"second/{one}" for one in self.second.held}
 

@@ -16,9 +16,9 @@ import anyio.from_thread
 import anyio.lowlevel
 import pytest
 
-from acni import Timeouts
+from acni import NetworkConfig, Timeouts
 from tests.crash.sabotages import Sabotage, run_against
-from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, make_network
+from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, ip, make_network
 from tests.engine.strikes import (
     C1,
     C2,
@@ -45,8 +45,7 @@ Run = Callable[..., Sweep]
 Step = Callable[[int], int]
 
 
-def _cases(leases: Path) -> dict[str, Case]:
-    network = make_network(leases)
+def _cases(network: NetworkConfig) -> dict[str, Case]:
     return {
         "add": Case([C2], lambda runtime, pods: runtime.add(network, pods[C1])),
         "delete": Case([C1, C2], lambda runtime, _: runtime.delete(C1)),
@@ -81,22 +80,25 @@ def run(
     options = {"restrict_keyboard_interrupt_to_checkpoints": True} if loop == "trio" else {}
     leases = tmp_path / "leases"
 
-    def run_it(name: str, sweeping: Callable[[Sweep], Any]) -> Sweep:
+    def run_it(name: str, sweeping: Callable[[Sweep], Any], first: str = "bridge") -> Sweep:
+        network = make_network(leases, first)
+
         async def main() -> Sweep:
             async with open_on(state_dir, world, Timeouts()) as another:
                 sweep = Sweep(
-                    _cases(leases)[name],
+                    _cases(network)[name],
                     pods,
                     state_dir,
                     world,
                     another,
-                    network=make_network(leases),
+                    network=network,
                     kinds=KINDS,
                 )
                 await sweeping(sweep)
                 return sweep
 
-        with BuiltInWorld.make(leases) as world:
+        paths = [str(pod.netns) for pod in pods.values()]
+        with BuiltInWorld.make(leases, paths) as world:
             sweep = anyio.run(main, backend=loop, backend_options=options)
         counts = sweep.counts
         count(counts)
@@ -126,6 +128,39 @@ def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
 ) -> None:
     with interfering(monkeypatch) as messages:
         sweep = run(name, lambda sweep: sweep.sending(first, messages, step=step(4)))
+    if name == "add":
+        assert sweep.counts.owed == 0
+
+
+@pytest.fixture
+def low(clean_host: None) -> Iterator[None]:
+    """A link of the host that macvlan lies on."""
+    ip("link", "add", "low0", "up", "type", "bridge")
+    yield
+    ip("link", "del", "low0")
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize("first", ["ptp", "macvlan"])
+@pytest.mark.parametrize("name", ["add", "delete"])
+def test_struck_at_a_suspension_other_plugins_do_as_bridge_does(
+    name: str, first: str, run: Run, step: Step
+) -> None:
+    sweep = run(name, lambda sweep: sweep.once(cancel, step=step(4)), first)
+    if name == "add":
+        assert sweep.counts.owed == 0
+
+
+@pytest.mark.deep
+@pytest.mark.usefixtures("low")
+@pytest.mark.parametrize("first", ["ptp", "macvlan"])
+@pytest.mark.parametrize("name", ["add", "delete"])
+def test_struck_while_they_send_other_plugins_do_as_bridge_does(
+    name: str, first: str, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with interfering(monkeypatch) as messages:
+        sweep = run(name, lambda sweep: sweep.sending(cancel, messages, step=step(2)), first)
     if name == "add":
         assert sweep.counts.owed == 0
 
