@@ -32,6 +32,7 @@ NETNS: Final = "/run/netns/acni-crash"
 PLUGINS: Final = ("first", "second", "third")
 # On a host with links, what is built in of a chain, as a text.
 BRIDGE_CHAIN: Final = "bridge loopback"
+TUNED_CHAIN: Final = f"{BRIDGE_CHAIN} tuning bandwidth"
 CONTAINER: Final = AttachmentId("c1")
 
 # No run comes near it, or the machine's load would have a say in what is found.

@@ -35,7 +35,7 @@ from tests.crash.points import (
     lets_nothing_be_noted,
     may_begin,
 )
-from tests.crash.scenarios import BRIDGE_CHAIN, PLUGINS, Ground
+from tests.crash.scenarios import BRIDGE_CHAIN, PLUGINS, TUNED_CHAIN, Ground
 from tests.crash.world import Seen, copy_ground, let_succeed, look, tell
 
 # More findings than this say nothing more.
@@ -166,9 +166,7 @@ _OF_BRIDGE: Final[dict[str, Case]] = {
 }
 # The same with tuning and bandwidth between them.
 _TUNED: Final[dict[str, Case]] = {
-    f"tuned: {name}": evolve(
-        _OF_BRIDGE[f"built-in: {name}"], chain=f"{BRIDGE_CHAIN} tuning bandwidth"
-    )
+    f"tuned: {name}": evolve(_OF_BRIDGE[f"built-in: {name}"], chain=TUNED_CHAIN)
     for name in ("add, delete", "failed add", "gc", "delete, then the namespace is gone")
 }
 # Of plugins that do as bridge does, without a bridge.

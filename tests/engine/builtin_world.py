@@ -21,20 +21,27 @@ from acni.skel import Call, PluginError, Verbs
 from acni.spec.plugin import Caps, Plugin, Request, Response
 from acni.spec.result import Result
 from acni.testing import Behaviour
-from tests.crash.scenarios import built_in
+from tests.crash.scenarios import BRIDGE_CHAIN, built_in
 
 # What each attachment has: a link, a lease, and what the last plugin holds.
 KINDS: Final = ("link", "lease", "second")
+# The same of a chain with tuning and bandwidth: what queues, and what says how it was before.
+TUNED_KINDS: Final = (*KINDS, "limit", "backup")
 SECONDS: Final = 20.0
 
 
-def make_network(leases: Path, first: str = "bridge") -> NetworkConfig:
-    """Make a chain: bridge, or another one, with host-local, loopback, and one that does as it is
-    told.
-    """
-    plugins = [built_in(first, str(leases)), {"type": "loopback"}, {"type": "second"}]
+def make_network(leases: Path, chain: str = BRIDGE_CHAIN) -> NetworkConfig:
+    """Make a chain of built-in plugins of these types, and one that does as it is told."""
+    backups = str(backups_beside(leases))
+    built_ins = (built_in(plugin, leases=str(leases), backups=backups) for plugin in chain.split())
+    plugins = [*built_ins, {"type": "second"}]
     document = {"cniVersion": "1.1.0", "name": "net", "plugins": plugins}
     return parse_network(json.dumps(document).encode())
+
+
+def backups_beside(leases: Path) -> Path:
+    """Return where it is written down what tuning changed."""
+    return leases.with_name("tuning")
 
 
 def ip(*words: str) -> Any:
@@ -53,6 +60,18 @@ def links(pods: Iterable[str] = ()) -> set[str]:
             inside = pod.call(lambda: ip("-j", "link"))
         marks |= {link["ifalias"] for link in inside if "ifalias" in link}
     return {mark.removeprefix("acni net ").replace(" ", "/") for mark in marks}
+
+
+def limits() -> set[str]:
+    """Return whose links there are that queue what is sent; "?" of one without a mark."""
+    found = (link for link in ip("-j", "link", "show", "type", "ifb") if link)
+    marks = (link.get("ifalias", "?") for link in found)
+    return {mark.removeprefix("acni net ").replace(" ", "/") for mark in marks}
+
+
+def backups_in(directory: Path) -> set[str]:
+    """Return of whom it is written down how it was before."""
+    return {path.name.removesuffix(".json").replace("_", "/") for path in directory.glob("*")}
 
 
 def leases_in(directory: Path) -> set[str]:
@@ -128,6 +147,8 @@ class BuiltInWorld(BuiltIns):
         """What there is of whom."""
         found = {f"link/{one}" for one in links(self.pods)}
         found |= {f"lease/{one}" for one in leases_in(self.leases)}
+        found |= {f"limit/{one}" for one in limits()}
+        found |= {f"backup/{one}" for one in backups_in(backups_beside(self.leases))}
         return found | {f"second/{one}" for one in self.second.held}
 
     def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:

@@ -18,7 +18,15 @@ import pytest
 
 from acni import NetworkConfig, Timeouts
 from tests.crash.sabotages import Sabotage, run_against
-from tests.engine.builtin_world import KINDS, BuiltInWorld, interfering, ip, make_network
+from tests.crash.scenarios import BRIDGE_CHAIN, TUNED_CHAIN
+from tests.engine.builtin_world import (
+    KINDS,
+    TUNED_KINDS,
+    BuiltInWorld,
+    interfering,
+    ip,
+    make_network,
+)
 from tests.engine.strikes import (
     C1,
     C2,
@@ -55,7 +63,10 @@ def _cases(network: NetworkConfig) -> dict[str, Case]:
     }
 
 
+_TUNED: Final = "tuned: "
 NAMES: Final = ("add", "delete", "check", "gc", "recover")
+# With tuning and bandwidth in the chain; where an operation is suspended says nothing of plugins.
+TUNED_NAMES: Final = tuple(f"{_TUNED}{name}" for name in ("add", "delete", "gc"))
 
 
 @pytest.fixture
@@ -80,19 +91,20 @@ def run(
     options = {"restrict_keyboard_interrupt_to_checkpoints": True} if loop == "trio" else {}
     leases = tmp_path / "leases"
 
-    def run_it(name: str, sweeping: Callable[[Sweep], Any], first: str = "bridge") -> Sweep:
-        network = make_network(leases, first)
+    def run_it(name: str, sweeping: Callable[[Sweep], Any], chain: str = BRIDGE_CHAIN) -> Sweep:
+        is_tuned = name.startswith(_TUNED)
+        network = make_network(leases, TUNED_CHAIN if is_tuned else chain)
 
         async def main() -> Sweep:
             async with open_on(state_dir, world, Timeouts()) as another:
                 sweep = Sweep(
-                    _cases(network)[name],
+                    _cases(network)[name.removeprefix(_TUNED)],
                     pods,
                     state_dir,
                     world,
                     another,
                     network=network,
-                    kinds=KINDS,
+                    kinds=TUNED_KINDS if is_tuned else KINDS,
                 )
                 await sweeping(sweep)
                 return sweep
@@ -111,24 +123,24 @@ def run(
 
 @pytest.mark.deep
 @pytest.mark.parametrize("first", [cancel, interrupt, fail])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, TUNED_NAMES[0]])
 def test_struck_at_a_suspension_an_add_is_undone_and_the_rest_is_known(
     name: str, first: Strike, run: Run, step: Step
 ) -> None:
     sweep = run(name, lambda sweep: sweep.once(first, step=step(4)))
-    if name == "add":
+    if name in ("add", f"{_TUNED}add"):
         assert sweep.counts.owed == 0
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("first", [cancel, interrupt])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *TUNED_NAMES])
 def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
     name: str, first: Strike, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with interfering(monkeypatch) as messages:
         sweep = run(name, lambda sweep: sweep.sending(first, messages, step=step(4)))
-    if name == "add":
+    if name in ("add", f"{_TUNED}add"):
         assert sweep.counts.owed == 0
 
 
@@ -147,7 +159,7 @@ def low(clean_host: None) -> Iterator[None]:
 def test_struck_at_a_suspension_other_plugins_do_as_bridge_does(
     name: str, first: str, run: Run, step: Step
 ) -> None:
-    sweep = run(name, lambda sweep: sweep.once(cancel, step=step(4)), first)
+    sweep = run(name, lambda sweep: sweep.once(cancel, step=step(4)), f"{first} loopback")
     if name == "add":
         assert sweep.counts.owed == 0
 
@@ -160,7 +172,9 @@ def test_struck_while_they_send_other_plugins_do_as_bridge_does(
     name: str, first: str, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with interfering(monkeypatch) as messages:
-        sweep = run(name, lambda sweep: sweep.sending(cancel, messages, step=step(2)), first)
+        sweep = run(
+            name, lambda sweep: sweep.sending(cancel, messages, step=step(2)), f"{first} loopback"
+        )
     if name == "add":
         assert sweep.counts.owed == 0
 

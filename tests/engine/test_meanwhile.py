@@ -21,12 +21,17 @@ import acni
 from acni import AcniError, Attachment, NetworkConfig, Runtime
 from acni.host import netns
 from acni.host.netns import Namespace
+from acni.plugins.bandwidth_links import references_name
 from acni.plugins.owners import Owner
+from tests.crash.scenarios import TUNED_CHAIN
 from tests.engine.builtin_world import (
     BuiltInWorld,
     Messages,
+    backups_beside,
+    backups_in,
     interfering,
     leases_in,
+    limits,
     links,
     make_network,
 )
@@ -55,6 +60,15 @@ CHANGES: Final[Mapping[str, Steps]] = {
     "the container's end is moved": [("pod", "link set eth0 netns HOST")],
     "the namespace goes": [_LOSES_POD],
 }
+# The same of a chain with tuning and bandwidth.
+_QUEUE: Final = references_name(Owner("net", C1))
+TUNED: Final[Mapping[str, Steps]] = {
+    "the link that queues goes": [("host", f"link del {_QUEUE}")],
+    "the link that queues is down": [("host", f"link set {_QUEUE} down")],
+    "the limited end goes": [("host", f"link del {_PORT}")],
+    "the tuned end has another name": _RENAMED,
+    "the tuned namespace goes": [_LOSES_POD],
+}
 # What leaves DEL no proof whose the link is but its mark, by which GC goes: DEL lists no links, or
 # a container would cost more on a host that has many.
 UNPROVED: Final[Mapping[str, Steps]] = {
@@ -63,7 +77,12 @@ UNPROVED: Final[Mapping[str, Steps]] = {
         ("host", f"link set {_PORT} name other0"),
         _LOSES_POD,
     ],
+    "the link that queues has another name": [
+        ("host", f"link set {_QUEUE} down"),
+        ("host", f"link set {_QUEUE} name other0"),
+    ],
 }
+_LIMITED: Final = frozenset({*TUNED, "the link that queues has another name"})
 
 
 # On a chain that begins with another plugin, as far as there is such a thing. ptp looks for its
@@ -139,7 +158,7 @@ def _calls(network: NetworkConfig, netns_path: str) -> Mapping[str, Call]:
 
 
 @pytest.mark.parametrize("verb", ["add", "check", "delete"])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("change", [*CHANGES, *TUNED])
 def test_whatever_is_changed_meanwhile_nothing_of_ours_is_left(
     change: str,
     verb: str,
@@ -150,7 +169,7 @@ def test_whatever_is_changed_meanwhile_nothing_of_ours_is_left(
 ) -> None:
     # Of an ADD, which sends most, every fifth message where not all are asked for.
     is_whole = verb != "add" or pytestconfig.getoption("--crash") == "whole"
-    first = 1 if is_whole else 1 + list(CHANGES).index(change) % 5
+    first = 1 if is_whole else 1 + [*CHANGES, *TUNED].index(change) % 5
     met = 0
     with interfering(monkeypatch) as messages:
         for at in range(first, _MOST_MESSAGES, 1 if is_whole else 5):
@@ -212,8 +231,11 @@ def _try_once(
     """Run a verb, and then everything that cleans up; tell whether anything was changed."""
     directory.mkdir()
     leases, has_happened = directory / "leases", False
-    network = make_network(leases, first)
-    steps = OF_OTHERS[first][change] if first in OF_OTHERS else {**CHANGES, **UNPROVED}[change]
+    is_tuned = first == "bridge" and change in _LIMITED
+    network = make_network(leases, TUNED_CHAIN if is_tuned else f"{first} loopback")
+    steps = (
+        OF_OTHERS[first][change] if first in OF_OTHERS else {**CHANGES, **TUNED, **UNPROVED}[change]
+    )
 
     async def main(machine: Machine) -> None:
         nonlocal has_happened
@@ -245,9 +267,9 @@ def _try_once(
             machine.change([("host", "link add low0 up type bridge")])
             host.call(lambda: anyio.run(main, machine, backend=loop))
             paths = [pod.path] if Path(pod.path).exists() else []
-            left = host.call(lambda: links(paths))
+            files = leases_in(leases) | backups_in(backups_beside(leases))
+            left = host.call(lambda: links(paths)) | host.call(limits) | files
             assert left == set(), f"{change} at message {at} of {verb}"
-            assert leases_in(leases) == set(), f"{change} at message {at} of {verb}"
         finally:
             pod.close()
             _lose_pod()

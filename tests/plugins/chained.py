@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from attrs import frozen
+from attrs import Factory, define, field, frozen
 
 from acni.spec.versions import is_at_least
 from tests.plugins.answering import SECONDS, Answer, Ask, ask_ours, ask_reference
@@ -110,6 +110,40 @@ def require_sound_rows(cases: Mapping[str, Case], intended: Sequence[Intended]) 
             assert words == words.strip() != ""
 
 
+@define(eq=False)
+class Machine:
+    """A host with the pairs of a case, and a plugin.
+
+    Attributes:
+        host: The host.
+        plugin: The plugin's type.
+        case: What is configured.
+        look: Looks at what the plugin changes besides links.
+        results: What tells of the pairs.
+    """
+
+    host: Host
+    plugin: str
+    case: Case
+    look: Look
+    results: Results = field(
+        init=False, default=Factory(lambda self: prepare(self.host, self.case), takes_self=True)
+    )
+
+    def take(self, verb: str = "ADD", *, ask: Ask | None = None, **others: Any) -> Answer:
+        """Make a call, to ours where nobody else is named."""
+        step = Step(verb=verb, **others)
+        return take(self.host, self.plugin, self.case, step, self.results, ask=ask)
+
+    def theirs(self, verb: str = "ADD") -> Answer:
+        """Make a call to the reference's."""
+        return self.take(verb, ask=ask_reference)
+
+    def see(self) -> Seen:
+        """Return what there is."""
+        return {**self.host.see(), **self.look(self.host)}
+
+
 def prepare(host: Host, case: Case) -> Results:
     """Make the pairs of links of a case; return the results that tell of them."""
     results: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -134,7 +168,15 @@ def prepare(host: Host, case: Case) -> Results:
     return results
 
 
-def take(host: Host, plugin: str, case: Case, step: Step, results: Results) -> Answer:
+def take(
+    host: Host,
+    plugin: str,
+    case: Case,
+    step: Step,
+    results: Results,
+    *,
+    ask: Ask | None = None,
+) -> Answer:
     """Make a call; an ADD with the result of who made the pair."""
     for where, command in step.before:
         place = host.namespace if where == "host" else host.container(where)
@@ -158,6 +200,7 @@ def take(host: Host, plugin: str, case: Case, step: Step, results: Results) -> A
         args=step.args,
         previous=step.has_previous,
         is_gone=step.is_gone,
+        ask=ask,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from acni.netlink.wire import KernelWire
-from acni.plugins.bandwidth_links import own_name, references_name
+from acni.plugins.bandwidth_links import own_name
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.owners import Owner
 from acni.skel import Bounds, Stopped
@@ -19,10 +19,10 @@ from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
 from acni.spec.attachment import AttachmentId
 from acni.spec.plugin import Request, Response
-from tests.plugins.answering import Answer, ask_ours, ask_reference
+from tests.plugins.answering import ask_ours
 from tests.plugins.bandwidth_cases import BOTH, EGRESS, IFB, INGRESS
-from tests.plugins.chained import Case, Results, Step, look_at_shapers, prepare, take
-from tests.plugins.hosts import Host, Seen, host_of
+from tests.plugins.chained import Case, Machine, look_at_shapers
+from tests.plugins.hosts import host_of
 from tests.skel.asking import bounds, request
 
 pytestmark = pytest.mark.netns
@@ -30,44 +30,19 @@ pytestmark = pytest.mark.netns
 CASE = Case(config=BOTH, pairs=(("c1", "eth0"), ("c1", "net1")))
 
 
-class Machine:
-    """A host with two pairs of one container, and what is done there."""
-
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.results: Results = prepare(host, CASE)
-
-    def take(self, verb: str = "ADD", **others: Any) -> Answer:
-        return take(self.host, "bandwidth", CASE, Step(verb=verb, **others), self.results)
-
-    def theirs(self, verb: str = "ADD", ifname: str = "eth0") -> Answer:
-        config = {"cniVersion": "1.0.0", "name": "net", "type": "bandwidth", **BOTH}
-        if verb == "ADD":
-            self.host.last["c1", ifname] = self.results["c1", ifname]
-        return self.host.run(verb, config, ifname=ifname, previous=True, ask=ask_reference)
-
-    def see(self) -> Seen:
-        return {**self.host.see(), **look_at_shapers(self.host)}
-
-    def ifbs(self) -> dict[str, str | None]:
-        links = self.host.ip("-j", "link")
-        return {one["ifname"]: one.get("ifalias") for one in links if one["ifname"][:2] == "bw"}
+def ifbs(machine: Machine) -> dict[str, str | None]:
+    links = machine.host.ip("-j", "link")
+    return {one["ifname"]: one.get("ifalias") for one in links if one["ifname"][:2] == "bw"}
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     with host_of(ask_ours, tmp_path) as host:
-        yield Machine(host)
+        yield Machine(host, "bandwidth", CASE, look_at_shapers)
 
 
 def owner(ifname: str) -> Owner:
     return Owner("net", AttachmentId("c1", ifname))
-
-
-def test_the_names_of_links_fit_and_follow_from_the_attachment() -> None:
-    assert references_name(owner("eth0")) == references_name(owner("net1")) == IFB
-    assert own_name(owner("eth0")) != own_name(owner("net1"))
-    assert {len(own_name(owner(one))) for one in ("eth0", "net1")} == {15}
 
 
 @pytest.mark.rule("P2", "P3", "P12")
@@ -75,7 +50,7 @@ def test_what_an_add_makes_a_delete_removes_and_again(machine: Machine) -> None:
     before = machine.see()
     told = machine.take().printed
     assert [one["name"] for one in told["interfaces"]] == ["veth0", "eth0", IFB]
-    assert machine.ifbs() == {IFB: "acni net c1 eth0"}
+    assert ifbs(machine) == {IFB: "acni net c1 eth0"}
     assert machine.take("CHECK").status == 0
     for _ in range(2):
         assert machine.take("DEL").status == 0
@@ -88,11 +63,11 @@ def test_each_interface_of_a_container_has_a_link_of_its_own(machine: Machine) -
     for ifname in ("eth0", "net1"):
         assert machine.take(ifname=ifname).status == 0
     second = own_name(owner("net1"))
-    assert machine.ifbs() == {IFB: "acni net c1 eth0", second: "acni net c1 net1"}
+    assert ifbs(machine) == {IFB: "acni net c1 eth0", second: "acni net c1 net1"}
     for ifname in ("eth0", "net1"):
         assert machine.take("CHECK", ifname=ifname).status == 0
     assert machine.take("DEL").status == 0
-    assert machine.ifbs() == {second: "acni net c1 net1"}
+    assert ifbs(machine) == {second: "acni net c1 net1"}
     assert machine.take("CHECK", ifname="net1").status == 0
     assert machine.take("DEL", ifname="net1").status == 0
     assert machine.see() == before
@@ -103,81 +78,16 @@ def test_what_the_reference_added_is_checked_and_deleted_and_the_other_way_round
 ) -> None:
     before = machine.see()
     assert machine.theirs().status == 0
-    assert machine.ifbs() == {IFB: None}
+    assert ifbs(machine) == {IFB: None}
     assert machine.take("CHECK").status == 0
     assert machine.take("DEL").status == 0
     assert machine.see() == before
     assert machine.take().status == 0
     assert machine.theirs("CHECK").status == 0
     assert machine.theirs("DEL").status == 0
-    assert machine.ifbs() == {}
+    assert ifbs(machine) == {}
     assert machine.take("DEL").status == 0
     assert machine.see() == before
-
-
-def test_what_the_reference_added_for_another_interface_stays(machine: Machine) -> None:
-    """Its name says the container alone."""
-    machine.theirs()
-    theirs = machine.see()
-    for has_previous in (True, False):
-        machine.host.last["c1", "net1"] = machine.results["c1", "net1"]
-        assert machine.take("DEL", ifname="net1", has_previous=has_previous).status == 0
-        assert machine.see() == theirs
-    assert machine.take(ifname="net1").status == 0
-    assert machine.take("DEL", ifname="net1").status == 0
-    assert machine.see() == theirs
-
-
-def test_what_the_reference_left_half_made_is_deleted_and_what_it_left_of_a_container_gone(
-    machine: Machine,
-) -> None:
-    machine.host.ip("link", "add", IFB, "type", "ifb")
-    assert machine.take("DEL").status == 0
-    assert machine.ifbs() == {}
-    machine.theirs()
-    machine.host.ip("link", "del", "veth0")
-    assert machine.take("DEL", is_gone=True, has_previous=False).status == 0
-    assert machine.ifbs() == {}
-
-
-def test_what_was_left_before_it_had_its_name_is_deleted(machine: Machine) -> None:
-    name = own_name(owner("eth0"))
-    for words in ("mtu 1400", "alias"):
-        machine.host.ip("link", "add", name, "type", "ifb")
-        mark = ["acni net c1 eth0"] if words == "alias" else []
-        machine.host.ip("link", "set", name, *words.split(), *mark)
-        assert machine.take("DEL").status == 0
-        assert machine.ifbs() == {}
-
-
-def test_a_link_of_another_kind_or_mark_is_never_taken(machine: Machine) -> None:
-    machine.host.ip("link", "add", IFB, "type", "bridge")
-    assert machine.take().status == 0
-    assert machine.ifbs() == {IFB: None, own_name(owner("eth0")): "acni net c1 eth0"}
-    assert machine.take("DEL").status == 0
-    assert machine.ifbs() == {IFB: None}
-    machine.host.ip("link", "del", IFB)
-    machine.host.ip("link", "add", IFB, "type", "ifb")
-    machine.host.ip("link", "set", IFB, "alias", "somebody's")
-    assert machine.take().status == 0
-    assert machine.take("DEL").status == 0
-    assert machine.ifbs() == {IFB: "somebody's"}
-
-
-def test_what_the_administrator_hangs_on_the_end_stays(machine: Machine) -> None:
-    """A queue that is not as it is configured, and filters that lead elsewhere."""
-    tc = "tc qdisc add dev veth0 root handle 1: tbf rate 1mbit burst 10k latency 9ms"
-    everything = "protocol all prio 1 u32 match u32 0 0 flowid 1:9"
-    before = [
-        ("host", tc),
-        ("host", "tc qdisc add dev veth0 ingress"),
-        ("host", f"tc filter add dev veth0 parent ffff: {everything}"),
-    ]
-    assert machine.take("DEL", before=before).status == 0
-    seen = machine.see()
-    assert {"host/qdisc veth0 tbf", "host/qdisc veth0 ingress"} <= seen.keys()
-    assert machine.take().status == 1
-    assert machine.see() == seen
 
 
 @pytest.mark.parametrize("config", [INGRESS, EGRESS, BOTH], ids=["ingress", "egress", "both"])

@@ -18,9 +18,9 @@ from acni.skel import Bounds, Stopped, Verbs
 from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
 from acni.spec.plugin import Response
-from tests.plugins.answering import Answer, ask_ours, ask_reference, valid
-from tests.plugins.chained import Case, Results, Step, look_at_tuning, prepare, take
-from tests.plugins.hosts import ASKED_MAC, Host, Seen, host_of
+from tests.plugins.answering import Answer, ask_ours, valid
+from tests.plugins.chained import Case, Machine, look_at_tuning
+from tests.plugins.hosts import ASKED_MAC, host_of
 from tests.skel.asking import bounds, request
 
 pytestmark = pytest.mark.netns
@@ -38,39 +38,23 @@ VALID = "cni.dev/valid-attachments"
 SOMAXCONN = "c1/setting core/somaxconn"
 
 
-class Machine:
-    """A host with two pairs of one container, and what is done there."""
+def upkeep(machine: Machine, verb: str, **members: Any) -> Answer:
+    config = {"cniVersion": "1.1.0", "name": "net", "type": "tuning", **ALL}
+    return machine.host.run(verb, {**config, "dataDir": str(data_of(machine)), **members})
 
-    def __init__(self, host: Host) -> None:
-        self.host = host
-        self.results: Results = prepare(host, CASE)
-        self.data = host.data_dir / "data"
 
-    def take(self, verb: str = "ADD", **others: Any) -> Answer:
-        return take(self.host, "tuning", CASE, Step(verb=verb, **others), self.results)
+def data_of(machine: Machine) -> Path:
+    return machine.host.data_dir / "data"
 
-    def theirs(self, verb: str) -> Answer:
-        config = {"cniVersion": "1.0.0", "name": "net", "type": "tuning", **ALL}
-        config["dataDir"] = str(self.data)
-        if verb == "ADD":
-            self.host.last["c1", "eth0"] = self.results["c1", "eth0"]
-        return self.host.run(verb, config, previous=True, ask=ask_reference)
 
-    def upkeep(self, verb: str, **members: Any) -> Answer:
-        config = {"cniVersion": "1.1.0", "name": "net", "type": "tuning", **ALL}
-        return self.host.run(verb, {**config, "dataDir": str(self.data), **members})
-
-    def see(self) -> Seen:
-        return {**self.host.see(), **look_at_tuning(self.host)}
-
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.data.glob("*"))
+def files(machine: Machine) -> list[str]:
+    return sorted(path.name for path in data_of(machine).glob("*"))
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     with host_of(ask_ours, tmp_path) as host:
-        yield Machine(host)
+        yield Machine(host, "tuning", CASE, look_at_tuning)
 
 
 @pytest.mark.rule("P2", "P3", "P12")
@@ -88,7 +72,7 @@ def test_what_an_add_changes_a_delete_puts_back_and_again(machine: Machine) -> N
     for _ in range(2):
         assert machine.take("DEL").status == 0
         assert machine.see() == before
-        assert machine.files() == []
+        assert files(machine) == []
 
 
 def test_settings_are_those_of_the_container_and_never_the_machines(machine: Machine) -> None:
@@ -108,11 +92,11 @@ def test_where_the_container_or_its_interface_is_gone_only_the_file_goes(
 ) -> None:
     machine.take()
     assert machine.take("DEL", is_gone=True, has_previous=has_previous).status == 0
-    assert machine.files() == []
+    assert files(machine) == []
     machine.take("ADD", ifname="net1")
     before = [("c1", "ip link del net1")]
     assert machine.take("DEL", ifname="net1", before=before).status == 0
-    assert machine.files() == []
+    assert files(machine) == []
 
 
 def test_what_the_reference_changed_is_put_back_and_the_other_way_round(machine: Machine) -> None:
@@ -123,13 +107,13 @@ def test_what_the_reference_changed_is_put_back_and_the_other_way_round(machine:
     assert {path: machine.see()[path] for path in of_interface - {"c1/link eth0/qlen"}} == {
         path: before[path] for path in of_interface - {"c1/link eth0/qlen"}
     }
-    assert machine.files() == []
+    assert files(machine) == []
     assert machine.take().status == 0
     assert machine.theirs("DEL").status == 0
     seen = machine.see()
     # 1.1.1 knows no txQLen, and none puts settings back.
     assert {path for path in of_interface if seen[path] != before[path]} == {"c1/link eth0/qlen"}
-    assert machine.files() == []
+    assert files(machine) == []
 
 
 def test_a_setting_of_two_interfaces_goes_with_the_last_of_them(machine: Machine) -> None:
@@ -155,16 +139,16 @@ def test_two_of_them_in_one_chain_are_put_back_together(machine: Machine) -> Non
 
 
 def test_a_file_of_another_attachment_is_left(machine: Machine) -> None:
-    machine.data.mkdir(parents=True)
+    data_of(machine).mkdir(parents=True)
     ours = {"network": "net", "containerID": "c1_eth0", "ifname": "x", "sysctl": {}}
     ours |= {"containerID": "c", "ifname": "1_eth0"}
-    path = machine.data / "c1_eth0.json"
+    path = data_of(machine) / "c1_eth0.json"
     path.write_text(json.dumps({"mtu": 1300, "acni": ours}))
     before = machine.see()
     assert machine.take().printed["reason"] == "backup-of-another"
     assert machine.take("DEL").status == 0
     assert machine.see() == before
-    assert machine.files() == ["c1_eth0.json"]
+    assert files(machine) == ["c1_eth0.json"]
 
 
 @pytest.mark.parametrize("error", [errno.ENOBUFS, errno.EPERM])
@@ -192,7 +176,7 @@ def test_an_add_that_fails_at_any_message_leaves_nothing(
             assert count > 5
             return
         assert answer.status == 1
-        assert (machine.see(), machine.files()) == (before, [])
+        assert (machine.see(), files(machine)) == (before, [])
     pytest.fail("it never came to an end")
 
 
@@ -201,7 +185,7 @@ def test_an_add_whose_last_setting_is_refused_leaves_nothing(machine: Machine, l
     before = machine.see()
     change = {"sysctl": {"net.core.somaxconn": "500", last: "x"}}
     assert machine.take(change=change).printed["code"] == 5
-    assert (machine.see(), machine.files()) == (before, [])
+    assert (machine.see(), files(machine)) == (before, [])
 
 
 def test_an_add_that_is_stopped_between_its_steps_leaves_nothing(
@@ -216,14 +200,14 @@ def test_an_add_that_is_stopped_between_its_steps_leaves_nothing(
         patch.setattr(Bounds, "check", check)
         with pytest.raises(Stopped):
             machine.take()
-    assert (machine.see(), machine.files()) == (before, [])
+    assert (machine.see(), files(machine)) == (before, [])
 
 
 def test_what_the_kernel_refuses_to_put_back_is_told_and_the_rest_goes_on(
     machine: Machine,
 ) -> None:
     machine.take()
-    path = machine.data / "c1_eth0.json"
+    path = data_of(machine) / "c1_eth0.json"
     said = json.loads(path.read_text())
     said["mtu"] = 2_000_000
     said["acni"]["sysctl"]["core/somaxconn"] = "many"
@@ -236,11 +220,15 @@ def test_what_the_kernel_refuses_to_put_back_is_told_and_the_rest_goes_on(
         ["not put back", "the mtu of eth0"],
     ]
     assert machine.see()["c1/link eth0/qlen"] == 1000
-    assert machine.files() == []
+    assert files(machine) == []
 
 
 def answered(verbs: Verbs, verb: str, machine: Machine, config: Mapping[str, Any]) -> Response:
-    members = {**config, "dataDir": str(machine.data), "prevResult": machine.results["c1", "eth0"]}
+    members = {
+        **config,
+        "dataDir": str(data_of(machine)),
+        "prevResult": machine.results["c1", "eth0"],
+    }
     members["cniVersion"] = "1.1.0"
     asked = request(verb, members, NETNS=machine.host.container("c1").path)
     run = partial(respond, verbs, asked, bounds=bounds(), delegates=Delegates())
@@ -295,22 +283,22 @@ def test_gc_removes_files_of_what_is_not_valid(machine: Machine) -> None:
     machine.take()
     machine.take(ifname="net1")
     seen = machine.host.see()
-    assert machine.upkeep("GC").status == 1
-    assert machine.files() == ["c1_eth0.json", "c1_net1.json"]
-    assert machine.upkeep("GC", **valid("c1")).status == 0
-    assert machine.files() == ["c1_eth0.json"]
+    assert upkeep(machine, "GC").status == 1
+    assert files(machine) == ["c1_eth0.json", "c1_net1.json"]
+    assert upkeep(machine, "GC", **valid("c1")).status == 0
+    assert files(machine) == ["c1_eth0.json"]
     for _ in range(2):
-        assert machine.upkeep("GC", **{VALID: []}).status == 0
-        assert machine.files() == []
+        assert upkeep(machine, "GC", **{VALID: []}).status == 0
+        assert files(machine) == []
     assert machine.host.see() == seen
 
 
 @pytest.mark.rule("P5")
 def test_status_says_where_nothing_can_be_written_down(machine: Machine, tmp_path: Path) -> None:
-    assert machine.upkeep("STATUS").status == 0
-    assert machine.files() == []
+    assert upkeep(machine, "STATUS").status == 0
+    assert files(machine) == []
     (tmp_path / "file").touch()
-    answer = machine.upkeep("STATUS", dataDir=str(tmp_path / "file"))
+    answer = upkeep(machine, "STATUS", dataDir=str(tmp_path / "file"))
     assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir")
     none = {**dict.fromkeys(ALL), "dataDir": str(tmp_path / "file")}
-    assert machine.upkeep("STATUS", **none).status == 0
+    assert upkeep(machine, "STATUS", **none).status == 0

@@ -119,7 +119,7 @@ def find_references(host: Netlink, call: Call, owner: Owner, end: Link | None) -
         call.netns is None
         or _is_named(call, link.name)
         or (end is not None and leads_to(host, end, link))
-        or find_root(host, link.index) is None
+        or _is_half_made(host, link)
     )
     return link if is_proved else None
 
@@ -215,6 +215,15 @@ def release(host: Netlink, end: Link, *, ifb: Link | None, ingress: Bucket | Non
 def _find(host: Netlink, name: str) -> Link | None:
     link = find_link(host, name)
     return link if link is not None and link.kind == IFB else None
+
+
+def _is_half_made(host: Netlink, link: Link) -> bool:
+    try:
+        return find_root(host, link.index) is None
+    except NetlinkError as error:
+        if error.errno in _GONE:
+            return False
+        raise
 
 
 def _is_named(call: Call, name: str) -> bool:
