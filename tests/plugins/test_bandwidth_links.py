@@ -66,6 +66,17 @@ def test_what_the_reference_left_half_made_is_deleted_and_what_it_left_of_a_cont
     assert ifbs(machine) == {}
 
 
+def test_what_the_reference_added_is_known_by_its_result_where_nothing_leads_to_it(
+    machine: Machine,
+) -> None:
+    before = [("host", "tc qdisc del dev veth0 ingress")]
+    machine.theirs()
+    assert machine.take("DEL", before=before, has_previous=False).status == 0
+    assert ifbs(machine) == {IFB: None}
+    assert machine.take("DEL").status == 0
+    assert ifbs(machine) == {}
+
+
 def test_what_was_left_before_it_had_its_name_is_deleted(machine: Machine) -> None:
     name = own_name(owner("eth0"))
     for words in ("mtu 1400", "alias"):
@@ -78,10 +89,12 @@ def test_what_was_left_before_it_had_its_name_is_deleted(machine: Machine) -> No
 
 def test_a_link_of_another_kind_or_mark_is_never_taken(machine: Machine) -> None:
     machine.host.ip("link", "add", IFB, "type", "bridge")
+    machine.host.ip("link", "set", IFB, "alias", "acni net c1 eth0")
     assert machine.take().status == 0
-    assert ifbs(machine) == {IFB: None, own_name(owner("eth0")): "acni net c1 eth0"}
+    assert ifbs(machine) == dict.fromkeys((IFB, own_name(owner("eth0"))), "acni net c1 eth0")
     assert machine.take("DEL").status == 0
-    assert ifbs(machine) == {IFB: None}
+    assert machine.take("DEL").status == 0
+    assert ifbs(machine) == {IFB: "acni net c1 eth0"}
     machine.host.ip("link", "del", IFB)
     machine.host.ip("link", "add", IFB, "type", "ifb")
     machine.host.ip("link", "set", IFB, "alias", "somebody's")

@@ -223,6 +223,13 @@ def test_what_the_kernel_refuses_to_put_back_is_told_and_the_rest_goes_on(
     assert files(machine) == []
 
 
+def test_an_interface_that_is_gone_is_nothing_to_tell_of(machine: Machine) -> None:
+    machine.take()
+    machine.host.ip("link", "del", "eth0", inside="c1")
+    response = answered(VERBS, "DEL", machine, ALL)
+    assert (response.status, response.stderr, files(machine)) == (0, b"", [])
+
+
 def answered(verbs: Verbs, verb: str, machine: Machine, config: Mapping[str, Any]) -> Response:
     members = {
         **config,
