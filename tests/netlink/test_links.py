@@ -26,6 +26,7 @@ from acni.netlink.links import (
 from acni.netlink.lookup import index_of
 from acni.netlink.messages import Answer, Message, attribute, nested, text, u8, u32
 from acni.netlink.sockets import Netlink
+from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
 from tests.netlink.oracle import asked, link_of
 from tests.netlink.scripted import agrees, datagram, raw, scripted, verdict
@@ -304,3 +305,20 @@ def test_a_link_takes_in_what_is_for_any_group_and_has_another_queue(
     assert (ours.queue_length, ours.is_all_multicast, ours.is_promiscuous) == (77, True, False)
     on_host.request(change("br0", all_multicast=False, queue_length=before.queue_length))
     assert get_link(on_host, "br0") == before
+
+
+def test_what_a_socket_says_is_no_word_about_a_link(
+    on_host: Netlink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(_: KernelWire, __: bytes) -> None:
+        raise OSError(errno.ENODEV, "told to fail")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KernelWire, "send", failing)
+        with pytest.raises(NetlinkError) as raised:
+            find_link(on_host, "lo")
+    assert not raised.value.is_verdict(errno.ENODEV)
+    with pytest.raises(NetlinkError) as raised:
+        on_host.request(delete("nothing"))
+    assert raised.value.is_verdict(errno.ENODEV, errno.ENOENT)
+    assert not raised.value.is_verdict(errno.ENOENT)

@@ -69,6 +69,12 @@ class NetlinkError(OSError):
         self.offset: int | None = offset
         self.verdicts: tuple[Verdict, ...] = tuple(verdicts)
 
+    def is_verdict(self, *numbers: int) -> bool:
+        """Tell whether the kernel said one of these about a message: "there is no such link". What
+        a socket says when nothing can be sent is about no link, whatever its number.
+        """
+        return bool(self.verdicts) and self.errno in numbers
+
     def __reduce__(self) -> tuple[object, ...]:
         where = self.index, self.offset, self.verdicts
         return _again, (type(self), self.errno or 0, self.words, where)

@@ -287,7 +287,7 @@ def find_link(netlink: Netlink, which: int | str) -> Link | None:
     try:
         answers = netlink.request(link_message(RTM_GETLINK, 0, _NO_STATISTICS, which=which))
     except NetlinkError as error:
-        if error.errno == errno.ENODEV:
+        if error.is_verdict(errno.ENODEV):
             return None
         raise
     if len(answers) != 1:

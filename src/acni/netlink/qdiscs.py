@@ -181,7 +181,7 @@ def _find(netlink: Netlink, index: int, parent: int) -> Qdisc | None:
     try:
         answers = netlink.request(tc_message(_RTM_GETQDISC, _ECHO, index=index, parent=parent))
     except NetlinkError as error:
-        if error.errno == errno.ENOENT:
+        if error.is_verdict(errno.ENOENT):
             return None
         raise
     if not answers:  # one that the kernel gives every link, and tells nobody of

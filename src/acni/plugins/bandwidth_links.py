@@ -44,7 +44,7 @@ _NAME_BYTES: Final = 15
 # Where a filter leads to whose link is gone: what arrives there is lost.
 _NOWHERE: Final = 0
 # Something is gone, and with it what is to be removed.
-_GONE: Final = frozenset({errno.ENODEV, errno.ENOENT})
+_GONE: Final = (errno.ENODEV, errno.ENOENT)
 
 
 def references_name(owner: Owner) -> str:
@@ -221,7 +221,7 @@ def _is_half_made(host: Netlink, link: Link) -> bool:
     try:
         return find_root(host, link.index) is None
     except NetlinkError as error:
-        if error.errno in _GONE:
+        if error.is_verdict(*_GONE):
             return False
         raise
 
@@ -237,7 +237,7 @@ def _having(feature: str) -> Generator[None]:
     try:
         yield
     except NetlinkError as error:
-        if error.errno in (errno.ENOENT, errno.EOPNOTSUPP):
+        if error.is_verdict(errno.ENOENT, errno.EOPNOTSUPP):
             raise kernel_lacks(feature) from error
         raise
 
@@ -247,5 +247,5 @@ def _unless_gone() -> Generator[None]:
     try:
         yield
     except NetlinkError as error:
-        if error.errno not in _GONE:
+        if not error.is_verdict(*_GONE):
             raise
