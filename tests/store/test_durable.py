@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterator
@@ -45,6 +46,19 @@ def test_of_many_that_write_it_at_once_none_fails(tmp_path: Path) -> None:
             (tmp_path / str(turn)).mkdir()
             assert set(threads.map(write, [turn] * 8)) == {b"1\n"}
             assert [path.name for path in (tmp_path / str(turn)).iterdir()] == ["FORMAT"]
+
+
+def test_who_stands_still_while_it_writes_is_waited_for_no_longer_than_is_said(
+    directory: int, tmp_path: Path
+) -> None:
+    other = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(TimeoutError, match="for too long"):
+            write_durably_once(directory, "FORMAT", b"1\n", wait_seconds=0.02)
+    finally:
+        os.close(other)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["hard link", "link", "fifo", "file"])

@@ -15,34 +15,45 @@ from acni.host.files import close_all, is_plain, write_at
 from acni.store.directory import DIRECTORY_FLAGS
 
 # Whoever writes it waits for the disk.
-_MOST_TRIES: Final = 2500
+_WAIT_SECONDS: Final = 5.0
 _PAUSE_SECONDS: Final = 0.002
 
 
-def write_durably_once(directory: int, name: str, data: bytes) -> None:
+def write_durably_once(
+    directory: int, name: str, data: bytes, *, wait_seconds: float = _WAIT_SECONDS
+) -> None:
     """Write a small file where it is missing, so that at any instant it is there whole or not at
     all, and afterwards for good. One at a time does: who gave the name to a file that another one
     just begins to write would show it empty.
 
+    Args:
+        directory: Its directory, open.
+        name: Its name.
+        data: What it holds.
+        wait_seconds: How long somebody else may be at it.
+
     Raises:
-        OSError: it could not be written.
+        OSError: it could not be written; ETIMEDOUT, somebody else was at it for too long.
     """
     alone = os.open(".", DIRECTORY_FLAGS, dir_fd=directory)
     try:
-        _lock(alone)
+        _lock(alone, wait_seconds)
         if not _is_there(directory, name):
             _write(directory, name, data)
     finally:
         close_all(alone)
 
 
-def _lock(fd: int) -> None:
-    for _ in range(_MOST_TRIES):
+def _lock(fd: int, wait_seconds: float) -> None:
+    # By the clock: on a busy machine each pause takes twice as long.
+    until = time.monotonic() + wait_seconds
+    while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
+        if time.monotonic() >= until:
+            raise TimeoutError(errno.ETIMEDOUT, "somebody else is writing it for too long")
         time.sleep(_PAUSE_SECONDS)
-    raise TimeoutError(errno.ETIMEDOUT, "somebody else is writing it for too long")
 
 
 def _is_there(directory: int, name: str) -> bool:
