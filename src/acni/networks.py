@@ -75,11 +75,13 @@ def bridge(
 def routed(
     name: str, *subnets: str | IPv4Network | IPv6Network, masquerade: bool = False
 ) -> NetworkConfig:
-    """Return a network in which a routed link of its own leads from each container to the host.
+    """Return a network in which a link of its own leads from each container to the host, which
+    routes.
 
     The chain is ptp with host-local, portmap (capability ``portMappings``) and firewall, offered in
-    the versions 1.0.0 and 1.1.0. No bridge limits the number of containers, and none of them sees
-    the others' broadcasts.
+    the versions 1.0.0 and 1.1.0. Containers share no layer 2: they reach each other through the
+    host alone, and none hears the others' broadcasts or gets what is sent to another. Their number
+    is not limited by the 1,023 ports of a bridge.
 
     Args:
         name: The network's name.
