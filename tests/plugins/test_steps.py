@@ -45,6 +45,12 @@ def test_the_first_that_is_refused_is_named(on_host: Netlink) -> None:
     assert find_link(on_host, "br0") is not None
 
 
+def test_only_the_errno_that_is_named_is_as_good(on_host: Netlink) -> None:
+    again = [Step(new_bridge("br0"), "making br0", as_good=errno.ESRCH)] * 2
+    with pytest.raises(PluginError, match=r"making br0: File exists"):
+        take(on_host, again, what="all of it")
+
+
 def test_ipv6_that_is_disabled_is_told(host: netns.Namespace, on_host: Netlink) -> None:
     on_host.request(new_bridge("br0"))
     host.call(lambda: Path("/proc/sys/net/ipv6/conf/br0/disable_ipv6").write_text("1"))
