@@ -10,6 +10,7 @@ the bridge forwards.
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import subprocess
@@ -23,6 +24,8 @@ from attrs import define, field
 
 from acni.host import netns
 from acni.host.netns import Namespace
+from acni.netlink.sockets import open_inside
+from acni.netlink.stacked import probe
 from acni.spec import Request
 from tests.plugins.answering import REFERENCES, SECONDS, Answer, Ask
 
@@ -146,6 +149,13 @@ class Host:
     def links(self, inside: str | None = None) -> list[str]:
         """Return the names of the links."""
         return [link["ifname"] for link in self.ip("-j", "link", inside=inside)]
+
+    def has_kind(self, kind: str) -> bool:
+        """Tell whether this kernel has links of a kind."""
+        with open_inside(self.namespace.fd, path="host") as netlink:
+            (verdict,) = netlink.exchange([probe(".", kind)]).verdicts
+        assert verdict.code in (errno.EINVAL, errno.EOPNOTSUPP)
+        return verdict.code == errno.EINVAL
 
     def leases(self) -> list[str]:
         """Return the addresses that are leased."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from acni.netlink.sockets import open_inside
-from acni.netlink.stacked import IpvlanMode, Upper, new_ipvlan, new_vlan, probe
+from acni.netlink.stacked import IpvlanMode, Upper, new_ipvlan, new_vlan
 from acni.plugins import ipvlan, vlan
 from acni.plugins.upper_settings import Settings
 from acni.skel import Call, PluginError
@@ -55,13 +53,6 @@ def host(tmp_path: Path) -> Iterator[Host]:
         yield made
 
 
-def has_kind(host: Host, kind: str) -> bool:
-    with open_inside(host.namespace.fd, path="host") as netlink:
-        (verdict,) = netlink.exchange([probe(".", kind)]).verdicts
-    assert verdict.code in (errno.EINVAL, errno.EOPNOTSUPP)
-    return verdict.code == errno.EINVAL
-
-
 @pytest.mark.parametrize("kind", CONFIGS)
 def test_what_the_kernel_has_is_made_and_what_it_lacks_is_refused_and_leaves_nothing(
     host: Host, kind: str
@@ -70,7 +61,7 @@ def test_what_the_kernel_has_is_made_and_what_it_lacks_is_refused_and_leaves_not
     host.container("c1")
     before = host.see()
     answer, status = host.run("ADD", config), host.run("STATUS", config)
-    if has_kind(host, kind):
+    if host.has_kind(kind):
         assert (answer.status, status.status) == (0, 0)
         assert host.run("CHECK", config, previous=True).status == 0
     else:
@@ -88,7 +79,7 @@ def test_what_the_kernel_has_is_made_and_what_it_lacks_is_refused_and_leaves_not
 def test_the_reference_refuses_or_makes_the_same(host: Host, kind: str) -> None:
     config = {**CONFIGS[kind], "cniVersion": "1.0.0"}
     theirs = host.run("ADD", config, ask=ask_reference)
-    assert (theirs.status == 0) is has_kind(host, kind)
+    assert (theirs.status == 0) is host.has_kind(kind)
     assert host.run("DEL", config, ask=ask_ours).status == 0
     assert (host.leases(), host.links(inside="c1")) == ([], ["lo"])
 
