@@ -22,6 +22,11 @@ def test_the_tutorial_runs_on_the_reference_plugins(plain_reader: Reader) -> Non
     assert plain_reader.ran > 20
 
 
+def test_the_tutorial_of_a_plugin_runs(plain_reader: Reader) -> None:
+    plain_reader.follow((DOCS / "tutorial-plugin.md").read_text())
+    assert plain_reader.ran > 20
+
+
 DELEGATED = DOCS / "how-to" / "kill-runs-whole.md"
 HOW_TO = sorted(set((DOCS / "how-to").glob("*.md")) - {DELEGATED})
 

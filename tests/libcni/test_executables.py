@@ -13,6 +13,7 @@ from attrs import define
 
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.installing import install
+from tests.docs.test_tutorial_plugin import executable_of
 from tests.plugins.answering import REFERENCES, ask_ours
 from tests.plugins.hosts import Host, host_of
 
@@ -189,6 +190,31 @@ def test_a_check_finds_what_is_gone(go: Go) -> None:
     assert "10.23.0.2" in go.refused("check")["msg"]
     go.succeed("del")
     assert go.what_is_left() == []
+
+
+def test_the_plugin_of_the_tutorial_stands_in_a_chain(go: Go, tmp_path: Path) -> None:
+    plugins = tmp_path / "plugins"
+    plugins.mkdir()
+    executable_of(plugins)
+    for name in ("bridge", "host-local"):
+        (plugins / name).symlink_to(go.plugins / name)
+    go.plugins = plugins
+    hosts = tmp_path / "hosts"
+    hosts.mkdir()
+    chain = (BRIDGE, {"type": "hostsfile", "directory": str(hosts)})
+    go.configure(*chain)
+    go.succeed("validate")
+    go.succeed("add")
+    assert (hosts / "c1+eth0").read_text() == "10.23.0.2 c1\n"
+    go.succeed("check")
+    (hosts / "c1+eth0").unlink()
+    assert go.refused("check") == {"code": 100, "msg": f"{hosts}/c1+eth0 does not name the pod"}
+    for _ in range(2):
+        go.succeed("del")
+    assert go.what_is_left() == []
+    go.configure(chain[0], {"type": "hostsfile"})
+    missing = {"code": 7, "msg": "no directory at $.directory", "details": "expected text"}
+    assert go.refused("add") == missing
 
 
 @pytest.mark.rule("P8")

@@ -54,6 +54,8 @@ class Notes:
         in_container(call, lambda: found.append(Path("/proc/sys/net", SETTING).read_text()))
         if int(found[0]) != call.fields.number("port", 0, least=0, most=65535):
             raise PluginError(100, "another port")
+        if not self.note(call).exists():
+            raise PluginError(100, "no note")
 
     def gc(self, call: Call) -> None:
         valid = {f"{one.container_id}+{one.ifname}" for one in call.valid or ()}
@@ -259,7 +261,7 @@ FLAWS = {
         "P4", notes_bench, lambda _: {"check": None}, f"{SETTING} is 1024 again is no error"
     ),
     "checks no reservation": Flaw(
-        "P4", leases_bench, lambda _: {"check": None}, "its reservation is gone is no error"
+        "P4", leases_bench, lambda _: {"check": None}, "in its directories is gone is no error"
     ),
     "is always ready": Flaw("P5", notes_bench, lambda _: {"status": None}, "is no error"),
     "frees nothing": Flaw("P6", notes_bench, lambda _: {"gc": None}, "is not as it was: new: file"),

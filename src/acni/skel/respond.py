@@ -68,12 +68,12 @@ def respond(
     warnings: list[str] = []
     try:
         command = read_command(request.environment)
-        if command != VERSION:
-            require_variables(Command(command), request.environment)
+        # First of all the version: what else is wrong is told in it.
         members = read_configuration(request.stdin)
         version = read_version(members)
         if command == VERSION:
             return _exited(dump(_versions(verbs, version)))
+        require_variables(Command(command), request.environment)
         require_version(verbs, Command(command), version)
         ipam = Delegation(request, bounds, delegates, guard)
         with ExitStack() as opened:

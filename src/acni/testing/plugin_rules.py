@@ -175,6 +175,11 @@ def _check_check(bench: PluginBench) -> None:
         with _attached("P4", bench) as box:
             damage(box)
             _require_refusal("P4", bench.run("CHECK", box), f"a CHECK where {name}")
+    before = bench.look()
+    with _attached("P4", bench) as box:
+        if _remove_new_files(bench, before):
+            what = "a CHECK where what it keeps in its directories is gone"
+            _require_refusal("P4", bench.run("CHECK", box), what)
 
 
 def _check_status(bench: PluginBench) -> None:
@@ -318,6 +323,14 @@ def _check_words(bench: PluginBench) -> None:
     said = f"{answer.printed.get('msg')} {answer.printed.get('details')}"
     unnamed = [name for name in missing if name not in said]
     _require("P10", not unnamed, f"code 4 does not name {unnamed}: {answer}")
+    older = bench.run(
+        "ADD",
+        box,
+        configuration={"cniVersion": "0.4.0"},
+        environment=dict.fromkeys(missing, ""),
+    )
+    told = older.printed.get("cniVersion")
+    _require("P10", told == "0.4.0", f"an error in 0.4.0 has the cniVersion {told}")
     answer = bench.run("ADD", box, configuration={"cniVersion": "9.9.9"})
     _require_error("P10", answer, "an ADD in 9.9.9", Code.INCOMPATIBLE_VERSION)
     answer = bench.run("ADD", box, stdin=b"no JSON")
@@ -460,13 +473,12 @@ Damage = Callable[[BenchContainer], object]
 
 @frozen
 class _Made:
-    """What an ADD made in its container and told of, or keeps on the host."""
+    """What an ADD made in its container and told of."""
 
     interfaces: tuple[str, ...]
     addresses: tuple[tuple[str, str], ...]
     routes: tuple[str, ...]
     settings: Mapping[str, str]
-    has_files: bool
 
 
 def _made_by(bench: PluginBench, box: BenchContainer) -> _Made:
@@ -497,7 +509,6 @@ def _made_by(bench: PluginBench, box: BenchContainer) -> _Made:
         tuple(of_addresses),
         tuple(of_routes),
         settings,
-        bool(bench.directories),
     )
 
 
@@ -511,8 +522,6 @@ def _damages(bench: PluginBench, made: _Made) -> Iterator[tuple[str, Damage]]:
         yield f"the route {route} is gone", _inside(_remove_route, route)
     for setting, value in made.settings.items():
         yield f"{setting} is {value} again", _inside(_write_setting, setting, value)
-    if bench.gives_addresses and made.has_files:
-        yield "its reservation is gone", _without_reservation(bench)
 
 
 def _inside(function: Callable[..., object], *arguments: object) -> Damage:
@@ -559,15 +568,13 @@ def _write_setting(setting: str, value: str) -> None:
     Path("/proc/sys/net", setting).write_text(value)
 
 
-def _without_reservation(bench: PluginBench) -> Damage:
-    def damage(box: BenchContainer) -> None:
-        given = {str(one["address"]).partition("/")[0] for one in _own_ips(box)}
-        for directory in bench.directories:
-            for path in Path(directory).rglob("*"):
-                if path.name in given:
-                    path.unlink()
-
-    return damage
+def _remove_new_files(bench: PluginBench, before: HostState) -> bool:
+    """Remove the files that an ADD made; tell whether there were any."""
+    new = bench.look().lines.keys() - before.lines.keys()
+    paths = [Path(line.removeprefix("file ")) for line in new if line.startswith("file ")]
+    for path in paths:
+        path.unlink()
+    return bool(paths)
 
 
 def _own_ips(box: BenchContainer) -> list[Mapping[str, Any]]:
