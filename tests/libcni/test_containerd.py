@@ -1,0 +1,109 @@
+"""containerd runs containers with the executables of the built-in plugins as its only ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from acni.plugins.installing import install
+from acni.testing.pytest_plugin import CANNOT_RUN
+
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
+
+PROGRAMS: Final = ("containerd", "ctr", "runc", "busybox")
+BRIDGE: Final[dict[str, Any]] = {
+    "type": "bridge",
+    "bridge": "br0",
+    "isGateway": True,
+    "ipam": {
+        "type": "host-local",
+        "subnet": "10.31.0.0/24",
+        "routes": [{"dst": "0.0.0.0/0"}],
+    },
+}
+
+# The places of a node are mounted over, in a namespace of processes that ends with the script.
+_NODE: Final = """\
+set -eu
+export PATH=$PATH:/usr/sbin:/sbin
+cd "$1"
+for place in /opt /etc/cni /var/lib/cni /run /var/lib/containerd; do
+    mkdir -p $place
+    mount -t tmpfs node $place
+done
+mkdir -p /run/netns /opt/cni /etc/cni/net.d rootfs/bin rootfs/proc rootfs/sys rootfs/dev rootfs/etc
+cp -a bin /opt/cni/bin
+cp net.conflist /etc/cni/net.d
+cp "$(command -v busybox)" rootfs/bin/busybox
+ip link set lo up
+containerd -c config.toml -l error >containerd.log 2>&1 &
+for _ in $(seq 300); do [ -S sock ] && break; sleep 0.1; done
+status=0
+timeout 60 ctr -a "$1/sock" run --rm --cni --rootfs "$1/rootfs" c1 \
+    /bin/busybox sh -c 'ip -4 address; ip route; ping -c 1 -W 5 10.31.0.1' >told 2>&1 || status=$?
+echo $status >status
+ls /var/lib/cni/networks/pods >leases 2>/dev/null || true
+ip -br link >links
+"""
+
+_CONFIG: Final = """\
+version = 2
+root = "{home}/root"
+state = "{home}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "{home}/sock"
+"""
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    missing = [program for program in PROGRAMS if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"{CANNOT_RUN} no {', '.join(missing)}")
+    install(str(tmp_path / "bin"))
+    (tmp_path / "config.toml").write_text(_CONFIG.format(home=tmp_path))
+    return tmp_path
+
+
+def run_container(home: Path, *plugins: dict[str, Any]) -> str:
+    """Run a container on a network; return what it and ctr said."""
+    network = {"cniVersion": "1.0.0", "name": "pods", "plugins": plugins}
+    (home / "net.conflist").write_text(json.dumps(network))
+    unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    done = subprocess.run(
+        [*unshare, "bash", "-c", _NODE, "node", str(home)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return (home / "told").read_text()
+
+
+def what_is_left(home: Path) -> list[str]:
+    """List the leases, and the links of containers."""
+    leases = [name for name in (home / "leases").read_text().split() if name[0].isdigit()]
+    links = [line.split()[0] for line in (home / "links").read_text().splitlines()]
+    return [*leases, *(name for name in links if name.startswith("veth"))]
+
+
+def test_a_container_gets_its_address_and_reaches_its_gateway(home: Path) -> None:
+    told = run_container(home, BRIDGE)
+    assert (home / "status").read_text() == "0\n", told
+    for words in ("127.0.0.1/8", "10.31.0.2/24", "default via 10.31.0.1", "1 packets received"):
+        assert words in told
+    assert what_is_left(home) == []
+
+
+def test_a_refusal_is_what_the_user_reads(home: Path) -> None:
+    told = run_container(home, {**BRIDGE, "mtu": "large"})
+    assert (home / "status").read_text() != "0\n"
+    assert "text, where a whole number from 0 to 65535 was expected at $.mtu" in told
+    assert what_is_left(home) == []
