@@ -31,7 +31,8 @@ from acni.spec import IpConfig
 HOME = {home!r}
 
 def touch(name):
-    open(HOME + "/" + name, "w").close()
+    with open(HOME + "/" + name, "w") as file:
+        file.write(os.readlink("/proc/self/fd/2"))
 
 def add(call):
     touch("added")
@@ -203,6 +204,8 @@ def test_a_standard_stream_that_is_closed_is_none_of_the_files_it_opens(
     has_stdin = not closed.startswith("0")
     assert done.returncode == (0 if has_stdin else 1)
     assert executable.has("deleted") == has_stdin
+    if has_stdin:
+        assert (executable.home / "deleted").read_text() == os.devnull
 
 
 def test_an_add_whose_result_nobody_could_get_is_not_begun(executable: Executable) -> None:
@@ -329,6 +332,15 @@ def test_standard_input_that_does_not_end_is_given_up() -> None:
     finally:
         os.close(read)
         os.close(write)
+
+
+def test_standard_input_that_is_too_long_is_not_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "long"
+    path.write_bytes(b"x" * 100_000)
+    with path.open("rb", buffering=0) as file:
+        with pytest.raises(PluginError, match="longer than 70000 bytes") as caught:
+            read_input(file.fileno(), most=70_000)
+        assert (caught.value.code, file.tell() <= 140_000) == (6, True)
 
 
 def test_standard_input_that_comes_in_pieces_is_read_to_its_end() -> None:
