@@ -36,8 +36,6 @@ from acni.spec.versions import SUPPORTED_VERSIONS, is_at_least
 from acni.testing.hoststate import HostState, look_here
 
 _SECONDS: Final = 60.0
-# The kernel takes a namespace down, and what led into it, some time after the last one left it.
-_SETTLE_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.02
 _NETWORK: Final = "bench"
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -143,6 +141,8 @@ class PluginBench:
         not_ready: Members with which its STATUS is an error; None where it is always ready.
         delegates: The plugins that ``ipam.type`` may name, by type, beside executables.
         ifname: The name of the interface.
+        settle_seconds: How long the host may take to be as it was: the kernel takes a namespace
+            down, and what leads into it, some time after the last one left it.
 
     Example:
         >>> loopback = acni.BuiltIns().plugins["loopback"]
@@ -163,6 +163,7 @@ class PluginBench:
     not_ready: Mapping[str, object] | None = field(default=None, kw_only=True)
     delegates: Mapping[str, Verbs] = field(default=BUILT_IN, kw_only=True, repr=False)
     ifname: str = field(default="eth0", kw_only=True)
+    settle_seconds: float = field(default=5.0, kw_only=True)
     _opened: ExitStack[bool | None] = field(factory=ExitStack[bool | None], init=False, repr=False)
     _host: netns.Namespace | None = field(default=None, init=False, repr=False)
     _path: str = field(default="", init=False, repr=False)
@@ -325,7 +326,7 @@ class PluginBench:
             ...     bench.left_beyond(bench.look())
             []
         """
-        until = time.monotonic() + _SETTLE_SECONDS
+        until = time.monotonic() + self.settle_seconds
         while (left := self.look().beyond(before)) and time.monotonic() < until:
             time.sleep(_PAUSE_SECONDS)
         return left
