@@ -57,6 +57,15 @@ def test_a_bridge_is_a_chain_of_the_reference_plugins() -> None:
     assert [sorted(plugin.capabilities) for plugin in network.plugins] == [[], ["portMappings"], []]
 
 
+@_both
+def test_without_ports_of_the_host_the_chain_is_the_plugin_that_attaches(
+    make: Callable[..., NetworkConfig],
+) -> None:
+    whole, alone = (make("net", "10.88.0.0/16", ports=ports) for ports in (True, False))
+    assert [plugin.type for plugin in whole.plugins[1:]] == ["portmap", "firewall"]
+    assert alone.plugins == whole.plugins[:1]
+
+
 def test_a_routed_network_is_a_chain_that_begins_with_ptp() -> None:
     network = networks.routed("jobs", "10.89.0.0/24", masquerade=True)
     first, *others = _plugins(network)

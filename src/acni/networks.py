@@ -35,6 +35,7 @@ def bridge(
     *subnets: str | IPv4Network | IPv6Network,
     masquerade: bool = False,
     isolate: bool = False,
+    ports: bool = True,
 ) -> NetworkConfig:
     """Return a network whose containers share a bridge of the host and reach each other on it.
 
@@ -51,6 +52,8 @@ def bridge(
         isolate: The containers do not reach each other over the bridge, only the host and what is
             behind it. The built-in bridge does that, and the reference's from version 1.6 on; older
             ones, such as Debian 13's, take no notice of it.
+        ports: Containers may have ports of the host, and the host's firewall lets their traffic
+            through. Without, the chain is its first plugin alone, and all of it is built in.
 
     Raises:
         InvalidName: the name is not allowed.
@@ -69,11 +72,15 @@ def bridge(
     if isolate:
         options["portIsolation"] = True
     networks = parse_bridge_subnets(subnets, place="subnets")
-    return _addressed(name, {"type": "bridge", **options}, networks, masquerade)
+    attaching = {"type": "bridge", **options}
+    return _addressed(name, attaching, networks, masquerade=masquerade, ports=ports)
 
 
 def routed(
-    name: str, *subnets: str | IPv4Network | IPv6Network, masquerade: bool = False
+    name: str,
+    *subnets: str | IPv4Network | IPv6Network,
+    masquerade: bool = False,
+    ports: bool = True,
 ) -> NetworkConfig:
     """Return a network in which a link of its own leads from each container to the host, which
     routes.
@@ -87,6 +94,7 @@ def routed(
         name: The network's name.
         subnets: As in :func:`bridge`, but any number of each family.
         masquerade: As in :func:`bridge`.
+        ports: As in :func:`bridge`.
 
     Raises:
         InvalidName: as in :func:`bridge`.
@@ -96,10 +104,13 @@ def routed(
         >>> network = acni.networks.routed("jobs", "10.89.0.0/16", "fd00:89::/64")
         >>> [plugin.type for plugin in network.plugins]
         ['ptp', 'portmap', 'firewall']
+        >>> network = acni.networks.routed("jobs", "10.89.0.0/16", ports=False)
+        >>> [plugin.type for plugin in network.plugins]
+        ['ptp']
     """
     network_name = parse_network_name(name)
     networks = parse_subnets(subnets, place="subnets")
-    return _addressed(network_name, {"type": "ptp"}, networks, masquerade)
+    return _addressed(network_name, {"type": "ptp"}, networks, masquerade=masquerade, ports=ports)
 
 
 def from_plugins(
@@ -151,7 +162,12 @@ def _plugin_text(plugin: object, place: str) -> str:
 
 
 def _addressed(
-    name: str, attaching: Mapping[str, Any], networks: Sequence[Subnet], masquerade: bool
+    name: str,
+    attaching: Mapping[str, Any],
+    networks: Sequence[Subnet],
+    *,
+    masquerade: bool,
+    ports: bool,
 ) -> NetworkConfig:
     families = dict.fromkeys(network.version for network in networks)
     ipam = {
@@ -159,12 +175,9 @@ def _addressed(
         "ranges": [[{"subnet": str(network)}] for network in networks],
         "routes": [{"dst": _DEFAULT_ROUTES[family]} for family in families],
     }
-    return from_plugins(
-        name,
-        {**attaching, "ipMasq": masquerade, "ipam": ipam},
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-        {"type": "firewall"},
-    )
+    behind = [{"type": "portmap", "capabilities": {"portMappings": True}}, {"type": "firewall"}]
+    first = {**attaching, "ipMasq": masquerade, "ipam": ipam}
+    return from_plugins(name, first, *(behind if ports else ()))
 
 
 def _device(name: NetworkName) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from acni import BuiltIns, NetworkConfig, Runtime, networks, open_runtime
+from acni import BuiltIns, Runtime, networks, open_runtime
 
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
@@ -27,7 +27,7 @@ async def built_in(host: Host) -> AsyncIterator[Runtime]:
 
 def bridge_of(isolate: bool) -> Any:
     """The bridge alone: of what else `networks.bridge` has there is no built-in yet."""
-    whole = networks.bridge("net", *SUBNETS, isolate=isolate)
+    whole = networks.bridge("net", *SUBNETS, isolate=isolate, ports=False)
     return networks.from_plugins("net", dict(whole.plugins[0].values) | {"bridge": "br0"})
 
 
@@ -53,17 +53,11 @@ async def test_pods_reach_the_host_and_each_other_unless_they_are_isolated(
     assert host.records() == []
 
 
-def routed() -> NetworkConfig:
-    """ptp alone, likewise."""
-    whole = networks.routed("net", *SUBNETS)
-    return networks.from_plugins("net", whole.plugins[0].values)
-
-
 async def test_routed_pods_reach_the_host_and_each_other_and_share_no_wire(
     built_in: Runtime, host: Host, pods: tuple[Pod, Pod]
 ) -> None:
     before = host.look()
-    network = routed()
+    network = networks.routed("net", *SUBNETS, ports=False)
     one, other = pods
     first = await built_in.add(network, one.attachment())
     second = await built_in.add(network, other.attachment())
