@@ -30,6 +30,19 @@ def test_the_first_argument_chooses_where_the_name_does_not() -> None:
     assert (done.returncode, json.loads(done.stdout)["cniVersion"]) == (0, "1.0.0")
 
 
+def test_streams_that_the_caller_closed_are_no_trouble() -> None:
+    program = f"exec {sys.executable} -m acni.plugins loopback >&- 2>&-"
+    asked = {"CNI_COMMAND": "DEL", "CNI_CONTAINERID": "c1", "CNI_IFNAME": "lo"}
+    done = subprocess.run(
+        ["sh", "-c", program],
+        input=b'{"cniVersion": "1.0.0", "name": "net"}',
+        env={**os.environ, **asked},
+        timeout=20,
+        check=False,
+    )
+    assert done.returncode == 0
+
+
 def test_a_runtime_that_asks_for_another_plugin_gets_an_error_object() -> None:
     done = run("portmap", CNI_COMMAND="VERSION")
     assert done.returncode == 1

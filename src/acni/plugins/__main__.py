@@ -12,6 +12,7 @@ import gc
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 _USAGE = """\
 usage: acni-plugin PLUGIN                 be this plugin; a runtime calls it
@@ -29,8 +30,10 @@ def main() -> None:
     # A process of milliseconds has no garbage to look for.
     gc.disable()
     status = run(sys.argv)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for name in ("stdout", "stderr"):
+        if (stream := getattr(sys, name)) is not None:  # the caller closed it
+            with suppress(OSError):
+                stream.flush()
     # Nothing is left to write or to close: the kernel takes down in no time what Python takes
     # milliseconds for.
     os._exit(status)
