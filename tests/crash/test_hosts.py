@@ -149,7 +149,7 @@ SABOTAGES = (
         "DEL leaves what says how it was before",
         "tuned: add, delete",
         "acni/plugins/tuning.py",
-        "    tuning_backup.forget(data_dir, owner)\n",
+        "    with working_in(data_dir):\n        tuning_backup.forget(data_dir, owner)\n",
         "    call.bounds.check()\n",
     ),
 )

@@ -65,6 +65,10 @@ _QUEUE: Final = references_name(Owner("net", C1))
 TUNED: Final[Mapping[str, Steps]] = {
     "the link that queues goes": [("host", f"link del {_QUEUE}")],
     "the link that queues is down": [("host", f"link set {_QUEUE} down")],
+    "the link that queues has another name": [
+        ("host", f"link set {_QUEUE} down"),
+        ("host", f"link set {_QUEUE} name other0"),
+    ],
     "the limited end goes": [("host", f"link del {_PORT}")],
     "the tuned end has another name": _RENAMED,
     "the tuned namespace goes": [_LOSES_POD],
@@ -77,12 +81,7 @@ UNPROVED: Final[Mapping[str, Steps]] = {
         ("host", f"link set {_PORT} name other0"),
         _LOSES_POD,
     ],
-    "the link that queues has another name": [
-        ("host", f"link set {_QUEUE} down"),
-        ("host", f"link set {_QUEUE} name other0"),
-    ],
 }
-_LIMITED: Final = frozenset({*TUNED, "the link that queues has another name"})
 
 
 # On a chain that begins with another plugin, as far as there is such a thing. ptp looks for its
@@ -231,7 +230,7 @@ def _try_once(
     """Run a verb, and then everything that cleans up; tell whether anything was changed."""
     directory.mkdir()
     leases, has_happened = directory / "leases", False
-    is_tuned = first == "bridge" and change in _LIMITED
+    is_tuned = first == "bridge" and change in TUNED
     network = make_network(leases, TUNED_CHAIN if is_tuned else f"{first} loopback")
     steps = (
         OF_OTHERS[first][change] if first in OF_OTHERS else {**CHANGES, **TUNED, **UNPROVED}[change]

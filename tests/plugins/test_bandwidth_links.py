@@ -87,6 +87,16 @@ def test_what_was_left_before_it_had_its_name_is_deleted(machine: Machine) -> No
         assert ifbs(machine) == {}
 
 
+def test_a_link_that_somebody_renamed_is_known_by_its_mark(machine: Machine) -> None:
+    machine.take()
+    for words in (f"{IFB} down", f"{IFB} name other0", "other0 up"):
+        machine.host.ip("link", "set", *words.split())
+    machine.host.ip("link", "add", "br9", "type", "bridge")
+    machine.host.ip("link", "set", "br9", "alias", "acni net c1 eth0")
+    assert machine.take("DEL").status == 0
+    assert set(machine.host.links()) == {"lo", "veth0", "veth1", "br9"}
+
+
 def test_a_link_of_another_kind_or_mark_is_never_taken(machine: Machine) -> None:
     machine.host.ip("link", "add", IFB, "type", "bridge")
     machine.host.ip("link", "set", IFB, "alias", "acni net c1 eth0")

@@ -306,6 +306,6 @@ def test_status_says_where_nothing_can_be_written_down(machine: Machine, tmp_pat
     assert files(machine) == []
     (tmp_path / "file").touch()
     answer = upkeep(machine, "STATUS", dataDir=str(tmp_path / "file"))
-    assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir")
+    assert (answer.printed["code"], answer.printed["reason"]) == (50, "data-dir-not-writable")
     none = {**dict.fromkeys(ALL), "dataDir": str(tmp_path / "file")}
     assert upkeep(machine, "STATUS", **none).status == 0

@@ -175,7 +175,7 @@ def test_a_place_that_cannot_be_written_is_told(place: str) -> None:
     assert not is_writable(place)
     with pytest.raises(PluginError) as raised:
         save(place, backup(owner()), owner())
-    assert (raised.value.code, raised.value.reason) == (5, "data-dir")
+    assert (raised.value.code, raised.value.reason) == (5, "data-dir-occupied")
     assert load(place, owner()) is None
     forget(place, owner())
     Path(place).unlink()

@@ -38,6 +38,7 @@ from acni.plugins.bandwidth_links import (
     divert,
     find_end,
     find_ifb,
+    find_marked,
     find_references,
     leads_to,
     make_ifb,
@@ -91,6 +92,8 @@ def delete(call: Call) -> None:
         end = find_end(host, call)
         with doing(f"looking for what limits {call.ifname}"):
             ifb = find_ifb(host, owner) or find_references(host, call, owner, end)
+            if ifb is None and limits.egress is not None:
+                ifb = find_marked(host, owner)
         if end is not None:
             release(host, end, ifb=ifb, ingress=limits.ingress)
         if ifb is not None:

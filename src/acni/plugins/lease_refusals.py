@@ -30,7 +30,7 @@ _REASONS: Final[Mapping[int, str]] = {
 }
 _TO_MEND: Final[Mapping[str, str]] = {
     NOT_WRITABLE: "let who runs plugins write: {place}, on a file system that is not read-only",
-    OCCUPIED: "move away what has the place of a directory or file of leases: {place}",
+    OCCUPIED: "move away what has the place of a directory or file: {place}",
     FULL: "make room, or free inodes, on the file system of {place}",
     _FAILED: "look at the file system of {place}",
 }

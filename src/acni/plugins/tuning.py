@@ -33,6 +33,7 @@ from acni.netlink.sockets import Netlink
 from acni.plugins import tuning_backup
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import open_container
+from acni.plugins.lease_refusals import NOT_WRITABLE, working_in
 from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous, with_changes
 from acni.plugins.sysctls import (
@@ -93,12 +94,14 @@ def _add(call: Call, allow_list: str) -> Result:
 def _delete(call: Call) -> None:
     """Put back what was before, in any configuration and as far as it is there (P3)."""
     data_dir, owner = parse_data_dir(call), _owner(call)
-    backup = tuning_backup.load(data_dir, owner)
+    with working_in(data_dir):
+        backup = tuning_backup.load(data_dir, owner)
     if backup is not None and is_of_another(backup, owner):
         return
     if backup is not None and call.netns is not None:
         _put_back(call, data_dir, backup)
-    tuning_backup.forget(data_dir, owner)
+    with working_in(data_dir):
+        tuning_backup.forget(data_dir, owner)
 
 
 def _check(call: Call) -> None:
@@ -122,12 +125,12 @@ def _gc(call: Call) -> None:
     """Remove the files of attachments of this network that are not valid."""
     if call.valid is None:
         return
-    failures: list[str] = []
+    failures: list[PluginError] = []
     for failure in tuning_backup.collect(parse_data_dir(call), call.network, call.valid):
         call.bounds.check()
         failures.append(failure)
     if failures:
-        raise PluginError(Code.IO_FAILURE, failures[0], reason="data-dir")
+        raise failures[0]
 
 
 def _status(call: Call, allow_list: str) -> None:
@@ -139,7 +142,7 @@ def _status(call: Call, allow_list: str) -> None:
         raise PluginError(Code.NOT_AVAILABLE, error.msg, reason=error.reason) from error
     if not settings.change_nothing and not tuning_backup.is_writable(settings.data_dir):
         message = f"nothing can be written to {settings.data_dir}"
-        raise PluginError(Code.NOT_AVAILABLE, message, reason="data-dir")
+        raise PluginError(Code.NOT_AVAILABLE, message, reason=NOT_WRITABLE)
 
 
 def _remember(call: Call, settings: Settings) -> Backup:

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
@@ -32,12 +31,13 @@ from attrs import evolve, field, frozen
 
 from acni.host.files import close_all, read_regular, write_at
 from acni.plugins.bridge_layout import mac_text
+from acni.plugins.lease_refusals import io_failure
 from acni.plugins.owners import Owner
 from acni.plugins.tuning_traits import Traits, parse_mac
-from acni.skel.errors import Code, PluginError, code_of
+from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
-from acni.spec.jsontext import JsonError, dump, is_object
+from acni.spec.jsontext import JsonError, decode, dump, object_members
 
 _OURS: Final = "acni"
 _SUFFIX: Final = ".json"
@@ -95,8 +95,7 @@ def save(data_dir: str, backup: Backup, owner: Owner) -> Backup:
         os.makedirs(data_dir, mode=0o700, exist_ok=True)
         _write(path, dump(_written(backup)).encode())
     except OSError as error:
-        message = f"what was before cannot be written to {path}: {error.strerror}"
-        raise PluginError(code_of(error.errno), message, reason="data-dir") from error
+        raise io_failure(data_dir, error) from error
     return backup
 
 
@@ -141,7 +140,7 @@ def held_by_others(data_dir: str, owner: Owner) -> Mapping[str, str]:
     return held
 
 
-def collect(data_dir: str, network: str, valid: frozenset[AttachmentId]) -> Iterator[str]:
+def collect(data_dir: str, network: str, valid: frozenset[AttachmentId]) -> Iterator[PluginError]:
     """Remove what was written down of attachments of a network that are not valid.
 
     Yields:
@@ -153,7 +152,7 @@ def collect(data_dir: str, network: str, valid: frozenset[AttachmentId]) -> Iter
             try:
                 _unlink(path)
             except OSError as error:
-                yield f"{path}: {error.strerror}"
+                yield io_failure(data_dir, error)
 
 
 def is_writable(data_dir: str) -> bool:
@@ -228,9 +227,9 @@ def _read(path: str) -> Backup | None:
             return None
         raise
     try:
-        value = json.loads(raw)
-        return _parse(Fields(value)) if is_object(value) else None
-    except (ValueError, JsonError, PluginError):
+        members = object_members(decode(raw))
+        return _parse(Fields({key: member.value for key, member in members.items()}))
+    except (JsonError, PluginError):
         return None
 
 
