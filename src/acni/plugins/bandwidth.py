@@ -35,10 +35,10 @@ from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bandwidth_limits import Limits, parse_limits
 from acni.plugins.bandwidth_links import (
+    IFB,
     divert,
     find_end,
     find_ifb,
-    find_marked,
     find_references,
     leads_to,
     make_ifb,
@@ -50,6 +50,7 @@ from acni.plugins.bandwidth_links import (
 from acni.plugins.bandwidth_upkeep import gc, status
 from acni.plugins.bridge_layout import mac_text
 from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.hostlinks import find_marked
 from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous, with_interface
 from acni.skel.call import Call, Verbs
@@ -93,7 +94,7 @@ def delete(call: Call) -> None:
         with doing(f"looking for what limits {call.ifname}"):
             ifb = find_ifb(host, owner) or find_references(host, call, owner, end)
             if ifb is None and limits.egress is not None:
-                ifb = find_marked(host, owner)
+                ifb = find_marked(host, owner, kind=IFB)
         if end is not None:
             release(host, end, ifb=ifb, ingress=limits.ingress)
         if ifb is not None:

@@ -24,7 +24,7 @@ from typing import Final
 from acni.netlink import links, qdiscs
 from acni.netlink.errors import NetlinkError
 from acni.netlink.filters import list_filters, redirect
-from acni.netlink.links import Link, find_link, get_link, list_links
+from acni.netlink.links import Link, find_link, get_link
 from acni.netlink.qdiscs import Bucket, find_ingress, find_root
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_ports import other_end
@@ -135,16 +135,6 @@ def require_no_ifb(host: Netlink, owner: Owner) -> None:
     if ifb is not None:
         details = f"it queues what {owner.attachment} sends: delete it first"
         raise interface_exists(ifb.name, details)
-
-
-def find_marked(host: Netlink, owner: Owner) -> Link | None:
-    """Return the link of an attachment by its mark, whatever its name is; it lists all links.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    marked = list_links(host, alias=owner.mark)
-    return next((link for link in marked if link.kind == IFB), None)
 
 
 def make_ifb(host: Netlink, owner: Owner, *, mtu: int) -> Link:

@@ -14,21 +14,16 @@ Rule 2: what carries another attachment's mark is none of them.
 
 from __future__ import annotations
 
-from typing import Final
-
-from acni.netlink.errors import DumpInterrupted
-from acni.netlink.links import Link, find_by_alias, find_link
+from acni.netlink.links import Link, find_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import mac_text
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.containerlinks import open_container
+from acni.plugins.hostlinks import find_marked
 from acni.plugins.owners import Owner, is_mark
 from acni.skel.call import Call, OpenNetns
 from acni.spec.result import Result
-
-# Most deletes that come so far look for what is gone with its namespace.
-_LISTS: Final = 3
 
 
 def find_own(host: Netlink, owner: Owner) -> Link | None:
@@ -57,7 +52,7 @@ def find_port(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | No
     with doing(f"looking for the links of {owner.attachment}"):
         if (own := find_own(host, owner)) is not None:
             return own
-        return _find_behind(host, call, owner, bridge) or _find_marked(host, owner)
+        return _find_behind(host, call, owner, bridge) or find_marked(host, owner, kind="veth")
 
 
 def other_end(host: Netlink, netns_fd: int, inside: Link) -> Link | None:
@@ -92,16 +87,6 @@ def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link |
         *_named_in(host, call.previous, on_host.name),
     )
     return next((one for one in candidates if one and _is_of(one, on_host, owner)), None)
-
-
-def _find_marked(host: Netlink, owner: Owner) -> Link | None:
-    """Return the link of the owner's mark. Where the list changes whenever it is read, as beside
-    many that come and go, there is none: GC finds what is left then.
-    """
-    try:
-        return find_by_alias(host, owner.mark, kind="veth", tries=_LISTS)
-    except DumpInterrupted:
-        return None
 
 
 def other_end_of(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:

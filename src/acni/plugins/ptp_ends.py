@@ -22,13 +22,13 @@ from typing import Final
 from acni.netlink import addresses, links, routes
 from acni.netlink.errors import NetlinkError
 from acni.netlink.families import is_v4
-from acni.netlink.links import Link, Peer, find_link, list_links
+from acni.netlink.links import Link, Peer, find_link
 from acni.netlink.lookup import index_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import link_local, mac_text
 from acni.plugins.bridge_ports import find_own, other_end_of
 from acni.plugins.bridge_refusals import doing, interface_exists
-from acni.plugins.hostlinks import own_routes
+from acni.plugins.hostlinks import find_marked, own_routes
 from acni.plugins.owners import Owner, is_mark
 from acni.plugins.ptp_layout import End
 from acni.plugins.steps import Step, take
@@ -101,7 +101,7 @@ def find_end(host: Netlink, call: Call, owner: Owner) -> Link | None:
             *_named_in(host, call.previous),
         )
         known = next((one for one in candidates if one and _is_of(one, owner)), None)
-        return known or _find_marked(host, owner)
+        return known or find_marked(host, owner, kind="veth")
 
 
 def _steps(index: int, owner: Owner, mac: bytes, ends: Sequence[End]) -> Iterator[Step]:
@@ -136,8 +136,3 @@ def _is_of(link: Link, owner: Owner) -> bool:
     if is_mark(link.alias):
         return link.alias == owner.mark
     return link.kind == "veth" and link.master is None
-
-
-def _find_marked(host: Netlink, owner: Owner) -> Link | None:
-    marked = (link for link in list_links(host) if link.alias == owner.mark)
-    return next((link for link in marked if link.kind == "veth"), None)
