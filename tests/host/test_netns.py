@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import resource
 import socket
@@ -302,6 +304,25 @@ def test_what_is_no_network_namespace_is_refused_at_once(
             netns.open(path)
         assert caught.value.place == "netns"
         assert caught.value.expected
+
+
+@pytest.mark.parametrize("error", [errno.EIO, errno.ENOMEM, errno.ENFILE], ids=os.strerror)
+@pytest.mark.parametrize("call", ["open", "ioctl"])
+def test_what_the_machine_cannot_say_is_not_taken_for_a_namespace_that_is_gone(
+    call: str, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever took it for that would leave there what is only there: a delete, for instance."""
+
+    def fail(*_: object) -> int:
+        raise OSError(error, os.strerror(error))
+
+    with netns.anonymous() as box:
+        with monkeypatch.context() as patch:
+            patch.setattr(os if call == "open" else fcntl, call, fail)
+            with pytest.raises(Busy, match=os.strerror(error)) as caught:
+                netns.open(box.path)
+        assert caught.value.place == box.path
+        netns.open(box.path).close()
 
 
 def _make_socket(path: Path) -> str:

@@ -55,6 +55,18 @@ _SIOCSIFFLAGS: Final = 0x8914
 _IFF_UP: Final = 1
 _COMPONENT: Final = re.compile(r"[^/\0\ud800-\udfff]+")
 _EXPECTED: Final = "a network namespace other than the runtime's own"
+# What the machine could not say is not what it said.
+_SAYS_NOTHING: Final = frozenset(
+    {
+        errno.EIO,
+        errno.EINTR,
+        errno.EAGAIN,
+        errno.ENOMEM,
+        errno.ENOSPC,
+        errno.EMFILE,
+        errno.ENFILE,
+    }
+)
 _OPEN: Final = "a namespace that is not closed yet, or a path that leads to it"
 
 # More than anybody stacks at one name.
@@ -226,7 +238,7 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
 
     Raises:
         InvalidName: the path is missing or leads to something that is no network namespace.
-        Busy: this process, or the machine, has no descriptor left.
+        Busy: this process, or the machine, has no descriptor left, or cannot say what is there.
 
     Example:
         >>> with netns.open(attachment.netns) as box:
@@ -238,10 +250,7 @@ def open(path: str | os.PathLike[str]) -> Namespace:  # noqa: A001 (read as netn
         # O_NONBLOCK: a FIFO in the way must not make us wait.
         fd = os.open(parsed, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        trouble = machine_error(error, parsed)
-        if isinstance(trouble, Busy):
-            # Not the path's fault; "the namespace is gone" would be the wrong conclusion.
-            raise trouble from error
+        _require_an_answer(error, parsed)
         raise InvalidName(
             f"{parsed}: {error.strerror}", place="netns", expected=_EXPECTED
         ) from error
@@ -545,10 +554,20 @@ def _named_path(name: str) -> str:
     return f"{NAMED}/{name}"
 
 
+def _require_an_answer(error: OSError, path: str) -> None:
+    """Refuse an error that says nothing of the path: "the namespace is gone" would be the wrong
+    conclusion, and a delete that draws it leaves there what is only there.
+    """
+    if error.errno in _SAYS_NOTHING:
+        expected = "a machine that can say what is there"
+        raise Busy(f"{error.strerror}", place=path, expected=expected) from error
+
+
 def _require_netns(fd: int, path: str) -> None:
     try:
         kind = fcntl.ioctl(fd, _NS_GET_NSTYPE)
-    except OSError:
+    except OSError as error:
+        _require_an_answer(error, path)
         raise InvalidName(f"{path} is no namespace", place="netns", expected=_EXPECTED) from None
     if kind != CLONE_NEWNET:
         raise InvalidName(f"{path} is another kind of namespace", place="netns", expected=_EXPECTED)
