@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from acni import netns
+from acni.netlink.netfilter import Netfilter
 from acni.netlink.sockets import Netlink, open_inside
 from acni.netns import Namespace
 
@@ -33,3 +34,10 @@ def on_host(host: Namespace) -> Iterator[Netlink]:
 def in_pod(pod: Namespace) -> Iterator[Netlink]:
     with open_inside(pod.fd, path=pod.path) as netlink:
         yield netlink
+
+
+@pytest.fixture
+def firewall(host: Namespace) -> Iterator[Netfilter]:
+    made = host.call(Netfilter.open)
+    yield made
+    made.close()

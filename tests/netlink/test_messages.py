@@ -19,6 +19,9 @@ from acni.netlink.messages import (
     attributes,
     be16,
     be32,
+    be32_of,
+    be64_of,
+    elements,
     encoded,
     header,
     header_of,
@@ -35,7 +38,7 @@ from acni.netlink.messages import (
     u32_of,
     unpack,
 )
-from tests.netlink.scripted import CAPPED, TLVS
+from tests.netlink.scripted import CAPPED, TLVS, some
 
 KINDS = st.integers(0, 0x3FFF)
 ATTRIBUTES = st.lists(st.tuples(KINDS, st.binary(max_size=40)), max_size=8)
@@ -133,8 +136,22 @@ def test_a_datagram_that_is_not_whole_is_malformed(data: bytes) -> None:
     ],
 )
 def test_attributes_that_are_not_whole_are_malformed(data: bytes) -> None:
-    with pytest.raises(Malformed):
-        attributes(data)
+    for read in (attributes, elements):
+        with pytest.raises(Malformed):
+            read(data)
+
+
+def test_a_list_has_all_that_is_in_it_whatever_the_kinds() -> None:
+    assert elements(u8(1, 2) + u16(1, 3) + u8(9, 4)[:5]) == [b"\2", b"\3\0", b"\4"]
+
+
+def test_who_asks_for_an_answer_is_said() -> None:
+    asks = [answer.flags & 4 for answer in unpack(pack(some(3), first=7, acknowledged=[8]))]
+    assert asks == [0, 4, 0]
+
+
+def test_numbers_of_the_network_are_read() -> None:
+    assert (be32_of(b"\0\0\1\2"), be64_of(b"\0\0\0\1\0\0\0\2")) == (258, (1 << 32) + 2)
 
 
 def test_of_attributes_of_one_kind_the_last_one_counts() -> None:
@@ -163,8 +180,10 @@ def test_a_number_that_does_not_fit_is_refused(
     assert raised.value.errno == errno.ERANGE
 
 
-@pytest.mark.parametrize("read", [u8_of, u16_of, u32_of], ids=lambda each: each.__name__)
-@pytest.mark.parametrize("size", [0, 3, 8])
+@pytest.mark.parametrize(
+    "read", [u8_of, u16_of, u32_of, be32_of, be64_of], ids=lambda each: each.__name__
+)
+@pytest.mark.parametrize("size", [0, 3, 9])
 def test_a_number_of_another_size_is_malformed(read: Callable[[bytes], int], size: int) -> None:
     with pytest.raises(Malformed):
         read(bytes(size))

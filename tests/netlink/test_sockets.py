@@ -375,3 +375,20 @@ def test_a_thread_that_cannot_come_back_opens_nothing() -> None:
         thread.start()
         thread.join(30)
     assert len(raised) == 1
+
+
+def test_a_batch_is_over_with_the_verdict_of_the_last_one_within_it() -> None:
+    """Or with the first one's, where it is refused as a whole."""
+    netlink, wire = scripted(
+        lambda n, _: [verdict(n + 1, errno.EEXIST), verdict(n + 2)], lambda n, _: [verdict(n, 1)]
+    )
+    told = netlink.batch(some(4)).verdicts
+    assert [(one.code, one.is_lost) for one in told] == [
+        (errno.ENOBUFS, True),
+        (errno.EEXIST, False),
+        (0, False),
+        (errno.ENOBUFS, True),
+    ]
+    assert netlink.batch(some(3)).verdicts[0].code == errno.EPERM
+    assert wire.sent == [(1, 4), (5, 3)]
+    assert wire.waits == []

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -24,6 +24,7 @@ ACK: Final = 0x4
 DUMP: Final = 0x300
 EXCL: Final = 0x200
 CREATE: Final = 0x400
+APPEND: Final = 0x800
 
 _DUMP_INTR: Final = 0x10
 _CAPPED: Final = 0x100
@@ -52,7 +53,7 @@ class Message:
 
     Attributes:
         kind: Its type, RTM_NEWLINK for instance.
-        flags: Beside REQUEST and ACK, which every one has.
+        flags: Beside REQUEST and ACK, which every one has; in a batch one has ACK.
         body: The family's header, and the attributes.
     """
 
@@ -126,17 +127,21 @@ class Answer:
         return attributes(self.body[begin:])
 
 
-def pack(messages: Sequence[Message], *, first: int) -> bytes:
+def pack(
+    messages: Sequence[Message], *, first: int, acknowledged: Container[int] | None = None
+) -> bytes:
     """Put messages into one datagram.
 
     Args:
         messages: Any number.
         first: The sequence number of the first one; the others have those that follow.
+        acknowledged: The numbers of those that ask for an answer; None, all do.
     """
     parts: list[bytes] = []
     for sequence, message in enumerate(messages, first):
         size = _HEADER.size + len(message.body)
-        flags = message.flags | REQUEST | ACK
+        asks = acknowledged is None or sequence in acknowledged
+        flags = message.flags | REQUEST | (ACK if asks else 0)
         parts += (
             _HEADER.pack(size, message.kind, flags, sequence & 0xFFFFFFFF, 0),
             message.body,
@@ -286,6 +291,25 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return found
 
 
+def elements(data: bytes) -> list[bytes]:
+    """Read a list: the value of each attribute, whatever their kinds.
+
+    Raises:
+        Malformed: the data does not consist of attributes.
+    """
+    found: list[bytes] = []
+    offset, end = 0, len(data)
+    while offset < end:
+        if end - offset < _ATTRIBUTE.size:
+            raise malformed(f"{end - offset} bytes where an attribute begins")
+        size, _ = _ATTRIBUTE.unpack_from(data, offset)
+        if not _ATTRIBUTE.size <= size <= end - offset:
+            raise malformed(f"an attribute of {size} bytes in {end - offset}")
+        found.append(data[offset + _ATTRIBUTE.size : offset + size])
+        offset += _aligned(size)
+    return found
+
+
 def text_of(value: bytes) -> str:
     """Read text; names are bytes to the kernel, and what is no UTF-8 survives."""
     return value.partition(b"\0")[0].decode("utf-8", "surrogateescape")
@@ -310,6 +334,16 @@ def u32_of(value: bytes) -> int:
     return _number_of(value, 4)
 
 
+def be32_of(value: bytes) -> int:
+    """Read four bytes, as the network has them."""
+    return _number_of(value, 4, is_big=True)
+
+
+def be64_of(value: bytes) -> int:
+    """Read eight bytes, as the network has them."""
+    return _number_of(value, 8, is_big=True)
+
+
 def _number(value: int, size: int, is_little: bool) -> bytes:
     try:
         return value.to_bytes(size, "little" if is_little else "big")
@@ -317,10 +351,10 @@ def _number(value: int, size: int, is_little: bool) -> bytes:
         raise NetlinkError(errno.ERANGE, f"{value} in {size} bytes") from None
 
 
-def _number_of(value: bytes, size: int) -> int:
+def _number_of(value: bytes, size: int, *, is_big: bool = False) -> int:
     if len(value) != size:
         raise malformed(f"a number of {len(value)} bytes, not of {size}")
-    return int.from_bytes(value, sys.byteorder)
+    return int.from_bytes(value, "big" if is_big else sys.byteorder)
 
 
 def _aligned(size: int) -> int:

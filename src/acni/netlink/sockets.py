@@ -109,6 +109,22 @@ class Netlink:
             verdicts += reading.in_order()
         return Exchange(answers=tuple(answers), verdicts=tuple(verdicts))
 
+    def batch(self, messages: Sequence[Message]) -> Exchange:
+        """Send a batch in one datagram: what nfnetlink heeds as a whole or not at all.
+
+        The last one within it is acknowledged, and whatever is refused is told: each one would be
+        more than a socket holds. So one whose verdict is lost was not refused, if nothing was.
+
+        Args:
+            messages: The batch's begin, its messages, one at least, and its end.
+
+        Raises:
+            NetlinkError: it could not be sent (EMSGSIZE: it is longer than the send buffer).
+            NetlinkTimeout, Malformed: what became of it is not known.
+        """
+        reading = self._converse(messages, before=(), last=len(messages) - 2)
+        return Exchange(answers=tuple(reading.answers), verdicts=tuple(reading.in_order()))
+
     def dump(self, message: Message, *, tries: int = _DUMPS) -> tuple[Answer, ...]:
         """Ask for a list, again where it changed while it was read.
 
@@ -140,15 +156,24 @@ class Netlink:
         """Close the socket; a second call does nothing."""
         self._wire.close()
 
-    def _converse(self, part: Sequence[Message], *, before: Sequence[Verdict]) -> _Reading:
-        """Send what fits one datagram, and read until each message has its verdict."""
+    def _converse(
+        self, part: Sequence[Message], *, before: Sequence[Verdict], last: int | None = None
+    ) -> _Reading:
+        """Send what fits one datagram, and read until each message has its verdict.
+
+        Args:
+            part: The messages.
+            before: What was said about those before.
+            last: In a batch the one that is acknowledged.
+        """
         until = time.monotonic() + self.seconds
         self._read_what_was_left(until)
-        reading = _Reading(self._wire.port, self._sequence + 1, len(part))
+        reading = _Reading(self._wire.port, self._sequence + 1, len(part), last)
         self._sequence += len(part)
         self._is_unread = True
+        acknowledged = None if last is None else (reading.first + last,)
         try:
-            self._wire.send(pack(part, first=reading.first))
+            self._wire.send(pack(part, first=reading.first, acknowledged=acknowledged))
         except OSError as error:
             raise NetlinkError(error.errno or errno.EIO, "it could not be sent") from error
         while not reading.is_whole:
@@ -203,16 +228,17 @@ class Netlink:
         self.close()
 
 
-def open_here(*, seconds: float = _SECONDS) -> Netlink:
+def open_here(*, seconds: float = _SECONDS, protocol: int = socket.NETLINK_ROUTE) -> Netlink:
     """Open a socket of the calling thread's network namespace; it stays that one's.
 
     Args:
         seconds: How long the answers to what is sent at once may take.
+        protocol: Whom it speaks to: NETLINK_ROUTE, or one of the others.
 
     Raises:
         OSError: there is no descriptor left.
     """
-    return Netlink(KernelWire.open(socket.NETLINK_ROUTE), seconds=seconds)
+    return Netlink(KernelWire.open(protocol), seconds=seconds)
 
 
 def open_inside(
@@ -252,13 +278,17 @@ class _Reading:
     _port: int
     first: int
     _count: int
+    _last: int | None  # of a batch, whose verdict comes behind all others
     answers: list[Answer] = Factory(list[Answer])
     has_gaps: bool = False
     _verdicts: dict[int, Verdict] = Factory(dict[int, Verdict])
 
     @property
     def is_whole(self) -> bool:
-        return len(self._verdicts) == self._count
+        if self._last is None:
+            return len(self._verdicts) == self._count
+        # A batch that is refused as a whole is answered at its begin.
+        return self._last in self._verdicts or 0 in self._verdicts
 
     def in_order(self) -> list[Verdict]:
         return [self._verdicts.get(index, LOST) for index in range(self._count)]

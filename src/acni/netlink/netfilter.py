@@ -1,0 +1,135 @@
+"""A conversation with nf_tables and the table of connections, of one network namespace.
+
+Rule 1: a batch is heeded as a whole or not at all, and each message that is refused is named.
+Rule 2: a generation is the number of a state of all rules of the namespace. A batch that names one
+    is refused (ERESTART) where somebody has changed any rule since: who decided by what was there
+    looks again.
+Rule 3: closing a socket waits for what was deleted before, and lets all others wait meanwhile
+    (nft_rcv_nl_event, net/netfilter/nf_tables_api.c): 15 ms, where a change takes 0.03. So one is
+    kept open.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Self, TypeVar
+
+from attrs import define
+
+from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
+from acni.netlink.messages import Answer, Message, be32_of
+from acni.netlink.nfmessages import NETLINK_NETFILTER, batch_of, family_and_attributes
+from acni.netlink.nftables import GETGEN, Element, list_of, read_elements, table_message
+from acni.netlink.sockets import Netlink, open_here
+
+MOST_ELEMENTS: Final = 500
+"""How many messages about elements fit into a batch: the send buffer has 212,992 bytes, and only
+the administrator may have it longer."""
+
+_ATTEMPTS: Final = 64
+
+Decided = TypeVar("Decided")
+
+
+@define(eq=False)
+class Netfilter:
+    """A netfilter socket, for one thread at a time."""
+
+    netlink: Netlink
+
+    def transact(self, messages: Sequence[Message], *, generation: int | None = None) -> None:
+        """Have messages heeded, all or none.
+
+        Args:
+            messages: Any number that fits one datagram.
+            generation: Only while it is the rules' one.
+
+        Raises:
+            NetlinkError: one was refused, the first that was: nothing was changed. ``index`` says
+                which, and ``verdicts`` what is said about each; without an index all were refused
+                as a whole (ERESTART: it is another generation; EPERM).
+            AnswerLost, NetlinkTimeout, Malformed: what became of them is not known.
+        """
+        if not messages:
+            return
+        exchange = self.netlink.batch(batch_of(messages, generation=generation))
+        whole, *each, _ = exchange.verdicts
+        # The first of a flood of refusals are told, and what was not told of was not refused.
+        told = tuple(_told(verdict) for verdict in each)
+        for index, verdict in enumerate(told):
+            if verdict.code:
+                raise refusal(index, told)
+        if whole.code and not whole.is_lost:
+            raise NetlinkError(whole.code, whole.words)
+        if each[-1].is_lost:
+            raise AnswerLost(errno.ENOBUFS, "the answer to a batch was lost")
+
+    def decide(self, decide: Callable[[], tuple[Sequence[Message], Decided]]) -> Decided:
+        """Have messages heeded that depend on what is there.
+
+        Args:
+            decide: Looks, and says what is to be done; asked again where something changed.
+
+        Returns:
+            What it said beside.
+
+        Raises:
+            NetlinkError: one was refused; ERESTART, something changed each time.
+        """
+        for _ in range(_ATTEMPTS):
+            generation = self.generation()
+            messages, decided = decide()
+            try:
+                self.transact(messages, generation=generation)
+            except NetlinkError as error:
+                if error.errno != errno.ERESTART:
+                    raise
+                continue
+            return decided
+        raise NetlinkError(errno.ERESTART, f"the rules changed {_ATTEMPTS} times")
+
+    def generation(self) -> int:
+        """Return the number of the rules' state.
+
+        Raises:
+            NetlinkError: the kernel does not say: it has no nf_tables, or permits nothing.
+        """
+        answers = self.netlink.request(table_message(GETGEN, 0, family=0))
+        if len(answers) != 1:
+            raise malformed(f"{len(answers)} generations")
+        _, said = family_and_attributes(answers[0])
+        return be32_of(said.get(1, b""))
+
+    def elements(self, table: str, name: str) -> list[Element]:
+        """Return the elements of a set.
+
+        Raises:
+            NetlinkError: ENOENT, there is no such set; or the kernel does not say.
+        """
+        return list(self._elements(name, self.netlink.dump(list_of(table, name))))
+
+    def close(self) -> None:
+        """Close the socket; a second call does nothing."""
+        self.netlink.close()
+
+    def _elements(self, name: str, answers: Sequence[Answer]) -> Iterator[Element]:
+        for answer in answers:
+            _, said = family_and_attributes(answer)
+            yield from read_elements(name, said.get(3, b""))
+
+    @classmethod
+    def open(cls) -> Self:
+        """Open one of the calling thread's network namespace; it stays that one's.
+
+        Raises:
+            OSError: there is no descriptor left, or the kernel has no netfilter.
+        """
+        return cls(open_here(protocol=NETLINK_NETFILTER))
+
+
+_NOT_REFUSED: Final = Verdict(code=0)
+
+
+def _told(verdict: Verdict) -> Verdict:
+    return _NOT_REFUSED if verdict.is_lost else verdict

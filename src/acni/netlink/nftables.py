@@ -1,0 +1,227 @@
+"""Messages to nf_tables: tables, chains, sets, rules and elements; pure.
+
+Each goes into a batch (:meth:`acni.netlink.netfilter.Netfilter.transact`). All are of the family
+``inet``, which is asked for both IPv4 and IPv6.
+
+(include/uapi/linux/netfilter/nf_tables.h; nft(8))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import frozen
+
+from acni.netlink.errors import malformed
+from acni.netlink.messages import (
+    APPEND,
+    CREATE,
+    EXCL,
+    Message,
+    attribute,
+    attributes,
+    be32,
+    elements,
+    encoded,
+    nested,
+    text,
+    text_of,
+)
+from acni.netlink.nfexpressions import INET
+from acni.netlink.nfmessages import subsystem_message
+
+SUBSYSTEM: Final = 10
+
+NEWTABLE: Final = 0
+DELTABLE: Final = 2
+NEWCHAIN: Final = 3
+GETCHAIN: Final = 4
+NEWRULE: Final = 6
+GETRULE: Final = 7
+DELRULE: Final = 8
+NEWSET: Final = 9
+NEWSETELEM: Final = 12
+GETSETELEM: Final = 13
+DELSETELEM: Final = 14
+GETGEN: Final = 16
+
+PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
+
+_NFT_SET_MAP: Final = 0x8
+_NF_ACCEPT: Final = 1
+# Of an element: NFTA_SET_ELEM_KEY, _DATA, _USERDATA.
+_KEY, _DATA, _USERDATA = 1, 2, 6
+# What userspace keeps with an element is its own, and begins with a kind and a length. This kind is
+# libnftnl's comment, which nft prints; longer ones it does not read.
+_COMMENT: Final = 0
+_COMMENT_HEAD: Final = 2
+MOST_COMMENT_BYTES: Final = 127
+
+
+@frozen
+class Type:
+    """The type of a key, or of what a map has for one.
+
+    Attributes:
+        number: nft's own, by which it prints; six bits a part.
+        size: Its bytes; each part begins at a multiple of four.
+    """
+
+    number: int
+    size: int
+
+    def then(self, other: Type) -> Type:
+        """Return the concatenation of both."""
+        return Type(self.number << 6 | other.number, (self.size + 3 & ~3) + (other.size + 3 & ~3))
+
+
+IPV4_ADDRESS: Final = Type(7, 4)
+IPV6_ADDRESS: Final = Type(8, 16)
+PROTOCOL: Final = Type(12, 1)
+PORT: Final = Type(13, 2)
+MARK: Final = Type(19, 4)
+LINK_INDEX: Final = Type(20, 4)
+
+
+@frozen
+class Element:
+    """An element of a set, or of a map.
+
+    Attributes:
+        name: The set's.
+        key: Its key.
+        data: What a map has for it; None in a set.
+        comment: What ``nft`` shows beside it.
+    """
+
+    name: str
+    key: bytes
+    data: bytes | None = None
+    comment: str | None = None
+
+
+def table_message(kind: int, flags: int, *inner: bytes, family: int = INET) -> Message:
+    """Make a message to nf_tables."""
+    return subsystem_message(SUBSYSTEM, kind, flags, *inner, family=family)
+
+
+def new_table(name: str) -> Message:
+    """Make a table; one that is there is left as it is."""
+    return table_message(NEWTABLE, CREATE, text(1, name))
+
+
+def delete_table(name: str) -> Message:
+    """Delete a table with all that is in it."""
+    return table_message(DELTABLE, 0, text(1, name))
+
+
+def new_chain(table: str, name: str) -> Message:
+    """Make a chain that others lead to; one that is there is left as it is."""
+    return table_message(NEWCHAIN, CREATE, text(1, table), text(3, name))
+
+
+def new_base_chain(table: str, name: str, *, kind: str, hook: int, priority: int) -> Message:
+    """Make a chain that the kernel leads to, and that accepts.
+
+    Args:
+        table: The table.
+        name: Its name.
+        kind: "nat" or "filter".
+        hook: PREROUTING or another.
+        priority: Of several at a hook the lowest is asked first.
+    """
+    place = nested(4, be32(1, hook), be32(2, priority & 0xFFFFFFFF))
+    policy = be32(5, _NF_ACCEPT)
+    return table_message(
+        NEWCHAIN, CREATE, text(1, table), text(3, name), place, policy, text(7, kind)
+    )
+
+
+def delete_rules(table: str, chain: str) -> Message:
+    """Delete all rules of a chain."""
+    return table_message(DELRULE, 0, text(1, table), text(2, chain))
+
+
+def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
+    """Add a rule behind those of a chain."""
+    return table_message(
+        NEWRULE, CREATE | APPEND, text(1, table), text(2, chain), nested(4, *expressions)
+    )
+
+
+def new_set(table: str, name: str, number: int, *, key: Type, data: Type | None = None) -> Message:
+    """Make a set, or a map; one that is there and has these types is left as it is.
+
+    Args:
+        table: The table.
+        name: Its name.
+        number: One that no other set of the batch has.
+        key: The type of its keys.
+        data: The type of what a map has for them; None, it is a set.
+    """
+    flags, into = 0, b""
+    if data is not None:
+        flags, into = _NFT_SET_MAP, be32(6, data.number) + be32(7, data.size)
+    types = be32(3, flags), be32(4, key.number), be32(5, key.size), be32(10, number)
+    return table_message(NEWSET, CREATE, text(1, table), text(2, name), *types, into)
+
+
+def add_element(table: str, element: Element, *, is_new: bool = False) -> Message:
+    """Add an element; one that is there and has this data stays as it is.
+
+    EEXIST says that it is there and has other data, or ``is_new`` and it is there; kernels before
+    Linux 5.18 said EBUSY to the first.
+    """
+    return _about_element(NEWSETELEM, CREATE | (EXCL if is_new else 0), table, element)
+
+
+def delete_element(table: str, element: Element) -> Message:
+    """Delete the element of a key, whatever its data (ENOENT: there is none)."""
+    return _about_element(DELSETELEM, 0, table, element)
+
+
+def list_of(table: str, name: str, kind: int = GETSETELEM) -> Message:
+    """Ask for the elements of a set."""
+    return table_message(kind, 0, text(1, table), text(2, name))
+
+
+def read_elements(name: str, said: bytes) -> Iterable[Element]:
+    """Read elements of a set as they are listed.
+
+    Raises:
+        Malformed: they are none.
+    """
+    for one in elements(said):
+        parts = attributes(one)
+        yield Element(
+            name=name,
+            key=_value_of(parts.get(_KEY, b"")),
+            data=_value_of(parts[_DATA]) if _DATA in parts else None,
+            comment=_comment_of(parts.get(_USERDATA, b"")),
+        )
+
+
+def _about_element(kind: int, flags: int, table: str, element: Element) -> Message:
+    value = nested(_KEY, attribute(1, element.key))
+    if element.data is not None:
+        value += nested(_DATA, attribute(1, element.data))
+    if element.comment is not None and kind == NEWSETELEM:
+        said = encoded(element.comment)[:MOST_COMMENT_BYTES] + b"\0"
+        value += attribute(_USERDATA, bytes((_COMMENT, len(said))) + said)
+    listed = nested(3, nested(1, value))
+    return table_message(kind, flags, text(1, table), text(2, element.name), listed)
+
+
+def _value_of(said: bytes) -> bytes:
+    value = attributes(said).get(1)
+    if value is None:
+        raise malformed("an element without a value")
+    return value
+
+
+def _comment_of(said: bytes) -> str | None:
+    """Read the first of what userspace keeps with an element, if it is a comment."""
+    if len(said) < _COMMENT_HEAD or said[0] != _COMMENT or len(said) < _COMMENT_HEAD + said[1]:
+        return None
+    return text_of(said[_COMMENT_HEAD : _COMMENT_HEAD + said[1]])
