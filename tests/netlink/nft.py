@@ -27,11 +27,16 @@ def listed(box: Namespace, kind: str) -> list[Any]:
     return [one[kind] for one in said if kind in one]
 
 
+def all_elements(box: Namespace) -> dict[str, list[Any]]:
+    """Return the elements of each set and map, by its name."""
+    said = json.loads(nft(box, "-j", "list", "ruleset"))["nftables"]
+    found = (one[kind] for one in said for kind in ("set", "map") if kind in one)
+    return {one["name"]: one.get("elem", []) for one in found}
+
+
 def elements_of(box: Namespace, name: str) -> list[Any]:
-    """Return the elements of a set or a map; there is one of the name."""
-    (found,) = (one for kind in ("set", "map") for one in listed(box, kind) if one["name"] == name)
-    listed_there: list[Any] = found.get("elem", [])
-    return listed_there
+    """Return the elements of a set or a map."""
+    return all_elements(box)[name]
 
 
 def rules_of(box: Namespace, table: str = "acni") -> str:

@@ -386,3 +386,28 @@ async def test_after_its_end_it_can_be_used_again() -> None:
     assert (await run(runner)).status == 0
     runner.close()
     runner.close()
+
+
+@define(eq=False)
+class Dear:
+    """Something that calls leave for those after them."""
+
+    is_closed: bool = False
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+async def test_what_a_call_keeps_the_next_one_is_lent_until_the_runner_is_closed() -> None:
+    lent: list[Dear] = []
+
+    def keeps(call: Call) -> None:
+        with call.kept.lent("dear", Dear) as one:
+            lent.append(one)
+
+    with only(keeps) as runner:
+        for _ in range(2):
+            await run(runner)
+        assert lent[0] is lent[1]
+        assert not lent[0].is_closed
+    assert lent[0].is_closed

@@ -20,7 +20,14 @@ from attrs import define
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
 from acni.netlink.messages import Answer, Message, be32_of
 from acni.netlink.nfmessages import NETLINK_NETFILTER, batch_of, family_and_attributes
-from acni.netlink.nftables import GETGEN, Element, list_of, read_elements, table_message
+from acni.netlink.nftables import (
+    GETGEN,
+    Element,
+    get_element,
+    list_of,
+    read_elements,
+    table_message,
+)
 from acni.netlink.sockets import Netlink, open_here
 
 MOST_ELEMENTS: Final = 500
@@ -108,6 +115,27 @@ class Netfilter:
             NetlinkError: ENOENT, there is no such set; or the kernel does not say.
         """
         return list(self._elements(name, self.netlink.dump(list_of(table, name))))
+
+    def element(self, table: str, element: Element) -> Element | None:
+        """Return the element of a key as it is there; None where there is none.
+
+        Args:
+            table: The table.
+            element: What says the set and the key; the rest does not matter.
+
+        Raises:
+            NetlinkError: the kernel does not say.
+        """
+        try:
+            answers = self.netlink.request(get_element(table, element))
+        except NetlinkError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return None
+        found = list(self._elements(element.name, answers))
+        if len(found) != 1:
+            raise malformed(f"{len(found)} elements of one key")
+        return found[0]
 
     def close(self) -> None:
         """Close the socket; a second call does nothing."""

@@ -72,7 +72,7 @@ class Type:
     size: int
 
     def then(self, other: Type) -> Type:
-        """Return the concatenation of both."""
+        """Return the concatenation with a type of one part."""
         return Type(self.number << 6 | other.number, (self.size + 3 & ~3) + (other.size + 3 & ~3))
 
 
@@ -181,9 +181,14 @@ def delete_element(table: str, element: Element) -> Message:
     return _about_element(DELSETELEM, 0, table, element)
 
 
-def list_of(table: str, name: str, kind: int = GETSETELEM) -> Message:
+def get_element(table: str, element: Element) -> Message:
+    """Ask for the element of a key (ENOENT: there is none)."""
+    return _about_element(GETSETELEM, 0, table, Element(element.name, element.key))
+
+
+def list_of(table: str, name: str) -> Message:
     """Ask for the elements of a set."""
-    return table_message(kind, 0, text(1, table), text(2, name))
+    return table_message(GETSETELEM, 0, text(1, table), text(2, name))
 
 
 def read_elements(name: str, said: bytes) -> Iterable[Element]:

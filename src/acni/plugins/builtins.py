@@ -29,6 +29,7 @@ from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
 from acni.skel import Bounds, Verbs
 from acni.skel.delegation import Delegates
+from acni.skel.kept import Kept
 from acni.skel.respond import respond
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
@@ -78,6 +79,7 @@ class BuiltIns:
         factory=dict[str, "list[Job]"], init=False, repr=False
     )
     _sleepers: Sleepers = field(factory=Sleepers, init=False, repr=False)
+    _kept: Kept = field(factory=Kept, init=False, repr=False)
 
     def find(
         self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
@@ -162,6 +164,7 @@ class BuiltIns:
                 delegates=self._delegates,
                 guard=guard,
                 leave=self._sleepers.leave,
+                kept=self._kept,
             ),
             bounds,
         )
@@ -206,6 +209,8 @@ class BuiltIns:
         for worker in idle:
             worker.join(max(0.0, until - time.monotonic()))
         self._sleepers.close(until)
+        kept, self._kept = self._kept, Kept()
+        kept.close()
 
     def __enter__(self) -> Self:
         return self

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from acni.host.visits import visiting
 from acni.skel.bounds import Bounds
+from acni.skel.kept import Kept
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
 from acni.spec.plan import Command
@@ -171,6 +172,7 @@ class Call:
         leave: Leaves a function to another thread, which only waits: the kernel takes 15 to 20 ms
             for the memory of a link that is gone already. What it raises nobody sees.
         warn: Says something on standard error, of a verb that succeeds.
+        kept: Lends what is dear to make and to unmake, and is kept from call to call.
 
     Example:
         >>> called(lambda call: f"{call.command} {call.container_id} {call.ifname}")
@@ -194,6 +196,7 @@ class Call:
     ipam: Delegate
     leave: Leave = field(default=do_now, repr=False)
     warn: Callable[[str], None] = field(default=say_nothing, repr=False)
+    kept: Kept = field(factory=Kept, repr=False)
 
     @cached_property
     def fields(self) -> Fields:

@@ -30,6 +30,7 @@ from acni.skel.calls import (
 )
 from acni.skel.delegation import Delegates, Delegation
 from acni.skel.errors import Code, PluginError, code_of
+from acni.skel.kept import Kept
 from acni.skel.results import result_text
 from acni.spec.jsontext import JsonError, dump
 from acni.spec.plan import Command
@@ -46,6 +47,7 @@ def respond(
     guard: int | None = None,
     leave: Leave = do_now,
     own_netns_ok: bool = True,
+    kept: Kept | None = None,
 ) -> Response:
     """Run a plugin's verb in the calling thread, and answer as its executable would.
 
@@ -57,6 +59,7 @@ def respond(
         guard: A descriptor that executables among them inherit, or None.
         leave: Where it leaves functions that only wait.
         own_netns_ok: Whether the container's namespace may be the calling thread's own.
+        kept: What is kept from call to call; None, nothing is.
 
     Returns:
         The response: it exited, with 0 or with 1 and an error object on standard output.
@@ -88,7 +91,8 @@ def respond(
                 own_netns_ok=own_netns_ok,
                 opened=opened,
             )
-            call = evolve(call, warn=warnings.append)
+            lending = kept or opened.enter_context(Kept())
+            call = evolve(call, warn=warnings.append, kept=lending)
             ipam.call = call
             return _exited(run_verb(verbs, call), warnings)
     except Stranded:  # whose thread this is sees that, too, and ends it

@@ -1,0 +1,211 @@
+"""What pods have in the table of :mod:`acni.plugins.ruleset`: put in, taken out and looked at.
+
+Rule 1: where the table is gone, as after ``nft flush ruleset``, it is made anew by whoever puts
+    something in; whoever takes something out finds that nothing is there.
+Rule 2: who puts an address in has it from IPAM: what a former owner left of it is removed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Final
+
+from attrs import evolve
+
+from acni.netlink.errors import NetlinkError
+from acni.netlink.messages import Message
+from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
+from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
+from acni.plugins.ruleset import TABLE, Entry, address_of, set_names, table_messages, way
+from acni.skel.call import Call
+
+# What adding a key with other data gives: Linux 5.18 and later, and before.
+_TAKEN: Final = (errno.EEXIST, errno.EBUSY)
+# What listing a set of no table gives, and listing anything of a kernel without nf_tables.
+_NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
+# Others may take an address over at the same time; they have it from IPAM as well.
+_ATTEMPTS: Final = 8
+_MOST_AT_ONCE: Final = MOST_ELEMENTS // 2 - 1
+
+
+class Taken(Exception):
+    """A port of the host leads to another pod.
+
+    Attributes:
+        element: What was to be put in.
+        owner: Whose the port is, as the table says it; None where it says nothing.
+    """
+
+    def __init__(self, element: Element, owner: str | None) -> None:
+        super().__init__(element, owner)
+        self.element = element
+        self.owner = owner
+
+
+@contextmanager
+def netfilter_of(call: Call) -> Generator[Netfilter]:
+    """Lend a netfilter socket of the host, which is kept from call to call.
+
+    Raises:
+        OSError: there is no descriptor left, or the kernel has no netfilter.
+    """
+    place = os.stat("/proc/thread-self/ns/net")
+    # What is kept holds its namespace, whose number is no other one's meanwhile.
+    with call.kept.lent(("netfilter", place.st_dev, place.st_ino), Netfilter.open) as netfilter:
+        yield netfilter
+
+
+def put(netfilter: Netfilter, entries: Sequence[Entry], *, link: int | None = None) -> None:
+    """Put entries into the table.
+
+    Args:
+        netfilter: The host's socket.
+        entries: Of an attachment.
+        link: The index of a bridge that they are reached by: what comes by it may go back by it.
+
+    Raises:
+        Taken: a port is another one's. Of few nothing was put in; of many some may be.
+        NetlinkError: the kernel refuses.
+    """
+    pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
+    if link is not None:
+        pairs.append((add_element(TABLE, way(link)), way(link)))
+    for begin in range(0, len(pairs), MOST_ELEMENTS):
+        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS])
+
+
+def take_out(netfilter: Netfilter, entries: Iterable[Entry]) -> None:
+    """Take out what is there of entries, and is theirs.
+
+    Raises:
+        NetlinkError: the kernel refuses.
+    """
+    for entry in entries:
+        _take_out(netfilter, entry)
+
+
+def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
+    """Return the first element that is not in the table, or not as it was put in; None where all
+    are.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    for entry in entries:
+        for element in (entry.claim, *entry.elements):
+            if netfilter.element(TABLE, element) != element:
+                return element
+    return None
+
+
+def entries_of(netfilter: Netfilter, is_wanted: Callable[[str], bool]) -> list[Entry]:
+    """Return what is in the table by whose it is.
+
+    Args:
+        netfilter: The host's socket.
+        is_wanted: Tells by an owner in words.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    found: dict[tuple[str, bytes], list[Element]] = {}
+    for element in _all(netfilter):
+        if element.comment is not None and is_wanted(element.comment):
+            found.setdefault((element.comment, address_of(element)), []).append(element)
+    return [
+        Entry(
+            comment=comment,
+            address=ip_address(address),
+            elements=tuple(one for one in elements if not one.name.startswith("owners")),
+        )
+        for (comment, address), elements in found.items()
+    ]
+
+
+def require_writable(netfilter: Netfilter) -> None:
+    """Find out whether the table could be made, and make nothing.
+
+    Raises:
+        NetlinkError: it could not.
+    """
+    # The last message is refused, and so is the batch; what stands before it was looked at.
+    messages = [*table_messages(), delete_rules(TABLE, "no_chain")]
+    try:
+        netfilter.transact(messages)
+    except NetlinkError as error:
+        if (error.index, error.errno) != (len(messages) - 1, errno.ENOENT):
+            raise
+
+
+def _put(netfilter: Netfilter, pairs: Sequence[tuple[Message, Element]]) -> None:
+    messages, subjects = [message for message, _ in pairs], [subject for _, subject in pairs]
+    for _ in range(_ATTEMPTS):
+        try:
+            netfilter.transact(messages)
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:
+                netfilter.transact(table_messages())
+                continue
+            if error.errno not in _TAKEN or error.index is None:
+                raise
+            taken = subjects[error.index]
+            if not taken.name.startswith("owners"):
+                there = netfilter.element(TABLE, taken)
+                raise Taken(taken, None if there is None else there.comment) from error
+            _remove_all_of(netfilter, taken)
+            continue
+        return
+    raise NetlinkError(errno.EAGAIN, f"the table {TABLE} changed {_ATTEMPTS} times")
+
+
+def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
+    """Remove what is there of an address, whoever put it in."""
+
+    def decide() -> tuple[list[Message], None]:
+        family = claim.name[-1]
+        theirs = (
+            one
+            for one in _all(netfilter)
+            if one.name[-1] == family and address_of(one) == claim.key
+        )
+        return [delete_element(TABLE, one) for one in theirs], None
+
+    netfilter.decide(decide)
+
+
+def _take_out(netfilter: Netfilter, entry: Entry) -> None:
+    for begin in range(0, len(entry.elements), _MOST_AT_ONCE):
+        end = begin + _MOST_AT_ONCE
+        part = evolve(entry, elements=entry.elements[begin:end])
+        _take_out_part(netfilter, part, has_claim=end >= len(entry.elements))
+
+
+def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> None:
+    while True:
+        messages, subjects = part.removing(has_claim=has_claim)
+        try:
+            netfilter.transact(messages)
+        except NetlinkError as error:
+            if error.errno == errno.ENOENT:  # the table is gone, as nothing else can be missing
+                return
+            if error.errno not in _TAKEN or error.index is None:
+                raise
+            others = {subjects[i] for i, one in enumerate(error.verdicts) if one.code in _TAKEN}
+            if part.claim in others:
+                return
+            part = evolve(part, elements=tuple(one for one in part.elements if one not in others))
+        else:
+            return
+
+
+def _all(netfilter: Netfilter) -> Iterator[Element]:
+    for name in set_names():
+        try:
+            yield from netfilter.elements(TABLE, name)
+        except NetlinkError as error:
+            if error.errno not in _NOTHING_THERE:
+                raise

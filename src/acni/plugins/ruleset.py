@@ -1,0 +1,363 @@
+"""The one table of the firewall that is acni's, and what a pod adds to it: pure layout.
+
+Its rules are made once. A pod adds elements to sets, and takes them out again: no rule is made for
+it, moved, or looked for, and what it costs does not grow with the pods.
+
+::
+
+    prerouting, output   to an address of this host: to_pods
+    to_pods              admin_ports, then protocol . port -> address . port of a pod
+    postrouting          admin_masquerade, then
+                           what a host port led back to where it came from, and to what is asked for
+                           besides, leaves with the host's address: so do the answers come by it
+                           what pods that asked for it send to anywhere but each other does, too
+    martians             what route_localnet would let in from a wire is dropped (CVE-2020-8558)
+
+Rule 1: the administrator decides first. Of the nat chains at a hook the first that translates a
+    connection wins, and of those of equal priority the one that was made last is asked first. Ours
+    have the last priority there is.
+Rule 2: nat has no veto: ``accept`` and ``return`` in somebody's nat chain mean "no opinion", and
+    ours are asked next. Who wants a port left alone accepts it in ``admin_ports``; a pod's packet,
+    in ``admin_masquerade``. Both are made empty, and never touched again.
+Rule 3: an address has one owner, which ``owners`` says in four bytes, so that the kernel compares:
+    who takes something out has to say whose it was, and a DEL that comes again takes nothing that
+    is the next pod's. In words the owner stands beside each element, for GC and whoever lists them.
+Rule 4: no name is a word of nft's language: what it prints it can read.
+
+(CVE-2019-9946; nft(8))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from attrs import frozen
+
+from acni.netlink import nfexpressions as nf
+from acni.netlink.families import IpAddress, is_v4
+from acni.netlink.messages import Message
+from acni.netlink.nftables import (
+    IPV4_ADDRESS,
+    IPV6_ADDRESS,
+    LINK_INDEX,
+    MARK,
+    MOST_COMMENT_BYTES,
+    OUTPUT,
+    PORT,
+    POSTROUTING,
+    PREROUTING,
+    PROTOCOL,
+    Element,
+    Type,
+    add_element,
+    delete_element,
+    delete_rules,
+    new_base_chain,
+    new_chain,
+    new_rule,
+    new_set,
+    new_table,
+)
+from acni.plugins.owners import Owner, network_mark
+
+TABLE: Final = "acni"
+WAYS: Final = "ways"
+ADMIN_PORTS: Final = "admin_ports"
+ADMIN_MASQUERADE: Final = "admin_masquerade"
+
+LAST: Final = 2**31 - 1
+_RAW: Final = -300
+_TO_PODS: Final = "to_pods"
+_HASH_BYTES: Final = 4
+
+
+@frozen(kw_only=True)
+class _Family:
+    """What differs between the halves of the table.
+
+    Attributes:
+        number: NFPROTO_*.
+        suffix: Of the names of its sets.
+        address: The type of its addresses.
+        source: Where in the header of IP the sender stands.
+        destination: Where the receiver stands.
+        multicast: A mask, and the addresses of groups under it.
+    """
+
+    number: int
+    suffix: str
+    address: Type
+    source: int
+    destination: int
+    multicast: tuple[bytes, bytes]
+
+
+_FOUR: Final = _Family(
+    number=nf.IPV4,
+    suffix="4",
+    address=IPV4_ADDRESS,
+    source=12,
+    destination=16,
+    multicast=(b"\xf0\0\0\0", b"\xe0\0\0\0"),
+)
+_SIX: Final = _Family(
+    number=nf.IPV6,
+    suffix="6",
+    address=IPV6_ADDRESS,
+    source=8,
+    destination=24,
+    multicast=(b"\xff" + bytes(15), b"\xff" + bytes(15)),
+)
+_FAMILIES: Final = (_FOUR, _SIX)
+_SIZES: Final = {family.suffix: family.address.size for family in _FAMILIES}
+_LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
+
+# Sets whose keys are addresses of pods, and maps that lead to them.
+_OF_ADDRESSES: Final = ("masquerade", "returning", "anyone")
+_OF_PAIRS: Final = ("selves",)
+_OF_PORTS: Final = ("hostports", "hostaddresses")
+
+_BASE_CHAINS: Final = (
+    ("prerouting", "nat", PREROUTING, LAST),
+    ("output", "nat", OUTPUT, LAST),
+    ("postrouting", "nat", POSTROUTING, LAST),
+    ("martians", "filter", PREROUTING, _RAW),
+)
+
+
+@frozen(kw_only=True)
+class Port:
+    """A port of the host that leads to one of a pod.
+
+    Attributes:
+        protocol: IPPROTO_TCP, _UDP or _SCTP.
+        host_port: The host's port.
+        pod_port: The pod's.
+        host_address: The only address of the host at which; None, at each.
+    """
+
+    protocol: int
+    host_port: int
+    pod_port: int
+    host_address: IpAddress | None = None
+
+
+@frozen(kw_only=True)
+class Entry:
+    """What the table holds of one address of a pod.
+
+    Attributes:
+        comment: Whose it is: :func:`comment_of` its owner.
+        address: The pod's address.
+        elements: What leads to it, or is said of it.
+    """
+
+    comment: str
+    address: IpAddress
+    elements: tuple[Element, ...]
+
+    @property
+    def claim(self) -> Element:
+        """What says whose the address is."""
+        digest = hashlib.blake2b(self.comment.encode(), digest_size=_HASH_BYTES).digest()
+        return Element(_named("owners", self.address), self.address.packed, digest, self.comment)
+
+    def adding(self) -> tuple[list[Message], list[Element]]:
+        """Return what puts it into the table, and which element each message is about.
+
+        An element that is there is taken out and put in again, as the kernel would keep its
+        comment: nobody's, if its owner is gone.
+        """
+        subjects = [self.claim, *(element for element in self.elements for _ in range(3))]
+        messages = [add_element(TABLE, self.claim)]
+        for element in self.elements:
+            again = add_element(TABLE, element)
+            messages += [again, delete_element(TABLE, element), again]
+        return messages, subjects
+
+    def removing(self, *, has_claim: bool = True) -> tuple[list[Message], list[Element]]:
+        """Return what takes it out of the table, and which element each message is about.
+
+        The kernel compares keys alone when it deletes, and fails where there is none. Adding first
+        mends both: it makes what is missing, and is refused where the key leads elsewhere.
+
+        Args:
+            has_claim: Whether the address goes, too.
+        """
+        messages = [add_element(TABLE, self.claim)]
+        subjects = [self.claim]
+        for element in self.elements:
+            messages += [add_element(TABLE, element), delete_element(TABLE, element)]
+            subjects += [element, element]
+        if has_claim:
+            messages.append(delete_element(TABLE, self.claim))
+            subjects.append(self.claim)
+        return messages, subjects
+
+
+def comment_of(owner: Owner) -> str:
+    """Return what stands beside the elements of an owner."""
+    mark = owner.mark
+    if len(mark) <= MOST_COMMENT_BYTES:
+        return mark
+    digest = hashlib.blake2b(mark.encode(), digest_size=_HASH_BYTES * 2).hexdigest()
+    return f"{network_mark(owner.network)}#{digest}"
+
+
+def masquerading(owner: Owner, address: IpAddress) -> Entry:
+    """Return what makes an address's packets leave with the host's address."""
+    return _entry(owner, address, [_said("masquerade", address)])
+
+
+def publishing(
+    owner: Owner,
+    address: IpAddress,
+    ports: Sequence[Port],
+    *,
+    is_returning: bool = True,
+    for_anyone: bool = False,
+) -> Entry:
+    """Return what makes ports of the host lead to an address.
+
+    Args:
+        owner: Whose it is.
+        address: The pod's.
+        ports: The ports.
+        is_returning: Whether what comes from its neighbours, itself and 127.0.0.1 by them gets the
+            host's address: else the answers go past the host.
+        for_anyone: Whether all that comes by them does.
+    """
+    said = [_mapping(port, address) for port in ports]
+    if is_returning:
+        itself = Element(_named("selves", address), address.packed * 2)
+        said += [_said("returning", address), itself]
+    said += [_said("anyone", address)] if for_anyone else []
+    return _entry(owner, address, said)
+
+
+def way(index: int) -> Element:
+    """Return what says that packets may go back by the link they came by."""
+    return Element(WAYS, struct.pack("=II", index, index))
+
+
+def set_names() -> Iterator[str]:
+    """Iterate over the sets that hold what is a pod's."""
+    for family in _FAMILIES:
+        for name in (*_OF_ADDRESSES, *_OF_PAIRS, *_OF_PORTS, "owners"):
+            yield name + family.suffix
+
+
+def address_of(element: Element) -> bytes:
+    """Return the 4 or 16 bytes of the pod's address that an element leads to, or is about."""
+    begins = element.data if element.name[:-1] in _OF_PORTS else element.key
+    return (begins or b"")[: _SIZES[element.name[-1]]]
+
+
+def table_messages() -> list[Message]:
+    """Return what makes the table, or brings one that is there to this state: its elements, and the
+    administrator's chains, stay.
+    """
+    messages = [new_table(TABLE), *_sets()]
+    messages += [new_chain(TABLE, name) for name in (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE)]
+    for name, kind, hook, priority in _BASE_CHAINS:
+        messages.append(new_base_chain(TABLE, name, kind=kind, hook=hook, priority=priority))
+    for name in (*(name for name, *_ in _BASE_CHAINS), _TO_PODS):
+        messages.append(delete_rules(TABLE, name))
+    messages += [new_rule(TABLE, chain, *expressions) for chain, expressions in _rules()]
+    return messages
+
+
+def _sets() -> Iterator[Message]:
+    number = 0
+    for family in _FAMILIES:
+        address, endpoint = family.address, family.address.then(PORT)
+        types = {
+            "owners": (address, MARK),
+            **dict.fromkeys(_OF_ADDRESSES, (address, None)),
+            "selves": (address.then(address), None),
+            "hostports": (PROTOCOL.then(PORT), endpoint),
+            "hostaddresses": (address.then(PROTOCOL).then(PORT), endpoint),
+        }
+        for name, (key, data) in types.items():
+            number += 1
+            yield new_set(TABLE, name + family.suffix, number, key=key, data=data)
+    yield new_set(TABLE, WAYS, number + 1, key=LINK_INDEX.then(LINK_INDEX))
+
+
+def _rules() -> Iterator[tuple[str, list[bytes]]]:
+    """Iterate over the rules: each its chain, and what it consists of."""
+    for chain in ("prerouting", "output"):
+        yield chain, [nf.is_to_this_host(), nf.verdict(nf.NFT_JUMP, _TO_PODS)]
+    yield _TO_PODS, [nf.verdict(nf.NFT_JUMP, ADMIN_PORTS)]
+    yield "postrouting", [nf.verdict(nf.NFT_JUMP, ADMIN_MASQUERADE)]
+    for family in _FAMILIES:
+        yield from _rules_of(family)
+    destination = nf.is_within(_FOUR.destination, *_LOOPBACK)
+    from_a_wire = [nf.is_not_from_lo(), nf.is_family(_FOUR.number), destination]
+    yield "martians", [*from_a_wire, nf.verdict(nf.NF_DROP)]
+
+
+def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
+    is_it, size, suffix = nf.is_family(family.number), family.address.size, family.suffix
+    source = nf.load_address(family.source, size)
+    destination = nf.load_address(family.destination, size)
+
+    # At one address of the host, then at each.
+    second = nf.FIRST_REGISTER + size // 4
+    place = [destination, nf.load_protocol(second), nf.load_port(second + 1)]
+    anywhere = [nf.load_protocol(), nf.load_port(nf.FIRST_REGISTER + 1)]
+    for name, load in (("hostaddresses", place), ("hostports", anywhere)):
+        translate = nf.translate_by(name + suffix, family=family.number, size=size)
+        yield _TO_PODS, [is_it, *load, translate]
+
+    # What a host port led to a pod.
+    led = [is_it, nf.is_translated(), destination]
+    returning = [*led, nf.is_in(f"returning{suffix}")]
+    # An answer to ::1 is let in from no wire: IPv6 has no route_localnet.
+    if family is _FOUR:
+        from_the_host = nf.is_within(family.source, *_LOOPBACK)
+        yield "postrouting", [*returning, from_the_host, nf.masquerade()]
+    yield "postrouting", [*returning, nf.load_ways(), nf.is_in(WAYS), nf.masquerade()]
+    # A pod to itself, which may have a link of its own.
+    itself = [
+        source,
+        nf.load_address(family.destination, size, second),
+        nf.is_in(f"selves{suffix}"),
+    ]
+    yield "postrouting", [is_it, nf.is_translated(), *itself, nf.masquerade()]
+    yield "postrouting", [*led, nf.is_in(f"anyone{suffix}"), nf.masquerade()]
+
+    # What a pod sends elsewhere.
+    leaving = nf.is_in(f"masquerade{suffix}")
+    to_no_pod = [destination, nf.is_in(f"masquerade{suffix}", is_negated=True)]
+    to_no_group = nf.is_within(family.destination, *family.multicast, is_negated=True)
+    yield "postrouting", [is_it, source, leaving, *to_no_pod, to_no_group, nf.masquerade()]
+
+
+def _entry(owner: Owner, address: IpAddress, elements: Sequence[Element]) -> Entry:
+    comment = comment_of(owner)
+    said = (Element(one.name, one.key, one.data, comment) for one in elements)
+    return Entry(comment=comment, address=address, elements=tuple(said))
+
+
+def _said(name: str, address: IpAddress) -> Element:
+    return Element(_named(name, address), address.packed)
+
+
+def _mapping(port: Port, address: IpAddress) -> Element:
+    place = bytes([port.protocol, 0, 0, 0]) + _port(port.host_port)
+    name = "hostports"
+    if port.host_address is not None:
+        place, name = port.host_address.packed + place, "hostaddresses"
+    return Element(_named(name, address), place, address.packed + _port(port.pod_port))
+
+
+def _port(number: int) -> bytes:
+    return number.to_bytes(2, "big") + bytes(2)
+
+
+def _named(name: str, address: IpAddress) -> str:
+    return name + ("4" if is_v4(address) else "6")

@@ -1,0 +1,79 @@
+"""What calls leave for those that come after them: what is dear to make or to unmake, as sockets of
+which the kernel makes everybody wait for the closing.
+
+Rule 1: one is lent to one call at a time, and taken back whatever comes of it.
+Rule 2: a forked child has none of its parent's: both would hear what the kernel tells one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Protocol, Self, TypeVar, cast
+
+from attrs import define, field
+
+
+class Closing(Protocol):
+    """Something that is closed at last."""
+
+    def close(self) -> None:
+        """Close it."""
+        ...
+
+
+Lent = TypeVar("Lent", bound=Closing)
+
+
+@define(eq=False)
+class Kept:
+    """What is kept, by what it is; used by any thread."""
+
+    # By process and key. Appending to a list, and taking from it, is one step to other threads.
+    _idle: dict[tuple[int, Hashable], list[Closing]] = field(
+        factory=dict[tuple[int, Hashable], "list[Closing]"], init=False
+    )
+    _is_closed: bool = field(default=False, init=False)
+
+    @contextmanager
+    def lent(self, key: Hashable, make: Callable[[], Lent]) -> Generator[Lent]:
+        """Lend one for the length of the block, made where none is idle.
+
+        Args:
+            key: What it is; all of a key are of one type, and as good as each other.
+            make: Makes one.
+        """
+        idle = self._idle.setdefault((os.getpid(), key), [])
+        try:
+            one = cast("Lent", idle.pop())
+        except IndexError:
+            one = make()
+        try:
+            yield one
+        finally:
+            if self._is_closed:
+                one.close()
+            else:
+                idle.append(one)
+
+    def close(self) -> None:
+        """Close what is idle; what is lent is closed when it comes back."""
+        self._is_closed = True
+        for (process, _), idle in list(self._idle.items()):
+            while idle:
+                one = idle.pop()
+                if process == os.getpid():
+                    one.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

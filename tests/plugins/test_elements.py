@@ -1,0 +1,268 @@
+"""What pods have in the table: put in, compared before it is taken out, and made anew."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acni import netns
+from acni.netlink.errors import NetlinkError
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.wire import KernelWire
+from acni.netns import Namespace
+from acni.plugins.elements import (
+    Taken,
+    entries_of,
+    missing,
+    netfilter_of,
+    put,
+    require_writable,
+    take_out,
+)
+from acni.plugins.owners import Owner, network_mark
+from acni.plugins.ruleset import Entry, Port, masquerading, publishing
+from acni.spec.attachment import AttachmentId
+from tests.netlink.nft import all_elements, listed, nft
+from tests.plugins.calling import make_call
+
+pytestmark = pytest.mark.netns
+
+OURS, THEIRS = (Owner("net", AttachmentId(name)) for name in ("c1", "c2"))
+V4, NEXT, V6 = (ip_address(text) for text in ("10.9.0.2", "10.9.0.3", "fd00:9::2"))
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    with netns.anonymous() as made:
+        yield made
+
+
+@pytest.fixture
+def firewall(host: Namespace) -> Iterator[Netfilter]:
+    made = host.call(Netfilter.open)
+    yield made
+    made.close()
+
+
+def port(number: int, pod_port: int = 80) -> Port:
+    return Port(protocol=6, host_port=number, pod_port=pod_port)
+
+
+def ours(*numbers: int) -> list[Entry]:
+    return [publishing(OURS, one, [port(number) for number in numbers]) for one in (V4, V6)]
+
+
+def there(host: Namespace) -> dict[str, int]:
+    """How many elements each set has, where it has some."""
+    counts = {name: len(elements) for name, elements in all_elements(host).items()}
+    return {name: count for name, count in counts.items() if count}
+
+
+def test_what_is_put_in_is_there_and_what_is_taken_out_is_not(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    for _ in range(2):
+        put(firewall, ours(8080, 8081), link=7)
+        assert missing(firewall, ours(8080, 8081)) is None
+        once = {"owners": 1, "returning": 1, "selves": 1, "hostports": 2}
+        assert there(host) == {
+            **{name + family: count for family in "46" for name, count in once.items()},
+            "ways": 1,
+        }
+    for _ in range(2):
+        take_out(firewall, ours(8080, 8081))
+        assert there(host) == {"ways": 1}
+
+
+def test_what_is_missing_or_another_ones_is_told(host: Namespace, firewall: Netfilter) -> None:
+    put(firewall, ours(8080))
+    gone = missing(firewall, ours(8080, 8081))
+    assert gone is not None
+    assert gone.name == "hostports4"
+    nft(host, "delete element inet acni owners6 { fd00:9::2 }")
+    gone = missing(firewall, ours(8080))
+    assert gone is not None
+    assert gone.name == "owners6"
+
+
+def test_a_port_that_is_taken_is_refused_whole_and_says_whose_it_is(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, [publishing(THEIRS, NEXT, [port(8081)])])
+    before = there(host)
+    with pytest.raises(Taken) as raised:
+        put(firewall, ours(8080, 8081))
+    assert raised.value.owner == "acni net c2 eth0"
+    assert raised.value.element.name == "hostports4"
+    assert there(host) == before
+
+
+def test_what_is_the_next_ones_is_not_taken_out(host: Namespace, firewall: Netfilter) -> None:
+    """A DEL that comes again, after the address and the port were given to another."""
+    put(firewall, ours(8080))
+    take_out(firewall, ours(8080))
+    put(firewall, [publishing(THEIRS, V4, [port(8080)])])
+    before = there(host)
+    take_out(firewall, ours(8080))
+    assert there(host) == before
+
+
+def test_a_port_that_leads_elsewhere_stays_and_the_rest_goes(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, ours(8080))
+    put(firewall, [publishing(THEIRS, NEXT, [port(8081)])])
+    take_out(firewall, ours(8080, 8081))
+    assert there(host) == {"owners4": 1, "returning4": 1, "selves4": 1, "hostports4": 1}
+
+
+def test_an_address_is_taken_over_with_all_that_was_said_of_it(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, [publishing(THEIRS, V4, [port(8080), port(9090)])])
+    put(firewall, [masquerading(THEIRS, V4), masquerading(THEIRS, NEXT)])
+    put(firewall, ours(8080)[:1])
+    assert missing(firewall, ours(8080)[:1]) is None
+    assert there(host) == {
+        "owners4": 2,
+        "masquerade4": 1,
+        "hostports4": 1,
+        "returning4": 1,
+        "selves4": 1,
+    }
+
+
+def test_a_table_that_is_gone_is_made_anew_by_who_puts_in(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    take_out(firewall, ours(8080))
+    assert listed(host, "table") == []
+    for _ in range(2):
+        put(firewall, ours(8080))
+        assert missing(firewall, ours(8080)) is None
+        nft(host, "flush ruleset")
+        assert missing(firewall, ours(8080)) is not None
+        assert entries_of(firewall, lambda _: True) == []
+
+
+def test_entries_are_found_by_their_owner(firewall: Netfilter) -> None:
+    put(firewall, [*ours(8080), masquerading(OURS, V4)])
+    put(firewall, [masquerading(THEIRS, NEXT)])
+    put(firewall, [masquerading(Owner("other", AttachmentId("c1")), ip_address("10.9.0.9"))])
+    found = entries_of(firewall, lambda comment: comment.startswith(network_mark("net")))
+    assert {(entry.comment, str(entry.address), len(entry.elements)) for entry in found} == {
+        ("acni net c1 eth0", "10.9.0.2", 4),
+        ("acni net c1 eth0", "fd00:9::2", 3),
+        ("acni net c2 eth0", "10.9.0.3", 1),
+    }
+    take_out(firewall, found)
+    assert [entry.comment for entry in entries_of(firewall, lambda _: True)] == [
+        "acni other c1 eth0"
+    ]
+
+
+def test_more_ports_than_fit_into_a_batch_come_and_go(host: Namespace, firewall: Netfilter) -> None:
+    many = [publishing(OURS, V4, [port(number) for number in range(1000, 2000)])]
+    put(firewall, many)
+    assert there(host)["hostports4"] == 1000
+    take_out(firewall, many)
+    assert there(host) == {}
+
+
+def test_whether_the_table_can_be_written_is_found_out_and_nothing_is_made(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    require_writable(firewall)
+    assert listed(host, "table") == []
+    nft(host, "add table inet acni")
+    nft(host, "add chain inet acni prerouting { type filter hook input priority 0; }")
+    with pytest.raises(NetlinkError):
+        require_writable(firewall)
+
+
+def test_pods_that_come_and_go_at_once_lose_nothing(host: Namespace) -> None:
+    """Each with a socket of its own, as threads and processes have."""
+
+    def pod(number: int) -> None:
+        entries = [
+            publishing(
+                Owner("net", AttachmentId(f"c{number}")),
+                ip_address(f"10.9.0.{number}"),
+                [port(8000 + number)],
+            )
+        ]
+        firewall = host.call(Netfilter.open)
+        for _ in range(5):
+            put(firewall, entries)
+            assert missing(firewall, entries) is None
+            take_out(firewall, entries)
+            assert missing(firewall, entries) is not None
+        put(firewall, entries)
+        firewall.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(pod, range(1, 25)))
+    assert there(host) == {"owners4": 24, "returning4": 24, "selves4": 24, "hostports4": 24}
+
+
+def test_whatever_the_kernel_does_not_take_is_an_error_and_can_be_done_again(
+    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each send fails, once unheeded and once heeded."""
+    real = KernelWire.send
+    for after in (False, True):
+        for function in (put, take_out):
+            for number in range(4):
+                nft(host, "flush ruleset")
+                if function is take_out:
+                    put(firewall, ours(8080))
+                failing = _Failing(number, real, is_heeded=after)
+                monkeypatch.setattr(KernelWire, "send", failing.send_of())
+                try:
+                    function(firewall, ours(8080))
+                except NetlinkError as error:
+                    assert error.errno == errno.ENOBUFS  # noqa: PT017 (it may succeed)
+                monkeypatch.setattr(KernelWire, "send", real)
+                function(firewall, ours(8080))
+                is_there = missing(firewall, ours(8080)) is None
+                assert is_there == (function is put), (function, number, after)
+
+
+class _Failing:
+    def __init__(self, number: int, real: Any, *, is_heeded: bool) -> None:
+        self.left = number
+        self.real = real
+        self.is_heeded = is_heeded
+
+    def send_of(self) -> Any:
+        def send(wire: KernelWire, data: bytes) -> None:
+            self.left -= 1
+            if self.left != -1:
+                self.real(wire, data)
+                return
+            if self.is_heeded:
+                self.real(wire, data)
+            raise OSError(errno.ENOBUFS, "as the test wants it")
+
+        return send
+
+
+def test_a_socket_is_kept_for_the_calls_of_a_namespace(host: Namespace) -> None:
+    call = make_call({})
+
+    def lent() -> Netfilter:
+        with netfilter_of(call) as firewall:
+            return firewall
+
+    with netns.anonymous() as other:
+        assert host.call(lent) is host.call(lent)
+        assert other.call(lent) is not host.call(lent)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    call.kept.close()
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors - 2

@@ -1,0 +1,148 @@
+"""The table as nft reads it, and what becomes of an element that is put in and taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+import pytest
+
+from acni import netns
+from acni.netlink.netfilter import Netfilter
+from acni.netns import Namespace
+from acni.plugins.owners import Owner, network_mark
+from acni.plugins.ruleset import (
+    ADMIN_PORTS,
+    Entry,
+    Port,
+    comment_of,
+    masquerading,
+    publishing,
+    set_names,
+    table_messages,
+)
+from acni.spec.attachment import AttachmentId
+from tests.netlink.nft import elements_of, listed, nft, rules_of
+
+pytestmark = pytest.mark.netns
+
+OWNER = Owner("net", AttachmentId("c1"))
+V4, V6 = ip_address("10.9.0.2"), ip_address("fd00:9::2")
+TCP = 6
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    with netns.anonymous() as made:
+        yield made
+
+
+@pytest.fixture
+def firewall(host: Namespace) -> Iterator[Netfilter]:
+    made = host.call(Netfilter.open)
+    made.transact(table_messages())
+    yield made
+    made.close()
+
+
+def put_in(firewall: Netfilter, entry: Entry) -> None:
+    firewall.transact(entry.adding()[0])
+
+
+def test_the_table_says_what_it_does(host: Namespace, firewall: Netfilter) -> None:
+    """As an administrator reads it."""
+    sentences = [line.strip() for line in rules_of(host).splitlines()]
+    begin = sentences.index("chain to_pods {")
+    assert [line for line in sentences[begin:] if line] == [
+        "chain to_pods {",
+        "jump admin_ports",
+        "dnat ip to ip daddr . meta l4proto . th dport map @hostaddresses4",
+        "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @hostports4",
+        "dnat ip6 to ip6 daddr . meta l4proto . th dport map @hostaddresses6",
+        "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @hostports6",
+        "}",
+        "chain admin_ports {",
+        "}",
+        "chain admin_masquerade {",
+        "}",
+        "chain prerouting {",
+        "type nat hook prerouting priority 2147483647; policy accept;",
+        "fib daddr type local jump to_pods",
+        "}",
+        "chain output {",
+        "type nat hook output priority 2147483647; policy accept;",
+        "fib daddr type local jump to_pods",
+        "}",
+        "chain postrouting {",
+        "type nat hook postrouting priority 2147483647; policy accept;",
+        "jump admin_masquerade",
+        "ct status dnat ip daddr @returning4 ip saddr 127.0.0.0/8 masquerade",
+        "ct status dnat ip daddr @returning4 iif . oif @ways masquerade",
+        "ct status dnat ip saddr . ip daddr @selves4 masquerade",
+        "ct status dnat ip daddr @anyone4 masquerade",
+        "ip saddr @masquerade4 ip daddr != @masquerade4 ip daddr != 224.0.0.0/4 masquerade",
+        "ct status dnat ip6 daddr @returning6 iif . oif @ways masquerade",
+        "ct status dnat ip6 saddr . ip6 daddr @selves6 masquerade",
+        "ct status dnat ip6 daddr @anyone6 masquerade",
+        "ip6 saddr @masquerade6 ip6 daddr != @masquerade6 ip6 daddr != ff00::/8 masquerade",
+        "}",
+        "chain martians {",
+        "type filter hook prerouting priority raw; policy accept;",
+        'iif != "lo" ip daddr 127.0.0.0/8 drop',
+        "}",
+        "}",
+    ]
+
+
+def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: Netfilter) -> None:
+    for address, host_address in ((V4, "192.0.2.1"), (V6, "2001:db8::1")):
+        at = ip_address(host_address)
+        ports = [
+            Port(protocol=TCP, host_port=8080, pod_port=80),
+            Port(protocol=17, host_port=53, pod_port=53, host_address=at),
+        ]
+        put_in(firewall, publishing(OWNER, address, ports, for_anyone=True))
+        put_in(firewall, masquerading(OWNER, address))
+    printed = rules_of(host)
+    assert printed.count('comment "acni net c1 eth0"') == 2 * 7
+    with netns.anonymous() as other:
+        nft(other, "-f", "-", given=printed)
+        assert rules_of(other) == printed
+
+
+def test_a_table_that_is_made_again_keeps_elements_and_the_administrators_chains(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put_in(firewall, masquerading(OWNER, V4))
+    nft(host, "add rule inet acni", ADMIN_PORTS, "tcp dport 22 accept")
+    before = listed(host, "rule")
+    nft(host, "add rule inet acni to_pods drop")
+    nft(host, "flush chain inet acni martians")
+    firewall.transact(table_messages())
+    after = listed(host, "rule")
+    assert [one["expr"] for one in after] == [one["expr"] for one in before]
+    assert len(elements_of(host, "masquerade4")) == 1
+
+
+def test_an_element_says_whose_it_is_though_another_was_there(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put_in(firewall, masquerading(Owner("net", AttachmentId("gone")), V4))
+    nft(host, "flush map inet acni owners4")
+    put_in(firewall, masquerading(OWNER, V4))
+    (there,) = elements_of(host, "masquerade4")
+    assert there["elem"]["comment"] == "acni net c1 eth0"
+
+
+def test_all_sets_are_named(host: Namespace, firewall: Netfilter) -> None:
+    there = {one["name"] for kind in ("set", "map") for one in listed(host, kind)}
+    assert set(set_names()) | {"ways"} == there
+
+
+def test_owners_with_long_names_are_told_apart_and_by_their_network() -> None:
+    owners = [Owner("n" * 90, AttachmentId("c" * 90 + str(number))) for number in range(3)]
+    comments = {comment_of(owner) for owner in owners}
+    assert len(comments) == 3
+    assert all(len(one) <= 127 and one.startswith(network_mark("n" * 90)) for one in comments)
+    longest = Owner("n" * 200, AttachmentId("c" * 200))
+    assert len(comment_of(longest)) <= 127
