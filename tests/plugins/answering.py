@@ -22,6 +22,7 @@ from acni.spec import Request
 
 REFERENCES: Final = Path("/usr/lib/cni")
 SECONDS: Final = 20.0
+_PATH: Final = "/usr/sbin:/usr/bin:/sbin:/bin"  # where those that masquerade find iptables
 
 
 @frozen
@@ -50,7 +51,7 @@ def ask_reference(plugin: str, request: Request) -> Answer:
     run = subprocess.run(
         [REFERENCES / plugin],
         input=request.stdin,
-        env=request.environment,
+        env={"PATH": _PATH, **request.environment},
         capture_output=True,
         timeout=SECONDS,
         check=False,

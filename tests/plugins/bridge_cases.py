@@ -222,6 +222,9 @@ CASES: Final[Mapping[str, Case]] = {
             ),
         ),
     ),
+    "masquerading": Case(config={**_DUAL, "ipMasq": True}, steps=_TWO),
+    "masquerading without a gateway": Case(config={"ipMasq": True, "ipam": local(FOUR)}),
+    "masquerading without addresses": Case(config={"ipMasq": True}),
     # The life of an attachment.
     "deleted again": Case(
         config=_DUAL,
@@ -306,7 +309,6 @@ CASES: Final[Mapping[str, Case]] = {
         steps=(Step(verb="DEL", before=(("c1", "link add eth0 type bridge"),)),),
         is_whole=False,
     ),
-    "masquerading": refused({**_DEFAULT, "ipMasq": True}, UNSUPPORTED),
     "hardware addresses checked": refused({"macspoofchk": True}, UNSUPPORTED),
     "IPv6 disabled on the host": Case(
         config={"isGateway": True, "ipam": local(SIX)},

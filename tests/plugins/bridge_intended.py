@@ -125,6 +125,7 @@ INTENDED: Final[Sequence[Intended]] = (
             "no addresses",
             "two containers without addresses",
             "mtu without addresses",
+            "masquerading without addresses",
             "hairpin",
             "promiscuous",
             "another interface",
@@ -141,6 +142,7 @@ INTENDED: Final[Sequence[Intended]] = (
         cases=(
             "addresses alone",
             "IPv6 alone",
+            "masquerading without a gateway",
             "dual stack without gateway",
             "routes by a gateway",
         ),
@@ -196,10 +198,10 @@ INTENDED: Final[Sequence[Intended]] = (
     ),
     Intended(
         paths=r".*",
-        reference="masquerades, and checks hardware addresses, by rules of the firewall",
+        reference="checks hardware addresses by rules of the firewall",
         acni="refuses to, for now",
         reason="P11: a field that cannot be acted on is an error",
-        cases=("masquerading", "hardware addresses checked"),
+        cases=("hardware addresses checked",),
     ),
     Intended(
         paths=r"status",

@@ -1,7 +1,8 @@
 """``bridge``: joins a container to a bridge of the host, by a pair of links.
 
     ADD  address -> bridge -> pair of links -> inside: address, up, routes -> gateway, forwarding
-    DEL  link -> address: it is free again only when no link knows it any more
+         -> masquerading
+    DEL  link -> masquerading -> address: it is free again only when nothing knows it any more
 
 Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
 each for a reason:
@@ -16,7 +17,9 @@ each for a reason:
 * A failed ADD undoes what it made, but for the bridge, which others may use by then.
 * A gateway whose network another link of the host has, or has a part of, is refused: the host would
   know only one way to it.
-* Masquerading and the check of hardware addresses are refused: they are not here yet.
+* Masquerading is an element in a table of ours, not a chain and two rules for each address
+  (:mod:`acni.plugins.ruleset`).
+* The check of hardware addresses is refused: it is not here yet.
 
 (the reference's plugins/main/bridge)
 """
@@ -48,6 +51,7 @@ from acni.plugins.hostlinks import (
     told_mac,
     wait_for_port,
 )
+from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.skel.call import Call, OpenNetns, Verbs
 from acni.skel.results import make_result
@@ -83,6 +87,7 @@ def delete(call: Call) -> None:
         elif (port := find_port(host, call, owner_of(call), bridge)) is not None:
             remove(call, port)
     call.bounds.check()
+    stop_masquerading(call, owner_of(call))
     if has_ipam(call):
         call.ipam.delete()
 
@@ -105,6 +110,8 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
     call.bounds.check()
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
     enable_forwarding(host, bridge.index, layout.gateways)
+    if settings.masquerades:
+        masquerade(call, owner, layout.addresses, undo)
     if settings.sets_up:
         port = wait_for_port(host, owner.link_name, call.bounds)
         if (warning := fullness(bridge.name, port)) is not None:

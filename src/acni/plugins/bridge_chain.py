@@ -25,6 +25,7 @@ from acni.netlink import links
 from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
+from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_layout import layout_of_result, mac_text
 from acni.plugins.bridge_refusals import bridge_full, doing, port_of_another
 from acni.plugins.bridge_settings import Settings
@@ -37,6 +38,7 @@ from acni.plugins.hostlinks import (
     told_mac,
 )
 from acni.plugins.linksettings import unsupported
+from acni.plugins.masquerading import masquerade
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 from acni.spec.conversion import fold_keys
@@ -94,6 +96,8 @@ def join_bridge(
         set_vlans(host, settings, link.name)
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
     enable_forwarding(host, bridge.index, layout.gateways)
+    if settings.masquerades:
+        masquerade(call, owner_of(call), layout.addresses, undo)
     mac = mac_text(told_mac(host, bridge))
     return _passed_on(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
 

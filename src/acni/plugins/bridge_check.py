@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.attaching import netns_of
+from acni.plugins.attaching import netns_of, owner_of
 from acni.plugins.bridge_chain import interface_of_others
 from acni.plugins.bridge_ports import other_end
 from acni.plugins.bridge_refusals import differs, doing
@@ -27,6 +27,7 @@ from acni.plugins.linkchecks import (
     require_up,
     told_interface,
 )
+from acni.plugins.masquerading import require_masqueraded
 from acni.plugins.owners import BRIDGE_MARK
 from acni.skel.call import Call
 from acni.spec.result import Result
@@ -43,8 +44,10 @@ def check(call: Call) -> None:
         joined = interface_of_others(host, previous, settings.bridge)
         if joined is not None:
             _require_port(joined, bridge)
-            return
-        _check_container(call, host, settings, previous, bridge)
+        else:
+            _check_container(call, host, settings, previous, bridge)
+    if settings.masquerades:
+        require_masqueraded(call, owner_of(call))
 
 
 def _check_bridge(host: Netlink, settings: Settings, previous: Result) -> Link:

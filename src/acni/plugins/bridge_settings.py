@@ -1,7 +1,7 @@
 """What ``bridge`` is configured with, parsed once.
 
 Rule 1: a key that asks for what is not done here is refused, never passed over (P11): who asked for
-    masquerading must not be left without it.
+    a check of hardware addresses must not be left without it.
 Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, and that before one of
     CNI_ARGS.
 
@@ -26,6 +26,7 @@ from acni.plugins.linksettings import (
     require_result,
     unsupported,
 )
+from acni.plugins.masquerading import parse_masquerade
 from acni.skel.call import Call
 from acni.skel.errors import PluginError
 from acni.skel.reading import Fields
@@ -37,7 +38,6 @@ DEFAULT_BRIDGE: Final = "cni0"
 _MOST_VLAN: Final = 4094
 
 _NOT_DONE: Final[Mapping[str, str]] = {
-    "ipMasq": "leave it out and masquerade by a rule of the host, or use the executable plugin",
     "macspoofchk": "leave it out, or use the executable plugin",
 }
 
@@ -63,6 +63,7 @@ class Settings:
         mac: The hardware address of its interface; None, one is made.
         dns: What the result says of DNS instead of what IPAM says; None, that stays.
         has_ipam: Whether it gets addresses.
+        masquerades: Whether what its addresses send elsewhere leaves with the host's.
     """
 
     bridge: str
@@ -81,6 +82,7 @@ class Settings:
     mac: bytes | None
     dns: Dns | None
     has_ipam: bool
+    masquerades: bool
 
     @property
     def filters_vlans(self) -> bool:
@@ -115,6 +117,7 @@ def parse_settings(call: Call) -> Settings:
         mac=_parse_mac(call),
         dns=parse_own_dns(fields),
         has_ipam=call.ipam.type is not None,
+        masquerades=parse_masquerade(fields),
     )
     _refuse_contradictions(settings, fields, call.cni_version)
     return settings

@@ -16,6 +16,8 @@ from acni.netlink.messages import Message
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.plugins.elementkeeping import collect, require_table
+from acni.plugins.masquerading import parse_masquerade
 from acni.plugins.owners import Owner, network_mark
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
@@ -26,8 +28,8 @@ _REMOVAL_SECONDS: Final = 10.0
 
 
 def gc(call: Call) -> None:
-    """Remove the links of this network whose attachments are not valid, then let IPAM do the same:
-    as much as possible.
+    """Remove the links of this network whose attachments are not valid, and what the table has of
+    them, then let IPAM do the same: as much as possible.
     """
     failures: list[PluginError] = []
     for link in _unowned(call):
@@ -38,6 +40,10 @@ def gc(call: Call) -> None:
                 remove_link(link.index, within=within, leave=call.leave)
         except PluginError as error:
             failures.append(error)
+    try:
+        collect(call)
+    except PluginError as error:
+        failures.append(error)
     if call.ipam.type is not None:
         try:
             call.ipam.gc()
@@ -52,6 +58,8 @@ def status(call: Call) -> None:
     with open_here() as host:
         require_kind(host, "bridge", new_bridge(NO_NAME))
         require_pairs(host)
+    if parse_masquerade(call.fields):
+        require_table(call)
     if call.ipam.type is not None:
         call.ipam.status()
 

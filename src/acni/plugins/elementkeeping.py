@@ -1,0 +1,95 @@
+"""What plugins that have elements in the table of ours do with them in each verb.
+
+Rule 1: a DEL takes out what the result of the ADD says, without a look at what is others'; without
+    that result it looks for what is the owner's.
+Rule 2: where the kernel has no nf_tables, nothing can be there.
+
+(specification, section 2; rules P3, P5, P6)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Final
+
+from acni.netlink.errors import NetlinkError
+from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.plugins.elements import entries_of, netfilter_of, require_writable, take_out
+from acni.plugins.owners import Owner, network_mark
+from acni.plugins.ruleset import Entry, comment_of
+from acni.skel.call import Call
+from acni.skel.errors import Code, PluginError
+
+_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+
+
+def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
+    """Have entries taken out where what follows goes wrong; the first error is what is told."""
+
+    def take_back() -> None:
+        with contextlib.suppress(Exception), netfilter_of(call) as netfilter:
+            take_out(netfilter, entries)
+
+    undo.callback(take_back)
+
+
+def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> None:
+    """Take out what an ADD put in.
+
+    Args:
+        call: A DEL.
+        owner: Whose it is.
+        entries: What the ADD's result says; where there is none, it is looked for.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with doing(f"removing what is {owner.attachment}'s of the table acni"):
+        try:
+            with netfilter_of(call) as netfilter:
+                theirs = comment_of(owner)
+                there = entries or entries_of(netfilter, lambda comment: comment == theirs)
+                take_out(netfilter, there)
+        except OSError as error:
+            if error.errno not in _NO_NETFILTER:
+                raise
+
+
+def collect(call: Call) -> None:
+    """Take out what is of a network and of none of its valid attachments.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    if call.valid is None:
+        return
+    valid = {comment_of(Owner(call.network, one)) for one in call.valid}
+    prefix = network_mark(call.network)
+    with doing("collecting elements of the table acni"):
+        try:
+            with netfilter_of(call) as netfilter:
+                found = entries_of(
+                    netfilter,
+                    lambda comment: comment.startswith(prefix) and comment not in valid,
+                )
+                take_out(netfilter, found)
+        except OSError as error:
+            if error.errno not in _NO_NETFILTER:
+                raise
+
+
+def require_table(call: Call) -> None:
+    """Find out whether the table can be written.
+
+    Raises:
+        PluginError: it cannot: no ADD can succeed.
+    """
+    try:
+        with netfilter_of(call) as netfilter:
+            require_writable(netfilter)
+    except NetlinkError as error:
+        refusal = kernel_refusal(error, "writing a table of nf_tables")
+        raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error
