@@ -31,6 +31,7 @@ BRIDGE: Final[Mapping[str, Any]] = {
     "isGateway": True,
     "ipam": HOST_LOCAL,
 }
+HTTP: Final[Mapping[str, Any]] = {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}
 UPLINK: Final = "uplink"
 # A chain for each of the catalogue, in which it is the last one; a new plugin needs a line here.
 CHAINS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
@@ -40,6 +41,7 @@ CHAINS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
     "ipvlan": [{"type": "ipvlan", "master": UPLINK, "ipam": HOST_LOCAL}],
     "loopback": [{"type": "loopback"}],
     "macvlan": [{"type": "macvlan", "master": UPLINK, "ipam": HOST_LOCAL}],
+    "portmap": [BRIDGE, {"type": "portmap", "runtimeConfig": {"portMappings": [HTTP]}}],
     "ptp": [{"type": "ptp", "ipam": HOST_LOCAL}],
     "static": [{"type": "static", "ipam": STATIC}],
     "tuning": [BRIDGE, {"type": "tuning", "mtu": 1400}],

@@ -19,7 +19,17 @@ from acni.netlink.errors import Malformed, NetlinkError
 from acni.netlink.links import change
 from acni.netlink.lookup import index_of
 from acni.netlink.messages import Answer, attribute, nested, u32
-from acni.netlink.routes import BY_KERNEL, HOST, LINK, Route, add, list_routes, read_routes, remove
+from acni.netlink.routes import (
+    BY_KERNEL,
+    HOST,
+    LINK,
+    Route,
+    add,
+    link_to,
+    list_routes,
+    read_routes,
+    remove,
+)
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from tests.netlink.oracle import agree, asked
@@ -332,3 +342,12 @@ def test_routes_of_another_table_are_filtered_where_the_kernel_does_not() -> Non
     assert [(r.index, r.table) for r in list_routes(netlink, index=8, table=9)] == [(8, 9)]
     assert len(list_routes(netlink, table=9)) == 2
     assert len(list_routes(netlink, table=None)) == 3
+
+
+def test_the_link_to_an_address_is_told(on_host: Netlink, device: int) -> None:
+    for address in (GATEWAY4, GATEWAY6):
+        assert link_to(on_host, address) == device
+    for address in (NET4.network_address, NET6.network_address):
+        with pytest.raises(NetlinkError) as raised:
+            link_to(on_host, address)
+        assert raised.value.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH)

@@ -104,7 +104,7 @@ def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: N
         put_in(firewall, publishing(OWNER, address, ports, for_anyone=True))
         put_in(firewall, masquerading(OWNER, address))
     printed = rules_of(host)
-    assert printed.count('comment "acni net c1 eth0"') == 2 * 7
+    assert printed.count('comment "acni net c1 eth0"') == 2 * 8
     with netns.anonymous() as other:
         nft(other, "-f", "-", given=printed)
         assert rules_of(other) == printed

@@ -209,6 +209,21 @@ def list_routes(
     return on_link((one for one in routes if table in (None, one.table)), index)
 
 
+def link_to(netlink: Netlink, address: IpAddress) -> int | None:
+    """Return the index of the link by which an address is reached; None where that is none.
+
+    Raises:
+        NetlinkError: there is no way there (ENETUNREACH, EHOSTUNREACH), or the kernel does not say.
+    """
+    bits = address.max_prefixlen
+    head = header(_RTMSG, family_of(address), bits, *[0] * 7)
+    (answer,) = netlink.request(
+        Message(_RTM_GETROUTE, 0, head + attribute(_RTA_DST, address.packed))
+    )
+    header_of(_RTMSG, answer.body)
+    return _number(attributes(answer.body[_RTMSG.size :]), _RTA_OIF)
+
+
 def read_routes(answer: Answer) -> tuple[Route, ...]:
     """Read the description of a route, one for each way; none where it is of another family or a
     cache's.

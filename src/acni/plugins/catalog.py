@@ -63,6 +63,7 @@ BUILT_IN: Final = Catalog(
         "loopback": "acni.plugins.loopback",
         "macvlan": "acni.plugins.macvlan",
         "ptp": "acni.plugins.ptp",
+        "portmap": "acni.plugins.portmap",
         "static": "acni.plugins.static",
         "tuning": "acni.plugins.tuning",
         "vlan": "acni.plugins.vlan",

@@ -36,13 +36,16 @@ def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
     undo.callback(take_back)
 
 
-def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> None:
+def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> Sequence[Entry]:
     """Take out what an ADD put in.
 
     Args:
         call: A DEL.
         owner: Whose it is.
         entries: What the ADD's result says; where there is none, it is looked for.
+
+    Returns:
+        What was to be taken out.
 
     Raises:
         PluginError: the kernel refuses.
@@ -56,6 +59,8 @@ def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> None:
         except OSError as error:
             if error.errno not in _NO_NETFILTER:
                 raise
+            return ()
+    return there
 
 
 def collect(call: Call) -> None:

@@ -17,10 +17,23 @@ from typing import Final
 from attrs import evolve
 
 from acni.netlink.errors import NetlinkError
+from acni.netlink.families import IpAddress
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
-from acni.plugins.ruleset import TABLE, Entry, address_of, set_names, table_messages, way
+from acni.plugins.owners import Owner
+from acni.plugins.ruleset import (
+    TABLE,
+    Entry,
+    Port,
+    address_of,
+    beside,
+    comment_of,
+    published,
+    set_names,
+    table_messages,
+    way,
+)
 from acni.skel.call import Call
 
 # What adding a key with other data gives: Linux 5.18 and later, and before.
@@ -126,6 +139,39 @@ def entries_of(netfilter: Netfilter, is_wanted: Callable[[str], bool]) -> list[E
     ]
 
 
+def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool:
+    """Tell whether ports lead to an address of an owner.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = netfilter.element(TABLE, published(address))
+    return there is not None and there.comment == comment_of(owner)
+
+
+def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Element | None:
+    """Return what leads a port elsewhere at all addresses of the host, where it is wanted at one,
+    or at one where it is wanted at all; None where nothing does.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    name, end = beside(port, address)
+    there = (
+        [netfilter.element(TABLE, Element(name, end))]
+        if port.host_address is not None
+        else _listed(netfilter, name)
+    )
+    return next(
+        (
+            one
+            for one in there
+            if one is not None and one.key.endswith(end) and address_of(one) != address.packed
+        ),
+        None,
+    )
+
+
 def require_writable(netfilter: Netfilter) -> None:
     """Find out whether the table could be made, and make nothing.
 
@@ -204,8 +250,13 @@ def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> Non
 
 def _all(netfilter: Netfilter) -> Iterator[Element]:
     for name in set_names():
-        try:
-            yield from netfilter.elements(TABLE, name)
-        except NetlinkError as error:
-            if error.errno not in _NOTHING_THERE:
-                raise
+        yield from _listed(netfilter, name)
+
+
+def _listed(netfilter: Netfilter, name: str) -> list[Element]:
+    try:
+        return netfilter.elements(TABLE, name)
+    except NetlinkError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return []

@@ -116,7 +116,7 @@ _SIZES: Final = {family.suffix: family.address.size for family in _FAMILIES}
 _LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
 
 # Sets whose keys are addresses of pods, and maps that lead to them.
-_OF_ADDRESSES: Final = ("masquerade", "returning", "anyone")
+_OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone")
 _OF_PAIRS: Final = ("selves",)
 _OF_PORTS: Final = ("hostports", "hostaddresses")
 
@@ -230,7 +230,7 @@ def publishing(
             host's address: else the answers go past the host.
         for_anyone: Whether all that comes by them does.
     """
-    said = [_mapping(port, address) for port in ports]
+    said = [_said("published", address), *(_mapping(port, address) for port in ports)]
     if is_returning:
         itself = Element(_named("selves", address), address.packed * 2)
         said += [_said("returning", address), itself]
@@ -348,11 +348,38 @@ def _said(name: str, address: IpAddress) -> Element:
 
 
 def _mapping(port: Port, address: IpAddress) -> Element:
-    place = bytes([port.protocol, 0, 0, 0]) + _port(port.host_port)
-    name = "hostports"
-    if port.host_address is not None:
-        place, name = port.host_address.packed + place, "hostaddresses"
+    name, place = _place_of(port)
     return Element(_named(name, address), place, address.packed + _port(port.pod_port))
+
+
+def _place_of(port: Port) -> tuple[str, bytes]:
+    """Return in which map a port is, and its key there."""
+    if port.host_address is None:
+        return "hostports", _place(port)
+    return "hostaddresses", port.host_address.packed + _place(port)
+
+
+def _place(port: Port) -> bytes:
+    return bytes([port.protocol, 0, 0, 0]) + _port(port.host_port)
+
+
+def published(address: IpAddress) -> Element:
+    """Return what says that ports lead to an address, whoever's."""
+    return _said("published", address)
+
+
+def is_mapping_of(port: Port, element: Element) -> bool:
+    """Tell whether an element is what a port of the host leads by."""
+    return (element.name[:-1], element.key) == _place_of(port)
+
+
+def beside(port: Port, address: IpAddress) -> tuple[str, bytes]:
+    """Return the other map in which a port may be, and how its keys end there: at each address of
+    the host, where it is wanted at one, and the other way round.
+    """
+    name, _ = _place_of(port)
+    other = "hostaddresses" if name == "hostports" else "hostports"
+    return _named(other, address), _place(port)
 
 
 def _port(number: int) -> bytes:

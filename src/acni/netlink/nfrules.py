@@ -1,0 +1,161 @@
+"""Chains and rules of nf_tables as they are there, whoever made them.
+
+(include/uapi/linux/netfilter/nf_tables.h)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from attrs import frozen
+
+from acni.netlink.messages import (
+    Message,
+    attributes,
+    be32_of,
+    be64_of,
+    elements,
+    text,
+    text_of,
+)
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.nfmessages import family_and_attributes
+from acni.netlink.nftables import GETCHAIN, GETRULE, table_message
+
+_VERDICT_REGISTER: Final = 0
+_SIGN: Final = 1 << 31
+_CHAIN_HOOK, _CHAIN_TYPE = 4, 7  # NFTA_CHAIN_*
+_HOOK_NUMBER, _HOOK_PRIORITY = 1, 2  # NFTA_HOOK_*
+
+
+@frozen(kw_only=True)
+class Chain:
+    """A chain.
+
+    Attributes:
+        family: NFPROTO_* of its table.
+        table: Its table.
+        name: Its name.
+        kind: "nat", "filter" or "route"; None where the kernel does not lead to it.
+        hook: PREROUTING or another; None likewise.
+        priority: Of several at a hook the lowest is asked first; None likewise.
+    """
+
+    family: int
+    table: str
+    name: str
+    kind: str | None = None
+    hook: int | None = None
+    priority: int | None = None
+
+
+@frozen(kw_only=True)
+class Expression:
+    """A step of a rule.
+
+    Attributes:
+        name: Its kind: "payload", "cmp", "immediate", "match" and others.
+        said: Its attributes, by their numbers.
+    """
+
+    name: str
+    said: Mapping[int, bytes]
+
+    def number(self, kind: int) -> int | None:
+        """Return a number of it; None where it has none.
+
+        Raises:
+            Malformed: it is no number.
+        """
+        value = self.said.get(kind)
+        return None if value is None else be32_of(value)
+
+    def verdict(self) -> tuple[int, str | None] | None:
+        """Return where it leads: a verdict, and the chain of a jump; None where it goes on.
+
+        Raises:
+            Malformed: it is no verdict.
+        """
+        if self.name != "immediate" or self.number(1) != _VERDICT_REGISTER:
+            return None
+        said = attributes(attributes(self.said.get(2, b"")).get(2, b""))
+        if 1 not in said:
+            return None
+        target = said.get(2)
+        return _signed(said[1]), None if target is None else text_of(target)
+
+
+@frozen(kw_only=True)
+class Rule:
+    """A rule.
+
+    Attributes:
+        family: NFPROTO_* of its table.
+        table: Its table.
+        chain: Its chain.
+        handle: Its number in the table, as ``nft -a`` shows it.
+        expressions: What it consists of.
+    """
+
+    family: int
+    table: str
+    chain: str
+    handle: int
+    expressions: tuple[Expression, ...]
+
+
+def list_chains(netfilter: Netfilter) -> list[Chain]:
+    """Return the chains of all tables.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    answers = netfilter.netlink.dump(table_message(GETCHAIN, 0, family=0))
+    return [_chain(*family_and_attributes(answer)) for answer in answers]
+
+
+def list_rules(netfilter: Netfilter, *, family: int, table: str) -> list[Rule]:
+    """Return the rules of a table, in their order.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    answers = netfilter.netlink.dump(_rules_of(family, table))
+    return [_rule(*family_and_attributes(answer)) for answer in answers]
+
+
+def _rules_of(family: int, table: str) -> Message:
+    return table_message(GETRULE, 0, text(1, table), family=family)
+
+
+def _chain(family: int, said: Mapping[int, bytes]) -> Chain:
+    hook = attributes(said.get(_CHAIN_HOOK, b""))
+    return Chain(
+        family=family,
+        table=text_of(said.get(1, b"")),
+        name=text_of(said.get(3, b"")),
+        kind=text_of(said[_CHAIN_TYPE]) if _CHAIN_TYPE in said else None,
+        hook=be32_of(hook[_HOOK_NUMBER]) if _HOOK_NUMBER in hook else None,
+        priority=_signed(hook[_HOOK_PRIORITY]) if _HOOK_PRIORITY in hook else None,
+    )
+
+
+def _rule(family: int, said: Mapping[int, bytes]) -> Rule:
+    return Rule(
+        family=family,
+        table=text_of(said.get(1, b"")),
+        chain=text_of(said.get(2, b"")),
+        handle=be64_of(said.get(3, b"")),
+        expressions=tuple(_expression(one) for one in elements(said.get(4, b""))),
+    )
+
+
+def _expression(said: bytes) -> Expression:
+    parts = attributes(said)
+    return Expression(name=text_of(parts.get(1, b"")), said=attributes(parts.get(2, b"")))
+
+
+def _signed(said: bytes) -> int:
+    number = be32_of(said)
+    return number - 2 * _SIGN if number & _SIGN else number

@@ -1,0 +1,263 @@
+"""``portmap``: ports of the host lead to a container (``portMappings``).
+
+    ADD  somebody's rule, another container or a program has the port? -> elements in the table ->
+         127.0.0.1 leads there, too -> connections of UDP to what was there before are forgotten
+    DEL  elements -> connections of UDP to the container are forgotten
+
+Configuration and meaning are the reference's; how it is done is not:
+
+* A port is an element of a map, not a chain and rules (:mod:`acni.plugins.ruleset`). Both backends
+  of the reference are served by that.
+* A port that another container has is refused, and with it all that was asked for; so is one at
+  which a program of the host listens. The reference lets the first one have it.
+* The administrator is first: a port about which somebody's rule of nat says ``accept`` or
+  ``return`` is refused (:mod:`acni.plugins.foreignrules`), unless ``overrideNatRules`` says to go
+  on. (CVE-2019-9946)
+* Conditions, which are arguments of iptables, are refused, and so are marks for others' chains.
+
+``[::1]`` leads nowhere: IPv6 has no ``route_localnet``.
+
+(the reference's plugins/meta/portmap; CONVENTIONS.md, "portMappings")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from ipaddress import IPv4Address
+from typing import Final
+
+from acni.netlink.conntrack import forget
+from acni.netlink.errors import NetlinkError
+from acni.netlink.families import IpAddress, family_of, is_v4
+from acni.netlink.links import find_link
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.routes import link_to
+from acni.netlink.settings import Ipv4Setting, set_ipv4
+from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.attaching import owner_of
+from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.elementkeeping import collect, remove, require_table, undo_with
+from acni.plugins.elements import Taken, is_published, missing, netfilter_of, put, taken_beside
+from acni.plugins.foreignrules import find_objection
+from acni.plugins.portmap_settings import (
+    Settings,
+    addresses_of,
+    describe,
+    parse_settings,
+)
+from acni.plugins.ruleset import TABLE, Entry, Port, is_mapping_of
+from acni.skel.call import Call, Verbs
+from acni.skel.errors import Code, PluginError
+from acni.spec.result import Result
+
+PORT_TAKEN: Final = 110
+NAT_RULE: Final = 111
+
+_UDP: Final = int(socket.IPPROTO_UDP)
+_KINDS: Final = {int(socket.IPPROTO_TCP): socket.SOCK_STREAM, _UDP: socket.SOCK_DGRAM}
+
+
+def add(call: Call) -> Result:
+    """Publish the ports that are asked for, all or none."""
+    previous = _previous(call)
+    settings = parse_settings(call)
+    addresses = addresses_of(previous)
+    entries = settings.entries(owner_of(call), addresses)
+    _require_all(settings, addresses, call)
+    if entries:
+        _require_nobody_listens(settings, addresses)
+        with ExitStack() as undo, netfilter_of(call) as netfilter, open_here() as host:
+            _require_no_objection(netfilter, settings)
+            link = _bridge_to(host, entries)
+            undo_with(undo, call, entries)
+            _put(netfilter, entries, settings, addresses, link)
+            if settings.is_returning:
+                _let_localhost_in(host, entries)
+            _forget(netfilter, settings, entries, is_answered=False)
+            undo.pop_all()
+    return previous
+
+
+def delete(call: Call) -> None:
+    """Take back what ADD published, in any configuration and as far as it is there (P3)."""
+    settings = _settings_or_none(call)
+    addresses = [] if call.previous is None else addresses_of(call.previous)
+    entries = [] if settings is None else settings.entries(owner_of(call), addresses)
+    if not entries and addresses and not _has_some(call, addresses):
+        return
+    gone = remove(call, owner_of(call), entries)
+    if settings is not None and any(one.protocol == _UDP for one in settings.wanted):
+        with doing("forgetting connections"), netfilter_of(call) as netfilter:
+            _forget(netfilter, settings, gone, is_answered=True)
+
+
+def check(call: Call) -> None:
+    """Raise where a port does not lead to the container any more, or should not."""
+    settings = parse_settings(call)
+    entries = settings.entries(owner_of(call), addresses_of(_previous(call)))
+    if not entries:
+        return
+    with doing("looking at the ports"), netfilter_of(call) as netfilter:
+        gone = missing(netfilter, entries)
+        if gone is not None:
+            message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
+            raise differs(message, "rule-missing")
+        _require_no_objection(netfilter, settings)
+
+
+def _put(
+    netfilter: Netfilter,
+    entries: Sequence[Entry],
+    settings: Settings,
+    addresses: Sequence[IpAddress],
+    link: int | None,
+) -> None:
+    with doing("publishing ports"):
+        for address in addresses:
+            for one in settings.wanted:
+                port = one.port_for(address)
+                if port is not None and (other := taken_beside(netfilter, port, address)):
+                    raise _taken(port, other.comment)
+        try:
+            put(netfilter, entries, link=link)
+        except Taken as taken:
+            ports = (one.port_for(address) for address in addresses for one in settings.wanted)
+            port = next(
+                one for one in ports if one is not None and is_mapping_of(one, taken.element)
+            )
+            raise _taken(port, taken.owner) from taken
+
+
+def _require_all(settings: Settings, addresses: Sequence[IpAddress], call: Call) -> None:
+    """Refuse a port at an address of a family that the container has not."""
+    for place, one in enumerate(settings.wanted):
+        at = one.host_address
+        if at is None or at.is_unspecified:
+            continue
+        if all(one.port_for(address) is None for address in addresses):
+            message = f"the container has no address of the family of {at}"
+            where = f"$.runtimeConfig.portMappings[{place}].hostIP"
+            raise PluginError(Code.INVALID_CONFIG, f"{message} at {where}")
+
+
+def _require_no_objection(netfilter: Netfilter, settings: Settings) -> None:
+    if settings.overrides or not settings.wanted:
+        return
+    with doing("looking at the rules of nat"):
+        found = find_objection(netfilter, (one.host_port for one in settings.wanted))
+    if found is not None:
+        ports = ", ".join(str(one.host_port) for one in settings.wanted)
+        details = 'translate the port to itself instead, or say "overrideNatRules": true'
+        message = f"{found} may want a port of these left alone: {ports}"
+        raise PluginError(NAT_RULE, message, details=details, reason="nat-rule")
+
+
+def _require_nobody_listens(settings: Settings, addresses: Sequence[IpAddress]) -> None:
+    """Refuse a port of which a program of the host would get nothing any more."""
+    for address in addresses:
+        for one in settings.wanted:
+            port = one.port_for(address)
+            if port is not None and port.protocol in _KINDS and _somebody_listens(port, address):
+                message = f"a program of the host listens on {describe(port)}"
+                raise PluginError(PORT_TAKEN, message, reason="port-taken")
+
+
+def _somebody_listens(port: Port, address: IpAddress) -> bool:
+    """Tell by trying to listen as well."""
+    family = socket.AddressFamily(family_of(address))
+    everywhere = "0.0.0.0" if is_v4(address) else "::"  # noqa: S104 (nothing is received)
+    place = everywhere if port.host_address is None else str(port.host_address)
+    with socket.socket(family, _KINDS[port.protocol]) as probe:
+        if port.protocol != _UDP:  # connections that are over hold a port for a minute
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not is_v4(address):
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((place, port.host_port))
+        except OSError as error:  # others: a low port, or an address that is not the host's yet
+            return error.errno == errno.EADDRINUSE
+    return False
+
+
+def _bridge_to(host: Netlink, entries: Sequence[Entry]) -> int | None:
+    """Return the index of the bridge by which a container is reached; None where there is none."""
+    with doing("looking for the way to the container"):
+        for entry in entries:
+            index = _link_to(host, entry.address)
+            link = None if index is None else find_link(host, index)
+            if link is not None and link.kind == "bridge":
+                return link.index
+    return None
+
+
+def _link_to(host: Netlink, address: IpAddress) -> int | None:
+    try:
+        return link_to(host, address)
+    except NetlinkError as error:
+        if error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EACCES):
+            raise
+        return None
+
+
+def _let_localhost_in(host: Netlink, entries: Sequence[Entry]) -> None:
+    """Let the host's 127.0.0.1 lead to the container; from a wire the table lets nobody use it."""
+    with doing("letting 127.0.0.1 lead to the container"):
+        for entry in entries:
+            index = _link_to(host, entry.address) if is_v4(entry.address) else None
+            if index is not None:
+                host.request(set_ipv4(index, Ipv4Setting.ROUTE_LOCALNET, 1))
+
+
+def _forget(
+    netfilter: Netfilter, settings: Settings, entries: Sequence[Entry], *, is_answered: bool
+) -> None:
+    """Forget connections of UDP by ports; where they were published, those of the container."""
+    for entry in entries:
+        address = entry.address
+        answered_by = address if is_answered and isinstance(address, IPv4Address) else None
+        for one in settings.wanted:
+            if one.protocol != _UDP or one.port_for(address) is None:
+                continue
+            family = family_of(address)
+            message = forget(_UDP, one.host_port, family=family, answered_by=answered_by)
+            with contextlib.suppress(NetlinkError):  # no conntrack, or an older one
+                netfilter.netlink.request(message)
+
+
+def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
+    """Tell whether ports were published of which the configuration says nothing."""
+    with doing("looking for ports"), netfilter_of(call) as netfilter:
+        return any(is_published(netfilter, owner_of(call), address) for address in addresses)
+
+
+def _settings_or_none(call: Call) -> Settings | None:
+    try:
+        return parse_settings(call)
+    except PluginError:
+        return None
+
+
+def _previous(call: Call) -> Result:
+    if call.previous is None:
+        message = "no prevResult at $.prevResult"
+        details = "portmap stands behind a plugin that makes an interface"
+        raise PluginError(Code.INVALID_CONFIG, message, details=details)
+    return call.previous
+
+
+def _taken(port: Port, owner: str | None) -> PluginError:
+    whose = "another container" if owner is None else f"another container ({owner})"
+    message = f"the port {describe(port)} of the host leads to {whose}"
+    return PluginError(PORT_TAKEN, message, reason="port-taken")
+
+
+def status(call: Call) -> None:
+    """Raise where an ADD could not succeed."""
+    require_table(call)
+
+
+VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=collect, status=status)

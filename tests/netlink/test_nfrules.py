@@ -1,0 +1,104 @@
+"""Chains and rules that nft made, read by us."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acni.netlink.errors import Malformed
+from acni.netlink.messages import attribute, be32, nested
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.nfexpressions import NF_ACCEPT, NFT_JUMP, NFT_RETURN
+from acni.netlink.nfrules import Chain, Expression, list_chains, list_rules
+from acni.netlink.nftables import PREROUTING
+from acni.netns import Namespace
+from tests.netlink.nft import listed, nft
+from tests.netlink.scripted import datagram, done, raw, scripted
+
+pytestmark = pytest.mark.netns
+
+RULES = """
+table ip nat {
+  chain PREROUTING { type nat hook prerouting priority dstnat; tcp dport 8080 return; jump X; }
+  chain X { udp dport 53 accept; }
+}
+table inet other { chain plain { drop; }; }
+"""
+
+
+def test_chains_are_read_with_where_the_kernel_leads_to_them(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    nft(host, "-f", "-", given=RULES)
+    assert list_chains(firewall) == [
+        Chain(
+            family=2,
+            table="nat",
+            name="PREROUTING",
+            kind="nat",
+            hook=PREROUTING,
+            priority=-100,
+        ),
+        Chain(family=2, table="nat", name="X"),
+        Chain(family=1, table="other", name="plain"),
+    ]
+
+
+def test_rules_of_a_table_are_read_in_order_with_where_they_lead(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    nft(host, "-f", "-", given=RULES)
+    rules = list_rules(firewall, family=2, table="nat")
+    theirs = [one["handle"] for one in listed(host, "rule") if one["table"] == "nat"]
+    assert sorted(rule.handle for rule in rules) == sorted(theirs)
+    led = {
+        (rule.chain, verdict)
+        for rule in rules
+        for one in rule.expressions
+        if (verdict := one.verdict()) is not None
+    }
+    assert led == {
+        ("PREROUTING", (NFT_RETURN, None)),
+        ("PREROUTING", (NFT_JUMP, "X")),
+        ("X", (NF_ACCEPT, None)),
+    }
+    (first, *_) = rules
+    assert [one.name for one in first.expressions] == ["meta", "cmp", "payload", "cmp", "immediate"]
+    assert [first.expressions[2].number(kind) for kind in (2, 3, 4)] == [2, 2, 2]
+
+
+def test_where_there_are_no_rules_none_are_read(firewall: Netfilter) -> None:
+    assert list_chains(firewall) == []
+    assert list_rules(firewall, family=2, table="nat") == []
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        Expression(name="cmp", said={}),
+        Expression(name="immediate", said={1: b"\0\0\0\x08"}),
+        Expression(name="immediate", said={1: bytes(4), 2: nested(1, b"")}),
+    ],
+    ids=["no step of a verdict", "a value", "nothing"],
+)
+def test_what_leads_nowhere_goes_on(expression: Expression) -> None:
+    assert expression.verdict() is None
+    assert expression.number(9) is None
+
+
+def test_a_verdict_that_is_no_number_is_malformed() -> None:
+    broken = nested(2, attribute(1, b"\0"))
+    with pytest.raises(Malformed):
+        Expression(name="immediate", said={1: bytes(4), 2: broken}).verdict()
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_are_read_as_a_rule_but_with_one_error(data: bytes) -> None:
+    body = b"\2\0\0\0" + be32(9, 1) + data
+    netlink, _ = scripted(lambda n, _: [datagram(raw(0xA06, n, body), done(n))])
+    for read in (list_chains, lambda one: list_rules(one, family=2, table="t")):
+        try:
+            read(Netfilter(netlink))
+        except Malformed:
+            continue

@@ -1,0 +1,111 @@
+"""Whose rules of nat are about a port: made by iptables and nft, as administrators make them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from acni import netns
+from acni.netlink.netfilter import Netfilter
+from acni.netns import Namespace
+from acni.plugins.foreignrules import find_objection
+from acni.plugins.ruleset import table_messages
+from tests.netlink.nft import nft
+
+pytestmark = pytest.mark.netns
+
+IPTABLES = "iptables-nft -t nat -A "
+TABLE = "nft add table inet adm; "
+CHAIN = TABLE + "nft add chain inet adm pre '{ type nat hook prerouting priority -90; }'; "
+RULE = CHAIN + "nft add rule inet adm pre "
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    with netns.anonymous() as made:
+        yield made
+
+
+@pytest.fixture
+def firewall(host: Namespace) -> Iterator[Netfilter]:
+    made = host.call(Netfilter.open)
+    yield made
+    made.close()
+
+
+def run(host: Namespace, command: str) -> None:
+    shell = ["sh", "-ec", command]
+    host.call(lambda: subprocess.run(shell, check=True, capture_output=True, timeout=30))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        IPTABLES + "PREROUTING -p tcp --dport 8080 -j RETURN",
+        IPTABLES + "PREROUTING -p tcp --dport 8080 -j ACCEPT",
+        IPTABLES + "OUTPUT -p udp --dport 8080 -j RETURN",
+        IPTABLES + "PREROUTING -d 192.0.2.1 -p tcp --dport 8080 -j RETURN",
+        IPTABLES + "PREROUTING -p tcp -m multiport --dports 8080,8083 -j RETURN",
+        IPTABLES + "PREROUTING -p tcp --dport 8000:9000 -j RETURN",
+        f"iptables-nft -t nat -N X; {IPTABLES}PREROUTING -j X; {IPTABLES}X -p tcp --dport 8080"
+        " -j RETURN",
+        IPTABLES.replace("ip", "ip6", 1) + "PREROUTING -p tcp --dport 8080 -j RETURN",
+        RULE + "tcp dport 8080 accept",
+        RULE + "tcp dport '{ 8080, 8086 }' return",
+        RULE + "tcp dport 8000-9000 return",
+        RULE + "tcp dport != 22 return",
+        RULE + "th dport 8080 return",
+        RULE + "tcp sport 1 tcp dport 8080 return",
+    ],
+    ids=str,
+)
+def test_a_rule_that_may_be_about_the_port_is_found(
+    host: Namespace, firewall: Netfilter, command: str
+) -> None:
+    run(host, command)
+    found = find_objection(firewall, [80, 8080])
+    assert found is not None
+    assert str(found.rule.handle) in str(found)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "true",
+        IPTABLES + "PREROUTING -p tcp --dport 8081 -j RETURN",
+        IPTABLES + "PREROUTING -p tcp --dport 8080 -j DNAT --to 192.0.2.1",
+        IPTABLES + "PREROUTING -p tcp --dport 8080 -j REDIRECT --to-ports 80",
+        IPTABLES + "PREROUTING -i docker0 -j RETURN",
+        IPTABLES + "POSTROUTING -p tcp --dport 8080 -j RETURN",
+        f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN",
+        "iptables-nft -A FORWARD -p tcp --dport 8080 -j RETURN",
+        RULE + "tcp sport 8080 return",
+        RULE + "tcp dport 8080 counter",
+        RULE + "ip saddr 192.0.2.0/24 return",
+    ],
+    ids=str,
+)
+def test_a_rule_that_is_not_is_none(host: Namespace, firewall: Netfilter, command: str) -> None:
+    run(host, command)
+    assert find_objection(firewall, [8080]) is None
+
+
+def test_what_the_administrator_says_in_our_table_is_heeded_by_that(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    firewall.transact(table_messages())
+    nft(host, "add rule inet acni admin_ports tcp dport 8080 accept")
+    assert find_objection(firewall, [8080]) is None
+
+
+def test_chains_that_lead_to_each_other_come_to_an_end(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    run(host, CHAIN + "nft add chain inet adm a")
+    run(host, "nft add rule inet adm pre jump a; nft add rule inet adm pre goto a")
+    run(host, "nft add rule inet adm a tcp dport 8080 return")
+    found = find_objection(firewall, [8080])
+    assert found is not None
+    assert str(found).endswith("in the chain a of the table inet adm (return)")

@@ -1,0 +1,524 @@
+"""portmap, by traffic: who reaches a container by a port of the host, and as whom."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acni.netlink.wire import KernelWire
+from tests.netlink.nft import all_elements, listed, nft
+from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
+from tests.plugins.hosts import Host, host_of
+from tests.plugins.outside import HOST4, HOST6, OUTSIDE, OUTSIDE4, OUTSIDE6, add_outside
+from tests.plugins.traffic import TCP, UDP, seen_from
+
+pytestmark = pytest.mark.netns
+
+BRIDGE: Mapping[str, Any] = {
+    "cniVersion": "1.0.0",
+    "name": "net",
+    "type": "bridge",
+    "isDefaultGateway": True,
+    "hairpinMode": True,
+    "ipam": {
+        "type": "host-local",
+        "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
+    },
+}
+OTHER: Mapping[str, Any] = {
+    **BRIDGE,
+    "name": "other",
+    "bridge": "cni1",
+    "ipam": {
+        "type": "host-local",
+        "ranges": [[{"subnet": "10.10.0.0/24"}], [{"subnet": "fd00:10::/64"}]],
+    },
+}
+Ports = Sequence[Mapping[str, Any]]
+
+
+def port(number: int, protocol: str = "tcp", *, to: int = 7000, **others: Any) -> dict[str, Any]:
+    return {"hostPort": number, "containerPort": to, "protocol": protocol, **others}
+
+
+EVERYWHERE4 = "0.0.0.0"  # noqa: S104 (nobody binds to it)
+BOTH: Ports = (port(8080), port(8080, "udp"))
+
+
+def portmap(ports: Ports = BOTH, **members: Any) -> dict[str, Any]:
+    wanted = {"runtimeConfig": {"portMappings": list(ports)}} if ports else {}
+    return {"cniVersion": "1.0.0", "name": "net", "type": "portmap", **wanted, **members}
+
+
+def publish(host: Host, ports: Ports = BOTH, *, container: str = "c1", **members: Any) -> Answer:
+    """Attach a container by a bridge, if it is not, and publish ports of it."""
+    if (container, "eth0") not in host.last:
+        assert host.run("ADD", BRIDGE, container=container).status == 0
+    return host.run("ADD", portmap(ports, **members), container=container, previous=True)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with host_of(ask_ours, tmp_path / "leases") as made:
+        yield made
+
+
+def elements(host: Host) -> dict[str, int]:
+    there = all_elements(host.namespace)
+    return {name: len(found) for name, found in there.items() if found and name != "ways"}
+
+
+def seen(
+    host: Host, client: str | None, address: str, kind: int = TCP, **others: Any
+) -> str | None:
+    """Whom the container c1 sees, when somebody sends to a port of the host."""
+    origin = host.namespace if client is None else host.container(client)
+    others = {"port": 8080, "listens": 7000, **others}
+    return seen_from(origin, host.container("c1"), address, kind=kind, **others)
+
+
+WAYS: Mapping[str, tuple[str | None, str, str | None]] = {
+    "from outside": (OUTSIDE, HOST4, OUTSIDE4),
+    "from outside, IPv6": (OUTSIDE, HOST6, OUTSIDE6),
+    "from the host": (None, HOST4, HOST4),
+    "from the host, IPv6": (None, HOST6, HOST6),
+    "from localhost": (None, "127.0.0.1", "10.9.0.1"),
+    "from localhost, IPv6": (None, "::1", None),
+    "from itself": ("c1", HOST4, "10.9.0.1"),
+    "from itself, IPv6": ("c1", HOST6, "fd00:9::1"),
+    "from the neighbour": ("c2", HOST4, "10.9.0.1"),
+    "from the neighbour, IPv6": ("c2", HOST6, "fd00:9::1"),
+    "from the neighbour, by the gateway": ("c2", "10.9.0.1", "10.9.0.1"),
+    "from another network": ("c3", HOST4, "10.10.0.2"),
+    "from another network, IPv6": ("c3", HOST6, "fd00:10::2"),
+}
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(ask_ours, id="ours"),
+        pytest.param(ask_reference, id="reference", marks=pytest.mark.deep),
+    ],
+)
+@pytest.mark.parametrize("kind", [TCP, UDP], ids=["tcp", "udp"])
+def test_a_port_of_the_host_leads_to_the_container_from_everywhere(
+    tmp_path: Path, ask: Ask, kind: int
+) -> None:
+    with host_of(ask, tmp_path / "leases") as host:
+        add_outside(host)
+        let_bridges_alone(host)
+        host.run("ADD", BRIDGE, container="c2")
+        host.run("ADD", OTHER, container="c3")
+        answer = publish(host)
+        assert answer.status == 0, answer
+        table = {
+            way: seen(host, client, address, kind, is_refused=whom is None)
+            for way, (client, address, whom) in WAYS.items()
+        }
+        assert table == {way: whom for way, (_, _, whom) in WAYS.items()}
+
+
+def let_bridges_alone(host: Host) -> None:
+    """Let the firewall not see what bridges pass on (br_netfilter)."""
+    for tables in ("iptables", "ip6tables"):
+        host.write(f"bridge/bridge-nf-call-{tables}", "0")
+
+
+def test_a_neighbour_is_seen_as_itself_where_the_firewall_sees_the_answer(host: Host) -> None:
+    """br_netfilter passes on a bridge what would be routed otherwise, answers included."""
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host)
+    assert seen(host, "c2", "10.9.0.1") == "10.9.0.2"
+    let_bridges_alone(host)
+    assert seen(host, "c2", "10.9.0.1") == "10.9.0.1"
+
+
+def test_what_is_asked_for_gets_the_hosts_address(host: Host) -> None:
+    add_outside(host)
+    assert publish(host, masqAll=True).status == 0
+    assert seen(host, OUTSIDE, HOST4) == "10.9.0.1"
+    assert seen(host, OUTSIDE, HOST6) == "fd00:9::1"
+
+
+def test_without_snat_nothing_does(host: Host) -> None:
+    add_outside(host)
+    let_bridges_alone(host)
+    host.run("ADD", BRIDGE, container="c2")
+    assert publish(host, snat=False).status == 0
+    assert seen(host, OUTSIDE, HOST4) == OUTSIDE4
+    assert seen(host, "c2", HOST4, is_refused=True) is None
+    assert seen(host, None, "127.0.0.1", is_refused=True) is None
+    assert host.see()["host/setting ipv4 cni0 route_localnet"] == "0"
+
+
+def test_a_port_at_one_address_is_none_at_others(host: Host) -> None:
+    add_outside(host)
+    at_one = [port(8080, hostIP=HOST4), port(8081, hostIP=EVERYWHERE4), port(8082, hostIP=HOST6)]
+    assert publish(host, at_one).status == 0
+    assert seen(host, OUTSIDE, HOST4) == OUTSIDE4
+    assert seen(host, "c1", "10.9.0.1", is_refused=True) is None
+    assert seen(host, OUTSIDE, HOST4, port=8081) == OUTSIDE4
+    assert seen(host, OUTSIDE, HOST6, port=8081, is_refused=True) is None
+    assert seen(host, OUTSIDE, HOST6, port=8082) == OUTSIDE6
+    assert seen(host, None, "127.0.0.1", port=8081) == "10.9.0.1"
+
+
+def test_localhost_is_not_let_in_from_a_wire(host: Host) -> None:
+    """CVE-2020-8558: route_localnet alone would let a container talk to the host's 127.0.0.0/8."""
+    publish(host)
+    host.ip("route", "add", "127.0.0.2/32", "via", "10.9.0.1", inside="c1")
+    assert not reaches_localhost(host)
+    nft(host.namespace, "flush chain inet acni martians")
+    assert reaches_localhost(host)
+
+
+def reaches_localhost(host: Host) -> bool:
+    with (
+        closing(host.namespace.call(lambda: socket.socket(socket.AF_INET, UDP))) as listener,
+        closing(host.container("c1").call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+    ):
+        listener.bind(("127.0.0.2", 9))
+        listener.settimeout(0.4)
+        caller.sendto(b"hello", ("127.0.0.2", 9))
+        try:
+            return listener.recv(10) == b"hello"
+        except TimeoutError:
+            return False
+
+
+def test_every_protocol_has_its_element(host: Host) -> None:
+    assert publish(host, [port(5000, name) for name in ("tcp", "UDP", "sctp")]).status == 0
+    there = {
+        one[0]["elem"]["val"]["concat"][0] for one in all_elements(host.namespace)["hostports4"]
+    }
+    assert there == {"tcp", "udp", "sctp"}
+
+
+def test_its_result_is_the_one_before_it(host: Host) -> None:
+    host.run("ADD", BRIDGE)
+    before = host.last["c1", "eth0"]
+    assert publish(host).printed == before
+    assert publish(host, ()).printed == before
+
+
+def test_without_ports_nothing_is_made(host: Host) -> None:
+    assert publish(host, ()).status == 0
+    assert host.run("CHECK", portmap(()), previous=True).status == 0
+    assert host.run("DEL", portmap(()), previous=True).status == 0
+    assert listed(host.namespace, "table") == []
+
+
+@pytest.mark.rule("P1")
+@pytest.mark.parametrize(
+    "ports",
+    [
+        pytest.param([port(9090), port(8080)], id="at each address"),
+        pytest.param([port(9090), port(8080, hostIP=HOST4)], id="at one address"),
+    ],
+)
+@pytest.mark.parametrize("other", [{}, {"hostIP": HOST4}], ids=["at each", "at one"])
+def test_a_port_that_another_container_has_is_refused_whole(
+    host: Host, ports: Ports, other: Mapping[str, Any]
+) -> None:
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host, [port(8080, **other)])
+    before = elements(host)
+    answer = publish(host, ports, container="c2")
+    assert (answer.printed["code"], answer.printed["reason"]) == (110, "port-taken")
+    assert "8080/tcp" in answer.printed["msg"]
+    assert "acni net c1 eth0" in answer.printed["msg"]
+    assert elements(host) == before
+    assert publish(host, [port(8080, "udp"), port(8081)], container="c2").status == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "is_taken"),
+    [
+        (TCP, ("", 8080), True),
+        (TCP, ("127.0.0.1", 8080), True),
+        (UDP, ("", 8080), True),
+        (UDP, ("", 8081), False),
+    ],
+)
+def test_a_port_at_which_a_program_listens_is_refused(
+    host: Host, kind: int, place: tuple[str, int], is_taken: bool
+) -> None:
+    host.run("ADD", BRIDGE)
+    with closing(host.namespace.call(lambda: socket.socket(socket.AF_INET, kind))) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(place)
+        if kind == TCP:
+            listener.listen()
+        answer = publish(host)
+    assert answer.printed.get("reason") == ("port-taken" if is_taken else None)
+    assert elements(host) == {} if is_taken else answer.status == 0
+    assert publish(host).status == 0
+
+
+def test_an_add_may_be_repeated(host: Host) -> None:
+    for _ in range(2):
+        assert publish(host).status == 0
+    assert elements(host)["hostports4"] == 2
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("previous", [True, False])
+@pytest.mark.parametrize("is_gone", [True, False])
+@pytest.mark.parametrize("ports", [BOTH, ()], ids=["with ports", "without"])
+def test_a_delete_takes_back_what_was_published(
+    host: Host, previous: bool, is_gone: bool, ports: Ports
+) -> None:
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host, [port(9090)], container="c2")
+    once = elements(host)
+    publish(host)
+    for _ in range(2):
+        answer = host.run("DEL", portmap(ports), previous=previous, is_gone=is_gone)
+        assert answer.status == 0
+        assert elements(host) == once
+
+
+@pytest.mark.rule("P3")
+def test_a_delete_does_what_it_can_with_a_configuration_that_is_refused(host: Host) -> None:
+    publish(host)
+    for members in ({"snat": 5}, {"conditionsV4": ["-s", "192.0.2.0/24"]}):
+        assert host.run("DEL", portmap(**members), previous=True).status == 0
+        assert elements(host) == {}
+
+
+def test_a_delete_that_comes_again_leaves_the_next_ones_alone(host: Host) -> None:
+    """The same address and the same port are another container's meanwhile."""
+    config = {
+        **BRIDGE,
+        "ipam": {"type": "static", "addresses": [{"address": "10.9.0.7/24"}]},
+    }
+    host.run("ADD", config)
+    publish(host)
+    host.run("DEL", portmap(), previous=True)
+    host.run("DEL", config, previous=True)
+    host.run("ADD", config, container="c2")
+    publish(host, container="c2")
+    before = elements(host)
+    assert host.run("DEL", portmap(), previous=True).status == 0
+    assert elements(host) == before
+    assert host.run("CHECK", portmap(), container="c2", previous=True).status == 0
+
+
+@pytest.mark.parametrize("address", [HOST4, HOST6])
+def test_a_flow_of_udp_follows_the_port_and_not_the_container_that_had_it(
+    host: Host, address: str
+) -> None:
+    """One that goes on: the kernel would translate it as its first packet for as long."""
+    outside = add_outside(host)
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with (
+        closing(outside.call(lambda: socket.socket(family, UDP))) as caller,
+        closing(listener_in(host, "c1", family)) as first,
+        closing(listener_in(host, "c2", family)) as second,
+    ):
+        caller.connect((address, 8080))
+        caller.send(b"one")
+        assert first.recv(10) == b"one"
+        assert host.run("DEL", portmap(), previous=True).status == 0
+        assert publish(host, container="c2").status == 0
+        caller.send(b"two")
+        assert second.recv(10) == b"two"
+
+
+@pytest.mark.parametrize("previous", [True, False])
+def test_with_the_port_the_flow_is_gone(host: Host, previous: bool) -> None:
+    outside = add_outside(host)
+    publish(host)
+    with (
+        closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+        closing(listener_in(host, "c1")) as first,
+    ):
+        caller.sendto(b"one", (HOST4, 8080))
+        assert first.recv(10) == b"one"
+        assert host.run("DEL", portmap(), previous=previous).status == 0
+        caller.sendto(b"two", (HOST4, 8080))
+        first.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            first.recv(10)
+
+
+def listener_in(
+    host: Host, container: str, family: socket.AddressFamily = socket.AF_INET
+) -> socket.socket:
+    made = host.container(container).call(lambda: socket.socket(family, UDP))
+    made.bind(("", 7000))
+    made.settimeout(20)
+    return made
+
+
+def test_a_flow_of_udp_that_was_there_before_is_led_to_the_container(host: Host) -> None:
+    outside = add_outside(host)
+    host.run("ADD", BRIDGE)
+    with (
+        closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+        closing(listener_in(host, "c1")) as listener,
+    ):
+        # Connections are followed from the first chain of nat on.
+        publish(host, [port(1)])
+        caller.sendto(b"one", (HOST4, 8080))
+        publish(host)
+        caller.sendto(b"two", (HOST4, 8080))
+        assert listener.recv(10) == b"two"
+
+
+@pytest.mark.rule("P4")
+def test_check_finds_what_is_missing(host: Host) -> None:
+    publish(host)
+    assert host.run("CHECK", portmap(), previous=True).status == 0
+    nft(host.namespace, "delete element inet acni hostports6 { udp . 8080 }")
+    answer = host.run("CHECK", portmap(), previous=True)
+    assert (answer.printed["code"], answer.printed["reason"]) == (105, "rule-missing")
+    nft(host.namespace, "flush ruleset")
+    assert host.run("CHECK", portmap(), previous=True).printed["reason"] == "rule-missing"
+
+
+@pytest.mark.rule("P6")
+def test_gc_takes_back_what_is_not_valid(host: Host) -> None:
+    for number, container in enumerate(("c1", "c2")):
+        publish(host, [port(8080 + number)], container=container)
+    gc = {**portmap(()), "cniVersion": "1.1.0", **valid("c1")}
+    assert host.run("GC", gc).status == 0
+    assert elements(host)["hostports4"] == 1
+    assert host.run("CHECK", portmap([port(8080)]), previous=True).status == 0
+
+
+@pytest.mark.rule("P5")
+def test_status_asks_whether_a_table_can_be_written(host: Host) -> None:
+    asked = {**portmap(()), "cniVersion": "1.1.0"}
+    assert host.run("STATUS", asked).status == 0
+    nft(host.namespace, "add table inet acni { map owners4 { type ipv4_addr : ipv4_addr; } ; }")
+    assert host.run("STATUS", asked).printed["code"] == 50
+
+
+RETURNS = "add rule ip nat PREROUTING tcp dport 8080 return"
+CHAIN = "add chain ip nat PREROUTING { type nat hook prerouting priority -100; }"
+
+
+@pytest.mark.parametrize("rule", [RETURNS, RETURNS.replace("return", "accept")])
+def test_a_port_that_somebodys_rule_may_want_left_alone_is_refused(host: Host, rule: str) -> None:
+    """CVE-2019-9946: the rule says nothing to the kernel that would keep ours from the port."""
+    add_outside(host)
+    for command in ("add table ip nat", CHAIN, rule):
+        nft(host.namespace, command)
+    answer = publish(host)
+    assert (answer.printed["code"], answer.printed["reason"]) == (111, "nat-rule")
+    assert "in the chain PREROUTING of the table ip nat" in answer.printed["msg"]
+    assert elements(host) == {}
+    assert publish(host, [port(8081)]).status == 0
+    assert publish(host, overrideNatRules=True).status == 0
+    assert seen(host, OUTSIDE, HOST4) == OUTSIDE4
+
+
+def test_a_rule_that_is_made_later_is_told_by_check(host: Host) -> None:
+    publish(host)
+    for command in ("add table ip nat", CHAIN, RETURNS):
+        nft(host.namespace, command)
+    assert host.run("CHECK", portmap(), previous=True).printed["reason"] == "nat-rule"
+    assert host.run("CHECK", portmap(overrideNatRules=True), previous=True).status == 0
+
+
+def test_the_administrator_keeps_a_port(host: Host) -> None:
+    """By admin_ports, and by a translation of his own, whenever it is made."""
+    outside = add_outside(host)
+    publish(host, [port(8080), port(8081)])
+    nft(host.namespace, "add rule inet acni admin_ports tcp dport 8080 accept")
+    assert seen(host, OUTSIDE, HOST4, is_refused=True) is None
+    for command in (
+        "add table ip mine",
+        "add chain ip mine pre { type nat hook prerouting priority -100; }",
+        "add rule ip mine pre tcp dport 8081 redirect to 6000",
+    ):
+        nft(host.namespace, command)
+    there = seen_from(outside, host.namespace, HOST4, port=8081, listens=6000)
+    assert there == OUTSIDE4
+
+
+@pytest.mark.rule("P1", "P11")
+@pytest.mark.parametrize(
+    ("members", "code", "words"),
+    [
+        ({"conditionsV4": ["-s", "192.0.2.0/24"]}, 2, "$.conditionsV4"),
+        ({"conditionsV6": ["-s", "::/0"]}, 2, "$.conditionsV6"),
+        ({"externalSetMarkChain": "KUBE-MARK-MASQ"}, 2, "$.externalSetMarkChain"),
+        ({"backend": "ipfw"}, 7, "$.backend"),
+        ({"ports": [port(0)]}, 7, "$.runtimeConfig.portMappings[0].hostPort"),
+        ({"ports": [port(80, to=65536)]}, 7, "portMappings[0].containerPort"),
+        ({"ports": [{"hostPort": 80}]}, 7, "no containerPort"),
+        ({"ports": [port(80, "icmp")]}, 7, "portMappings[0].protocol"),
+        ({"ports": [port(80, hostIP="host")]}, 7, "portMappings[0].hostIP"),
+        ({"ports": [port(80), port(80, to=81)]}, 7, "80 is there twice"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_done_is_refused_with_its_place(
+    host: Host, members: dict[str, Any], code: int, words: str
+) -> None:
+    members = dict(members)
+    answer = publish(host, members.pop("ports", BOTH), **members)
+    assert answer.printed["code"] == code
+    assert words in answer.printed["msg"]
+    assert elements(host) == {}
+
+
+@pytest.mark.rule("P1")
+@pytest.mark.parametrize("verb", ["ADD", "CHECK"])
+def test_it_stands_behind_another_plugin(host: Host, verb: str) -> None:
+    answer = host.run(verb, portmap())
+    assert answer.printed["code"] == 7
+    assert "$.prevResult" in answer.printed["msg"]
+
+
+def test_a_port_at_an_address_of_a_family_that_the_container_has_not_is_refused(
+    host: Host,
+) -> None:
+    config = {**BRIDGE, "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"}}
+    host.run("ADD", config)
+    answer = publish(host, [port(80, hostIP=HOST6)])
+    assert "$.runtimeConfig.portMappings[0].hostIP" in answer.printed["msg"]
+    assert publish(host, [port(80, hostIP="::"), port(80, hostIP=EVERYWHERE4)]).status == 0
+
+
+@pytest.mark.parametrize("is_heeded", [False, True], ids=["unheeded", "heeded"])
+def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch, is_heeded: bool
+) -> None:
+    """Each send of an ADD fails."""
+    send = KernelWire.send
+    host.run("ADD", BRIDGE)
+    for number in range(1, 30):
+        calls = iter(range(1, 1000))
+
+        def sending(
+            wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
+        ) -> None:
+            is_this = next(calls) == last
+            if not is_this or is_heeded:
+                send(wire, data)
+            if is_this:
+                raise OSError(errno.ENOBUFS, "as the test wants it")
+
+        nft(host.namespace, "flush ruleset")
+        monkeypatch.setattr(KernelWire, "send", sending)
+        answer = publish(host)
+        monkeypatch.setattr(KernelWire, "send", send)
+        if next(calls) <= number:
+            assert answer.status == 0
+            assert number > 6
+            return
+        if answer.status:
+            assert elements(host) == {}, number
+    pytest.fail("it never came to an end")
