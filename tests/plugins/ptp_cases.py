@@ -10,7 +10,6 @@ from tests.plugins.bridge_cases import (
     ENVIRONMENT,
     FOUR,
     SIX,
-    UNSUPPORTED,
     Case,
     Step,
     local,
@@ -126,6 +125,7 @@ CASES: Final[Mapping[str, Case]] = {
     "0.3.1": Case(config=_DUAL, version="0.3.1"),
     "0.2.0": Case(config=_DUAL, version="0.2.0"),
     "0.1.0": Case(config=_FOUR, version="0.1.0"),
+    "masquerading": Case(config={**_DUAL, "ipMasq": True}),
     # What is refused.
     "no ipam": refused({}),
     "no address": refused({"ipam": {"type": "static"}}),
@@ -188,7 +188,6 @@ CASES: Final[Mapping[str, Case]] = {
         ),
         is_whole=False,
     ),
-    "masquerading": refused({**_FOUR, "ipMasq": True}, UNSUPPORTED),
     "IPv6 disabled on the host": Case(
         config={"ipam": local(SIX)},
         steps=(Step(settings=(("host", "ipv6/conf/default/disable_ipv6", "1"),), code=103),),

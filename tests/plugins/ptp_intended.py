@@ -96,13 +96,6 @@ INTENDED: Final[Sequence[Intended]] = (
         cases=("checked after somebody removed the route to it",),
     ),
     Intended(
-        paths=r".*",
-        reference="masquerades by rules of the firewall",
-        acni="refuses to, for now",
-        reason="P11: a field that cannot be acted on is an error",
-        cases=("masquerading",),
-    ),
-    Intended(
         paths=r"result .*",
         reference="drops the previous result",
         acni="puts it behind its own",

@@ -20,7 +20,8 @@ def test_each_key_is_read() -> None:
     assert settings.mtu == 1400
     assert settings.dns == Dns(nameservers=(), domain=None, search=("a.b",), options=())
     least = parse_settings(make_call({**IPAM, "mtu": 0, "ipMasq": False}))
-    assert (least.mtu, least.dns) == (None, None)
+    assert (least.mtu, least.dns, least.masquerades) == (None, None, False)
+    assert parse_settings(make_call({**IPAM, "ipMasq": True})).masquerades
 
 
 @pytest.mark.rule("P11")
@@ -31,7 +32,7 @@ def test_each_key_is_read() -> None:
         ({"ipam": {"type": ""}}, 7, "$.ipam.type"),
         ({"ipam": []}, 7, "$.ipam"),
         ({**IPAM, "mtu": 67}, 7, "$.mtu"),
-        ({**IPAM, "ipMasq": True}, 2, "$.ipMasq"),
+        ({**IPAM, "ipMasqBackend": "ipfw"}, 7, "$.ipMasqBackend"),
         ({**IPAM, "ipMasq": "no"}, 7, "$.ipMasq"),
     ],
     ids=str,

@@ -1,8 +1,8 @@
 """``ptp``: a pair of links from a container to the host, which routes.
 
     ADD  address -> pair of links -> on the host: gateway's address, up, route -> inside: address,
-         up, routes by way of the gateway -> forwarding
-    DEL  link -> address: it is free again only when no link knows it any more
+         up, routes by way of the gateway -> forwarding -> masquerading
+    DEL  link -> masquerading -> address: it is free again only when nothing knows it any more
 
 Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
 each for a reason:
@@ -15,7 +15,8 @@ each for a reason:
   drops the result.
 * A failed ADD undoes what it made.
 * An address that somebody else has a route to is refused: the container would not be reached.
-* Masquerading is refused: it is not here yet.
+* Masquerading is an element in a table of ours, not a chain and two rules for each address
+  (:mod:`acni.plugins.ruleset`).
 
 (the reference's plugins/main/ptp)
 """
@@ -34,7 +35,9 @@ from acni.plugins.bridge_layout import lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own
 from acni.plugins.bridge_upkeep import gc, require_pairs
 from acni.plugins.containerlinks import configure
+from acni.plugins.elementkeeping import require_table
 from acni.plugins.hostlinks import enable_forwarding, require_no_port, wait_for_port
+from acni.plugins.masquerading import masquerade, parse_masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.ptp_check import check
 from acni.plugins.ptp_ends import configure_end, find_end, make_pair
@@ -64,6 +67,7 @@ def delete(call: Call) -> None:
         if (end := find_end(host, call, owner_of(call))) is not None:
             remove(call, end)
     call.bounds.check()
+    stop_masquerading(call, owner_of(call))
     if has_ipam(call):
         call.ipam.delete()
 
@@ -72,6 +76,8 @@ def status(call: Call) -> None:
     """Raise where an ADD could not succeed."""
     with open_here() as host:
         require_pairs(host)
+    if parse_masquerade(call.fields):
+        require_table(call)
     call.ipam.status()
 
 
@@ -103,6 +109,8 @@ def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Resu
     )
     call.bounds.check()
     enable_forwarding(host, index, [end.gateway_interface for end in ends])
+    if settings.masquerades:
+        masquerade(call, owner, layout.addresses, undo)
     wait_for_port(host, owner.link_name, call.bounds)
     return make_result(
         interfaces=(

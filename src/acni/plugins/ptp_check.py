@@ -12,7 +12,7 @@ from acni.netlink.families import Network
 from acni.netlink.links import Link
 from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.attaching import netns_of
+from acni.plugins.attaching import netns_of, owner_of
 from acni.plugins.bridge_ports import other_end
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import open_container
@@ -27,6 +27,7 @@ from acni.plugins.linkchecks import (
     require_up,
     told_interface,
 )
+from acni.plugins.masquerading import require_masqueraded
 from acni.plugins.ptp_layout import End, ends_of
 from acni.plugins.ptp_settings import parse_settings
 from acni.skel.call import Call
@@ -35,11 +36,13 @@ from acni.spec.result import Result
 
 def check(call: Call) -> None:
     """Raise where something is not as the ADD left it."""
-    parse_settings(call)
+    settings = parse_settings(call)
     previous = previous_of(call)
     call.ipam.check()
     with open_here() as host, doing("looking at both ends"):
         _check(call, host, previous)
+    if settings.masquerades:
+        require_masqueraded(call, owner_of(call))
 
 
 def _check(call: Call, host: Netlink, previous: Result) -> None:

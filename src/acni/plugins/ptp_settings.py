@@ -5,18 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from attrs import frozen
 
-from acni.plugins.linksettings import parse_mtu, parse_own_dns, refuse_what_is_not_done
+from acni.plugins.linksettings import parse_mtu, parse_own_dns
+from acni.plugins.masquerading import parse_masquerade
 from acni.skel.call import Call
 from acni.spec.result import Dns
-
-_NOT_DONE: Final[Mapping[str, str]] = {
-    "ipMasq": "leave it out and masquerade by a rule of the host, or use the executable plugin"
-}
 
 
 @frozen(kw_only=True)
@@ -26,10 +20,12 @@ class Settings:
     Attributes:
         mtu: The MTU in bytes; None is the kernel's.
         dns: What the result says of DNS instead of what IPAM says; None, that stays.
+        masquerades: Whether what its addresses send elsewhere leaves with the host's.
     """
 
     mtu: int | None
     dns: Dns | None
+    masquerades: bool
 
 
 def parse_settings(call: Call) -> Settings:
@@ -40,6 +36,7 @@ def parse_settings(call: Call) -> Settings:
             place.
     """
     fields = call.fields
-    refuse_what_is_not_done(fields, _NOT_DONE)
     fields.inner("ipam").required_text("type")  # without addresses there is nothing to route
-    return Settings(mtu=parse_mtu(fields), dns=parse_own_dns(fields))
+    return Settings(
+        mtu=parse_mtu(fields), dns=parse_own_dns(fields), masquerades=parse_masquerade(fields)
+    )
