@@ -259,13 +259,19 @@ def test_who_says_so_gets_its_own_namespace(executable: Executable) -> None:
 def test_a_signal_ends_the_verb_between_its_steps(
     executable: Executable, number: signal.Signals
 ) -> None:
-    with subprocess.Popen(
-        [executable.path],
-        env=executable.environment("ADD"),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    # Who runs the tests may have it ignored, as nohup does, and a child takes that over.
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        process = subprocess.Popen(
+            [executable.path],
+            env=executable.environment("ADD"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+    finally:
+        signal.signal(number, before)
+    with process:
         assert process.stdin
         process.stdin.write(request(waits=True))
         process.stdin.close()
