@@ -36,7 +36,7 @@ PUBLIC = {
         Trace trace
     """,
     "acni.skel": """
-        Bounds Call Code Delegate Fields OpenNetns PluginError Stopped Verbs main
+        Bounds Call Code Delegate Fields Kept OpenNetns PluginError Stopped Verbs main
         make_result
     """,
     "acni.spec": """

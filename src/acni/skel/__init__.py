@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from acni.skel.call import Call, Delegate, OpenNetns, Verbs
     from acni.skel.errors import Code, PluginError
     from acni.skel.executable import main
+    from acni.skel.kept import Kept
     from acni.skel.reading import Fields
     from acni.skel.results import make_result
 
@@ -38,6 +39,7 @@ __all__ = [
     "Code",
     "Delegate",
     "Fields",
+    "Kept",
     "OpenNetns",
     "PluginError",
     "Stopped",
@@ -53,6 +55,7 @@ _HOMES = {
     "Code": "errors",
     "Delegate": "call",
     "Fields": "reading",
+    "Kept": "kept",
     "OpenNetns": "call",
     "PluginError": "errors",
     "Stopped": "bounds",
