@@ -183,6 +183,13 @@ INTENDED: Final[Sequence[Intended]] = (
         cases=("mac that is none",),
     ),
     Intended(
+        paths=r"host/.* cni0( .*|/.*)|host/setting ipv6 cni0 .*",
+        reference="makes the bridge before it finds that the container has the interface",
+        acni="looks for that first",
+        reason="P1: what an earlier ADD was given is not undone by this one",
+        cases=("interface is there",),
+    ),
+    Intended(
         paths=r".*",
         reference="releases the address and leaves the link where CNI_NETNS is empty",
         acni="removes the link, too",

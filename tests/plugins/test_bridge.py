@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from acni.host import netns
+from acni.host import netns, visits
 from acni.host.visits import Stranded
+from acni.netlink.sockets import open_here
 from acni.plugins import bridge, containerlinks
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.owners import Owner
@@ -176,6 +177,22 @@ def test_an_attachment_that_is_there_is_not_added_and_not_touched(host: Host) ->
     assert host.see() == before
 
 
+@pytest.mark.rule("P1")
+def test_a_second_add_does_not_give_away_the_address_of_the_first(host: Host) -> None:
+    """Whether the link is found before IPAM is asked, or has other names by now."""
+    config = {**CONFIG, "ipam": {"type": "host-local", "subnet": "10.9.0.0/30"}}
+    host.run("ADD", config)
+    answer = host.run("ADD", config)
+    assert (answer.printed["code"], answer.printed["reason"]) == (4, "interface-exists")
+    host.ip("link", "set", Owner("net", AttachmentId("c1")).link_name, "name", "other0")
+    host.ip("link", "set", "eth0", "down", inside="c1")
+    host.ip("link", "set", "eth0", "name", "other0", inside="c1")
+    assert host.run("ADD", config).printed["reason"] == "already-allocated"
+    assert host.leases() == ["10.9.0.2"]
+    answer = host.run("ADD", config, container="c2")
+    assert answer.printed["reason"] == "addresses-exhausted"
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["unheeded", "heeded"])
 def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
@@ -193,7 +210,11 @@ def test_a_thread_that_cannot_come_back_from_a_container_undoes_nothing_there(
     for index in range(3, 9):
         host.ip("link", "add", f"b{index}", "index", str(index), "type", "bridge", inside="c1")
 
+    real = visits.visit
+
     def visit(fd: int, function: Callable[[], object], *, path: str) -> object:
+        if function is open_here:  # it is asked what is there
+            return real(fd, function, path=path)
         netns.enter(fd, path)
         raise Stranded(path)
 

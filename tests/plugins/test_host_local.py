@@ -500,3 +500,14 @@ def test_it_does_what_a_model_does(operations: Sequence[Operation], gateway: int
                 assert answer.addresses == [f"10.1.2.{last}"]
             expected = sorted(held.values())
             assert [int(ip_address(one)) & 7 for one in node.addresses()] == expected
+
+
+def test_an_address_that_is_asked_for_again_is_the_attachments_own(tmp_path: Path) -> None:
+    """So who delegated does not have it deleted; another attachment hears that it is taken."""
+    node, ipam = Node(tmp_path), {"subnet": "10.1.2.0/29"}
+    reasons: list[str | None] = []
+    for container in ("c1", "c1", "c2"):
+        answer = node.run("ADD", ipam, container_id=container, args="IP=10.1.2.5")
+        reasons.append(answer.printed.get("reason"))
+    assert reasons == [None, "already-allocated", "address-taken"]
+    assert node.addresses() == ["10.1.2.5"]

@@ -107,6 +107,18 @@ def test_after_a_failed_add_a_built_in_is_told_to_delete() -> None:
     assert [call.command for call in inner.calls] == ["ADD", "DEL"]
 
 
+def test_what_an_earlier_add_got_is_not_deleted() -> None:
+    """The container lives, with that address."""
+
+    def has_one(_: Call) -> None:
+        raise PluginError(102, "it has an address", reason="already-allocated")
+
+    inner = Probe(has_one)
+    response = outer(inner).answer(request("ADD", CONFIG, NETNS=NETNS))
+    assert said(response)["reason"] == "already-allocated"
+    assert [call.command for call in inner.calls] == ["ADD"]
+
+
 def test_what_an_add_did_can_be_deleted_by_who_goes_on(tmp_path: Path) -> None:
     def and_fails(call: Call) -> Result:
         call.ipam.add()

@@ -120,6 +120,15 @@ def takes_the_name(call: Call) -> Result:
     return BUILT_IN["bridge"].add(call)
 
 
+def deletes_after_any_failure(call: Call) -> Result:
+    host_local = BUILT_IN["host-local"]
+    try:
+        return host_local.add(call)
+    except PluginError:
+        host_local.delete(call)
+        raise
+
+
 def forgets_what_was_before(call: Call) -> Result:
     return make_result()
 
@@ -233,6 +242,12 @@ class Flaw:
 FLAWS = {
     "takes the name": Flaw(
         "P1", bridged_bench, lambda _: {"add": takes_the_name}, "there already is no error"
+    ),
+    "gives away what it gave": Flaw(
+        "P1",
+        leases_bench,
+        lambda _: {"add": deletes_after_any_failure},
+        "a second ADD takes what the first one gave",
     ),
     "forgets what was before": Flaw(
         "P2", notes_bench, lambda _: {"add": forgets_what_was_before}, "lost of interfaces"

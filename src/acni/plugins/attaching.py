@@ -39,7 +39,7 @@ def lease(call: Call, undo: ExitStack) -> Result:
     """Let IPAM give addresses.
 
     Raises:
-        PluginError: it refuses; then it has been told to delete.
+        PluginError: it refuses; then it has been told to delete what is not an earlier ADD's.
     """
     given = call.ipam.add()
     undo_with(undo, call.ipam.delete)

@@ -1,7 +1,7 @@
 """``bridge``: joins a container to a bridge of the host, by a pair of links.
 
-    ADD  address -> bridge -> pair of links -> inside: address, up, routes -> gateway, forwarding
-         -> masquerading
+    ADD  no link yet -> address -> bridge -> pair of links -> inside: address, up, routes ->
+         gateway, forwarding -> masquerading
     DEL  link -> masquerading -> address: it is free again only when nothing knows it any more
 
 Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
@@ -36,7 +36,7 @@ from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, 
 from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge, with_previous
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
-from acni.plugins.bridge_ports import find_own, find_port
+from acni.plugins.bridge_ports import find_own, find_port, require_new
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import gc, status
 from acni.plugins.containerlinks import configure, set_up
@@ -46,7 +46,6 @@ from acni.plugins.hostlinks import (
     ensure_gateways,
     fullness,
     make_port,
-    require_no_port,
     set_port,
     told_mac,
     wait_for_port,
@@ -94,13 +93,13 @@ def delete(call: Call) -> None:
 
 def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
     container, owner = netns_of(call), owner_of(call)
+    require_new(host, call, owner)
     layout, dns = _lease(call, settings, undo)
     bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
     call.bounds.check()
 
     mac, host_mac = settings.mac or choose_mac(layout.addresses), random_mac()
     peer = Peer(name=call.ifname, netns_fd=container.fd, mac=mac, mtu=settings.mtu)
-    require_no_port(host, owner, call.ifname)
     undo_with(undo, lambda: _remove_own(call, host, owner))
     make_port(host, bridge, settings, owner.link_name, mac=host_mac, peer=peer)
     set_port(host, settings, owner.link_name, owner.mark)

@@ -19,8 +19,8 @@ from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import mac_text
 from acni.plugins.bridge_refusals import doing
-from acni.plugins.containerlinks import open_container
-from acni.plugins.hostlinks import find_marked
+from acni.plugins.containerlinks import open_container, require_no_interface
+from acni.plugins.hostlinks import find_marked, require_no_port
 from acni.plugins.owners import Owner, is_mark
 from acni.skel.call import Call, OpenNetns
 from acni.spec.result import Result
@@ -35,6 +35,19 @@ def find_own(host: Netlink, owner: Owner) -> Link | None:
     link = find_link(host, owner.link_name)
     is_own = link is not None and link.kind == "veth" and owner.may_own(link.alias)
     return link if is_own else None
+
+
+def require_new(host: Netlink, call: Call, owner: Owner) -> None:
+    """Refuse an attachment that has a link already. That is before IPAM is asked: what it gave an
+    earlier ADD is not to be undone by this one.
+
+    Raises:
+        PluginError: the host's end is there, or an interface of its name in the container.
+    """
+    require_no_port(host, owner, call.ifname)
+    if call.netns is not None:
+        with open_container(call.netns) as inside:
+            require_no_interface(inside, call.ifname)
 
 
 def find_port(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | None:

@@ -25,11 +25,11 @@ from acni.host.visits import visit
 from acni.netlink import addresses, links, routes
 from acni.netlink.errors import NetlinkError
 from acni.netlink.families import is_v4
-from acni.netlink.lookup import index_of
+from acni.netlink.lookup import has_link, index_of
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bridge_layout import Layout, Way, link_local
-from acni.plugins.bridge_refusals import doing, ipv6_disabled
+from acni.plugins.bridge_refusals import doing, interface_exists, ipv6_disabled
 from acni.plugins.ptp_layout import End
 from acni.plugins.steps import Step, take
 from acni.skel.bounds import Bounds
@@ -41,6 +41,17 @@ _DUPLICATE_SECONDS: Final = 5.0
 _STEP_SECONDS: Final = 0.05
 
 _WHAT: Final = "configuring the container's interface"
+
+
+def require_no_interface(inside: Netlink, ifname: str) -> None:
+    """Refuse an attachment whose interface is there already.
+
+    Raises:
+        PluginError: it is.
+    """
+    with doing(f"looking for {ifname}"):
+        if has_link(inside, ifname):
+            raise interface_exists(ifname)
 
 
 def set_up(container: OpenNetns, ifname: str) -> None:

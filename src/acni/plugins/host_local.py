@@ -45,6 +45,7 @@ from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.skel.results import make_result
+from acni.spec import reasons
 from acni.spec.reasons import ADDRESSES_EXHAUSTED
 from acni.spec.result import Dns, IpConfig, Result, Route
 
@@ -225,7 +226,7 @@ def _take(leases: Leases, owner: Owner, settings: _Settings) -> tuple[Address, .
             if asked is not None:
                 address = take([asked])
                 if address is None:
-                    raise _taken(asked, range_set)
+                    raise _taken(asked, range_set, is_own=asked in held.addresses)
             else:
                 _require_none(held, owner, range_set)
                 address = take(range_set.candidates(after=leases.last_given(index)))
@@ -243,13 +244,15 @@ def _require_none(held: Held, owner: Owner, range_set: RangeSet) -> None:
             raise PluginError(
                 ALREADY_ALLOCATED,
                 f"{address} has been allocated to {owner.container_id}/{owner.ifname} before",
-                reason="already-allocated",
+                reason=reasons.ALREADY_ALLOCATED,
             )
 
 
-def _taken(address: Address, range_set: RangeSet) -> PluginError:
+def _taken(address: Address, range_set: RangeSet, *, is_own: bool) -> PluginError:
+    """Make the error of an address that is asked for, and somebody's or the attachment's own."""
     message = f"requested IP address {address} is not available in range set {range_set}"
-    return PluginError(ADDRESS_TAKEN, message, reason="address-taken")
+    reason = reasons.ALREADY_ALLOCATED if is_own else "address-taken"
+    return PluginError(ADDRESS_TAKEN, message, reason=reason)
 
 
 def _exhausted(code: int, range_set: RangeSet) -> PluginError:

@@ -1,7 +1,7 @@
 """``ptp``: a pair of links from a container to the host, which routes.
 
-    ADD  address -> pair of links -> on the host: gateway's address, up, route -> inside: address,
-         up, routes by way of the gateway -> forwarding -> masquerading
+    ADD  no link yet -> address -> pair of links -> on the host: gateway's address, up, route ->
+         inside: address, up, routes by way of the gateway -> forwarding -> masquerading
     DEL  link -> masquerading -> address: it is free again only when nothing knows it any more
 
 Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
@@ -32,11 +32,11 @@ from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_chain import with_previous
 from acni.plugins.bridge_layout import lay_out, mac_text, random_mac
-from acni.plugins.bridge_ports import find_own
+from acni.plugins.bridge_ports import find_own, require_new
 from acni.plugins.bridge_upkeep import gc, require_pairs
 from acni.plugins.containerlinks import configure
 from acni.plugins.elementkeeping import require_table
-from acni.plugins.hostlinks import enable_forwarding, require_no_port, wait_for_port
+from acni.plugins.hostlinks import enable_forwarding, wait_for_port
 from acni.plugins.masquerading import masquerade, parse_masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.ptp_check import check
@@ -83,6 +83,7 @@ def status(call: Call) -> None:
 
 def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
     container, owner = netns_of(call), owner_of(call)
+    require_new(host, call, owner)
     given = lease(call, undo)
     layout = lay_out(
         given.ips, given.routes, is_gateway=False, is_default_gateway=False, place=CONTAINER_PLACE
@@ -92,7 +93,6 @@ def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Resu
 
     mac, host_mac = random_mac(), random_mac()
     peer = Peer(name=call.ifname, netns_fd=container.fd, mac=mac, mtu=settings.mtu)
-    require_no_port(host, owner, call.ifname)
     undo_with(undo, lambda: _remove_own(call, host, owner))
     index = make_pair(host, owner.link_name, mac=host_mac, mtu=settings.mtu, peer=peer)
     configure_end(host, index, owner, mac=host_mac, ends=ends)

@@ -22,7 +22,6 @@ from acni.host import netns
 from acni.netlink import links
 from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Link, find_link, get_link, list_links
-from acni.netlink.lookup import has_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink
@@ -52,17 +51,6 @@ def find_master(there: Netlink, settings: Settings) -> Link:
         message = f"{settings.mtu} is more than the {master.mtu} of {master.name} at $.mtu"
         raise PluginError(Code.INVALID_CONFIG, message)
     return master
-
-
-def require_no_interface(inside: Netlink, ifname: str) -> None:
-    """Refuse an attachment whose interface is there already.
-
-    Raises:
-        PluginError: it is.
-    """
-    with doing(f"looking for {ifname}"):
-        if has_link(inside, ifname):
-            raise interface_exists(ifname)
 
 
 def make_upper(

@@ -32,7 +32,7 @@ from acni.plugins.bridge_chain import with_previous
 from acni.plugins.bridge_layout import Layout, lay_out, mac_text
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.bridge_upkeep import NO_NAME, require_kind
-from acni.plugins.containerlinks import configure, open_container, set_up
+from acni.plugins.containerlinks import configure, open_container, require_no_interface, set_up
 from acni.plugins.linkchecks import (
     previous_of,
     require_addresses,
@@ -50,7 +50,6 @@ from acni.plugins.upperlinks import (
     lies_on,
     make_upper,
     name_upper,
-    require_no_interface,
 )
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError

@@ -87,7 +87,8 @@ class Delegate(Protocol):
         ...
 
     def add(self) -> Result:
-        """Let it add. After its failure it was told to delete.
+        """Let it add. After its failure it was told to delete, unless the attachment has its
+        address already (the reason ``already-allocated``): that is an earlier ADD's.
 
         Example:
             >>> static = {"type": "static", "addresses": [{"address": "192.0.2.9/24"}]}

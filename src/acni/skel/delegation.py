@@ -8,7 +8,8 @@ comes first, as the specification has it.
 Rule 1: it gets the same environment, but for the verb, and the whole configuration (P8).
 Rule 2: after its failed ADD it is told to delete, and the first error is returned as it is (P8).
     Where the caller is out of time or cancelled it is not: whoever undoes the ADD does that, in a
-    time of its own.
+    time of its own. Nor is it where it says that the attachment has its address already: that is
+    an earlier ADD's, which a DEL would free while the container lives.
 Rule 3: an executable holds the container's guard as long as it runs: it lives on when this process
     is killed, and whoever takes over waits for it.
 Rule 4: an executable of CNI_PATH that is this very program, by another name, is not started once
@@ -36,6 +37,7 @@ from acni.skel.errors import Code, PluginError
 from acni.spec.names import PluginType, parse_plugin_type
 from acni.spec.plan import Command
 from acni.spec.plugin import Plugin, Request
+from acni.spec.reasons import ALREADY_ALLOCATED
 from acni.spec.result import Result
 
 if TYPE_CHECKING:
@@ -99,14 +101,15 @@ class Delegation:
         return self.call.fields.inner("ipam").text("type") or None
 
     def add(self) -> Result:
-        """Let it add; after its failure it is told to delete."""
+        """Let it add; after its failure it is told to delete, unless an earlier ADD gave that."""
         try:
             result = self._run(Command.ADD, lambda verbs, call: verbs.add(call))
         except Stopped:
             raise
-        except Exception:
-            with contextlib.suppress(PluginError):
-                self.delete()
+        except Exception as error:
+            if not (isinstance(error, PluginError) and error.reason == ALREADY_ALLOCATED):
+                with contextlib.suppress(PluginError):
+                    self.delete()
             raise
         if result is None:
             raise AssertionError("an ADD has a result")

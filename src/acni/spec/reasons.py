@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 ADDRESSES_EXHAUSTED: Final = "addresses-exhausted"
+ALREADY_ALLOCATED: Final = "already-allocated"
 INTERFACE_EXISTS: Final = "interface-exists"
 
 _REASONS: Final = (

@@ -91,8 +91,12 @@ def _check_names(bench: PluginBench) -> None:
     box = bench.container()
     refused = bench.run("ADD", box, environment={"CNI_IFNAME": _TOO_LONG})
     _require_refusal("P1", refused, f"the interface name {_TOO_LONG} that Linux has no room for")
-    if not _makes_interface(bench):
-        return
+    if _makes_interface(bench):
+        _check_taken_name(bench, before)
+    _check_twice(bench)
+
+
+def _check_taken_name(bench: PluginBench, before: HostState) -> None:
     box = bench.container()
     _take_name(bench, box)
     inside = bench.look_inside(box)
@@ -101,6 +105,16 @@ def _check_names(bench: PluginBench) -> None:
     changed = bench.look_inside(box).beyond(inside)
     _require("P1", not changed, f"with {bench.ifname} there already, ADD changed {changed}")
     _require_same("P1", bench, before, "after an ADD that was refused")
+
+
+def _check_twice(bench: PluginBench) -> None:
+    """Whatever a second ADD answers, the container has what the first one gave it."""
+    with _attached("P1", bench) as box:
+        given, inside = bench.look(), bench.look_inside(box)
+        bench.run("ADD", box)
+        changed = [*bench.look().beyond(given), *bench.look_inside(box).beyond(inside)]
+        gone = [line for line in changed if line.startswith("gone: ")]
+        _require("P1", not gone, f"a second ADD takes what the first one gave: {gone}")
 
 
 def _check_previous(bench: PluginBench) -> None:
@@ -383,7 +397,8 @@ def _check_chained(bench: PluginBench) -> None:
 PLUGIN_RULES: Final[Mapping[str, PluginRule]] = MappingProxyType(
     {
         "P1": PluginRule(
-            "An interface name that cannot be used, or is there already, is an error.",
+            "An interface name that cannot be used, or is there already, is an error, and what is "
+            "there stays.",
             _check_names,
         ),
         "P2": PluginRule(
