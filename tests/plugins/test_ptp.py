@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +233,56 @@ def test_what_the_reference_made_is_found_by_its_result_alone(host: Host) -> Non
     assert len(host.links()) == 2
     assert host.run("DEL", CONFIG, previous=True).status == 0
     assert len(host.links()) == 1
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("is_gone", [True, False])
+@pytest.mark.parametrize(
+    ("before", "inside"),
+    [(["veth9"], []), (["veth9"], ["net0"]), (["veth9", "tap0"], ["eth0"])],
+    ids=["nothing inside", "another interface", "not directly before"],
+)
+def test_a_delete_leaves_what_another_plugin_tells_of(
+    host: Host, before: Sequence[str], inside: Sequence[str], is_gone: bool
+) -> None:
+    host.container("c1")
+    told = told_pair(host, "c2", before, inside)
+    for _ in range(2):
+        assert host.run("DEL", {**CONFIG, "prevResult": told}, is_gone=is_gone).status == 0
+        assert "veth9" in host.links()
+
+
+@pytest.mark.rule("P3")
+def test_a_delete_leaves_what_leads_into_another_container(host: Host) -> None:
+    """Though the result has it where the host's end stands."""
+    host.container("c1")
+    told = told_pair(host, "c2", ["veth9"], ["eth0"])
+    assert host.run("DEL", {**CONFIG, "prevResult": told}).status == 0
+    assert "veth9" in host.links()
+
+
+@pytest.mark.rule("P3")
+def test_a_second_delete_takes_nothing_of_an_earlier_plugin(host: Host) -> None:
+    told = told_pair(host, "c1", ["veth9"], ["net0"])
+    host.run("ADD", {**CONFIG, "prevResult": told})
+    for _ in range(2):
+        assert host.run("DEL", CONFIG, previous=True, is_gone=True).status == 0
+        assert host.links() == ["lo", "veth9"]
+
+
+def told_pair(
+    host: Host, container: str, before: Sequence[str], inside: Sequence[str]
+) -> Mapping[str, Any]:
+    """Make the pair of another plugin into a container, and the result that tells of it."""
+    peer = ("peer", "name", "net0", "netns", host.container(container).path)
+    host.ip("link", "add", "veth9", "type", "veth", *peer)
+    (link,) = host.ip("-j", "link", "show", "veth9")
+    return {
+        "interfaces": [
+            *({"name": name, "mac": link["address"]} for name in before),
+            *({"name": name, "sandbox": host.container("c1").path} for name in inside),
+        ]
+    }
 
 
 @pytest.mark.rule("P6")

@@ -5,7 +5,9 @@ Rule 1: it is an attachment's by one of four proofs, tried in this order:
     1. it has the name that this plugin gives, and no other's mark;
     2. it is the other end of the container's interface (the kernel says so from both sides), and no
        port of a bridge: so the reference's are found, too;
-    3. the result that ADD returned names it, with its hardware address, and it is no port;
+    3. the result that ADD returned names it, with its hardware address, directly before the
+       container's interface of this name, and it is no port. What other plugins made stands
+       elsewhere. Where there is a namespace, its other end is in that;
     4. it has this attachment's mark, whatever it is called by now. All links of the host are listed
        for that, so it is the last.
 Rule 2: what carries another attachment's mark is none of them.
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from acni.netlink import addresses, links, routes
@@ -24,6 +27,7 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.families import is_v4
 from acni.netlink.links import Link, Peer, find_link
 from acni.netlink.lookup import index_of
+from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_layout import link_local, mac_text
 from acni.plugins.bridge_ports import find_own, other_end_of
@@ -33,7 +37,7 @@ from acni.plugins.owners import Owner, is_mark
 from acni.plugins.ptp_layout import End
 from acni.plugins.steps import Step, take
 from acni.skel.call import Call
-from acni.spec.result import Result
+from acni.spec.result import Interface, Result
 
 _WHAT: Final = "configuring the host's end"
 
@@ -98,7 +102,7 @@ def find_end(host: Netlink, call: Call, owner: Owner) -> Link | None:
             return own
         candidates = (
             other_end_of(host, call.netns, call.ifname),
-            *_named_in(host, call.previous),
+            _named_in(host, call),
         )
         known = next((one for one in candidates if one and _is_of(one, owner)), None)
         return known or find_marked(host, owner, kind="veth")
@@ -120,16 +124,29 @@ def _steps(index: int, owner: Owner, mac: bytes, ends: Sequence[End]) -> Iterato
         yield Step(message, f"the host's route to {end.address.ip}")
 
 
-def _named_in(host: Netlink, previous: Result | None) -> Iterator[Link]:
-    """Iterate over the links that a result names on the host, and that still have their hardware
-    address.
+def _named_in(host: Netlink, call: Call) -> Link | None:
+    """Return the link that a result names as the host's end, if it still has its hardware address
+    and leads into the container.
     """
-    for interface in () if previous is None else previous.interfaces:
-        if interface.sandbox or not interface.mac:
-            continue
-        link = find_link(host, interface.name)
-        if link is not None and mac_text(link.mac) == interface.mac.lower():
-            yield link
+    told = _host_end(call.previous, call.ifname)
+    if told is None or not told.mac:
+        return None
+    link = find_link(host, told.name)
+    if link is None or mac_text(link.mac) != told.mac.lower():
+        return None
+    if call.netns is not None:
+        number = netnsid_of(host, call.netns.fd)
+        if number is None or link.peer_netnsid != number:
+            return None
+    return link
+
+
+def _host_end(previous: Result | None, ifname: str) -> Interface | None:
+    """Return what stands directly before the container's interface in a result, of the host."""
+    for end, inside in pairwise(() if previous is None else previous.interfaces):
+        if inside.sandbox and inside.name == ifname:
+            return None if end.sandbox else end
+    return None
 
 
 def _is_of(link: Link, owner: Owner) -> bool:
