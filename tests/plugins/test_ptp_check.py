@@ -60,6 +60,10 @@ def test_what_was_just_added_is_as_it_was_left(host: Host) -> None:
         ("c1", "route del 10.20.0.0/16", "route-missing"),
         ("c1", "route del 10.9.0.1", "route-missing"),
         ("c1", "-6 route del fd00:9::1", "route-missing"),
+        ("c1", "route del 10.9.0.0/24", "route-missing"),
+        ("c1", "route replace 10.9.0.0/24 dev eth0", "route-missing"),
+        ("c1", "route replace 10.9.0.0/24 via 10.9.0.7 dev eth0 onlink", "route-missing"),
+        ("c1", "-6 route del fd00:9::/64", "route-missing"),
     ],
 )
 def test_what_somebody_changed_is_found(host: Host, where: str, command: str, reason: str) -> None:
@@ -85,6 +89,14 @@ def test_what_later_plugins_do_is_allowed(host: Host, commands: Sequence[str]) -
     for command in commands:
         host.ip(*command.split(), inside="c1")
     assert reason_of(host) is None
+
+
+def test_a_route_to_its_own_network_that_was_asked_for_is_as_it_was_left(host: Host) -> None:
+    route = {"dst": "10.9.0.0/24", "gw": "10.9.0.1", "mtu": 1300}
+    config = {**CONFIG, "ipam": {**CONFIG["ipam"], "routes": [route]}}
+    host.run("DEL", CONFIG)
+    host.run("ADD", config)
+    assert reason_of(host, config) is None
 
 
 def test_a_lease_that_is_missing_is_found(host: Host) -> None:

@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
-from acni.plugins.ptp_layout import End, ends_of
+from acni.plugins.ptp_layout import End, ends_of, ways_to_networks
 from acni.skel import PluginError
 from acni.spec.result import IpConfig
 
@@ -29,6 +29,16 @@ def test_the_hosts_end_is_the_gateway_alone() -> None:
 def test_an_address_alone_has_no_network(address: str) -> None:
     gateway = "10.9.0.1" if "." in address else "fd00:9::1"
     assert not ends_of([ip(address, gateway)])[0].has_network
+
+
+def test_a_network_is_reached_through_the_gateway_of_its_first_address() -> None:
+    given = [
+        ip("10.9.0.2/24", "10.9.0.1"),
+        ip("10.9.0.3/24", "10.9.0.254"),
+        ip("10.8.0.2/32", "10.8.0.1"),
+    ]
+    ends = ends_of(given)
+    assert ways_to_networks(ends) == {ip_network("10.9.0.0/24"): ends[0]}
 
 
 @pytest.mark.parametrize("gateway", [None, "fd00:9::1", "10.9.0.2"])

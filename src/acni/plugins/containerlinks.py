@@ -30,7 +30,7 @@ from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysc
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bridge_layout import Layout, Way, link_local
 from acni.plugins.bridge_refusals import doing, interface_exists, ipv6_disabled
-from acni.plugins.ptp_layout import End
+from acni.plugins.ptp_layout import End, ways_to_networks
 from acni.plugins.steps import Step, take
 from acni.skel.bounds import Bounds
 from acni.skel.call import OpenNetns
@@ -185,14 +185,13 @@ def _network_steps(index: int, ends: Sequence[End], ways: Sequence[Way]) -> list
     takes to be on the link.
     """
     steps: list[Step] = []
-    for network, end in {end.address.network: end for end in reversed(ends)}.items():
-        if end.has_network:
-            own = routes.remove(network, index=index, protocol=routes.BY_KERNEL)
-            steps.append(Step(own, f"the link's route to {network}", as_good=errno.ESRCH))
-            is_asked_for = any(way.destination == network for way in ways)
-            through = routes.add(network, gateway=end.gateway, index=index, source=end.address.ip)
-            as_good = errno.EEXIST if is_asked_for else 0
-            steps.append(Step(through, f"the route to {network}", as_good=as_good))
+    for network, end in ways_to_networks(ends).items():
+        own = routes.remove(network, index=index, protocol=routes.BY_KERNEL)
+        steps.append(Step(own, f"the link's route to {network}", as_good=errno.ESRCH))
+        is_asked_for = any(way.destination == network for way in ways)
+        through = routes.add(network, gateway=end.gateway, index=index, source=end.address.ip)
+        as_good = errno.EEXIST if is_asked_for else 0
+        steps.append(Step(through, f"the route to {network}", as_good=as_good))
     return steps
 
 

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from acni.netlink.addresses import list_addresses
 from acni.netlink.families import Network
 from acni.netlink.links import Link
 from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.addressing import parse_interface
 from acni.plugins.attaching import netns_of, owner_of
 from acni.plugins.bridge_ports import other_end
 from acni.plugins.bridge_refusals import differs, doing
@@ -28,7 +29,7 @@ from acni.plugins.linkchecks import (
     told_interface,
 )
 from acni.plugins.masquerading import require_masqueraded
-from acni.plugins.ptp_layout import End, ends_of
+from acni.plugins.ptp_layout import End, ends_of, ways_to_networks
 from acni.plugins.ptp_settings import parse_settings
 from acni.skel.call import Call
 from acni.spec.result import Result
@@ -60,6 +61,7 @@ def _check(call: Call, host: Netlink, previous: Result) -> None:
         require_addresses(inside, link, place, previous)
         require_routes(inside, previous)
         _require_links_routes(inside, link, (end.gateway_network for end in ends))
+        _require_networks(inside, link, ends, previous)
     _require_gateways(host, end, ends)
     _require_links_routes(host, end, (end.container_network for end in ends))
 
@@ -69,6 +71,21 @@ def _require_gateways(host: Netlink, end: Link, ends: Iterable[End]) -> None:
     for one in ends:
         if one.gateway.packed not in present:
             raise differs(f"{end.name} has no address {one.gateway}", "address-missing")
+
+
+def _require_networks(inside: Netlink, link: Link, ends: Sequence[End], previous: Result) -> None:
+    """Refuse a container that does not reach the networks of its addresses through the gateways;
+    where a route of the result leads there, that one counts.
+    """
+    asked_for = {parse_interface(route.dst).network for route in previous.routes}
+    present = {
+        (one.packed, one.prefix, one.gateway)
+        for one in list_routes(inside, index=link.index, table=None)
+    }
+    for network, end in ways_to_networks(ends).items():
+        way = (network.network_address.packed, network.prefixlen, end.gateway.packed)
+        if network not in asked_for and way not in present:
+            raise no_route(f"{network} by {end.gateway}")
 
 
 def _require_links_routes(netlink: Netlink, link: Link, wanted: Iterable[Network]) -> None:

@@ -10,7 +10,7 @@ else is behind that.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from attrs import frozen
@@ -65,6 +65,11 @@ def ends_of(ips: Sequence[IpConfig]) -> tuple[End, ...]:
         PluginError: an address has no gateway, one of the other family, or is its own.
     """
     return tuple(_ends(ips))
+
+
+def ways_to_networks(ends: Sequence[End]) -> Mapping[Network, End]:
+    """Return the end through which each network of the addresses is reached: the first in it."""
+    return {end.address.network: end for end in reversed(ends) if end.has_network}
 
 
 def _ends(ips: Sequence[IpConfig]) -> Iterator[End]:
