@@ -131,6 +131,20 @@ def test_a_delete_does_what_it_can_with_a_configuration_that_was_refused(host: H
         host.run("DEL", CONFIG)
 
 
+@pytest.mark.parametrize("ipam_type", ["ptp", "bridge", "macvlan"])
+def test_a_plugin_that_gives_no_addresses_is_refused(host: Host, ipam_type: str) -> None:
+    host.container("c1")
+    before = host.see()
+    config = {**CONFIG, "ipam": {"type": ipam_type}, "linkInContainer": True, "master": "lo"}
+    del config["mtu"]
+    told = host.run("ADD", config).printed
+    assert told["code"] == 7
+    assert f"{ipam_type} of $.ipam.type" in told["msg"]
+    assert host.run("DEL", config).status == 0
+    assert host.run("STATUS", config).printed["code"] in (7, 50)
+    assert host.see() == before
+
+
 def test_a_delete_leaves_what_is_somebody_elses(host: Host) -> None:
     """A bridge's port, and the pair of another network."""
     host.ip("link", "add", "br0", "type", "bridge")

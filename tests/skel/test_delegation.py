@@ -169,6 +169,21 @@ def test_a_plugin_that_is_not_there_is_an_error_that_names_the_place(
     assert msg in said(response)["msg"]
 
 
+@pytest.mark.parametrize(
+    ("command", "code"), [("ADD", 7), ("DEL", None), ("CHECK", 7), ("GC", 7), ("STATUS", 7)]
+)
+def test_a_plugin_that_delegates_is_no_delegate(command: str, code: int | None) -> None:
+    """It would ask itself, and so on."""
+    inner = Probe(delegating)
+    config = {**CONFIG, "cni.dev/valid-attachments": []}
+    response = outer(inner).answer(request(command, config, NETNS=NETNS))
+    told = said(response) if response.stdout else {}
+    assert told.get("code") == code
+    assert "the plugin ipam of $.ipam.type" in told.get("msg", "the plugin ipam of $.ipam.type")
+    assert {call.command for call in inner.calls} <= {command, "DEL"}
+    assert len(inner.calls) <= 2
+
+
 def test_a_built_in_that_does_not_speak_the_version_is_not_asked() -> None:
     inner = Probe()
     probe = Probe(delegating, built_in={"ipam": inner.verbs(versions=("1.0.0",))})

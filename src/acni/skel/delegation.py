@@ -14,6 +14,8 @@ Rule 3: an executable holds the container's guard as long as it runs: it lives o
     is killed, and whoever takes over waits for it.
 Rule 4: an executable of CNI_PATH that is this very program, by another name, is not started once
     more: what it would do is done here.
+Rule 5: a delegate delegates to nobody: by the same configuration it would be to itself, without
+    end. That is refused; its DEL has nothing to delete, for no ADD came so far.
 
 (specification, section 4)
 """
@@ -83,6 +85,7 @@ class Delegation:
     delegates: Delegates
     guard: int | None = None
     _call: Call | None = field(default=None, init=False)
+    _is_asking: bool = field(default=False, init=False)
 
     @property
     def call(self) -> Call:
@@ -117,6 +120,8 @@ class Delegation:
 
     def delete(self) -> None:
         """Let it delete."""
+        if self._is_asking:
+            return
         self._run(Command.DEL, lambda verbs, call: verbs.delete(call))
 
     def check(self) -> None:
@@ -134,13 +139,23 @@ class Delegation:
     def _run(self, command: Command, verb: Callable[[Verbs, Call], Result | None]) -> Result | None:
         self.bounds.check()
         plugin_type = self._named_type()
+        if self._is_asking:
+            raise self._delegates_itself(plugin_type)
         verbs = self.delegates.built_in.get(plugin_type)
         if verbs is None or self._has_executable(plugin_type):
             plugin = self._found(plugin_type)
             if verbs is None or not self._is_program(plugin):
                 return self._run_executable(plugin, command)
         require_version(verbs, command, self.call.cni_version)
-        return verb(verbs, evolve(self.call, command=command))
+        self._is_asking = True
+        try:
+            return verb(verbs, evolve(self.call, command=command))
+        finally:
+            self._is_asking = False
+
+    def _delegates_itself(self, plugin_type: PluginType) -> PluginError:
+        message = f"the plugin {plugin_type} of $.ipam.type gives no addresses: it asks for them"
+        return PluginError(Code.INVALID_CONFIG, message, details="host-local or static, say")
 
     def _has_executable(self, plugin_type: PluginType) -> bool:
         """Tell whether an executable is to run. One that is there and may not be used is not
