@@ -41,9 +41,23 @@ def test_a_network_is_reached_through_the_gateway_of_its_first_address() -> None
     assert ways_to_networks(ends) == {ip_network("10.9.0.0/24"): ends[0]}
 
 
-@pytest.mark.parametrize("gateway", [None, "fd00:9::1", "10.9.0.2"])
+@pytest.mark.parametrize("gateway", [None, "fd00:9::1", "10.9.0.2", "0.0.0.0"])  # noqa: S104 (nothing is bound)
 def test_an_address_without_a_gateway_of_its_family_is_refused(gateway: str | None) -> None:
     with pytest.raises(PluginError) as raised:
         ends_of([ip("10.9.0.2/24", gateway)])
     assert (raised.value.code, raised.value.reason) == (7, "no-gateway")
     assert "10.9.0.2/24" in raised.value.msg
+
+
+@pytest.mark.parametrize(
+    ("address", "gateway", "reason"),
+    [
+        ("0.0.0.0/0", "10.9.0.1", "no-address"),
+        ("::/0", "fd00:9::1", "no-address"),
+        ("fd00:9::2/64", "::", "no-gateway"),
+    ],
+)
+def test_the_address_of_nobody_is_refused(address: str, gateway: str, reason: str) -> None:
+    with pytest.raises(PluginError) as raised:
+        ends_of([ip(address, gateway)])
+    assert (raised.value.code, raised.value.reason) == (7, reason)

@@ -62,7 +62,8 @@ def ends_of(ips: Sequence[IpConfig]) -> tuple[End, ...]:
     """Return the ends of each address.
 
     Raises:
-        PluginError: an address has no gateway, one of the other family, or is its own.
+        PluginError: an address is none ("0.0.0.0"), or its gateway is missing, none, the address
+            itself or of the other family.
     """
     return tuple(_ends(ips))
 
@@ -75,14 +76,17 @@ def ways_to_networks(ends: Sequence[End]) -> Mapping[Network, End]:
 def _ends(ips: Sequence[IpConfig]) -> Iterator[End]:
     for ip in ips:
         address = parse_interface(ip.address)
+        if address.ip.is_unspecified:
+            raise _refused(f"{ip.address} is the address of nobody", "no-address")
         if ip.gateway is None:
             raise _refused(f"{ip.address} has no gateway, which the host's end would have")
         gateway = parse_address(ip.gateway)
-        if gateway.version != address.version or gateway == address.ip:
+        is_own = gateway == address.ip
+        if gateway.version != address.version or is_own or gateway.is_unspecified:
             raise _refused(f"{gateway} cannot be the gateway of {ip.address}")
         yield End(address=address, gateway=gateway)
 
 
-def _refused(message: str) -> PluginError:
+def _refused(message: str, reason: str = "no-gateway") -> PluginError:
     details = "a gateway of its family for each address, from the plugin of $.ipam.type"
-    return PluginError(Code.INVALID_CONFIG, message, details=details, reason="no-gateway")
+    return PluginError(Code.INVALID_CONFIG, message, details=details, reason=reason)
