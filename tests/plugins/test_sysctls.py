@@ -62,6 +62,7 @@ def test_a_name_is_a_path_below_net(key: str, ifname: str, path: str) -> None:
         "net.core..somaxconn",
         "net/core/a\0b",
         "IFNAME.core.somaxconn",
+        "net." + "a" * 200,
     ],
 )
 def test_what_is_no_setting_of_a_network_is_refused(key: str) -> None:
@@ -116,7 +117,7 @@ def test_what_no_line_of_the_list_is_found_in_is_refused(
     require_allowed([], str(path))
 
 
-@pytest.mark.parametrize("content", [b"net(", b"[[:alpha:]]", b"\xff", b"\\pN"])
+@pytest.mark.parametrize("content", [b"net(", b"[[:alpha:]]", b"\xff", b"\\pN", b"[[a]"])
 def test_a_list_that_cannot_be_understood_allows_nothing(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "allowlist.conf"
     path.write_bytes(b"net.core.somaxconn\n" + content)
@@ -129,6 +130,15 @@ def test_a_list_that_cannot_be_read_allows_nothing(tmp_path: Path) -> None:
     with pytest.raises(PluginError) as raised:
         require_allowed([], str(tmp_path))
     assert raised.value.reason == "allow-list-unreadable"
+
+
+def test_a_list_that_is_a_link_to_nothing_allows_nothing(tmp_path: Path) -> None:
+    (tmp_path / "list").symlink_to(tmp_path / "gone")
+    (tmp_path / "place").symlink_to(tmp_path / "gone")
+    for path in (tmp_path / "list", tmp_path / "place" / "list"):
+        with pytest.raises(PluginError) as raised:
+            require_allowed([], str(path))
+        assert raised.value.reason == "allow-list-unreadable"
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 Rule 1: a name is one below ``net.``, of dots or of slashes. ``IFNAME`` in it is the interface, put
     in once the name is taken apart: an interface's name may hold dots.
 Rule 2: where the administrator keeps a list of what is allowed, what none of its lines is found in
-    is refused. Each line is a regular expression, looked for anywhere in the name as it is
-    configured, as newer references do (1.1.1 knows no list).
+    is refused. Each line is a regular expression (:mod:`acni.plugins.patterns`), looked for
+    anywhere in the name as it is configured, as newer references do (1.1.1 knows no list).
 Rule 3: they are read and written by a thread that is in the namespace: ``/proc/sys/net`` is that
     of whoever opens a file there.
 
@@ -14,8 +14,9 @@ Rule 3: they are read and written by a thread that is in the namespace: ``/proc/
 from __future__ import annotations
 
 import errno
-import re
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Final
 
 from attrs import frozen
@@ -23,6 +24,7 @@ from attrs import frozen
 from acni.host.files import read_regular
 from acni.netlink.errors import NetlinkError
 from acni.netlink.settings import read_sysctl, write_sysctl
+from acni.plugins.patterns import Pattern, parse_pattern
 from acni.skel.errors import Code, PluginError, code_of
 from acni.skel.reading import Fields
 
@@ -31,9 +33,9 @@ NOT_ALLOWED: Final = 108
 
 _IFNAME: Final = "IFNAME"
 _EXPECTED: Final = "a setting below net, such as net.ipv4.conf.IFNAME.arp_ignore"
-_MOST_BYTES: Final = 1 << 20
-# A class that Go knows and Python does not: it would be read as something else.
-_ONLY_GO: Final = "[[:"
+_MOST_BYTES: Final = 1 << 16
+# The kernel's longest have some 60, and an interface's name 15.
+_LONGEST: Final = 200
 
 
 @frozen(kw_only=True)
@@ -66,7 +68,7 @@ def parse_sysctl(fields: Fields, key: str, value: str, ifname: str) -> Sysctl:
     parts = key.replace(".", "/").replace(_IFNAME, ifname, 1).split("/")
     root, *path = [part for part in parts if part] or [""]
     # Two dots would count as slashes here, and not lead upwards; they are no name all the same.
-    if root != "net" or not path or ".." in key or "\0" in key:
+    if root != "net" or not path or ".." in key or "\0" in key or len(key) > _LONGEST:
         raise fields.error(key, "no setting of a network", _EXPECTED)
     return Sysctl(key=key, path="/".join(path), value=value)
 
@@ -85,7 +87,7 @@ def require_allowed(sysctls: Iterable[Sysctl], allow_list: str) -> None:
     if patterns is None:
         return
     for sysctl in sysctls:
-        if not any(pattern.search(sysctl.key) for pattern in patterns):
+        if not any(pattern.is_found_in(sysctl.key) for pattern in patterns):
             message = f"{ascii(sysctl.key)[:80]} is not allowed by {allow_list}"
             raise PluginError(NOT_ALLOWED, message, reason="sysctl-not-allowed")
 
@@ -153,23 +155,27 @@ def _refusal(error: NetlinkError, path: str) -> PluginError:
     return PluginError(code_of(error.errno), message, reason=reason)
 
 
-def _read_allowed(path: str) -> list[re.Pattern[str]] | None:
+def _read_allowed(path: str) -> list[Pattern] | None:
     try:
         text = read_regular(path, max_bytes=_MOST_BYTES, follow=True).decode()
-    except FileNotFoundError:
-        return None
     except (OSError, UnicodeDecodeError) as error:
+        if isinstance(error, FileNotFoundError) and not _leads_nowhere(path):
+            return None
         message = f"{path} cannot be read: {error}"
         raise PluginError(Code.IO_FAILURE, message, reason="allow-list-unreadable") from error
     lines = map(str.strip, text.split("\n"))
     return [_pattern(path, number, line) for number, line in enumerate(lines, 1) if line]
 
 
-def _pattern(path: str, number: int, line: str) -> re.Pattern[str]:
+def _pattern(path: str, number: int, line: str) -> Pattern:
     try:
-        if _ONLY_GO not in line:
-            return re.compile(line)
-    except re.error:
-        pass
-    message = f"line {number} of {path} is no regular expression that is understood here"
-    raise PluginError(Code.IO_FAILURE, message, reason="allow-list-unreadable")
+        return parse_pattern(line)
+    except ValueError as error:
+        message = f"line {number} of {path} is no regular expression that is understood here"
+        raise PluginError(Code.IO_FAILURE, message, reason="allow-list-unreadable") from error
+
+
+def _leads_nowhere(path: str) -> bool:
+    """Tell whether there is a link in the way: somebody keeps a list, which is elsewhere."""
+    place = PurePath(path)
+    return any(os.path.islink(one) and not os.path.exists(one) for one in (place, *place.parents))
