@@ -86,17 +86,67 @@ def test_settings_are_those_of_the_container_and_never_the_machines(machine: Mac
 
 
 @pytest.mark.rule("P3")
+@pytest.mark.parametrize("is_gone", [True, False])
 @pytest.mark.parametrize("has_previous", [True, False])
-def test_where_the_container_or_its_interface_is_gone_only_the_file_goes(
-    machine: Machine, has_previous: bool
+def test_where_the_namespace_or_its_interface_is_gone_only_the_file_goes(
+    machine: Machine, has_previous: bool, is_gone: bool
 ) -> None:
+    """Another one may have its path by then."""
     machine.take()
-    assert machine.take("DEL", is_gone=True, has_previous=has_previous).status == 0
+    be_gone(machine, "c1_eth0.json")
+    assert machine.take("DEL", is_gone=is_gone, has_previous=has_previous).status == 0
     assert files(machine) == []
+    seen = machine.see()
+    assert (seen[SOMAXCONN], seen["c1/link eth0/mtu"]) == (["500"], 1400)
     machine.take("ADD", ifname="net1")
     before = [("c1", "ip link del net1")]
     assert machine.take("DEL", ifname="net1", before=before).status == 0
     assert files(machine) == []
+
+
+@pytest.mark.rule("P3")
+def test_without_its_path_a_namespace_that_lives_is_found_and_put_back(machine: Machine) -> None:
+    """So an ADD is undone whose interface was there before."""
+    before = machine.see()
+    for ifname in ("eth0", "net1"):
+        machine.take(ifname=ifname)
+    for ifname in ("eth0", "net1"):
+        assert machine.take("DEL", ifname=ifname, is_gone=True).status == 0
+    assert (machine.see(), files(machine)) == (before, [])
+
+
+def test_what_another_namespace_held_holds_nothing(machine: Machine) -> None:
+    before = machine.see()
+    machine.take(change={"sysctl": {"net.core.somaxconn": "300"}})
+    be_gone(machine, "c1_eth0.json")
+    machine.take(ifname="net1")
+    written = json.loads((data_of(machine) / "c1_net1.json").read_text())
+    assert written["acni"]["sysctl"]["core/somaxconn"] == "300"
+    assert machine.take("DEL", ifname="net1").status == 0
+    assert machine.see()[SOMAXCONN] == ["300"] != before[SOMAXCONN]
+
+
+@pytest.mark.parametrize("ifname", ["eth0", "net1"])
+def test_an_add_that_fails_leaves_what_an_earlier_one_changed(
+    machine: Machine, ifname: str
+) -> None:
+    before = machine.see()
+    machine.take()
+    seen, written = machine.see(), (data_of(machine) / "c1_eth0.json").read_bytes()
+    change = {"mtu": 60, "sysctl": {"net.core.somaxconn": "300"}}
+    assert machine.take(ifname=ifname, change=change).status == 1
+    assert (machine.see(), files(machine)) == (seen, ["c1_eth0.json"])
+    assert (data_of(machine) / "c1_eth0.json").read_bytes() == written
+    assert machine.take("DEL").status == 0
+    assert machine.see() == before
+
+
+def be_gone(machine: Machine, name: str) -> None:
+    """Let the namespace of a file be one that is no more."""
+    path = data_of(machine) / name
+    said = json.loads(path.read_text())
+    said["acni"]["namespace"] += "0"
+    path.write_text(json.dumps(said))
 
 
 def test_what_the_reference_changed_is_put_back_and_the_other_way_round(machine: Machine) -> None:
@@ -293,7 +343,12 @@ def test_gc_removes_files_of_what_is_not_valid(machine: Machine) -> None:
     assert upkeep(machine, "GC").status == 1
     assert files(machine) == ["c1_eth0.json", "c1_net1.json"]
     assert upkeep(machine, "GC", **valid("c1")).status == 0
+    # It is all that is known of what was before, in a namespace that lives.
+    assert files(machine) == ["c1_eth0.json", "c1_net1.json"]
+    be_gone(machine, "c1_net1.json")
+    assert upkeep(machine, "GC", **valid("c1")).status == 0
     assert files(machine) == ["c1_eth0.json"]
+    be_gone(machine, "c1_eth0.json")
     for _ in range(2):
         assert upkeep(machine, "GC", **{VALID: []}).status == 0
         assert files(machine) == []

@@ -144,7 +144,7 @@ def test_what_was_before_the_first_change_in_a_namespace_counts(place: str) -> N
 
 
 def test_settings_are_held_by_other_interfaces_of_the_container(place: str) -> None:
-    assert held_by_others(place, owner()) == {}
+    assert held_by_others(place, owner(), "one") == {}
     for other, value in (
         (owner(), "1"),
         (owner(ifname="net1", network="other"), "2"),
@@ -154,8 +154,16 @@ def test_settings_are_held_by_other_interfaces_of_the_container(place: str) -> N
         save(place, backup(other, {"a": value}), other)
     Path(place, "c1_torn.json").write_text("{")
     Path(place, "c1_theirs.json").write_text('{"mtu": 1500}')
-    assert held_by_others(place, owner()) == {"a": "2"}
-    assert held_by_others(place, owner("c2")) == {}
+    assert held_by_others(place, owner(), "one") == {"a": "2"}
+    assert held_by_others(place, owner("c2"), "one") == {}
+    assert held_by_others(place, owner(), "two") == {}
+
+
+def collected(place: str, *valid: AttachmentId) -> list[PluginError]:
+    def is_alive(one: Backup) -> bool:
+        return one.namespace == "alive"
+
+    return list(collect(place, "net", frozenset(valid), is_alive=is_alive))
 
 
 @pytest.mark.rule("P6")
@@ -163,10 +171,11 @@ def test_only_what_is_not_valid_of_the_network_is_collected(place: str) -> None:
     kept = [owner(), owner("c3", network="other")]
     for one in (*kept, owner("c2"), owner("c1", "net1")):
         save(place, backup(one), one)
+    save(place, backup(owner("c4"), namespace="alive"), owner("c4"))
     Path(place, "c9_eth0.json").write_text('{"mtu": 1500}')
-    assert list(collect(place, "net", frozenset({owner().attachment}))) == []
-    assert names(place) == ["c1_eth0.json", "c3_eth0.json", "c9_eth0.json"]
-    assert list(collect(place + "/no", "net", frozenset())) == []
+    assert collected(place, owner().attachment) == []
+    assert names(place) == ["c1_eth0.json", "c3_eth0.json", "c4_eth0.json", "c9_eth0.json"]
+    assert collected(place + "/no") == []
 
 
 def test_a_place_that_cannot_be_written_is_told(place: str) -> None:

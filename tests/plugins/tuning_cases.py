@@ -152,7 +152,7 @@ CASES: Final[Mapping[str, Case]] = {
     "deleted before it was added": Case(
         config=_ALL, steps=(Step(verb="DEL", has_previous=False), Step())
     ),
-    "deleted, the namespace gone": Case(
+    "deleted without its namespace": Case(
         config=_ALL, steps=(Step(), Step(verb="DEL", is_gone=True)), is_whole=False
     ),
     "deleted, the interface gone": Case(
@@ -189,6 +189,13 @@ INTENDED: Final[Sequence[Intended]] = (
         reference="leaves settings to the end of the namespace",
         acni="puts them back",
         reason="what an attachment changed goes with it",
+    ),
+    Intended(
+        paths=r"DEL/c1/(all multicast|link) eth0.*",
+        reference="leaves an interface as it is where the path of its namespace is not given",
+        acni="puts it back where the namespace lives",
+        reason="so a runtime undoes an ADD to an interface that was there before",
+        cases=("deleted without its namespace",),
     ),
     Intended(
         paths=r"CHECK/status",
@@ -264,7 +271,7 @@ INTENDED: Final[Sequence[Intended]] = (
         acni="removes it",
         reason="P3: whoever has that name next must not get what it says",
         cases=(
-            "deleted, the namespace gone",
+            "deleted without its namespace",
             "deleted, the interface gone",
             "checked without the interface",
         ),

@@ -8,12 +8,16 @@ was before (:mod:`acni.plugins.tuning_backup`): what one of them changed the oth
 What it does otherwise, each for a reason:
 
 * Settings are put back, too; the reference leaves them to the end of the namespace.
-* A failed ADD undoes what it changed.
+* A failed ADD undoes what it changed, and no more: an earlier one of the same attachment stays.
+* What was before is put back into the namespace where it was, and into no other of its name. Its
+  path is written down, for a DEL without CNI_NETNS: so a runtime undoes an ADD to an interface that
+  was there.
 * DEL removes the file also where the container, or its interface, is gone; the reference leaves it
   for whoever has that name next.
 * CHECK says nothing of what is not configured: the reference wants an interface that somebody else
   made promiscuous not to be.
-* GC, which the reference has not, removes the files of attachments that are gone.
+* GC, which the reference has not, removes the files of attachments that are gone, once their
+  namespace is.
 
 (the reference's plugins/meta/tuning)
 """
@@ -24,8 +28,12 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import Final, TypeVar
 
+from attrs import evolve
+
+from acni.errors import Busy, InvalidName
 from acni.host import netns
 from acni.host.host import this_host
+from acni.host.netns import Namespace
 from acni.host.visits import Stranded, visit
 from acni.netlink.links import Link, find_link
 from acni.netlink.lookup import has_link
@@ -77,11 +85,16 @@ def _add(call: Call, allow_list: str) -> Result:
     previous = require_previous(call)
     if settings.change_nothing:
         return previous
-    data_dir = settings.data_dir
-    backup = tuning_backup.save(data_dir, _remember(call, settings), _owner(call))
+    data_dir, owner = settings.data_dir, _owner(call)
+    present = _look(call, settings)
+    with working_in(data_dir):
+        earlier = tuning_backup.load(data_dir, owner)
+        held = held_by_others(data_dir, owner, present.namespace)
+    sysctls = {path: held.get(path, value) for path, value in present.sysctls.items()}
+    tuning_backup.save(data_dir, evolve(present, sysctls=sysctls), owner)
     with ExitStack() as undo:
-        undo.callback(_undo, lambda: tuning_backup.forget(data_dir, _owner(call)))
-        undo.callback(_undo, lambda: _put_back(call, data_dir, backup))
+        undo.callback(_undo, lambda: _forget_this(data_dir, earlier, owner))
+        undo.callback(_undo, lambda: _put_back(call, present))
         try:
             _tune(call, settings)
         except Stranded:  # in the container's namespace; whoever undoes the ADD puts it back
@@ -98,8 +111,14 @@ def _delete(call: Call) -> None:
         backup = tuning_backup.load(data_dir, owner)
     if backup is not None and is_of_another(backup, owner):
         return
-    if backup is not None and call.netns is not None:
-        _put_back(call, data_dir, backup)
+    if backup is not None:
+        with ExitStack() as opened:
+            place = _place_of(call, backup, opened)
+            if place is not None:
+                with working_in(data_dir):
+                    held = held_by_others(data_dir, owner, backup.namespace)
+                alone = {key: old for key, old in backup.sysctls.items() if key not in held}
+                _put_back(evolve(call, netns=place), evolve(backup, sysctls=alone))
     with working_in(data_dir):
         tuning_backup.forget(data_dir, owner)
 
@@ -126,7 +145,8 @@ def _gc(call: Call) -> None:
     if call.valid is None:
         return
     failures: list[PluginError] = []
-    for failure in tuning_backup.collect(parse_data_dir(call), call.network, call.valid):
+    data_dir, network, valid = parse_data_dir(call), call.network, call.valid
+    for failure in tuning_backup.collect(data_dir, network, valid, is_alive=_is_alive):
         call.bounds.check()
         failures.append(failure)
     if failures:
@@ -145,13 +165,10 @@ def _status(call: Call, allow_list: str) -> None:
         raise PluginError(Code.NOT_AVAILABLE, message, reason=NOT_WRITABLE)
 
 
-def _remember(call: Call, settings: Settings) -> Backup:
+def _look(call: Call, settings: Settings) -> Backup:
     """Look at what is before."""
-    container, owner = _netns_of(call), _owner(call)
+    container = _netns_of(call)
     sysctls = _inside(call, lambda: read_all(one.path for one in settings.sysctls))
-    if sysctls:
-        held = held_by_others(settings.data_dir, owner)
-        sysctls = {path: held.get(path, value) for path, value in sysctls.items()}
     traits = Traits()
     if not settings.traits.are_none:
         link = _find_link(call)
@@ -159,14 +176,60 @@ def _remember(call: Call, settings: Settings) -> Backup:
             message = f"there is no {call.ifname} in the container"
             raise PluginError(Code.INVALID_CONFIG, message, reason="interface-missing")
         traits = traits_of(link).of_those(settings.traits)
-    namespace = _identity(container.path)
-    return Backup(owner=owner, namespace=namespace, traits=traits, sysctls=sysctls)
+    return Backup(
+        owner=_owner(call),
+        namespace=_identity(_opened(container)),
+        netns=container.path,
+        traits=traits,
+        sysctls=sysctls,
+    )
 
 
-def _identity(path: str) -> str:
+def _forget_this(data_dir: str, earlier: Backup | None, owner: Owner) -> None:
+    """Let the file be as it was before the ADD."""
+    if earlier is None:
+        tuning_backup.forget(data_dir, owner)
+    else:
+        tuning_backup.replace(data_dir, earlier, owner)
+
+
+def _place_of(call: Call, backup: Backup, opened: ExitStack) -> OpenNetns | None:
+    """Find the namespace of which something is written down; None where it is gone."""
+    if backup.namespace is None:  # the reference's, which says nothing
+        return call.netns
+    if call.netns is not None and _identity(_opened(call.netns)) == backup.namespace:
+        return call.netns
+    found = _reopened(backup, opened)
+    return None if found is None else OpenNetns(path=found.path, fd=found.fd)
+
+
+def _is_alive(backup: Backup) -> bool:
+    with ExitStack() as opened:
+        return _reopened(backup, opened) is not None
+
+
+def _reopened(backup: Backup, opened: ExitStack) -> Namespace | None:
+    """Open the namespace where it was; None where it is not there."""
+    if backup.netns is None:
+        return None
+    try:
+        namespace = opened.enter_context(netns.open(backup.netns))
+    except InvalidName:
+        return None
+    except Busy as error:
+        message = f"{backup.netns} cannot be opened: {error.message}"
+        raise PluginError(Code.TRY_AGAIN, message) from error
+    return namespace if _identity(namespace) == backup.namespace else None
+
+
+def _opened(container: OpenNetns) -> Namespace:
+    return Namespace(container.path, container.fd)
+
+
+def _identity(namespace: Namespace) -> str:
     """Return what tells a namespace from all others, those of other boots included."""
-    namespace = netns.identity(path)
-    return f"{this_host().boot} {namespace.kind} {namespace.id}"
+    found = namespace.identity()
+    return f"{this_host().boot} {found.kind} {found.id}"
 
 
 def _tune(call: Call, settings: Settings) -> None:
@@ -181,22 +244,20 @@ def _tune(call: Call, settings: Settings) -> None:
                     inside.request(message)
 
 
-def _put_back(call: Call, data_dir: str, backup: Backup) -> None:
+def _put_back(call: Call, before: Backup) -> None:
     """Let all be as it was before, as far as it is there. What the kernel refuses is only told: the
     container goes on, or goes.
 
     Raises:
         PluginError: by the next try it may succeed.
     """
-    if backup.sysctls:
-        held = held_by_others(data_dir, _owner(call))
-        values = [(path, value) for path, value in backup.sysctls.items() if path not in held]
-        for refused in _inside(call, lambda: put_back_all(values)):
+    if before.sysctls:
+        for refused in _inside(call, lambda: put_back_all(before.sysctls.items())):
             call.warn(f"not put back: {refused}")
-    if not backup.traits.are_none:
+    if not before.traits.are_none:
         with open_container(_netns_of(call)) as inside:
             if has_link(inside, call.ifname):
-                _restore(call, inside, backup.traits)
+                _restore(call, inside, before.traits)
 
 
 def _restore(call: Call, inside: Netlink, traits: Traits) -> None:

@@ -13,7 +13,9 @@ Rule 3: a setting that another interface of the container holds as well is put b
     them, as it was before the first.
 Rule 4: of what an attachment changes twice in one namespace, as two plugins of a chain do, it is
     what was before the first.
-Rule 5: only files that say the network are collected: others may be another network's.
+Rule 5: only files that say the network are collected: others may be another network's. Where their
+    namespace still lives they are not: they are all that is known of what was before.
+Rule 6: it is of one namespace. What has its path, or its container's ID, later on is another one.
 
 (the reference's plugins/meta/tuning, createBackup)
 """
@@ -23,7 +25,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePath
 from typing import Final
 
@@ -64,12 +66,14 @@ class Backup:
     Attributes:
         owner: Whose it is; None where the reference wrote it.
         namespace: What tells the container's namespace from all others, or None.
+        netns: Where that namespace was, or None.
         traits: Of the interface.
         sysctls: Settings, by their paths below ``/proc/sys/net``.
     """
 
     owner: Owner | None
     namespace: str | None = None
+    netns: str | None = None
     traits: Traits
     sysctls: Mapping[str, str] = field(factory=dict[str, str])
 
@@ -91,12 +95,21 @@ def save(data_dir: str, backup: Backup, owner: Owner) -> Backup:
     if there is not None and there.namespace and there.namespace == backup.namespace:
         traits, sysctls = there.traits.over(backup.traits), {**backup.sysctls, **there.sysctls}
         backup = evolve(backup, traits=traits, sysctls=sysctls)
+    replace(data_dir, backup, owner)
+    return backup
+
+
+def replace(data_dir: str, backup: Backup, owner: Owner) -> None:
+    """Write down this, whatever is written there.
+
+    Raises:
+        PluginError: it cannot be written.
+    """
     try:
         os.makedirs(data_dir, mode=0o700, exist_ok=True)
-        _write(path, dump(_written(backup)).encode())
+        _write(_path(data_dir, owner.attachment), dump(_written(backup)).encode())
     except OSError as error:
         raise io_failure(data_dir, error) from error
-    return backup
 
 
 def load(data_dir: str, owner: Owner) -> Backup | None:
@@ -124,8 +137,9 @@ def is_of_another(backup: Backup, owner: Owner) -> bool:
     return backup.owner is not None and backup.owner.attachment != owner.attachment
 
 
-def held_by_others(data_dir: str, owner: Owner) -> Mapping[str, str]:
-    """Return the settings that other interfaces of a container hold, as they were before.
+def held_by_others(data_dir: str, owner: Owner, namespace: str | None) -> Mapping[str, str]:
+    """Return the settings that other interfaces of a container hold in a namespace, as they were
+    before.
 
     Raises:
         OSError: the directory, or a file, cannot be read.
@@ -135,13 +149,27 @@ def held_by_others(data_dir: str, owner: Owner) -> Mapping[str, str]:
         whose = other.owner
         if whose is None or path == _path(data_dir, owner.attachment):
             continue
+        if other.namespace != namespace:  # what is left of an earlier one
+            continue
         if whose.attachment.container_id == owner.attachment.container_id:
             held = {**other.sysctls, **held}
     return held
 
 
-def collect(data_dir: str, network: str, valid: frozenset[AttachmentId]) -> Iterator[PluginError]:
+def collect(
+    data_dir: str,
+    network: str,
+    valid: frozenset[AttachmentId],
+    *,
+    is_alive: Callable[[Backup], bool],
+) -> Iterator[PluginError]:
     """Remove what was written down of attachments of a network that are not valid.
+
+    Args:
+        data_dir: Where it is written down.
+        network: The network.
+        valid: The attachments that are.
+        is_alive: Tells whether the namespace of one still lives.
 
     Yields:
         What could not be removed.
@@ -150,7 +178,8 @@ def collect(data_dir: str, network: str, valid: frozenset[AttachmentId]) -> Iter
         owner = backup.owner
         if owner is not None and owner.network == network and owner.attachment not in valid:
             try:
-                _unlink(path)
+                if not is_alive(backup):
+                    _unlink(path)
             except OSError as error:
                 yield io_failure(data_dir, error)
 
@@ -214,6 +243,7 @@ def _written(backup: Backup) -> Mapping[str, object]:
             "containerID": owner.attachment.container_id,
             "ifname": owner.attachment.ifname,
             "namespace": backup.namespace,
+            "netns": backup.netns,
             "sysctl": dict(backup.sysctls),
         }
     return written
@@ -234,11 +264,11 @@ def _read(path: str) -> Backup | None:
 
 
 def _parse(fields: Fields) -> Backup:
-    owner = namespace = None
+    owner = namespace = path = None
     sysctls: dict[str, str] = {}
     if fields.has(_OURS):
         ours = fields.inner(_OURS)
-        namespace = ours.text("namespace")
+        namespace, path = ours.text("namespace"), ours.text("netns")
         attachment = AttachmentId(ours.required_text("containerID"), ours.required_text("ifname"))
         owner = Owner(ours.required_text("network"), attachment)
         said = ours.inner("sysctl").value.items()
@@ -250,4 +280,4 @@ def _parse(fields: Fields) -> Backup:
         all_multicast=fields.flag("allmulti") if fields.has("allmulti") else None,
         queue_length=fields.number("txQLen", least=0, most=_MOST),
     )
-    return Backup(owner=owner, namespace=namespace, traits=traits, sysctls=sysctls)
+    return Backup(owner=owner, namespace=namespace, netns=path, traits=traits, sysctls=sysctls)
