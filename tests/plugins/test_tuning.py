@@ -18,7 +18,7 @@ from acni.skel import Bounds, Stopped, Verbs
 from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
 from acni.spec.plugin import Response
-from tests.plugins.answering import Answer, ask_ours, valid
+from tests.plugins.answering import Answer, ask_ours, ask_reference, valid
 from tests.plugins.chained import Case, Machine, look_at_tuning
 from tests.plugins.hosts import ASKED_MAC, host_of
 from tests.skel.asking import bounds, request
@@ -333,6 +333,26 @@ def test_check_finds_that_the_interface_is_gone(machine: Machine) -> None:
     machine.take(change=none)
     answer = machine.take("CHECK", change=none, before=[("c1", "ip link del eth0")])
     assert (answer.printed["code"], answer.printed["reason"]) == (105, "interface-missing")
+
+
+@pytest.mark.rule("P4")
+def test_check_finds_that_what_was_before_is_not_written_down(machine: Machine) -> None:
+    machine.take()
+    path = data_of(machine) / "c1_eth0.json"
+    be_gone(machine, path.name)
+    for break_it in (lambda: path.write_text("torn"), path.unlink):
+        answer = machine.take("CHECK")
+        assert (answer.printed["code"], answer.printed["reason"]) == (105, "backup-missing")
+        break_it()
+    assert machine.take("CHECK").printed["reason"] == "backup-missing"
+    assert machine.take("CHECK", change=dict.fromkeys(ALL)).status == 0
+
+
+@pytest.mark.rule("P4")
+def test_check_finds_what_the_reference_wrote_down(machine: Machine) -> None:
+    change = {"sysctl": None, "txQLen": None}
+    machine.take("ADD", ask=ask_reference, change=change)
+    assert machine.take("CHECK", change=change).status == 0
 
 
 @pytest.mark.rule("P6")

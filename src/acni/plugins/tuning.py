@@ -138,6 +138,21 @@ def _check(call: Call) -> None:
         raise differs(f"there is no {call.ifname} in the container", "interface-missing")
     for name, present, wanted in traits_of(link).differences(settings.traits):
         raise differs(f"{name} of {call.ifname} is {present}, not {wanted}", "interface-differs")
+    if not settings.change_nothing:
+        _require_backup(call, settings.data_dir)
+
+
+def _require_backup(call: Call, data_dir: str) -> None:
+    """Raise where a DEL would not find what was before."""
+    owner = _owner(call)
+    with working_in(data_dir):
+        backup = tuning_backup.load(data_dir, owner)
+    if backup is not None and not is_of_another(backup, owner):
+        here = _identity(_opened(_netns_of(call)))
+        if backup.namespace in (None, here):  # the reference's says nothing
+            return
+    message = f"what was before is not written down in {data_dir}"
+    raise differs(message, "backup-missing")
 
 
 def _gc(call: Call) -> None:
