@@ -60,6 +60,20 @@ def test_settings_by_args_replace_those_of_the_same_name() -> None:
     }
 
 
+def test_two_spellings_are_one_setting() -> None:
+    config = {
+        "sysctl": {"net.core.somaxconn": "1", "net.ipv4.conf.IFNAME.arp_ignore": "1"},
+        "args": {
+            "cni": {"sysctl": {"net/core/somaxconn": "2", "net/ipv4/conf/eth0/arp_ignore": "2"}}
+        },
+    }
+    sysctls = parse_settings(make_call(config)).sysctls
+    assert [(one.path, one.value) for one in sysctls] == [
+        ("core/somaxconn", "2"),
+        ("ipv4/conf/eth0/arp_ignore", "2"),
+    ]
+
+
 @pytest.mark.rule("P11")
 @pytest.mark.parametrize(
     ("config", "place"),

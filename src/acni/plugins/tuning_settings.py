@@ -79,15 +79,17 @@ def parse_data_dir(call: Call) -> str:
 
 
 def _parse_sysctls(call: Call, fields: Fields, asked: Fields) -> Iterator[Sysctl]:
-    """Parse those of the configuration, and those that are asked for in their place or besides."""
-    given: dict[str, tuple[Fields, str]] = {}
+    """Parse those of the configuration, and those that are asked for in their place or besides; of
+    two spellings of one the last counts.
+    """
+    given: dict[str, Sysctl] = {}
     for place in (fields.inner("sysctl"), asked.inner("sysctl")):
         for key, value in place.value.items():
             if not isinstance(value, str):
                 raise place.error(key, "no text", "text")
-            given[key] = (place, value)
-    for key, (place, value) in given.items():
-        yield parse_sysctl(place, key, value, call.ifname)
+            sysctl = parse_sysctl(place, key, value, call.ifname)
+            given[sysctl.path] = sysctl
+    yield from given.values()
 
 
 def _parse_mac(call: Call, fields: Fields, asked: Fields) -> bytes | None:
