@@ -93,6 +93,12 @@ def test_two_spellings_are_one_setting() -> None:
         ({"allmulti": "yes"}, "$.allmulti"),
         ({"sysctl": []}, "$.sysctl"),
         ({"sysctl": {"net.core.somaxconn": 5}}, "$.sysctl.net.core.somaxconn"),
+        *(
+            ({"sysctl": {"net.core.somaxconn": value}}, "$.sysctl.net.core.somaxconn")
+            for value in ("", " ", "1\n2", "1\n", "1\0", "\ud800")
+        ),
+        ({"sysctl": {"net.core.\ud800": "1"}}, r"$.sysctl.net.core.\ud800"),
+        ({"sysctl": {"net.core.a\nb": "1"}}, r"$.sysctl.net.core.a\nb"),
         ({"dataDir": "a\0b"}, "$.dataDir"),
     ],
 )

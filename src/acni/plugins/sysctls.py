@@ -33,6 +33,7 @@ NOT_ALLOWED: Final = 108
 
 _IFNAME: Final = "IFNAME"
 _EXPECTED: Final = "a setting below net, such as net.ipv4.conf.IFNAME.arp_ignore"
+_EXPECTED_VALUE: Final = "a line that is not empty"
 _MOST_BYTES: Final = 1 << 16
 # The kernel's longest have some 60, and an interface's name 15.
 _LONGEST: Final = 200
@@ -63,13 +64,17 @@ def parse_sysctl(fields: Fields, key: str, value: str, ifname: str) -> Sysctl:
         ifname: The interface.
 
     Raises:
-        PluginError: it is none below ``net``.
+        PluginError: it is none below ``net``, or the value is none.
     """
     parts = key.replace(".", "/").replace(_IFNAME, ifname, 1).split("/")
     root, *path = [part for part in parts if part] or [""]
     # Two dots would count as slashes here, and not lead upwards; they are no name all the same.
-    if root != "net" or not path or ".." in key or "\0" in key or len(key) > _LONGEST:
-        raise fields.error(key, "no setting of a network", _EXPECTED)
+    is_name = key.isprintable() and ".." not in key and len(key) <= _LONGEST
+    if root != "net" or not path or not is_name:
+        raise fields.error(ascii(key)[1:-1], "no setting of a network", _EXPECTED)
+    # The kernel reads one line; of nothing, and of half a character, it is never given any.
+    if not value.strip() or not value.replace("\t", " ").isprintable():
+        raise fields.error(key, "no value of a setting", _EXPECTED_VALUE)
     return Sysctl(key=key, path="/".join(path), value=value)
 
 
