@@ -141,6 +141,20 @@ def test_an_add_that_fails_leaves_what_an_earlier_one_changed(
     assert machine.see() == before
 
 
+@pytest.mark.rule("P3")
+def test_no_file_leads_to_the_namespace_of_the_plugin_itself(machine: Machine) -> None:
+    machine.take()
+    path = data_of(machine) / "c1_eth0.json"
+    said = json.loads(path.read_text())
+    said["acni"] |= {"netns": machine.host.namespace.path, "sysctl": {"core/somaxconn": "300"}}
+    here, there = (one.identity() for one in (machine.host.namespace, machine.host.container("c1")))
+    said["acni"]["namespace"] = said["acni"]["namespace"].replace(there.id, here.id)
+    path.write_text(json.dumps(said))
+    before = machine.host.namespace.call(lambda: read_sysctl("core/somaxconn"))
+    assert machine.take("DEL", is_gone=True).status == 0
+    assert machine.host.namespace.call(lambda: read_sysctl("core/somaxconn")) == before
+
+
 def be_gone(machine: Machine, name: str) -> None:
     """Let the namespace of a file be one that is no more."""
     path = data_of(machine) / name

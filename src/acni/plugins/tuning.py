@@ -234,7 +234,10 @@ def _reopened(backup: Backup, opened: ExitStack) -> Namespace | None:
     except Busy as error:
         message = f"{backup.netns} cannot be opened: {error.message}"
         raise PluginError(Code.TRY_AGAIN, message) from error
-    return namespace if _identity(namespace) == backup.namespace else None
+    with netns.own() as own:
+        is_own = namespace.identity() == own.identity()
+    # Nobody who can write a file decides what becomes of the host.
+    return namespace if _identity(namespace) == backup.namespace and not is_own else None
 
 
 def _opened(container: OpenNetns) -> Namespace:
