@@ -177,6 +177,13 @@ def test_putting_back_goes_on_and_tells_what_was_refused(box: netns.Namespace) -
     assert box.call(lambda: read_all([ignored])) == {ignored: "1"}
 
 
+def test_a_list_that_was_empty_is_empty_again(box: netns.Namespace) -> None:
+    ports = "ipv4/ip_local_reserved_ports"
+    box.call(lambda: write_all([(ports, "80")]))
+    assert box.call(lambda: put_back_all([(ports, "")])) == []
+    assert box.call(lambda: read_all([ports])) == {ports: ""}
+
+
 def test_putting_back_is_tried_again_where_the_machine_is_short_of_something() -> None:
     """With a limit on descriptors that leaves none."""
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)

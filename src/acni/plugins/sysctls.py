@@ -139,7 +139,7 @@ def put_back_all(values: Iterable[tuple[str, str]]) -> list[str]:
     refused: list[str] = []
     for path, value in values:
         try:
-            write_sysctl(path, value)
+            write_sysctl(path, value or "\n")  # an empty list; a write of no bytes does nothing
         except NetlinkError as error:
             refusal = _refusal(error, path)
             if refusal.code == Code.TRY_AGAIN:
