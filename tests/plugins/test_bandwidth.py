@@ -58,6 +58,36 @@ def test_what_an_add_makes_a_delete_removes_and_again(machine: Machine) -> None:
     assert machine.take("DEL", is_gone=True).status == 0
 
 
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("config", [EGRESS, BOTH], ids=["egress", "both"])
+def test_a_delete_that_is_told_no_namespace_leaves_nothing_at_the_end_of_one_that_lives(
+    machine: Machine, config: Mapping[str, Any]
+) -> None:
+    change = {**dict.fromkeys(BOTH, 0), **config}
+    before = machine.see()
+    assert machine.take(ifname="net1", change=change).status == 0
+    other = machine.see()
+    assert machine.take(change=change).status == 0
+    assert machine.take("DEL", is_gone=True, change=change).status == 0
+    assert machine.see() == other
+    assert machine.take("DEL", is_gone=True, ifname="net1", change={"ingressRate": 7}).status == 0
+    assert machine.see() == before
+    assert machine.take(change=change).status == 0
+
+
+@pytest.mark.rule("P3")
+def test_a_delete_that_is_told_no_namespace_leaves_a_queue_of_the_administrator(
+    machine: Machine,
+) -> None:
+    none = dict.fromkeys(INGRESS, 0)
+    tc = "qdisc add dev veth0 root handle 1: tbf rate 1mbit burst 10k latency 9ms"
+    assert machine.take(change=none, before=[("host", f"tc {tc}")]).status == 0
+    assert machine.take("DEL", is_gone=True, change=none).status == 0
+    seen = machine.see()
+    assert "host/qdisc veth0 tbf" in seen
+    assert "host/qdisc veth0 ingress" not in seen
+
+
 def test_each_interface_of_a_container_has_a_link_of_its_own(machine: Machine) -> None:
     before = machine.see()
     for ifname in ("eth0", "net1"):

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.netlink.qdiscs import MOST, TICK_NS, Bucket
-from acni.plugins.bandwidth_limits import bucket_of, parse_limits
+from acni.plugins.bandwidth_limits import bucket_of, is_of_a_limit, parse_limits
 from acni.skel import PluginError
 from tests.plugins.calling import make_call
 
@@ -30,7 +31,13 @@ def test_no_number_runs_over_and_no_bucket_holds_more_than_was_asked_for(
     assert bucket.rate == rate // 8
     assert 0 <= bucket.buffer <= MOST
     assert 0 < bucket.limit <= MOST
+    assert is_of_a_limit(bucket)
     assert bucket.buffer * TICK_NS * bucket.rate <= burst // 8 * 1_000_000_001
+
+
+@pytest.mark.parametrize("change", [{"limit": 125_001}, {"buffer": 1_562_499}, {"limit": 25_000}])
+def test_other_numbers_are_of_no_limit(change: Mapping[str, int]) -> None:
+    assert not is_of_a_limit(evolve(BUCKET, **change))
 
 
 def test_directions_are_limited_by_themselves() -> None:

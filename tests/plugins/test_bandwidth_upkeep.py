@@ -66,6 +66,18 @@ def test_gc_removes_what_is_not_valid_and_leaves_the_rest(host: Host) -> None:
         assert marks(host) == left[1:]
 
 
+@pytest.mark.rule("P6")
+def test_gc_leaves_nothing_at_the_end_of_a_container_that_lives(host: Host) -> None:
+    host.ip("link", "add", "other", "type", "ifb")
+    before = look_at_shapers(host)
+    assert host.run("GC", {**CONFIG, **valid("c1")}).status == 0
+    after = look_at_shapers(host)
+    assert {key: value for key, value in before.items() if "veth0" in key} == {
+        key: value for key, value in after.items() if "veth0" in key
+    }
+    assert not [key for key in after if "veth1" in key]
+
+
 def test_gc_that_is_not_told_what_is_valid_removes_nothing(host: Host) -> None:
     assert host.run("GC", CONFIG).status == 1
     assert IFB in host.links()

@@ -13,8 +13,8 @@ each for a reason:
   what nobody owns.
 * Several interfaces of a container can be limited in one network; the reference names the ifb by
   the container alone, and cannot.
-* DEL removes the queues and filters of the host's end, too: the reference leaves a filter there
-  that leads to nothing, by which all is lost that the container still sends.
+* DEL removes the queues and filters of the host's end, too, and so does GC: the reference leaves a
+  filter there that leads to nothing, by which all is lost that the container still sends.
 * CHECK wants what ADD made; the reference is content with any queue that is no token bucket, and
   does not look at the filter.
 * A failed ADD undoes what it made.
@@ -38,11 +38,13 @@ from acni.plugins.bandwidth_links import (
     IFB,
     divert,
     find_end,
+    find_ends,
     find_ifb,
     find_references,
     leads_to,
     make_ifb,
     release,
+    release_ends,
     require_end,
     require_no_ifb,
     shape,
@@ -97,6 +99,10 @@ def delete(call: Call) -> None:
                 ifb = find_marked(host, owner, kind=IFB)
         if end is not None:
             release(host, end, ifb=ifb, ingress=limits.ingress)
+        elif ifb is not None:  # the container may live, though nobody says where
+            with doing(f"looking for what leads to {ifb.name}"):
+                ends = find_ends(host).get(ifb.index, ())
+            release_ends(host, ends, ifb=ifb)
         if ifb is not None:
             _remove(call, ifb)
 

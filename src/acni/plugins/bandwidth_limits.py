@@ -77,6 +77,16 @@ def bucket_of(rate: int, burst: int) -> Bucket:
     )
 
 
+def is_of_a_limit(bucket: Bucket) -> bool:
+    """Tell whether a bucket has the numbers of some limit, whichever it is: what may wait beside
+    its burst is what is sent in 25 ms.
+    """
+    if bucket.limit == MOST:
+        return True
+    burst = bucket.limit - int(bucket.rate * _LATENCY / _MICROSECONDS)
+    return burst > 0 and bucket == bucket_of(bucket.rate * _BITS, burst * _BITS)
+
+
 def _parse(fields: Fields, direction: str) -> Bucket | None:
     rate_key, burst_key = f"{direction}Rate", f"{direction}Burst"
     rate = fields.number(rate_key, 0, least=0, most=_MOST_NUMBER)

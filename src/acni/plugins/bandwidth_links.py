@@ -9,6 +9,8 @@ Rule 2: one of the reference's has no mark. It is the attachment's where the res
     returned names it, where the container's interface leads to it, where it is half made, and where
     the whole container is gone.
 Rule 3: what is removed from the end of a pair is what ADD put there, with its numbers.
+Rule 4: no link is removed while an end leads to it: what arrives there would be lost. Where nobody
+    says which end that is, the filters do.
 """
 
 from __future__ import annotations
@@ -17,16 +19,17 @@ import base64
 import contextlib
 import errno
 import hashlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import Final
 
 from acni.netlink import links, qdiscs
 from acni.netlink.errors import NetlinkError
 from acni.netlink.filters import list_filters, redirect
-from acni.netlink.links import Link, find_link, get_link
+from acni.netlink.links import Link, find_link, get_link, list_links
 from acni.netlink.qdiscs import Bucket, find_ingress, find_root
 from acni.netlink.sockets import Netlink
+from acni.plugins.bandwidth_limits import is_of_a_limit
 from acni.plugins.bridge_ports import other_end
 from acni.plugins.bridge_refusals import doing, interface_exists, kernel_lacks
 from acni.plugins.containerlinks import open_container
@@ -210,6 +213,39 @@ def release(host: Netlink, end: Link, *, ifb: Link | None, ingress: Bucket | Non
             root = find_root(host, end.index)
             if root is not None and ingress is not None and root.bucket == ingress:
                 host.request(qdiscs.remove_root(end.index))
+
+
+def find_ends(host: Netlink) -> Mapping[int, tuple[Link, ...]]:
+    """Return the links of the host at which what arrives goes by another one, by the index of that.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    ends: dict[int, tuple[Link, ...]] = {}
+    for link in list_links(host):
+        for target in {target for one in list_filters(host, link.index) for target in one.targets}:
+            ends[target] = (*ends.get(target, ()), link)
+    return ends
+
+
+def release_ends(host: Netlink, ends: Iterable[Link], *, ifb: Link) -> None:
+    """Let everything pass again at the ends that lead to a link.
+
+    Args:
+        host: The host's socket.
+        ends: Those that :func:`find_ends` knows of it.
+        ifb: The link, which is about to be removed.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    for end in ends:
+        bucket = None
+        with doing(f"looking at {end.name}"), _unless_gone():
+            root = find_root(host, end.index)
+            if root is not None and root.bucket is not None and is_of_a_limit(root.bucket):
+                bucket = root.bucket
+        release(host, end, ifb=ifb, ingress=bucket)
 
 
 def _find(host: Netlink, name: str) -> Link | None:

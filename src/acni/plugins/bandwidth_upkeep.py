@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from acni.errors import AcniError
@@ -13,7 +14,7 @@ from acni.netlink.links import Link, get_link, list_links
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here, open_inside
 from acni.plugins.bandwidth_limits import bucket_of
-from acni.plugins.bandwidth_links import IFB, divert, make_ifb, shape
+from acni.plugins.bandwidth_links import IFB, divert, find_ends, make_ifb, release_ends, shape
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.owners import Owner, network_mark
 from acni.skel.call import Call
@@ -26,16 +27,25 @@ _ANY: Final = bucket_of(8_000_000, 8_000_000)
 
 
 def gc(call: Call) -> None:
-    """Remove the ifbs of this network whose attachments are not valid: as much as possible."""
+    """Remove the ifbs of this network whose attachments are not valid, and what leads to them: as
+    much as possible.
+    """
+    if call.valid is None:
+        return
     failures: list[PluginError] = []
-    for link in _unowned(call):
-        call.bounds.check()
-        try:
-            with doing(f"removing {link.name}"):
-                within = min(_REMOVAL_SECONDS, call.bounds.seconds_left())
-                remove_link(link.index, within=within, leave=call.leave)
-        except PluginError as error:
-            failures.append(error)
+    with open_here() as host:
+        with doing("listing links"):
+            unowned = _unowned(call, host, call.valid)
+            ends: Mapping[int, tuple[Link, ...]] = find_ends(host) if unowned else {}
+        for link in unowned:
+            call.bounds.check()
+            try:
+                release_ends(host, ends.get(link.index, ()), ifb=link)
+                with doing(f"removing {link.name}"):
+                    within = min(_REMOVAL_SECONDS, call.bounds.seconds_left())
+                    remove_link(link.index, within=within, leave=call.leave)
+            except PluginError as error:
+                failures.append(error)
     if failures:
         raise failures[0]
 
@@ -63,17 +73,14 @@ def _try_all(inside: Netlink, owner: Owner) -> None:
     divert(inside, lo, ifb)
 
 
-def _unowned(call: Call) -> list[Link]:
-    if call.valid is None:
-        return []
-    valid = {Owner(call.network, one).mark for one in call.valid}
+def _unowned(call: Call, host: Netlink, valid: Iterable[AttachmentId]) -> list[Link]:
+    marks = {Owner(call.network, one).mark for one in valid}
     prefix = network_mark(call.network)
-    with open_here() as host, doing("listing links"):
-        return [
-            link
-            for link in list_links(host)
-            if link.kind == IFB
-            and link.alias is not None
-            and link.alias.startswith(prefix)
-            and link.alias not in valid
-        ]
+    return [
+        link
+        for link in list_links(host)
+        if link.kind == IFB
+        and link.alias is not None
+        and link.alias.startswith(prefix)
+        and link.alias not in marks
+    ]
