@@ -127,3 +127,16 @@ def test_what_the_administrator_hangs_on_the_end_stays(machine: Machine) -> None
     assert {"host/qdisc veth0 tbf", "host/qdisc veth0 ingress"} <= seen.keys()
     assert machine.take().status == 1
     assert machine.see() == seen
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_discipline_that_takes_the_place_of_ours_stays(machine: Machine, is_gone: bool) -> None:
+    """A "clsact" answers where an "ingress" is asked for, and its filters hang elsewhere."""
+    none = dict.fromkeys(("egressRate", "egressBurst"), 0)
+    before = [
+        ("host", "tc qdisc add dev veth0 clsact"),
+        ("host", "tc filter add dev veth0 egress protocol all prio 1 u32 match u32 0 0 flowid 1:9"),
+    ]
+    assert machine.take(change=none, before=before).status == 0
+    assert machine.take("DEL", change=none, is_gone=is_gone).status == 0
+    assert "host/qdisc veth0 clsact" in machine.see()

@@ -46,6 +46,9 @@ include/net/pkt_sched.h)."""
 MOST: Final = (1 << 32) - 1
 """The most ticks, and bytes of a limit, that a token bucket can have."""
 
+INGRESS_KIND: Final = "ingress"
+"""The kind on which filters of arriving packets hang, and nothing else does."""
+
 _RTM_NEWQDISC: Final = 36
 _RTM_DELQDISC: Final = 37
 _RTM_GETQDISC: Final = 38
@@ -125,7 +128,7 @@ def add_ingress(index: int) -> Message:
     return tc_message(
         _RTM_NEWQDISC,
         CREATE | EXCL,
-        text(TCA_KIND, "ingress"),
+        text(TCA_KIND, INGRESS_KIND),
         index=index,
         parent=INGRESS,
         handle=INGRESS_HANDLE,
@@ -152,7 +155,8 @@ def find_root(netlink: Netlink, index: int) -> Qdisc | None:
 
 
 def find_ingress(netlink: Netlink, index: int) -> Qdisc | None:
-    """Return what filters of what arrives at a link hang on; None where there is nothing.
+    """Return what filters of what arrives at a link hang on; None where there is nothing. It is an
+    "ingress", or a "clsact".
 
     Raises:
         NetlinkError: there is no such link (ENODEV), or the kernel does not say.

@@ -27,7 +27,7 @@ from acni.netlink import links, qdiscs
 from acni.netlink.errors import NetlinkError
 from acni.netlink.filters import list_filters, redirect
 from acni.netlink.links import Link, find_link, get_link, list_links
-from acni.netlink.qdiscs import Bucket, find_ingress, find_root
+from acni.netlink.qdiscs import INGRESS_KIND, Bucket, find_ingress, find_root
 from acni.netlink.sockets import Netlink
 from acni.plugins.bandwidth_limits import is_of_a_limit
 from acni.plugins.bridge_ports import other_end
@@ -203,7 +203,8 @@ def release(host: Netlink, end: Link, *, ifb: Link | None, ingress: Bucket | Non
     """
     with doing(f"releasing {end.name}"):
         with _unless_gone():
-            if find_ingress(host, end.index) is not None:
+            found = find_ingress(host, end.index)
+            if found is not None and found.kind == INGRESS_KIND:  # "clsact" has the same place
                 filters = list_filters(host, end.index)
                 targets = {target for one in filters for target in one.targets}
                 ours = {_NOWHERE} if ifb is None else {_NOWHERE, ifb.index}
