@@ -78,6 +78,41 @@ def test_install_prints_what_it_made_and_says_what_is_in_the_way(tmp_path: Path)
     assert done.stderr == "acni-plugin: /proc/nothing: No such file or directory\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "variables"),
+    [
+        (["--version"], {}),
+        (["--help"], {}),
+        (["install", "bin"], {}),
+        (["install", "bin"], {"PYTHONUNBUFFERED": "1"}),
+        (["nothing"], {"CNI_COMMAND": "VERSION"}),
+    ],
+)
+@pytest.mark.parametrize("is_pipe", [True, False])
+def test_what_cannot_be_printed_is_a_failure_and_told(
+    tmp_path: Path, words: list[str], variables: dict[str, str], is_pipe: bool
+) -> None:
+    reader, pipe = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "acni.plugins", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=pipe if is_pipe else full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, **variables},
+            cwd=tmp_path,
+            timeout=20,
+            check=False,
+        )
+    finally:
+        os.close(pipe)
+        os.close(full)
+    reason = b"Broken pipe" if is_pipe else b"No space left on device"
+    assert (done.returncode, done.stderr) == (1, b"acni-plugin: standard output: " + reason + b"\n")
+
+
 def test_neither_an_event_loop_nor_what_only_others_need_is_loaded() -> None:
     """A runtime starts it for each call: what is imported is waited for."""
     program = "import sys; from acni.plugins.catalog import BUILT_IN; import acni.skel.executable;"

@@ -62,7 +62,7 @@ def test_it_may_be_done_again(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([SCRIPT, *BUILT_IN])
 
 
-@pytest.mark.parametrize("kind", ["file", "link", "directory"])
+@pytest.mark.parametrize("kind", ["file", "link", "pipe", "directory"])
 def test_what_another_put_there_is_replaced_only_on_request(tmp_path: Path, kind: str) -> None:
     other = tmp_path / "bridge"
     match kind:
@@ -70,12 +70,18 @@ def test_what_another_put_there_is_replaced_only_on_request(tmp_path: Path, kind
             other.write_text("#!/bin/sh\n")
         case "link":
             other.symlink_to("/usr/lib/cni/bridge")
+        case "pipe":
+            os.mkfifo(other)
         case _:
             other.mkdir()
     with pytest.raises(InstallError, match="bridge of somebody else"):
         install(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["bridge"]
-    if kind != "directory":
+    if kind == "directory":
+        with pytest.raises(InstallError, match="bridge of somebody else: no file"):
+            install(str(tmp_path), is_forced=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["bridge"]
+    else:
         install(str(tmp_path), is_forced=True)
         assert other.readlink() == Path(SCRIPT)
 

@@ -60,8 +60,7 @@ def run(argv: Sequence[str]) -> int:
         case ["--version"]:
             return _print_version()
         case ["--help" | "-h"]:
-            print(_usage(), end="")
-            return 0
+            return _print(_usage())
         case _ if os.environ.get("CNI_COMMAND"):
             known = ", ".join(BUILT_IN)
             return _refuse(f"acni has no plugin {(plugin or name)[:40]!a}, but {known}")
@@ -97,15 +96,13 @@ def _install(words: Sequence[str]) -> int:
     except OSError as error:
         print(f"acni-plugin: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
-    print("\n".join(made))
-    return 0
+    return _print("".join(f"{path}\n" for path in made))
 
 
 def _print_version() -> int:
     from importlib.metadata import version  # noqa: PLC0415 (as above)
 
-    print(f"acni-plugin {version('acni')}")
-    return 0
+    return _print(f"acni-plugin {version('acni')}\n")
 
 
 def _refuse(message: str) -> int:
@@ -113,8 +110,19 @@ def _refuse(message: str) -> int:
     from acni.skel.errors import Code, PluginError  # noqa: PLC0415 (as above)
     from acni.skel.respond import refuse  # noqa: PLC0415 (as above)
 
-    print(refuse(PluginError(Code.INTERNAL, message)).stdout.decode())
+    _print(refuse(PluginError(Code.INTERNAL, message)).stdout.decode() + "\n")
     return 1
+
+
+def _print(text: str) -> int:
+    """Print something; return the exit status."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:
+        with suppress(OSError):
+            print(f"acni-plugin: standard output: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def _usage() -> str:

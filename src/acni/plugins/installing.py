@@ -46,10 +46,14 @@ def install(directory: str, *, is_forced: bool = False) -> tuple[str, ...]:
         What was made: paths.
 
     Raises:
-        InstallError: somebody else's file is in the way; nothing was changed.
+        InstallError: somebody else's file is in the way, or a directory, whether forced or not;
+            nothing was changed.
         OSError: it cannot be written.
     """
     names = [SCRIPT, *BUILT_IN]
+    if directories := [name for name in names if _is_directory(os.path.join(directory, name))]:
+        message = f"{directory} has {', '.join(directories)} of somebody else: no file replaces"
+        raise InstallError(f"{message} a directory")
     taken = [name for name in names if not (is_forced or _is_free(os.path.join(directory, name)))]
     if taken:
         message = f"{directory} has {', '.join(taken)} of somebody else: --force replaces them"
@@ -104,12 +108,25 @@ def _is_free(path: str) -> bool:
         mode = os.lstat(path).st_mode
         if stat.S_ISLNK(mode):
             return os.readlink(path) == SCRIPT
-        with open(path, "rb") as file:
-            return stat.S_ISREG(mode) and _MARK.encode() in file.read(len(_MARK) + 1024)
+        return stat.S_ISREG(mode) and _MARK.encode() in _beginning(path)
     except FileNotFoundError:
         return True
-    except IsADirectoryError:
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
         return False
+
+
+def _beginning(path: str) -> bytes:
+    """Read where our mark would be. What was a file may be another thing by now: a pipe would be
+    waited for.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(fd, "rb") as file:
+        return file.read(len(_MARK) + 1024)
 
 
 def _put_file(path: str, text: str) -> None:
