@@ -86,3 +86,16 @@ def test_what_cannot_be_done_is_refused_and_named(config: Mapping[str, Any], pla
         parse_limits(make_call(config))
     assert raised.value.code == 7
     assert raised.value.msg.endswith(f"at {place}")
+
+
+@pytest.mark.rule("P11")
+@pytest.mark.parametrize("key", ["shapedSubnets", "unshapedSubnets", "ShapedSubnets"])
+def test_subnets_that_are_to_be_told_apart_are_refused(key: str) -> None:
+    """A limit that is of everything would be another one."""
+    told = {**EIGHT, key: ["192.0.2.0/24"]}
+    for config in (told, {"runtimeConfig": {"bandwidth": told}}):
+        with pytest.raises(PluginError) as raised:
+            parse_limits(make_call(config))
+        assert (raised.value.code, raised.value.reason) == (2, "unsupported")
+        assert raised.value.msg.lower().endswith(f"{key}".lower())
+    assert parse_limits(make_call({**EIGHT, key: []})).ingress == BUCKET

@@ -16,10 +16,12 @@ from typing import Final
 from attrs import frozen
 
 from acni.netlink.qdiscs import MOST, TICK_NS, Bucket
+from acni.plugins.linksettings import unsupported
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 
 _KEYS: Final = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
+_NOT_DONE: Final = ("shapedSubnets", "unshapedSubnets")
 _MOST_NUMBER: Final = (1 << 64) - 1
 _BITS: Final = 8
 _LEAST_RATE: Final = _BITS  # a byte a second
@@ -53,9 +55,15 @@ def parse_limits(call: Call) -> Limits:
     """Parse the configuration.
 
     Raises:
-        PluginError: a rate without a burst, a burst without a rate, or a number out of range.
+        PluginError: a rate without a burst, a burst without a rate, a number out of range, or
+            subnets, which are not told apart here.
     """
     fields = call.fields
+    for place in (fields, fields.inner("runtimeConfig").inner("bandwidth")):
+        for key in _NOT_DONE:
+            if place.get(key):
+                instead = "leave it out: what a container gets or sends is limited as a whole"
+                raise unsupported(place, key, instead)
     if not any(map(fields.has, _KEYS)):
         fields = fields.inner("runtimeConfig").inner("bandwidth")
     return Limits(ingress=_parse(fields, "ingress"), egress=_parse(fields, "egress"))
