@@ -71,6 +71,11 @@ CASES: Final[Mapping[str, Case]] = {
     "a negative rate": _refused({"ingressRate": -1, "ingressBurst": 8000}),
     "a rate that is text": _refused({"ingressRate": "1M", "ingressBurst": 8000}),
     "a fraction": _refused({"ingressRate": 1000.5, "ingressBurst": 8000}),
+    "a burst of no byte": _refused({"ingressRate": 8000, "ingressBurst": 7}),
+    "a burst that holds no byte": _refused({"ingressRate": 8_000_000, "ingressBurst": 8}),
+    "a rate that no burst lasts for": _refused(
+        {"ingressRate": (1 << 64) - 1, "ingressBurst": 8 * ((1 << 32) - 2)}
+    ),
     "alone": _refused(BOTH, has_previous=False),
     "nothing, alone": _refused({}, has_previous=False),
     "no interface": _refused(BOTH, NO_PAIR, ifname="other"),

@@ -16,6 +16,7 @@ from acni.skel import PluginError
 from tests.plugins.calling import make_call
 
 EIGHT = {"ingressRate": 8_000_000, "ingressBurst": 800_000}
+MOST_RATE = 8 * (MOST - 1) * 1_000_000
 BUCKET = Bucket(rate=1_000_000, buffer=1_562_500, limit=125_000)
 
 
@@ -74,6 +75,11 @@ def test_what_is_configured_comes_before_what_the_runtime_asks_for(
         ({"egressRate": -1, "egressBurst": 1000}, "$.egressRate"),
         ({"egressRate": 1000, "egressBurst": 8 * MOST}, "$.egressBurst"),
         ({"egressRate": True, "egressBurst": 1000}, "$.egressRate"),
+        ({"egressRate": (1 << 64) - 1, "egressBurst": 8 * MOST - 1}, "$.egressRate"),
+        ({"egressRate": MOST_RATE + 8, "egressBurst": 8 * MOST - 1}, "$.egressRate"),
+        ({"egressRate": MOST_RATE, "egressBurst": 8 * MOST - 9}, "$.egressBurst"),
+        ({"ingressRate": 8000, "ingressBurst": 7}, "$.ingressBurst"),
+        ({"ingressRate": 8_000_000, "ingressBurst": 8}, "$.ingressBurst"),
         (
             {"runtimeConfig": {"bandwidth": {"ingressRate": 1000}}},
             "$.runtimeConfig.bandwidth.ingressBurst",

@@ -70,6 +70,18 @@ def test_containers_share_no_wire(host: Host) -> None:
     assert neighbours == {"10.9.0.1"}
 
 
+@pytest.mark.rule("P2", "P11")
+def test_an_mtu_that_is_too_small_for_an_address_is_refused_and_leaves_nothing(host: Host) -> None:
+    host.container("c1")
+    before = host.see()
+    told = host.run("ADD", {**CONFIG, "mtu": 1279}).printed
+    assert (told["code"], told["msg"]) == (7, "1279 is too small for IPv6 at $.mtu")
+    assert host.see() == before
+    assert host.run("ADD", {**CONFIG, "mtu": 1280}).status == 0
+    only = {"type": "host-local", "ranges": RANGES[:1]}
+    assert host.run("ADD", {**CONFIG, "mtu": 1279, "ipam": only}, container="c2").status == 0
+
+
 @pytest.mark.rule("P9")
 def test_a_result_tells_both_ends_and_what_the_container_got(host: Host) -> None:
     told = host.run("ADD", CONFIG).printed

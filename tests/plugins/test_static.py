@@ -61,9 +61,10 @@ def test_gc_has_nothing_to_do(node: Node) -> None:
         ({"addresses": [{"address": 5}]}, "$.ipam.addresses[0].address"),
         ({"routes": [{"dst": "0.0.0.0/0"}, {"dst": "x"}]}, "$.ipam.routes[1].dst"),
         ({"routes": [{"dst": "0.0.0.0/0", "mtu": "big"}]}, "$.ipam.routes[0].mtu"),
+        ({"routes": [{"dst": "0.0.0.0/0", "scope": 256}]}, "$.ipam.routes[0].scope"),
         ({"dns": {"search": "x"}}, "$.ipam.dns.search"),
     ],
-    ids=["addresses", "address", "number", "dst", "mtu", "search"],
+    ids=["addresses", "address", "number", "dst", "mtu", "scope", "search"],
 )
 def test_what_is_refused_names_its_place(node: Node, ipam: dict[str, object], place: str) -> None:
     answer = node.run("ADD", ipam)

@@ -22,7 +22,11 @@ from acni.spec.result import Dns, Route
 _IGNORE_UNKNOWN: Final = "IgnoreUnknown"
 _FLAGS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
 _MAX_NUMBER: Final = (1 << 32) - 1  # what the widest of them can be in the kernel
-_ROUTE_NUMBERS: Final = ("mtu", "advmss", "priority", "table", "scope")
+# What each may be at most: the kernel has a byte for the scope.
+_ROUTE_NUMBERS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("mtu", "advmss", "priority", "table"), _MAX_NUMBER),
+    "scope": 255,
+}
 
 Read = TypeVar("Read")
 
@@ -151,7 +155,7 @@ def _parse_route(fields: Fields) -> Route:
     return Route(
         dst=str(dst),
         gw=None if gateway is None else str(gateway),
-        **{key: fields.number(key, least=0, most=_MAX_NUMBER) for key in _ROUTE_NUMBERS},
+        **{key: fields.number(key, least=0, most=most) for key, most in _ROUTE_NUMBERS.items()},
     )
 
 

@@ -30,10 +30,10 @@ from contextlib import ExitStack
 from typing import Final
 
 from acni.netlink.links import Link
-from acni.netlink.qdiscs import MOST, TICK_NS, Bucket, find_root
+from acni.netlink.qdiscs import MOST, Bucket, find_root
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.bandwidth_limits import Limits, parse_limits
+from acni.plugins.bandwidth_limits import Limits, held_bytes, parse_limits
 from acni.plugins.bandwidth_links import (
     IFB,
     divert,
@@ -62,7 +62,6 @@ from acni.spec.result import Interface, Result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
 _REMOVAL_SECONDS: Final = 10.0
-_NANOSECONDS: Final = 1_000_000_000
 # As the reference: those below have no interfaces in their results.
 _VERSIONS: Final = SUPPORTED_VERSIONS[SUPPORTED_VERSIONS.index("0.3.0") :]
 _NO_LIMITS: Final = Limits(ingress=None, egress=None)
@@ -156,8 +155,7 @@ def _warn_of_small_bursts(call: Call, limits: Limits, mtu: int) -> None:
     for direction, bucket in (("ingress", limits.ingress), ("egress", limits.egress)):
         if bucket is None or bucket.buffer == MOST:
             continue
-        holds = bucket.buffer * TICK_NS * bucket.rate // _NANOSECONDS
-        if holds < mtu:
+        if (holds := held_bytes(bucket)) < mtu:
             call.warn(f"{direction}Burst: packets of more than {holds} of {mtu} bytes are dropped")
 
 

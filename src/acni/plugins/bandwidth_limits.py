@@ -22,12 +22,14 @@ from acni.skel.reading import Fields
 
 _KEYS: Final = ("ingressRate", "ingressBurst", "egressRate", "egressBurst")
 _NOT_DONE: Final = ("shapedSubnets", "unshapedSubnets")
-_MOST_NUMBER: Final = (1 << 64) - 1
 _BITS: Final = 8
 _LEAST_RATE: Final = _BITS  # a byte a second
 # Fewer than the 4 GiB that the kernel counts.
 _MOST_BURST: Final = MOST * _BITS - 1
 _MICROSECONDS: Final = 1_000_000
+# By which the greatest burst takes a microsecond; what takes less holds nothing.
+_MOST_RATE: Final = _MOST_BURST // _BITS * _MICROSECONDS * _BITS
+_NANOSECONDS: Final = 1_000_000_000
 _TICKS: Final = 1000 / TICK_NS  # of a microsecond
 # How long what is sent may wait, in microseconds: 25 ms.
 _LATENCY: Final = 25_000.0
@@ -55,8 +57,8 @@ def parse_limits(call: Call) -> Limits:
     """Parse the configuration.
 
     Raises:
-        PluginError: a rate without a burst, a burst without a rate, a number out of range, or
-            subnets, which are not told apart here.
+        PluginError: a rate without a burst, a burst without a rate, a number out of range, a burst
+            that holds nothing, or subnets, which are not told apart here.
     """
     fields = call.fields
     for place in (fields, fields.inner("runtimeConfig").inner("bandwidth")):
@@ -85,6 +87,11 @@ def bucket_of(rate: int, burst: int) -> Bucket:
     )
 
 
+def held_bytes(bucket: Bucket) -> int:
+    """Return how many bytes a full bucket holds, as the kernel counts them."""
+    return bucket.buffer * TICK_NS * bucket.rate // _NANOSECONDS
+
+
 def is_of_a_limit(bucket: Bucket) -> bool:
     """Tell whether a bucket has the numbers of some limit, whichever it is: what may wait beside
     its burst is what is sent in 25 ms.
@@ -97,7 +104,7 @@ def is_of_a_limit(bucket: Bucket) -> bool:
 
 def _parse(fields: Fields, direction: str) -> Bucket | None:
     rate_key, burst_key = f"{direction}Rate", f"{direction}Burst"
-    rate = fields.number(rate_key, 0, least=0, most=_MOST_NUMBER)
+    rate = fields.number(rate_key, 0, least=0, most=_MOST_RATE)
     burst = fields.number(burst_key, 0, least=0, most=_MOST_BURST)
     if not rate and not burst:
         return None
@@ -106,4 +113,7 @@ def _parse(fields: Fields, direction: str) -> Bucket | None:
             raise fields.error(key, f"{other} without {key}", "both of them, or none")
     if rate < _LEAST_RATE:
         raise fields.error(rate_key, f"{rate} bits a second are no byte", f"at least {_LEAST_RATE}")
-    return bucket_of(rate, burst)
+    if not held_bytes(bucket := bucket_of(rate, burst)):  # the kernel refuses such a bucket
+        message = f"{burst} bits hold no byte at {rate} bits a second"
+        raise fields.error(burst_key, message, "a burst of some packets")
+    return bucket

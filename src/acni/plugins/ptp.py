@@ -42,7 +42,7 @@ from acni.plugins.owners import Owner
 from acni.plugins.ptp_check import check
 from acni.plugins.ptp_ends import configure_end, find_end, make_pair
 from acni.plugins.ptp_layout import CONTAINER_PLACE, ends_of
-from acni.plugins.ptp_settings import Settings, parse_settings
+from acni.plugins.ptp_settings import Settings, parse_settings, require_room
 from acni.skel.call import Call, Verbs
 from acni.skel.results import make_result
 from acni.spec.result import Interface, Result
@@ -89,6 +89,7 @@ def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Resu
         given.ips, given.routes, is_gateway=False, is_default_gateway=False, place=CONTAINER_PLACE
     )
     ends = ends_of(given.ips)
+    require_room(call, settings.mtu, ends)
     call.bounds.check()
 
     mac, host_mac = random_mac(), random_mac()

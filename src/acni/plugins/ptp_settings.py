@@ -5,12 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from ipaddress import IPv6Interface
+from typing import Final
+
 from attrs import frozen
 
 from acni.plugins.linksettings import parse_mtu, parse_own_dns
 from acni.plugins.masquerading import parse_masquerade
+from acni.plugins.ptp_layout import End
 from acni.skel.call import Call
 from acni.spec.result import Dns
+
+_LEAST_IPV6_MTU: Final = 1280  # RFC 8200, section 5
 
 
 @frozen(kw_only=True)
@@ -40,3 +47,15 @@ def parse_settings(call: Call) -> Settings:
     return Settings(
         mtu=parse_mtu(fields), dns=parse_own_dns(fields), masquerades=parse_masquerade(fields)
     )
+
+
+def require_room(call: Call, mtu: int | None, ends: Iterable[End]) -> None:
+    """Refuse an MTU with which the kernel has no IPv6, where IPAM gave an address of it.
+
+    Raises:
+        PluginError: it is too small; names the place.
+    """
+    has_ipv6 = any(isinstance(end.address, IPv6Interface) for end in ends)
+    if has_ipv6 and mtu is not None and mtu < _LEAST_IPV6_MTU:
+        message, expected = f"{mtu} is too small for IPv6", f"at least {_LEAST_IPV6_MTU}, or 0"
+        raise call.fields.error("mtu", message, expected)
