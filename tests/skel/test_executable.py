@@ -44,6 +44,8 @@ def add(call):
         return call.ipam.add()
     if call.fields.flag("breaks"):
         raise KeyError("a secret")
+    if call.fields.flag("exits"):
+        sys.exit(3)
     call.warn("a warning")
     return make_result()
 
@@ -149,6 +151,12 @@ def test_an_error_goes_to_standard_output_with_the_version(executable: Executabl
         "details": said(done)["details"],
     }
     assert b"secret" not in done.stdout + done.stderr
+
+
+def test_a_verb_that_ends_the_process_is_an_error_as_any_other(executable: Executable) -> None:
+    done = executable.run("ADD", request(exits=True))
+    assert done.returncode == 1
+    assert (said(done)["code"], said(done)["msg"]) == (999, "an unexpected SystemExit")
 
 
 def test_who_calls_it_by_hand_is_told_what_it_is_and_not_waited_for(

@@ -75,9 +75,11 @@ def test_a_refusal_is_the_error_object_with_the_version_of_the_request() -> None
         (OSError(errno.EMFILE, "Too many open files"), 11, "Too many open files"),
         (Busy("no descriptor", place="x", expected="room"), 11, "no descriptor"),
         (KeyError("secret"), 999, "an unexpected KeyError"),
+        (SystemExit("secret"), 999, "an unexpected SystemExit"),
+        (SystemExit(0), 999, "an unexpected SystemExit"),
     ],
 )
-def test_whatever_goes_wrong_is_answered(error: Exception, code: int, msg: str) -> None:
+def test_whatever_goes_wrong_is_answered(error: BaseException, code: int, msg: str) -> None:
     def fail(_: object) -> None:
         raise error
 

@@ -1,8 +1,9 @@
 """From a request to a response, through a plugin's verb: what the main function of an executable
 does.
 
-Rule 1: whatever goes wrong becomes the specification's error object with exit status 1. What nobody
-    expected says only what kind it was: its text may hold anything.
+Rule 1: whatever goes wrong becomes the specification's error object with exit status 1, and so does
+    ``sys.exit``: whoever asked needs the object. What nobody expected says only what kind it was:
+    its text may hold anything.
 Rule 2: :class:`acni.skel.Stopped` alone goes through: then there is no response.
 
 (specification, section 2, "VERSION"; section 5, "Error", "Version"; rules P9, P10)
@@ -98,7 +99,7 @@ def respond(
     except Stranded:  # whose thread this is sees that, too, and ends it
         message = "the thread cannot come back from a container's namespace"
         return refuse(PluginError(Code.TRY_AGAIN, message), version)
-    except Exception as error:  # noqa: BLE001 (whatever it is, it is answered)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it is, it is answered)
         return refuse(refusal_of(error), version)
 
 
@@ -120,7 +121,7 @@ def run_verb(verbs: Verbs, call: Call) -> str:
     return ""
 
 
-def refusal_of(error: Exception) -> PluginError:
+def refusal_of(error: Exception | SystemExit) -> PluginError:
     """Say what went wrong as a plugin does."""
     match error:
         case PluginError():
@@ -136,7 +137,7 @@ def refusal_of(error: Exception) -> PluginError:
             return PluginError(Code.INTERNAL, message, details=_place_of(error))
 
 
-def _place_of(error: Exception) -> str:
+def _place_of(error: BaseException) -> str:
     """Say where in the code it was raised."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
