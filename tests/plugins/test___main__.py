@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from acni.plugins.catalog import BUILT_IN
+from acni.plugins.installing import SCRIPT, install
 
 
 def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -126,3 +127,28 @@ def test_neither_an_event_loop_nor_what_only_others_need_is_loaded() -> None:
         assert loaded & unwanted == set(), name
         others = {f"acni.plugins.{other.replace('-', '_')}" for other in BUILT_IN if other != name}
         assert loaded & others == set(), name
+
+
+def test_a_version_of_loopback_loads_little(tmp_path: Path) -> None:
+    """As the installed script starts it; a module more of ours is a wait more at each call."""
+    install(str(tmp_path))
+    start = (tmp_path / SCRIPT).read_text().removesuffix("main()\n")
+    shown = "from acni.plugins.__main__ import run; run(['loopback']); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", start + shown],
+        input='{"cniVersion": "1.0.0"}',
+        env={"CNI_COMMAND": "VERSION"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    answer, end, told = done.stdout.partition("}")
+    assert json.loads(answer + end)["cniVersion"] == "1.0.0"
+    loaded = set(told.split())
+    unwanted = {"anyio", "asyncio", "cattrs", "subprocess", "ssl", "logging", "typing_extensions"}
+    rooms = {f"acni.{room}" for room in ("blocking", "cli", "engine", "netlink", "store")}
+    assert loaded & (unwanted | rooms) == set()
+    assert "acni.plugins.loopback" in loaded
+    assert len({name for name in loaded if name.startswith("acni")}) <= 45
+    assert len(loaded) <= 220
