@@ -29,7 +29,20 @@ Lent = TypeVar("Lent", bound=Closing)
 
 @define(eq=False)
 class Kept:
-    """What is kept, by what it is; used by any thread."""
+    """What is kept, by what it is; used by any thread. What of it is idle is closed with the
+    runner, or at the end of its block.
+
+    Example:
+        >>> import socket
+        >>> with skel.Kept() as kept:
+        ...     with kept.lent("a socket", socket.socket) as first:
+        ...         pass
+        ...     with kept.lent("a socket", socket.socket) as second:
+        ...         print(second is first)
+        True
+        >>> first.fileno()
+        -1
+    """
 
     # By process and key. Appending to a list, and taking from it, is one step to other threads.
     _idle: dict[tuple[int, Hashable], list[Closing]] = field(
@@ -44,6 +57,15 @@ class Kept:
         Args:
             key: What it is; all of a key are of one type, and as good as each other.
             make: Makes one.
+
+        Example:
+            >>> import socket
+            >>> kept = skel.Kept()
+            >>> with kept.lent("a socket", socket.socket) as first:
+            ...     with kept.lent("a socket", socket.socket) as second:
+            ...         print(second is first)
+            False
+            >>> kept.close()
         """
         idle = self._idle.setdefault((os.getpid(), key), [])
         try:
@@ -59,7 +81,16 @@ class Kept:
                 idle.append(one)
 
     def close(self) -> None:
-        """Close what is idle; what is lent is closed when it comes back."""
+        """Close what is idle; what is lent is closed when it comes back.
+
+        Example:
+            >>> import socket
+            >>> kept = skel.Kept()
+            >>> with kept.lent("a socket", socket.socket) as lent:
+            ...     kept.close()
+            >>> lent.fileno()
+            -1
+        """
         self._is_closed = True
         for (process, _), idle in list(self._idle.items()):
             while idle:
