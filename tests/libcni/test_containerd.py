@@ -13,18 +13,36 @@ import pytest
 from acni.plugins.installing import install
 from acni.testing.pytest_plugin import CANNOT_RUN
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(150)]
 
 PROGRAMS: Final = ("containerd", "ctr", "runc", "busybox")
+IPAM: Final[dict[str, Any]] = {
+    "type": "host-local",
+    "subnet": "10.31.0.0/24",
+    "routes": [{"dst": "0.0.0.0/0"}],
+}
 BRIDGE: Final[dict[str, Any]] = {
     "type": "bridge",
     "bridge": "br0",
     "isGateway": True,
-    "ipam": {
-        "type": "host-local",
-        "subnet": "10.31.0.0/24",
-        "routes": [{"dst": "0.0.0.0/0"}],
-    },
+    "ipMasq": True,
+    "ipam": IPAM,
+}
+# A chain, and what the container says besides its address and its route.
+CHAINS: Final[dict[str, tuple[list[dict[str, Any]], str]]] = {
+    "bridge": ([BRIDGE], "1 packets received"),
+    "ptp": ([{"type": "ptp", "ipam": IPAM}], "1 packets received"),
+    # The host is not behind the link that it lies on.
+    "macvlan": ([{"type": "macvlan", "master": "low0", "ipam": IPAM}], "0 packets received"),
+    "bridge, and what stands behind": (
+        [
+            BRIDGE,
+            {"type": "tuning", "mtu": 1400},
+            {"type": "bandwidth", "egressRate": 8_000_000, "egressBurst": 800_000},
+            {"type": "portmap", "capabilities": {"portMappings": True}},
+        ],
+        "mtu 1400",
+    ),
 }
 
 # The places of a node are mounted over, in a namespace of processes that ends with the script.
@@ -41,11 +59,13 @@ cp -a bin /opt/cni/bin
 cp net.conflist /etc/cni/net.d
 cp "$(command -v busybox)" rootfs/bin/busybox
 ip link set lo up
+ip link add low0 up type bridge
 containerd -c config.toml -l error >containerd.log 2>&1 &
 for _ in $(seq 300); do [ -S sock ] && break; sleep 0.1; done
 status=0
 timeout 60 ctr -a "$1/sock" run --rm --cni --rootfs "$1/rootfs" c1 \
-    /bin/busybox sh -c 'ip -4 address; ip route; ping -c 1 -W 5 10.31.0.1' >told 2>&1 || status=$?
+    /bin/busybox sh -c 'ip -4 address; ip route; ping -c 1 -W 2 10.31.0.1 || true' >told 2>&1 \\
+    || status=$?
 echo $status >status
 ls /var/lib/cni/networks/pods >leases 2>/dev/null || true
 ip -br link >links
@@ -91,13 +111,15 @@ def what_is_left(home: Path) -> list[str]:
     """List the leases, and the links of containers."""
     leases = [name for name in (home / "leases").read_text().split() if name[0].isdigit()]
     links = [line.split()[0] for line in (home / "links").read_text().splitlines()]
-    return [*leases, *(name for name in links if name.startswith("veth"))]
+    return [*leases, *(name for name in links if name.startswith(("veth", "bwp", "ifb")))]
 
 
-def test_a_container_gets_its_address_and_reaches_its_gateway(home: Path) -> None:
-    told = run_container(home, BRIDGE)
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_container_gets_its_address_and_what_the_chain_is_for(home: Path, chain: str) -> None:
+    plugins, besides = CHAINS[chain]
+    told = run_container(home, *plugins)
     assert (home / "status").read_text() == "0\n", told
-    for words in ("127.0.0.1/8", "10.31.0.2/24", "default via 10.31.0.1", "1 packets received"):
+    for words in ("127.0.0.1/8", "10.31.0.2/24", "default via 10.31.0.1", besides):
         assert words in told
     assert what_is_left(home) == []
 
