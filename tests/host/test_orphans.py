@@ -138,7 +138,9 @@ async def test_an_orphan_that_is_no_script_is_ended_too(runtime: DeadRuntime) ->
 
 @pytest.mark.anyio
 async def test_an_orphan_may_end_in_order_within_the_grace(runtime: DeadRuntime) -> None:
-    path = runtime.script("plugin", "trap 'echo > undone; exit 0' TERM; echo > ready; sleep 600")
+    # What is waited for in the foreground would be, if TERM came just before it began, to its end.
+    script = "trap 'echo > undone; exit 0' TERM; sleep 600 & echo > ready; wait"
+    path = runtime.script("plugin", script)
     pid = runtime.starts(path)
     assert runtime.has_written("ready")
     assert pids_of((await take_over(runtime, plugins=[path])).ended) == [pid]
