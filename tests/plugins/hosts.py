@@ -14,6 +14,7 @@ import errno
 import json
 import re
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -132,6 +133,17 @@ class Host:
         """Run ``ip`` on the host or in a container; return what it prints as JSON, if it does."""
         place = self.namespace if inside is None else self.container(inside)
         return place.call(lambda: _ip(*words))
+
+    def settle(self) -> None:
+        """Wait until the kernel has looked whether others have the addresses of IPv6: until then it
+        sends, and masquerades, with another one.
+        """
+        until = time.monotonic() + SECONDS
+        for inside in (None, *self._containers):
+            tentative = ("-j", "-6", "address", "show", "tentative")
+            while any(link.get("addr_info") for link in self.ip(*tentative, inside=inside)):
+                assert time.monotonic() < until, inside
+                time.sleep(0.01)
 
     def write(self, setting: str, value: str, *, inside: str | None = None) -> None:
         """Write a file below ``/proc/sys/net``."""

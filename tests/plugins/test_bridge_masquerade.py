@@ -60,6 +60,7 @@ def table_of(host: Host) -> dict[str, str | None]:
     for container, config in (("c1", CONFIG), ("c2", CONFIG), ("c3", OTHER)):
         answer = host.run("ADD", config, container=container)
         assert answer.status == 0, answer
+    host.settle()
     ways = {
         "out": ("c1", OUTSIDE, OUTSIDE4, OUTSIDE6),
         "to the neighbour": ("c1", "c2", "10.9.0.3", "fd00:9::3"),

@@ -118,6 +118,7 @@ def test_a_port_of_the_host_leads_to_the_container_from_everywhere(
         host.run("ADD", OTHER, container="c3")
         answer = publish(host)
         assert answer.status == 0, answer
+        host.settle()
         table = {
             way: seen(host, client, address, kind, is_refused=whom is None)
             for way, (client, address, whom) in WAYS.items()

@@ -47,6 +47,7 @@ def test_what_leaves_the_host_has_its_address_and_nothing_else_does(
         add_outside(host)
         for container in ("c1", "c2"):
             assert host.run("ADD", CONFIG, container=container).status == 0
+        host.settle()
         seen = [
             seen_from(host.container("c1"), host.container(server), address)
             for server, address in (
