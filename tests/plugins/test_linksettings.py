@@ -14,6 +14,11 @@ from acni.skel import PluginError
 from acni.skel.reading import Fields
 
 
+def test_a_hardware_address_has_one_kind_of_separator_and_any_letters() -> None:
+    for text in ("0a:00:00:00:00:0f", "0A:00:00:00:00:0F", "0a-00-00-00-00-0f"):
+        assert parse_hardware_address(text) == bytes.fromhex("0a000000000f")
+
+
 @pytest.mark.parametrize("text", ["c2:11:22:33:44:55", "C2-11-22-33-44-55"])
 def test_a_hardware_address_is_written_in_two_ways(text: str) -> None:
     assert parse_hardware_address(text).hex() == "c21122334455"

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from acni.plugins.tuning_traits import Traits, changes, parse_mac
+from acni.plugins.tuning_traits import Traits, changes
 
 MAC = bytes.fromhex("020000000001")
 ALL = Traits(mac=MAC, promiscuous=False, mtu=1400, all_multicast=True, queue_length=0)
-
-
-def test_a_hardware_address_has_one_kind_of_separator_and_any_letters() -> None:
-    for text in ("0a:00:00:00:00:0f", "0A:00:00:00:00:0F", "0a-00-00-00-00-0f"):
-        assert parse_mac(text) == bytes.fromhex("0a000000000f")
 
 
 def test_only_what_is_asked_for_is_remembered() -> None:

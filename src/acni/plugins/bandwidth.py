@@ -24,8 +24,6 @@ each for a reason:
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final
 
@@ -33,6 +31,7 @@ from acni.netlink.links import Link
 from acni.netlink.qdiscs import MOST, Bucket, find_root
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.attaching import owner_of, undo_with
 from acni.plugins.bandwidth_limits import Limits, held_bytes, parse_limits
 from acni.plugins.bandwidth_links import (
     IFB,
@@ -57,7 +56,6 @@ from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous, with_interface
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import PluginError
-from acni.spec.attachment import AttachmentId
 from acni.spec.result import Interface, Result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
@@ -89,7 +87,7 @@ def add(call: Call) -> Result:
 
 def delete(call: Call) -> None:
     """Remove what ADD made, in any configuration and as far as it is there (P3)."""
-    owner, limits = _owner(call), _limits_of_delete(call)
+    owner, limits = owner_of(call), _limits_of_delete(call)
     with open_here() as host:
         end = find_end(host, call)
         with doing(f"looking for what limits {call.ifname}"):
@@ -112,7 +110,7 @@ def check(call: Call) -> None:
     require_previous(call)
     if limits.are_none:
         return
-    owner = _owner(call)
+    owner = owner_of(call)
     with open_here() as host, doing(f"looking at what limits {call.ifname}"):
         end = require_end(host, call)
         if limits.ingress is not None:
@@ -131,13 +129,13 @@ def check(call: Call) -> None:
 def _limit_what_is_sent(
     call: Call, host: Netlink, end: Link, bucket: Bucket, undo: ExitStack
 ) -> Link:
-    owner = _owner(call)
+    owner = owner_of(call)
     require_no_ifb(host, owner)
-    undo.callback(_undo, lambda: _remove_own(call, host, owner))
+    undo_with(undo, lambda: _remove_own(call, host, owner))
     ifb = make_ifb(host, owner, mtu=end.mtu)
     shape(host, ifb, bucket)
     call.bounds.check()
-    undo.callback(_undo, lambda: release(host, end, ifb=ifb, ingress=None))
+    undo_with(undo, lambda: release(host, end, ifb=ifb, ingress=None))
     divert(host, end, ifb)
     return ifb
 
@@ -174,16 +172,6 @@ def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
 def _remove(call: Call, ifb: Link) -> None:
     with doing(f"removing {ifb.name}"):
         remove_link(ifb.index, within=_REMOVAL_SECONDS, leave=call.leave)
-
-
-def _undo(function: Callable[[], object]) -> None:
-    """Undo a step of an ADD that failed; the first error is what is told."""
-    with contextlib.suppress(Exception):
-        function()
-
-
-def _owner(call: Call) -> Owner:
-    return Owner(call.network, AttachmentId(call.container_id, call.ifname))
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, versions=_VERSIONS)

@@ -25,7 +25,7 @@ What it does otherwise, each for a reason:
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Final, TypeVar
 
 from attrs import evolve
@@ -39,6 +39,7 @@ from acni.netlink.links import Link, find_link
 from acni.netlink.lookup import has_link
 from acni.netlink.sockets import Netlink
 from acni.plugins import tuning_backup
+from acni.plugins.attaching import netns_of, owner_of, undo_with
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import open_container
 from acni.plugins.lease_refusals import NOT_WRITABLE, working_in
@@ -57,7 +58,6 @@ from acni.plugins.tuning_settings import Settings, parse_data_dir, parse_setting
 from acni.plugins.tuning_traits import Traits, changes, traits_of
 from acni.skel.call import Call, OpenNetns, Verbs
 from acni.skel.errors import Code, PluginError
-from acni.spec.attachment import AttachmentId
 from acni.spec.result import Result
 
 Answer = TypeVar("Answer")
@@ -85,7 +85,7 @@ def _add(call: Call, allow_list: str) -> Result:
     previous = require_previous(call)
     if settings.change_nothing:
         return previous
-    data_dir, owner = settings.data_dir, _owner(call)
+    data_dir, owner = settings.data_dir, owner_of(call)
     present = _look(call, settings)
     with working_in(data_dir):
         earlier = tuning_backup.load(data_dir, owner)
@@ -93,8 +93,8 @@ def _add(call: Call, allow_list: str) -> Result:
     sysctls = {path: held.get(path, value) for path, value in present.sysctls.items()}
     tuning_backup.save(data_dir, evolve(present, sysctls=sysctls), owner)
     with ExitStack() as undo:
-        undo.callback(_undo, lambda: _forget_this(data_dir, earlier, owner))
-        undo.callback(_undo, lambda: _put_back(call, present))
+        undo_with(undo, lambda: _forget_this(data_dir, earlier, owner))
+        undo_with(undo, lambda: _put_back(call, present))
         try:
             _tune(call, settings)
         except Stranded:  # in the container's namespace; whoever undoes the ADD puts it back
@@ -106,7 +106,7 @@ def _add(call: Call, allow_list: str) -> Result:
 
 def _delete(call: Call) -> None:
     """Put back what was before, in any configuration and as far as it is there (P3)."""
-    data_dir, owner = parse_data_dir(call), _owner(call)
+    data_dir, owner = parse_data_dir(call), owner_of(call)
     with working_in(data_dir):
         backup = tuning_backup.load(data_dir, owner)
     if backup is not None and is_of_another(backup, owner):
@@ -144,11 +144,11 @@ def _check(call: Call) -> None:
 
 def _require_backup(call: Call, data_dir: str) -> None:
     """Raise where a DEL would not find what was before."""
-    owner = _owner(call)
+    owner = owner_of(call)
     with working_in(data_dir):
         backup = tuning_backup.load(data_dir, owner)
     if backup is not None and not is_of_another(backup, owner):
-        here = _identity(_opened(_netns_of(call)))
+        here = _identity(_opened(netns_of(call)))
         if backup.namespace in (None, here):  # the reference's says nothing
             return
     message = f"what was before is not written down in {data_dir}"
@@ -182,7 +182,7 @@ def _status(call: Call, allow_list: str) -> None:
 
 def _look(call: Call, settings: Settings) -> Backup:
     """Look at what is before."""
-    container = _netns_of(call)
+    container = netns_of(call)
     sysctls = _inside(call, lambda: read_all(one.path for one in settings.sysctls))
     traits = Traits()
     if not settings.traits.are_none:
@@ -192,7 +192,7 @@ def _look(call: Call, settings: Settings) -> Backup:
             raise PluginError(Code.INVALID_CONFIG, message, reason="interface-missing")
         traits = traits_of(link).of_those(settings.traits)
     return Backup(
-        owner=_owner(call),
+        owner=owner_of(call),
         namespace=_identity(_opened(container)),
         netns=container.path,
         traits=traits,
@@ -256,7 +256,7 @@ def _tune(call: Call, settings: Settings) -> None:
         _inside(call, lambda: write_all(values))
         call.bounds.check()
     if not settings.traits.are_none:
-        with open_container(_netns_of(call)) as inside:
+        with open_container(netns_of(call)) as inside:
             for what, message in changes(call.ifname, settings.traits):
                 with doing(what):
                     inside.request(message)
@@ -273,7 +273,7 @@ def _put_back(call: Call, before: Backup) -> None:
         for refused in _inside(call, lambda: put_back_all(before.sysctls.items())):
             call.warn(f"not put back: {refused}")
     if not before.traits.are_none:
-        with open_container(_netns_of(call)) as inside:
+        with open_container(netns_of(call)) as inside:
             if has_link(inside, call.ifname):
                 _restore(call, inside, before.traits)
 
@@ -290,29 +290,13 @@ def _restore(call: Call, inside: Netlink, traits: Traits) -> None:
 
 
 def _find_link(call: Call) -> Link | None:
-    with open_container(_netns_of(call)) as inside, doing(f"looking for {call.ifname}"):
+    with open_container(netns_of(call)) as inside, doing(f"looking for {call.ifname}"):
         return find_link(inside, call.ifname)
 
 
 def _inside(call: Call, function: Callable[[], Answer]) -> Answer:
-    container = _netns_of(call)
+    container = netns_of(call)
     return visit(container.fd, function, path=container.path)
-
-
-def _undo(function: Callable[[], object]) -> None:
-    """Undo a step of an ADD that failed; the first error is what is told."""
-    with suppress(Exception):
-        function()
-
-
-def _owner(call: Call) -> Owner:
-    return Owner(call.network, AttachmentId(call.container_id, call.ifname))
-
-
-def _netns_of(call: Call) -> OpenNetns:
-    if call.netns is None:
-        raise AssertionError("the verbs that need a namespace have one")
-    return call.netns
 
 
 VERBS: Final = make_verbs()

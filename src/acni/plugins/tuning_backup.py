@@ -34,8 +34,9 @@ from attrs import evolve, field, frozen
 from acni.host.files import close_all, read_regular, write_at
 from acni.plugins.bridge_layout import mac_text
 from acni.plugins.lease_refusals import io_failure
+from acni.plugins.linksettings import parse_hardware_address
 from acni.plugins.owners import Owner
-from acni.plugins.tuning_traits import Traits, parse_mac
+from acni.plugins.tuning_traits import Traits
 from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
@@ -274,7 +275,7 @@ def _parse(fields: Fields) -> Backup:
         said = ours.inner("sysctl").value.items()
         sysctls = {path: value for path, value in said if isinstance(value, str)}
     traits = Traits(
-        mac=fields.parsed("mac", parse_mac, "a hardware address"),
+        mac=fields.parsed("mac", parse_hardware_address, "a hardware address"),
         promiscuous=fields.flag("promisc") if fields.has("promisc") else None,
         mtu=fields.number("mtu", least=0, most=_MOST) or None,
         all_multicast=fields.flag("allmulti") if fields.has("allmulti") else None,

@@ -14,8 +14,9 @@ from typing import Final
 from attrs import field, frozen
 
 from acni.plugins.addressing import known_args, parse_path, parsed_argument
+from acni.plugins.linksettings import MAC_EXPECTED, parse_hardware_address
 from acni.plugins.sysctls import Sysctl, parse_sysctl
-from acni.plugins.tuning_traits import Traits, parse_mac
+from acni.plugins.tuning_traits import Traits
 from acni.skel.call import Call
 from acni.skel.errors import PluginError
 from acni.skel.reading import Fields
@@ -23,7 +24,6 @@ from acni.skel.reading import Fields
 DEFAULT_DATA_DIR: Final = "/run/cni/tuning"
 
 _MAC: Final = "MAC"
-_MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
 _MOST: Final = (1 << 31) - 1
 _MOST_QUEUE: Final = (1 << 32) - 1
 
@@ -95,12 +95,12 @@ def _parse_sysctls(call: Call, fields: Fields, asked: Fields) -> Iterator[Sysctl
 def _parse_mac(call: Call, fields: Fields, asked: Fields) -> bytes | None:
     argument = known_args(call, (_MAC,)).get(_MAC)
     for place in (asked, fields.inner("runtimeConfig")):
-        mac = place.parsed("mac", parse_mac, _MAC_EXPECTED)
+        mac = place.parsed("mac", parse_hardware_address, MAC_EXPECTED)
         if mac is not None:
             return mac
     if argument:
-        return parsed_argument(_MAC, argument, parse_mac, _MAC_EXPECTED)
-    return fields.parsed("mac", parse_mac, _MAC_EXPECTED)
+        return parsed_argument(_MAC, argument, parse_hardware_address, MAC_EXPECTED)
+    return fields.parsed("mac", parse_hardware_address, MAC_EXPECTED)
 
 
 def _parse_data_dir(fields: Fields) -> str:

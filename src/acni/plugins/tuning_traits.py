@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
 
 from attrs import asdict, frozen
 
@@ -14,8 +13,6 @@ from acni.netlink import links
 from acni.netlink.links import Link
 from acni.netlink.messages import Message
 from acni.plugins.bridge_layout import mac_text
-
-_MAC_BYTES: Final = 6
 
 
 @frozen(kw_only=True)
@@ -88,20 +85,6 @@ def changes(ifname: str, traits: Traits) -> Iterator[tuple[str, Message]]:
         yield f"allmulti of {ifname}", links.change(ifname, all_multicast=traits.all_multicast)
     if traits.queue_length is not None:
         yield f"txQLen of {ifname}", links.change(ifname, queue_length=traits.queue_length)
-
-
-def parse_mac(text: str) -> bytes:
-    """Parse the hardware address of one interface.
-
-    Raises:
-        ValueError: it is none.
-    """
-    mac = bytes.fromhex(text.replace("-", ":").replace(":", " "))
-    if len(mac) != _MAC_BYTES or text.lower().replace("-", ":") != mac.hex(":"):
-        raise ValueError(text)
-    if mac[0] & 1 or not any(mac):  # of a group, or of nobody
-        raise ValueError(text)
-    return mac
 
 
 def _shown(value: object) -> str:
