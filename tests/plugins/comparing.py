@@ -41,6 +41,49 @@ def compare(
         pytest.fail("\n".join(lines), pytrace=False)
 
 
+def alike(cases: Mapping[str, object], intended: Sequence[Intended]) -> set[str]:
+    """Return the cases of which no row says that they differ; fail where a row is of no case, or
+    says nothing.
+    """
+    apart = {case for row in intended for case in row.cases}
+    assert apart <= cases.keys()
+    for row in intended:
+        for words in (row.reference, row.acni, row.reason):
+            assert words == words.strip() != ""
+    return cases.keys() - apart
+
+
+def refused(cases: Mapping[str, Case]) -> list[str]:
+    """Return the cases in which a call is refused."""
+    return [name for name, case in cases.items() if any(step.code for step in case.steps)]
+
+
+def require_nothing_left(
+    plugin: str, case: Case, tmp_path: Path, *, but: str | None = None
+) -> None:
+    """Fail where an ADD that ours refuses leaves something.
+
+    Args:
+        plugin: The plugin's type.
+        case: The case.
+        tmp_path: For its leases.
+        but: What new places on the host have in their names that may be left.
+    """
+    with host_of(ask_ours, tmp_path / "ours") as host:
+        for step in case.steps:
+            prepare(host, step)
+            before, leases = host.see(), host.leases()
+            answer = take(host, plugin, case, step)
+            assert answer.printed.get("code") == step.code
+            if step.code is not None and step.verb == "ADD":
+                left = {
+                    path: value
+                    for path, value in host.see().items()
+                    if path in before or but is None or but not in path
+                }
+                assert (left, host.leases()) == (before, leases)
+
+
 def _see(plugin: str, case: Case, ask: Ask, data_dir: Path) -> tuple[list[Answer], Seen]:
     """Make the calls of a case; return the answers, and what was seen behind each."""
     answers: list[Answer] = []

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugins.answering import ask_ours
 from tests.plugins.bridge_cases import CASES
 from tests.plugins.bridge_intended import INTENDED
-from tests.plugins.comparing import compare, prepare, take
-from tests.plugins.hosts import host_of
+from tests.plugins.comparing import alike, compare, refused, require_nothing_left
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
@@ -22,30 +20,10 @@ def test_reference_and_built_in_do_the_same(tmp_path: Path, name: str) -> None:
 
 
 def test_there_are_many_cases_and_each_row_is_of_some() -> None:
-    apart = {case for row in INTENDED for case in row.cases}
-    assert apart <= CASES.keys()
-    assert len(CASES.keys() - apart) >= 30
-    for row in INTENDED:
-        for words in (row.reference, row.acni, row.reason):
-            assert words == words.strip() != ""
+    assert len(alike(CASES, INTENDED)) >= 30
 
 
 @pytest.mark.rule("P1")
-@pytest.mark.parametrize(
-    "name",
-    [name for name, case in CASES.items() if any(step.code for step in case.steps)],
-    ids=lambda name: name.replace(" ", "_"),
-)
+@pytest.mark.parametrize("name", refused(CASES), ids=lambda name: name.replace(" ", "_"))
 def test_what_is_refused_leaves_nothing_but_the_bridge(tmp_path: Path, name: str) -> None:
-    case = CASES[name]
-    with host_of(ask_ours, tmp_path / "ours") as host:
-        for step in case.steps:
-            prepare(host, step)
-            before, leases = host.see(), host.leases()
-            answer = take(host, "bridge", case, step)
-            assert answer.printed.get("code") == step.code
-            if step.code is not None and step.verb == "ADD":
-                behind = {path: value for path, value in host.see().items() if path in before}
-                new = host.see().keys() - before.keys()
-                assert (behind, host.leases()) == (before, leases)
-                assert not [path for path in new if "cni0" not in path]
+    require_nothing_left("bridge", CASES[name], tmp_path, but="cni0")
