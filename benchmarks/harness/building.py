@@ -99,7 +99,7 @@ def build(home: Path) -> Programs:
     if "cold libcni" in missing:
         del commands["cold libcni"]
     if Path(DEBIAN_PLUGINS, "bridge").exists():
-        plugins |= dict.fromkeys((orders.BRIDGE, orders.EITHER), DEBIAN_PLUGINS)
+        plugins |= dict.fromkeys((orders.BRIDGE, orders.EITHER, orders.CHAIN), DEBIAN_PLUGINS)
     else:
         missing[orders.BRIDGE] = "containernetworking-plugins is not installed"
     if importlib.util.find_spec("uvloop") is None:
@@ -113,7 +113,7 @@ def build(home: Path) -> Programs:
 def _python_peers() -> Iterator[tuple[str, tuple[str, ...]]]:
     for script, names in (
         ("runtime.py", (*orders.PROCESS, *orders.POWER, *orders.UVLOOP)),
-        ("builtin.py", (*orders.BUILT_IN, orders.ALONE, orders.IDLE)),
+        ("builtin.py", (*orders.BUILT_IN, orders.ALONE, orders.IDLE, orders.RULES)),
         ("commands.py", orders.COMMANDS),
         ("parts.py", orders.PARTS),
     ):

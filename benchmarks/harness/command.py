@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     given.output.mkdir(parents=True, exist_ok=True)
     write_results(results, given.output / "run.jsonl")
     (given.output / "report.html").write_text(report(results))
-    for name in ("machine", "goals", "builtin", "losses"):
+    for name in ("machine", "goals", "builtin", "ports", "losses"):
         print(f"\n{sections(results)[name]}")
     print(f"\n{given.output}: run.jsonl, report.html")
     if given.write:

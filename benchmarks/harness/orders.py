@@ -11,7 +11,9 @@ from typing import Final, Literal
 
 from attrs import evolve, frozen
 
-Work = Literal["churn", "hold", "records", "cold", "parts", "waterfall", "alone", "crowd", "turns"]
+Work = Literal[
+    "churn", "hold", "records", "cold", "parts", "waterfall", "alone", "crowd", "turns", "rules"
+]
 
 LIBCNI: Final = "libcni"
 FSYNC: Final = "libcni + fsync"
@@ -23,6 +25,7 @@ UVLOOP: Final = ("acni, uvloop, process", "acni, uvloop, power")
 BUILT_IN: Final = ("acni, asyncio, power, built-in", "acni, trio, power, built-in")
 ALONE: Final = "the built-in verb alone"
 IDLE: Final = "a loop that does nothing"
+RULES: Final = "a pod's rules alone"
 COMMANDS: Final = ("acni command", "cold libcni", "python -c pass")
 PARTS: Final = (
     "the engine",
@@ -36,13 +39,14 @@ PARTS: Final = (
 CROWDS: Final = (10, 100, 1000)
 
 # Every plugin that is run, and what it is.
-NOOP, GO_NOOP, SH_NOOP, SLEEPS, BRIDGE, EITHER, DOUBLE = (
+NOOP, GO_NOOP, SH_NOOP, SLEEPS, BRIDGE, EITHER, CHAIN, DOUBLE = (
     "no-op in C",
     "no-op in Go",
     "no-op in shell",
     "sleeps for 4 s",
     "Debian's bridge with host-local",
     "bridge with host-local",
+    "bridge with ipMasq and host-local, portmap, firewall",
     "none, a double answers",
 )
 
@@ -167,6 +171,20 @@ def _pods(
     )
 
 
+def _chain(at_once: int) -> Cell:
+    """Make a cell of the usual chain, of which Debian's plugins take some 0.3 s a pod."""
+    return Cell(
+        group="ports",
+        plugin=CHAIN,
+        at_once=at_once,
+        chain_length=3,
+        count=16,
+        peers=(POWER[0], *BUILT_IN),
+        is_whole=True,
+        is_quick=True,
+    )
+
+
 _CELLS: Final = (
     *(_grid(at_once, chain_length) for chain_length in (1, 3) for at_once in (1, 8, 64)),
     Cell(
@@ -186,6 +204,18 @@ _CELLS: Final = (
     # A bridge has 1,023 ports at most: so many more fit beside 1,000.
     _pods(1, "crowd", BUILT_IN, count=16, rounds=3),
     _pods(8, "turns", (IDLE, *BUILT_IN)),
+    *(_chain(at_once) for at_once in (1, 8)),
+    Cell(
+        group="ports",
+        plugin=CHAIN,
+        at_once=1,
+        chain_length=3,
+        count=500,
+        peers=(RULES,),
+        work="rules",
+        rounds=5,
+        is_quick=True,
+    ),
     Cell(
         group="hold",
         plugin=SLEEPS,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from harness.orders import CHAIN, EITHER
 from harness.results import Results
 from harness.table import (
     builtin_table,
@@ -35,7 +36,8 @@ def sections(results: Results) -> Mapping[str, str]:
         "adds": peers_table(results, "add"),
         "deletes": peers_table(results, "delete"),
         "costs": costs_table(results),
-        "builtin": builtin_table(results),
+        "builtin": builtin_table(results, EITHER),
+        "ports": builtin_table(results, CHAIN),
         "losses": losses_table(results),
         "elsewhere": elsewhere_table(),
     }

@@ -15,6 +15,9 @@ from acni.bench.page import Bar, Markup
 from harness.goals import judge, read_elsewhere, read_goals
 from harness.orders import (
     BRIDGE,
+    BUILT_IN,
+    CHAIN,
+    EITHER,
     FLOOR,
     FSYNC,
     GO_CNI,
@@ -33,6 +36,10 @@ from harness.table import asked, found, machine_words, missing_words
 _PEERS: Final = (FLOOR, LIBCNI, FSYNC, GO_CNI, *PROCESS, *POWER, *UVLOOP)
 # Not more than there are colours.
 _DRAWN: Final = (LIBCNI, FSYNC, GO_CNI, *PROCESS, *POWER)
+# As they are called where the two kinds of plugins are compared.
+_KINDS: Final = dict(
+    zip((POWER[0], *BUILT_IN), ("Debian's", "built in, asyncio", "built in, trio"), strict=True)
+)
 _AT_ONCE: Final = (1, 8, 64)
 _CHAINS: Final = (1, 3)
 _COLD: Final = (
@@ -48,6 +55,7 @@ def report(results: Results) -> str:
     sections = (
         ("Goals", [page.paragraph(machine_words(results)), *_missing(results), _goals(results)]),
         ("Operations a second", list(_all_bars(results))),
+        ("Built-in plugins beside Debian's", list(_built_in(results))),
         ("How long an ADD takes", list(_distributions(results))),
         ("The way of one ADD", list(_waterfalls(results))),
         ("More at once, longer chains", list(_scaling(results))),
@@ -83,18 +91,36 @@ def _all_bars(results: Results) -> Iterator[Markup]:
                     yield page.bars(title, rows, unit=f"{verb} a second")
 
 
-def _bars(results: Results, key: Key) -> Iterator[Bar]:
-    """Make a bar for each peer, with its interval, and its ratio to libcni beside it."""
-    for peer in _PEERS:
+def _built_in(results: Results) -> Iterator[Markup]:
+    for plugin, length in ((EITHER, 1), (CHAIN, 3)):
+        for phase, verb in (("add", "ADDs"), ("delete", "DELs")):
+            for at_once in _AT_ONCE:
+                key = Key(peer="", phase=phase, plugin=plugin, at_once=at_once, chain_length=length)
+                measured = _bars(results, key, tuple(_KINDS), POWER[0], "Debian's")
+                rows = [(_KINDS[bar[0]], *bar[1:]) for bar in measured]
+                if len(rows) > 1:
+                    title = f"{verb}, {plugin}, {at_once} at once"
+                    yield page.bars(title, rows, unit=f"{verb} a second")
+
+
+def _bars(
+    results: Results,
+    key: Key,
+    peers: tuple[str, ...] = _PEERS,
+    other: str = LIBCNI,
+    called: str = "libcni",
+) -> Iterator[Bar]:
+    """Make a bar for each peer, with its interval, and its ratio to another one beside it."""
+    for peer in peers:
         mine = evolve(key, peer=peer)
         try:
             figure = estimate(list(results.rounds(mine, "ops").values()))
         except TooFewRounds:
             continue
         note = ""
-        if peer != LIBCNI and results.rounds(evolve(key, peer=LIBCNI), "ops"):
-            pair = results.paired(mine, evolve(key, peer=LIBCNI), "ops")
-            note = f"{compare(*pair, 'ratio').value:.2f} x libcni"
+        if peer != other and results.rounds(evolve(key, peer=other), "ops"):
+            pair = results.paired(mine, evolve(key, peer=other), "ops")
+            note = f"{compare(*pair, 'ratio').value:.2f} x {called}"
         yield peer, figure.value, figure.low, figure.high, note
 
 

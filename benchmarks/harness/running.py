@@ -24,7 +24,7 @@ from typing import Any, Final
 from attrs import asdict, define, field
 
 from harness.building import BENCHMARKS, Programs
-from harness.orders import BRIDGE, EITHER, FLOOR, Cell, Order
+from harness.orders import BRIDGE, CHAIN, EITHER, FLOOR, Cell, Order
 from harness.records import fill
 from harness.results import kept
 
@@ -139,7 +139,7 @@ class Course:
 
 def configuration(cell: Cell, leases: Path) -> dict[str, Any]:
     """Return the network configuration of a cell."""
-    bridge = {
+    bridge: dict[str, Any] = {
         "type": "bridge",
         "bridge": "bench0",
         "isGateway": True,
@@ -149,8 +149,11 @@ def configuration(cell: Cell, leases: Path) -> dict[str, Any]:
             "ranges": [[{"subnet": "10.88.0.0/16"}]],
         },
     }
-    plugin = bridge if cell.plugin in (BRIDGE, EITHER) else {"type": "noop"}
-    return {"cniVersion": "1.0.0", "name": "net", "plugins": [plugin] * cell.chain_length}
+    plugins = [bridge if cell.plugin in (BRIDGE, EITHER) else {"type": "noop"}] * cell.chain_length
+    if cell.plugin == CHAIN:
+        ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+        plugins = [{**bridge, "ipMasq": True}, ports, {"type": "firewall"}]
+    return {"cniVersion": "1.0.0", "name": "net", "plugins": plugins}
 
 
 def run_peer(command: tuple[str, ...], order: Order, cell: Cell) -> list[dict[str, Any]]:

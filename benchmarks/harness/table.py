@@ -13,6 +13,7 @@ from harness.goals import Goal, Outcome, judge, read_elsewhere, read_goals
 from harness.orders import (
     ALONE,
     BUILT_IN,
+    CHAIN,
     EITHER,
     FLOOR,
     FSYNC,
@@ -20,6 +21,7 @@ from harness.orders import (
     LIBCNI,
     POWER,
     PROCESS,
+    RULES,
     UVLOOP,
 )
 from harness.results import Key, Results, rounds_of
@@ -122,7 +124,7 @@ def costs_table(results: Results) -> str:
         if key.phase == "add"
         and key.peer in (*_PEERS, FLOOR)
         and not key.records
-        and key.plugin != EITHER
+        and key.plugin not in (EITHER, CHAIN)
     ]
     figures = ("own_us", "children_us", "p50_us", "p99_us", "max_us", "peak_kib", "threads")
     rows = [
@@ -140,13 +142,18 @@ def costs_table(results: Results) -> str:
     return markdown(heading, rows)
 
 
-def builtin_table(results: Results) -> str:
-    """Make the table of the built-in plugins beside Debian's, and beside more pods."""
-    peers = (POWER[0], *BUILT_IN, ALONE)
+def builtin_table(results: Results, plugin: str) -> str:
+    """Make the table of built-in plugins beside Debian's, and beside more pods.
+
+    Args:
+        results: What was measured.
+        plugin: What the plugins are.
+    """
+    peers = (POWER[0], *BUILT_IN, ALONE, RULES)
     keys = [
         key
         for key in results.every_key()
-        if key.plugin == EITHER and key.phase in _GRID_PHASES and key.peer in peers
+        if key.plugin == plugin and key.phase in _GRID_PHASES and key.peer in peers
     ]
     rows = [
         (

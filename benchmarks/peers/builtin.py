@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import json
+import socket
 import sys
 import time
+from collections.abc import Iterable
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,24 +21,33 @@ import anyio
 
 import acni
 from acni import spec
+from acni.netlink.netfilter import Netfilter
 from acni.plugins.catalog import BUILT_IN
+from acni.plugins.elements import put, take_out
+from acni.plugins.owners import Owner
+from acni.plugins.ruleset import Entry, Port, masquerading, publishing
 from acni.plugins.workers import Sleepers
 from acni.skel import Bounds
 from acni.skel.delegation import Delegates
 from acni.skel.respond import respond
-from harness.orders import ALONE, CROWDS, IDLE
+from harness.orders import ALONE, CROWDS, IDLE, RULES
 from phases import Meter, print_phase, status
 from runtime import Do, carry_out, measure, turns
 
 # Between the two of them memory is looked at: before, the interpreter's own still grows.
 _SETTLED: Final = 100
 _IDLE_SECONDS: Final = 0.3
+_FIRST_ADDRESS: Final = IPv4Address("10.88.0.2")
+_FIRST_PORT: Final = 10_000
 
 
 def main(order: dict[str, Any]) -> None:
     """Carry out an order."""
     if order["peer"] == ALONE:
         alone(order)
+        return
+    if order["peer"] == RULES:
+        rules(order)
         return
     if order["peer"] == IDLE:
         anyio.run(idle)
@@ -84,6 +97,45 @@ def alone(order: dict[str, Any]) -> None:
             if is_measured:
                 print_phase(phase, took, Meter().since(before))
     sleepers.close(time.monotonic() + 10)
+
+
+def rules(order: dict[str, Any]) -> None:
+    """Put what one pod has into the table and take it out again, as bridge and portmap do, beside
+    what 10, 100 and 1,000 others have there.
+    """
+    with contextlib.closing(Netfilter.open()) as netfilter:
+        beside = 0
+        for others in CROWDS:
+            for number in range(beside, others):
+                _put_in(netfilter, _rules_of(number))
+            beside = others
+            own = [_rules_of(others + number) for number in range(order["count"])]
+            for is_measured in (False, True):
+                for do, phase in ((_put_in, "add"), (_take_out, "delete")):
+                    before, took = Meter(), list[float]()
+                    for entries in own:
+                        started = time.perf_counter()
+                        do(netfilter, entries)
+                        took.append((time.perf_counter() - started) * 1e6)
+                    if is_measured:
+                        print_phase(phase, took, Meter().since(before), records=others)
+
+
+def _rules_of(number: int) -> tuple[Entry, Entry]:
+    owner = Owner("net", acni.AttachmentId(f"box{number:061d}", "eth0"))
+    address = _FIRST_ADDRESS + number
+    port = Port(protocol=socket.IPPROTO_TCP, host_port=_FIRST_PORT + number, pod_port=80)
+    return masquerading(owner, address), publishing(owner, address, [port])
+
+
+def _put_in(netfilter: Netfilter, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        put(netfilter, [entry])
+
+
+def _take_out(netfilter: Netfilter, entries: Iterable[Entry]) -> None:
+    for entry in entries:
+        take_out(netfilter, [entry])
 
 
 async def crowd(

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -27,6 +27,8 @@ from phases import Meter, descriptors, print_phase, status
 
 Do = Callable[[acni.Attachment], Awaitable[object]]
 Piece = tuple[str, float, float]
+
+_FIRST_PORT: Final = 10_000
 
 
 def main(order: dict[str, Any]) -> None:
@@ -119,6 +121,7 @@ async def measure(
                     netns=netns[number % len(netns)],
                     ifname=f"eth{number // len(netns)}",
                     cni_args=arguments(container_id),
+                    capability_args=ports(number),
                 )
             )
             took.append((time.perf_counter() - started) * 1e6)
@@ -256,6 +259,14 @@ def lanes(events: tuple[Event, ...]) -> list[tuple[str, list[Piece]]]:
             plugins.append((event.plugin, pieces))
     engine.append(("engine", (free - begun) * 1e3, (ended - free) * 1e3))
     return [("acni", engine), *plugins]
+
+
+def ports(number: int) -> dict[str, Any]:
+    """Return the capability arguments of a pod: a port of its own. A chain that has no such
+    capability is not told.
+    """
+    port = {"hostPort": _FIRST_PORT + number, "containerPort": 80, "protocol": "tcp"}
+    return {"portMappings": [port]}
 
 
 def arguments(container_id: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ import pytest
 from attrs import evolve
 
 from harness.building import DEBIAN_PLUGINS
-from harness.orders import ALONE, BUILT_IN, EITHER, LIBCNI, POWER, PROCESS
+from harness.orders import ALONE, BUILT_IN, CHAIN, EITHER, LIBCNI, POWER, PROCESS, RULES
 from harness.results import Key, Line, read_results
 
 COMPARE = Path(__file__).parents[2] / "benchmarks" / "compare.py"
@@ -68,6 +68,21 @@ def test_built_ins_and_debians_plugins_take_turns(tmp_path: Path) -> None:
             assert rounds == dict.fromkeys(range(3), 0.0)
     alone = Key(peer=ALONE, phase="add", plugin=EITHER, at_once=1)
     assert min(results.rounds(alone, "p50_us").values()) > 0
+
+
+@pytest.mark.deep
+def test_the_usual_chain_is_measured_in_both_kinds_and_its_rules_alone(tmp_path: Path) -> None:
+    if not Path(DEBIAN_PLUGINS, "portmap").exists():
+        pytest.skip("cannot run here: there are no plugins of Debian")
+    compare("quick", "--only", "ports", "--output", tmp_path)
+    results = read_results(tmp_path / "run.jsonl")
+    assert results.heading["failures"] == []
+    chain = Key(peer=POWER[0], phase="delete", plugin=CHAIN, at_once=8, chain_length=3)
+    for peer in (POWER[0], *BUILT_IN):
+        assert len(results.rounds(evolve(chain, peer=peer), "ops")) == 3
+    for phase in ("add", "delete"):
+        alone = evolve(chain, peer=RULES, phase=phase, at_once=1, records=1000)
+        assert len(results.rounds(alone, "p50_us")) == 3
 
 
 def assert_takes_turns(lines: Sequence[Line]) -> None:

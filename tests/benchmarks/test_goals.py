@@ -92,7 +92,7 @@ def test_a_full_run_has_every_cell_of_every_goal() -> None:
         )
         for cell in cells()
         for peer in cell.peers
-        for records in (cell.records, *(CROWDS if cell.work == "crowd" else ()))
+        for records in (cell.records, *(CROWDS if cell.work in ("crowd", "rules") else ()))
         for phase in ("add", "delete", "help", "hold", "together", "crowd", "turns")
     }
     for goal in read_goals():

@@ -9,7 +9,7 @@ import pytest
 from attrs import asdict, evolve
 
 from harness.goals import read_goals
-from harness.orders import BRIDGE, FLOOR, FSYNC, LIBCNI, NOOP, PROCESS
+from harness.orders import BRIDGE, BUILT_IN, CHAIN, FLOOR, FSYNC, LIBCNI, NOOP, POWER, PROCESS
 from harness.report import report
 from harness.results import PERCENTILES, Key
 from tests.benchmarks.conftest import Made
@@ -80,6 +80,16 @@ def test_what_one_peer_or_one_cell_alone_did_has_no_picture(made: Made) -> None:
     made.add(evolve(ADD, plugin=BRIDGE), 10, 11, 12)
     made.add(ADD, 10, 11, 12)
     assert not pictures(report(made.results()))
+
+
+def test_the_two_chains_stand_side_by_side(made: Made) -> None:
+    key = Key(peer=POWER[0], phase="add", plugin=CHAIN, at_once=8, chain_length=3)
+    for peer, rate in ((POWER[0], 10), (BUILT_IN[0], 300), (BUILT_IN[1], 250)):
+        made.add(evolve(key, peer=peer), rate, rate, rate)
+    picture = pictures(report(made.results()))[f"ADDs, {CHAIN}, 8 at once"]
+    assert {"Debian's", "built in, asyncio", "built in, trio"} <= words(picture)
+    bars = [tip.text or "" for tip in picture.iter(f"{SVG}title")]
+    assert any("30.00 x Debian's" in bar for bar in bars)
 
 
 def test_goals_and_figures_of_elsewhere_stand_in_the_page(page: str) -> None:

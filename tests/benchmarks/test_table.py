@@ -8,7 +8,18 @@ import pytest
 from attrs import evolve
 
 from harness.goals import read_goals
-from harness.orders import ALONE, BUILT_IN, EITHER, FSYNC, GO_CNI, LIBCNI, POWER, PROCESS
+from harness.orders import (
+    ALONE,
+    BUILT_IN,
+    CHAIN,
+    EITHER,
+    FSYNC,
+    GO_CNI,
+    LIBCNI,
+    POWER,
+    PROCESS,
+    RULES,
+)
 from harness.pages import KEPT, PAGES, filled, sections
 from harness.results import Key, kept, read_results, renewed, write_results
 from harness.table import (
@@ -104,7 +115,7 @@ def test_built_ins_stand_beside_debians_plugins(made: Made) -> None:
         made.add(Key(peer=peer, phase="add", plugin=EITHER, at_once=8), rate, rate, rate)
     crowd = Key(peer=BUILT_IN[0], phase="delete", plugin=EITHER, at_once=1, records=1000)
     made.add(crowd, 100, 100)
-    _, _, *rows = builtin_table(made.results()).splitlines()
+    _, _, *rows = builtin_table(made.results(), EITHER).splitlines()
     assert rows[0].startswith("| ADD, 8 at once | Debian's plugins, through acni | 20.00 | - |")
     assert "| 4.00 | 5.00 x (5.00 to 5.00) |" in rows[1]
     assert "| 5.00 | 4.00 x (4.00 to 4.00) |" in rows[2]
@@ -112,6 +123,18 @@ def test_built_ins_stand_beside_debians_plugins(made: Made) -> None:
     assert "beside 1,000 pods" in rows[4]
     assert "| - | - |" in rows[4]
     assert peers_table(made.results(), "add").count("\n") == 1
+
+
+def test_the_usual_chain_has_a_table_of_its_own(made: Made) -> None:
+    key = Key(peer=POWER[0], phase="delete", plugin=CHAIN, at_once=1, chain_length=3)
+    made.add(key, 5, 5, 5)
+    made.add(evolve(key, peer=BUILT_IN[0]), 300, 300, 300)
+    made.add(evolve(key, peer=RULES, phase="add", records=1000), 10_000, 10_000)
+    _, _, debians, ours, rules = builtin_table(made.results(), CHAIN).splitlines()
+    assert "| 200.00 | - |" in debians
+    assert "| 3.33 | 60.00 x (60.00 to 60.00) |" in ours
+    assert rules.startswith("| ADD, 1 at once, chain of 3, beside 1,000 pods | a pod's rules alone")
+    assert builtin_table(made.results(), EITHER).count("\n") == 1
 
 
 def test_what_was_written_is_read(measured: Made, tmp_path: Path) -> None:
