@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from attrs import frozen
+
 from acni.bench import page
 from acni.bench.comparison import Comparison
 from acni.bench.lanes import PHASES, Waterfall
@@ -17,14 +19,33 @@ _UNIT: Final = "ms"
 _PERCENTILES: Final = ("p50", "p90", "p99", "most")
 
 
-def draw_report(report: Report, comparison: Comparison | None = None) -> str:
-    """Make the text of an HTML file that shows a measurement, beside an earlier one if there is."""
+@frozen(kw_only=True)
+class Beside:
+    """Another measurement, which is shown with one.
+
+    Attributes:
+        report: It.
+        comparison: What came of comparing the two.
+        names: What it is called, and what the one is: two words.
+    """
+
+    report: Report
+    comparison: Comparison
+    names: tuple[str, str]
+
+
+def draw_report(report: Report, beside: Beside | None = None) -> str:
+    """Make the text of an HTML file that shows a measurement, side by side with another one if
+    there is.
+    """
     sections = [("What was measured", [_setting(report), *_numbers(report)])]
+    if beside is not None:
+        sections.append(("Side by side", list(_side_by_side(report, beside))))
     sections += [(_heading(step), list(_step(step))) for step in report.steps]
     if len(report.steps) > 1:
         sections.append(("More at once", list(_over_steps(report.steps))))
-    if comparison is not None:
-        sections.append(("Beside the earlier measurement", list(_comparison(comparison))))
+    if beside is not None:
+        sections.append(("One beside the other", list(_comparison(beside))))
     return page.page(f"acni bench {report.network}", sections)
 
 
@@ -58,6 +79,29 @@ def _numbers(report: Report) -> Iterator[Markup]:
 
 def _heading(step: Step) -> str:
     return f"{step.at_once} at once"
+
+
+def _side_by_side(report: Report, beside: Beside) -> Iterator[Markup]:
+    """Draw medians as bars, and below them the operations that took those, of both."""
+    theirs = {
+        (step.at_once, verb.command): verb for step in beside.report.steps for verb in step.verbs
+    }
+    for step in report.steps:
+        for verb in step.verbs:
+            other = theirs.get((step.at_once, verb.command))
+            if other is None:
+                continue
+            pair = tuple(zip(beside.names, (other, verb), strict=True))
+            title = f"{verb.command}, {_heading(step)}"
+            yield page.bars(f"{title}: medians", [_bar(*one) for one in pair], unit=_UNIT)
+            for name, one in pair:
+                yield _draw_waterfall(f"{title}: {name}", one.waterfall)
+
+
+def _bar(name: str, verb: Verb) -> page.Bar:
+    seconds = verb.seconds
+    low, high = seconds.median_low * _MS, seconds.median_high * _MS
+    return name, seconds.p50 * _MS, low, high, f"of {seconds.count}"
 
 
 def _step(step: Step) -> Iterator[Markup]:
@@ -124,8 +168,9 @@ def _of_verb(step: Step, command: str, name: str) -> float | None:
     return getattr(found[0], name) * _MS if found else None
 
 
-def _comparison(comparison: Comparison) -> Iterator[Markup]:
-    yield from map(page.paragraph, comparison.warnings)
+def _comparison(beside: Beside) -> Iterator[Markup]:
+    earlier, now = beside.names
+    yield from map(page.paragraph, beside.comparison.warnings)
     rows: list[Sequence[str | float]] = [
         (
             *(str(ratio.at_once), ratio.command, ratio.lane, ratio.phase),
@@ -133,9 +178,10 @@ def _comparison(comparison: Comparison) -> Iterator[Markup]:
             "" if ratio.ratio is None else f"{ratio.ratio:.2f}",
             ratio.verdict,
         )
-        for ratio in comparison.ratios
+        for ratio in beside.comparison.ratios
     ]
-    heading = ("at once", "verb", "lane", "phase", "then, ms", "now, ms", "ratio", "verdict")
+    times = (f"{earlier}, ms", f"{now}, ms")
+    heading = ("at once", "verb", "lane", "phase", *times, "ratio", "verdict")
     yield page.table(heading, rows, caption="Medians")
 
 

@@ -16,13 +16,13 @@ from typing import Final
 import anyio
 from attrs import Factory, frozen
 
-from acni.bench.comparison import Comparison, compare
+from acni.bench.comparison import compare
 from acni.bench.failures import Failure
 from acni.bench.lanes import PHASES
 from acni.bench.machine import this_machine
 from acni.bench.measuring import Tally, Workload, measure, warm_up
 from acni.bench.percentiles import Summary
-from acni.bench.picture import draw_report
+from acni.bench.picture import Beside, draw_report
 from acni.bench.pool import Pool, made_pool
 from acni.bench.race import Hunt, fire_in_process, hunt, steps_up_to
 from acni.bench.report import FORMAT, Report, Verb, dump_report, parse_report
@@ -328,22 +328,22 @@ async def _measure_turn(
 
 def _show_reports(arguments: argparse.Namespace, task: _Chain, sides: Sequence[_Side]) -> int:
     report, *others = (_report_of(task, side.tallies) for side in sides)
-    beside, names = task.earlier, ("THEN", "NOW")
+    other, names = task.earlier, ("then", "now")
     if others:
-        (beside,) = others
-        names = f"{sides[1].runner}".upper(), f"{sides[0].runner}".upper()
-    comparison = compare(beside, report) if beside else None
+        (other,) = others
+        names = f"{sides[1].runner}", f"{sides[0].runner}"
+    beside = Beside(report=other, comparison=compare(other, report), names=names) if other else None
     if arguments.html:
         with open(arguments.html, "w", encoding="utf-8") as file:
-            file.write(draw_report(report, comparison))
+            file.write(draw_report(report, beside))
     for side, shown in zip(sides, (report, *others), strict=True):
         if arguments.output == "human":
             print(end="" if side is sides[0] else "\n")
             _print_report(shown, side.runner if others else None)
         else:
             print(dump_report(shown))
-    if comparison is not None and arguments.output == "human":
-        _print_comparison(comparison, names)
+    if beside is not None and arguments.output == "human":
+        _print_comparison(beside)
     tallies = [tally for side in sides for tally in side.tallies]
     is_owed = bool(task.given) and any(tally.owed for tally in tallies)
     return OWED if is_owed else 1 if any(tally.failures for tally in tallies) else 0
@@ -424,9 +424,9 @@ def _print_failures(failures: Sequence[Failure]) -> None:
         print(printable(text))
 
 
-def _print_comparison(comparison: Comparison, names: Sequence[str]) -> None:
-    earlier, now = names
-    what = "the earlier measurement" if earlier == "THEN" else _KINDS[earlier.lower()]
+def _print_comparison(beside: Beside) -> None:
+    comparison, (earlier, now) = beside.comparison, map(str.upper, beside.names)
+    what = _KINDS.get(beside.names[0], "the earlier measurement")
     print(f"\nbeside {what}")
     for warning in comparison.warnings:
         print(printable(f"  note: {warning}"))
