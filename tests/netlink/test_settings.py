@@ -5,14 +5,17 @@ from __future__ import annotations
 import errno
 
 import pytest
+from attrs import evolve
 
 from acni import netns
 from acni.netlink.bridges import new_bridge
 from acni.netlink.errors import NetlinkError
+from acni.netlink.links import get_link
 from acni.netlink.lookup import index_of
 from acni.netlink.settings import (
     AddressMode,
     Ipv4Setting,
+    ipv4_of,
     read_sysctl,
     set_address_mode,
     set_ipv4,
@@ -40,7 +43,13 @@ def test_a_setting_of_ipv4_is_the_file_of_its_name(
     for value in ("1", "0"):
         on_host.request(set_ipv4(device, setting, int(value)))
         assert host.call(lambda: read_sysctl(path)) == value
+        assert ipv4_of(get_link(on_host, device), setting) == int(value)
     assert before in ("0", "1", "2")
+
+
+def test_of_what_the_kernel_did_not_say_nothing_is_known(on_host: Netlink, device: int) -> None:
+    link = evolve(get_link(on_host, device), of_families=b"")
+    assert ipv4_of(link, Ipv4Setting.ROUTE_LOCALNET) is None
 
 
 def test_how_ipv6_makes_an_address_is_set(host: Namespace, on_host: Netlink, device: int) -> None:

@@ -171,6 +171,14 @@ def test_a_port_at_one_address_is_none_at_others(host: Host) -> None:
     assert seen(host, None, "127.0.0.1", port=8081) == "10.9.0.1"
 
 
+def test_localhost_leads_to_the_container_again_after_somebody_took_that_away(host: Host) -> None:
+    assert publish(host).status == 0
+    host.write("ipv4/conf/cni0/route_localnet", "0")
+    host.run("ADD", BRIDGE, container="c2")
+    assert host.run("ADD", portmap([port(8090)]), container="c2", previous=True).status == 0
+    assert seen(host, None, "127.0.0.1") == "10.9.0.1"
+
+
 def test_localhost_is_not_let_in_from_a_wire(host: Host) -> None:
     """CVE-2020-8558: route_localnet alone would let a container talk to the host's 127.0.0.0/8."""
     publish(host)

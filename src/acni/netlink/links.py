@@ -9,12 +9,13 @@ import errno
 from collections.abc import Mapping
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from acni.netlink.errors import NetlinkError, malformed
 from acni.netlink.linkmessages import (
     IFINFOMSG,
     IFLA_ADDRESS,
+    IFLA_AF_SPEC,
     IFLA_BR_VLAN_FILTERING,
     IFLA_BRPORT_ISOLATED,
     IFLA_BRPORT_MODE,
@@ -100,6 +101,8 @@ class Link:
         macvlan_mode: A :class:`acni.netlink.stacked.MacvlanMode`; None for what is no macvlan.
         operational_state: 6 is up; see RFC 2863.
         queue_length: How many packets its queue holds, where that is what bounds it.
+        of_families: Its settings by family, of which :func:`acni.netlink.settings.ipv4_of` reads;
+            counters among them, so that links are equal without.
     """
 
     index: int
@@ -120,6 +123,7 @@ class Link:
     macvlan_mode: int | None = None
     operational_state: int = 0
     queue_length: int = 0
+    of_families: bytes = field(default=b"", repr=False, eq=False)
 
     @property
     def is_running(self) -> bool:
@@ -378,6 +382,7 @@ def read_link(answer: Answer) -> Link:
         macvlan_mode=_number(_data_of(info, "macvlan"), IFLA_MACVLAN_MODE),
         operational_state=u8_of(said.get(_IFLA_OPERSTATE, b"\0")),
         queue_length=_number(said, _IFLA_TXQLEN) or 0,
+        of_families=said.get(IFLA_AF_SPEC, b""),
     )
 
 

@@ -13,6 +13,7 @@ import enum
 import errno
 import os
 import socket
+import sys
 from collections.abc import Generator
 from typing import Final
 
@@ -20,12 +21,14 @@ from acni.host.netns import Namespace
 from acni.host.visits import visit
 from acni.netlink.errors import NetlinkError
 from acni.netlink.linkmessages import IFLA_AF_SPEC, RTM_NEWLINK, link_message
-from acni.netlink.messages import Message, nested, u8, u32
+from acni.netlink.links import Link
+from acni.netlink.messages import Message, attributes, nested, u8, u32
 
 _IFLA_INET_CONF: Final = 1
 _IFLA_INET6_ADDR_GEN_MODE: Final = 8
 
 _ROOT: Final = "/proc/sys/net"
+_SETTING_BYTES: Final = 4
 
 
 class Ipv4Setting(enum.IntEnum):
@@ -58,6 +61,17 @@ def set_ipv4(index: int, setting: Ipv4Setting, value: int) -> Message:
     conf = nested(_IFLA_INET_CONF, u32(setting, value))
     spec = nested(IFLA_AF_SPEC, nested(socket.AF_INET, conf))
     return link_message(RTM_NEWLINK, 0, spec, which=index)
+
+
+def ipv4_of(link: Link, setting: Ipv4Setting) -> int | None:
+    """Return one of a device's settings of IPv4, as it was when the link was described; None where
+    the kernel did not say.
+    """
+    of_ipv4 = attributes(attributes(link.of_families).get(socket.AF_INET, b""))
+    settings = of_ipv4.get(_IFLA_INET_CONF, b"")
+    begin = (setting - 1) * _SETTING_BYTES
+    value = settings[begin : begin + _SETTING_BYTES]
+    return int.from_bytes(value, sys.byteorder, signed=True) if value else None
 
 
 def set_address_mode(index: int, mode: AddressMode) -> Message:

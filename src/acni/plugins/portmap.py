@@ -25,7 +25,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from ipaddress import IPv4Address
 from typing import Final
@@ -33,10 +33,10 @@ from typing import Final
 from acni.netlink.conntrack import forget
 from acni.netlink.errors import NetlinkError
 from acni.netlink.families import IpAddress, family_of, is_v4
-from acni.netlink.links import find_link
+from acni.netlink.links import Link, find_link
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.routes import link_to
-from acni.netlink.settings import Ipv4Setting, set_ipv4
+from acni.netlink.settings import Ipv4Setting, ipv4_of, set_ipv4
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
@@ -72,11 +72,12 @@ def add(call: Call) -> Result:
         _require_nobody_listens(settings, addresses)
         with ExitStack() as undo, netfilter_of(call) as netfilter, open_here() as host:
             _require_no_objection(netfilter, settings)
-            link = _bridge_to(host, entries)
+            ways = _ways_to(host, entries)
+            bridge = next((link.index for link in ways.values() if link.kind == "bridge"), None)
             undo_with(undo, call, entries)
-            _put(netfilter, entries, settings, addresses, link)
+            _put(netfilter, entries, settings, addresses, bridge)
             if settings.is_returning:
-                _let_localhost_in(host, entries)
+                _let_localhost_in(host, ways)
             _forget(netfilter, settings, entries, is_answered=False)
             undo.pop_all()
     return previous
@@ -183,15 +184,15 @@ def _somebody_listens(port: Port, address: IpAddress) -> bool:
     return False
 
 
-def _bridge_to(host: Netlink, entries: Sequence[Entry]) -> int | None:
-    """Return the index of the bridge by which a container is reached; None where there is none."""
+def _ways_to(host: Netlink, entries: Sequence[Entry]) -> Mapping[IpAddress, Link]:
+    """Map each address of the container that is reached to the link by which."""
     with doing("looking for the way to the container"):
-        for entry in entries:
-            index = _link_to(host, entry.address)
-            link = None if index is None else find_link(host, index)
-            if link is not None and link.kind == "bridge":
-                return link.index
-    return None
+        indexes = {entry.address: _link_to(host, entry.address) for entry in entries}
+        links = {
+            index: find_link(host, index) for index in set(indexes.values()) if index is not None
+        }
+    ways = {address: links.get(index) for address, index in indexes.items() if index is not None}
+    return {address: link for address, link in ways.items() if link is not None}
 
 
 def _link_to(host: Netlink, address: IpAddress) -> int | None:
@@ -203,13 +204,16 @@ def _link_to(host: Netlink, address: IpAddress) -> int | None:
         return None
 
 
-def _let_localhost_in(host: Netlink, entries: Sequence[Entry]) -> None:
-    """Let the host's 127.0.0.1 lead to the container; from a wire the table lets nobody use it."""
+def _let_localhost_in(host: Netlink, ways: Mapping[IpAddress, Link]) -> None:
+    """Let the host's 127.0.0.1 lead to the container; from a wire the table lets nobody use it.
+
+    A bridge does so since its first container; to say it again would make all who ask about links
+    wait.
+    """
     with doing("letting 127.0.0.1 lead to the container"):
-        for entry in entries:
-            index = _link_to(host, entry.address) if is_v4(entry.address) else None
-            if index is not None:
-                host.request(set_ipv4(index, Ipv4Setting.ROUTE_LOCALNET, 1))
+        for address, link in ways.items():
+            if is_v4(address) and ipv4_of(link, Ipv4Setting.ROUTE_LOCALNET) != 1:
+                host.request(set_ipv4(link.index, Ipv4Setting.ROUTE_LOCALNET, 1))
 
 
 def _forget(
