@@ -52,8 +52,9 @@ def bridge(
         isolate: The containers do not reach each other over the bridge, only the host and what is
             behind it. The built-in bridge does that, and the reference's from version 1.6 on; older
             ones, such as Debian 13's, take no notice of it.
-        ports: Containers may have ports of the host, and the host's firewall lets their traffic
-            through. Without, the chain is its first plugin alone, and all of it is built in.
+        ports: Containers may have ports of the host, and the reference's firewall lets their
+            traffic through the host's; the built-in one refuses a container whose traffic a policy
+            of the host's drops. Without, the chain is its first plugin alone.
 
     Raises:
         InvalidName: the name is not allowed.

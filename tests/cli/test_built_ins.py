@@ -101,4 +101,4 @@ def test_validate_says_what_is_built_in(acni: Run) -> None:
 def test_status_and_version_are_answered_by_built_ins(acni: Run) -> None:
     assert acni("status", "local").stdout.split()[-1] == "ready"
     assert "1.1.0" in acni("version", "loopback").stdout
-    assert acni("version", "firewall", "--builtin").returncode != 0
+    assert acni("version", "dhcp", "--builtin").returncode != 0

@@ -9,8 +9,24 @@ from hypothesis import strategies as st
 from acni.netlink.errors import Malformed
 from acni.netlink.messages import attribute, be32, nested
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import NF_ACCEPT, NFT_JUMP, NFT_RETURN
-from acni.netlink.nfrules import Chain, Expression, list_chains, list_rules
+from acni.netlink.nfexpressions import (
+    NF_ACCEPT,
+    NF_DROP,
+    NFT_JUMP,
+    NFT_RETURN,
+    counts,
+    is_link,
+    verdict,
+)
+from acni.netlink.nfrules import (
+    Chain,
+    Expression,
+    append_rule,
+    delete_rule,
+    list_chains,
+    list_rules,
+    list_rules_of,
+)
 from acni.netlink.nftables import PREROUTING
 from acni.netns import Namespace
 from tests.netlink.nft import listed, nft
@@ -39,6 +55,7 @@ def test_chains_are_read_with_where_the_kernel_leads_to_them(
             kind="nat",
             hook=PREROUTING,
             priority=-100,
+            policy=NF_ACCEPT,
         ),
         Chain(family=2, table="nat", name="X"),
         Chain(family=1, table="other", name="plain"),
@@ -68,9 +85,33 @@ def test_rules_of_a_table_are_read_in_order_with_where_they_lead(
     assert [first.expressions[2].number(kind) for kind in (2, 3, 4)] == [2, 2, 2]
 
 
+def test_a_policy_is_read(host: Namespace, firewall: Netfilter) -> None:
+    nft(host, "add table ip t")
+    nft(host, "add chain ip t c { type filter hook forward priority 0; policy drop; }")
+    assert [chain.policy for chain in list_chains(firewall)] == [NF_DROP]
+
+
+def test_a_rule_is_appended_to_somebodys_chain_and_only_that_one_deleted(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    nft(host, "-f", "-", given=RULES)
+    chain = Chain(family=2, table="nat", name="PREROUTING")
+    before = list_rules_of(firewall, chain)
+    firewall.transact([append_rule(chain, is_link("cni0"), counts(), verdict(NF_ACCEPT))])
+    *rest, last = list_rules_of(firewall, chain)
+    assert rest == before
+    told = listed(host, "rule")
+    (theirs,) = (one for one in told if one["handle"] == last.handle)
+    assert theirs["expr"][0]["match"]["right"] == "cni0"
+    firewall.transact([delete_rule(last)])
+    assert list_rules_of(firewall, chain) == before
+    assert len(listed(host, "rule")) == len(told) - 1
+
+
 def test_where_there_are_no_rules_none_are_read(firewall: Netfilter) -> None:
     assert list_chains(firewall) == []
     assert list_rules(firewall, family=2, table="nat") == []
+    assert list_rules_of(firewall, Chain(family=2, table="nat", name="PREROUTING")) == []
 
 
 @pytest.mark.parametrize(

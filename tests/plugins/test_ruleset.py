@@ -9,13 +9,18 @@ import pytest
 
 from acni import netns
 from acni.netlink.netfilter import Netfilter
+from acni.netlink.nftables import add_element
 from acni.netns import Namespace
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import (
     ADMIN_PORTS,
     Entry,
     Port,
+    address_of,
+    apart,
+    bridge_of,
     comment_of,
+    guarding,
     masquerading,
     publishing,
     set_names,
@@ -29,6 +34,7 @@ pytestmark = pytest.mark.netns
 OWNER = Owner("net", AttachmentId("c1"))
 V4, V6 = ip_address("10.9.0.2"), ip_address("fd00:9::2")
 TCP = 6
+LONGEST = "bridge-15-bytes"
 
 
 @pytest.fixture
@@ -65,6 +71,8 @@ def test_the_table_says_what_it_does(host: Namespace, firewall: Netfilter) -> No
         "}",
         "chain admin_masquerade {",
         "}",
+        "chain admin_forward {",
+        "}",
         "chain prerouting {",
         "type nat hook prerouting priority 2147483647; policy accept;",
         "fib daddr type local jump to_pods",
@@ -90,6 +98,14 @@ def test_the_table_says_what_it_does(host: Namespace, firewall: Netfilter) -> No
         "type filter hook prerouting priority raw; policy accept;",
         'iif != "lo" ip daddr 127.0.0.0/8 drop',
         "}",
+        "chain forward {",
+        "type filter hook forward priority 2147483647; policy accept;",
+        "jump admin_forward",
+        "iifname @apart ip daddr @guarded4 ip daddr . iifname != @homes4 drop",
+        "ip daddr @isolated4 ip daddr . iifname @homes4 drop",
+        "iifname @apart ip6 daddr @guarded6 ip6 daddr . iifname != @homes6 drop",
+        "ip6 daddr @isolated6 ip6 daddr . iifname @homes6 drop",
+        "}",
         "}",
     ]
 
@@ -103,8 +119,11 @@ def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: N
         ]
         put_in(firewall, publishing(OWNER, address, ports, for_anyone=True))
         put_in(firewall, masquerading(OWNER, address))
+        put_in(firewall, guarding(OWNER, address, [LONGEST], is_isolated=True))
+    firewall.transact([add_element("acni", apart(LONGEST))])
     printed = rules_of(host)
-    assert printed.count('comment "acni net c1 eth0"') == 2 * 8
+    assert printed.count('comment "acni net c1 eth0"') == 2 * 11
+    assert printed.count(f'"{LONGEST}"') == 3
     with netns.anonymous() as other:
         nft(other, "-f", "-", given=printed)
         assert rules_of(other) == printed
@@ -136,7 +155,13 @@ def test_an_element_says_whose_it_is_though_another_was_there(
 
 def test_all_sets_are_named(host: Namespace, firewall: Netfilter) -> None:
     there = {one["name"] for kind in ("set", "map") for one in listed(host, kind)}
-    assert set(set_names()) | {"ways"} == there
+    assert set(set_names()) | {"ways", "apart"} == there
+
+
+def test_a_home_tells_its_bridge_and_its_address() -> None:
+    for address in (V4, V6):
+        _, home = guarding(OWNER, address, [LONGEST]).elements
+        assert (bridge_of(home), address_of(home)) == (LONGEST, address.packed)
 
 
 def test_owners_with_long_names_are_told_apart_and_by_their_network() -> None:

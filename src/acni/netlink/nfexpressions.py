@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from acni.netlink.messages import attribute, be32, nested, text
+from acni.netlink.messages import attribute, be32, encoded, nested, text
 
 INET: Final = 1
 IPV4: Final = 2
@@ -28,6 +28,8 @@ _META_NFPROTO: Final = 15
 _META_L4PROTO: Final = 16
 _META_IIF: Final = 4
 _META_OIF: Final = 5
+_META_IIFNAME: Final = 6
+_META_OIFNAME: Final = 7
 
 _NETWORK_HEADER: Final = 1
 _TRANSPORT_HEADER: Final = 2
@@ -100,6 +102,35 @@ def load_protocol(register: int = FIRST_REGISTER) -> bytes:
 def load_ways() -> bytes:
     """``iif . oif``; behind routing the first is known since Linux 5.7."""
     return _meta(_META_IIF) + _meta(_META_OIF, FIRST_REGISTER + 1)
+
+
+def load_name(register: int = FIRST_REGISTER) -> bytes:
+    """``iifname``: the name of the link that a packet came by, in 16 bytes."""
+    return _meta(_META_IIFNAME, register)
+
+
+def is_link(name: str, *, is_outgoing: bool = False) -> bytes:
+    """``iifname "cni0"`` and ``oifname "cni0"``, as iptables compares them: with the end of the
+    name.
+    """
+    key = _META_OIFNAME if is_outgoing else _META_IIFNAME
+    return _meta(key) + _compare(encoded(name) + b"\0")
+
+
+def matches(name: str, revision: int, said: bytes) -> bytes:
+    """``-m name``: a match of iptables.
+
+    Args:
+        name: The match's.
+        revision: Of what it is told.
+        said: That, as long as the kernel wants it: a multiple of eight bytes.
+    """
+    return expression("match", text(1, name), be32(2, revision), attribute(3, said))
+
+
+def counts() -> bytes:
+    """``counter``: counts what comes so far."""
+    return expression("counter")
 
 
 def is_within(offset: int, mask: bytes, network: bytes, *, is_negated: bool = False) -> bytes:

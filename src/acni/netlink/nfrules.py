@@ -1,4 +1,4 @@
-"""Chains and rules of nf_tables as they are there, whoever made them.
+"""Chains and rules of nf_tables as they are there, whoever made them, and changes of somebody's.
 
 (include/uapi/linux/netfilter/nf_tables.h)
 """
@@ -11,21 +11,25 @@ from typing import Final
 from attrs import frozen
 
 from acni.netlink.messages import (
+    APPEND,
+    CREATE,
     Message,
+    attribute,
     attributes,
     be32_of,
     be64_of,
     elements,
+    nested,
     text,
     text_of,
 )
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfmessages import family_and_attributes
-from acni.netlink.nftables import GETCHAIN, GETRULE, table_message
+from acni.netlink.nftables import DELRULE, GETCHAIN, GETRULE, NEWRULE, table_message
 
 _VERDICT_REGISTER: Final = 0
 _SIGN: Final = 1 << 31
-_CHAIN_HOOK, _CHAIN_TYPE = 4, 7  # NFTA_CHAIN_*
+_CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 4, 5, 7  # NFTA_CHAIN_*
 _HOOK_NUMBER, _HOOK_PRIORITY = 1, 2  # NFTA_HOOK_*
 
 
@@ -40,6 +44,8 @@ class Chain:
         kind: "nat", "filter" or "route"; None where the kernel does not lead to it.
         hook: PREROUTING or another; None likewise.
         priority: Of several at a hook the lowest is asked first; None likewise.
+        policy: What becomes of a packet that no rule of it decides about, NF_ACCEPT or NF_DROP;
+            None likewise.
     """
 
     family: int
@@ -48,6 +54,7 @@ class Chain:
     kind: str | None = None
     hook: int | None = None
     priority: int | None = None
+    policy: int | None = None
 
 
 @frozen(kw_only=True)
@@ -125,6 +132,31 @@ def list_rules(netfilter: Netfilter, *, family: int, table: str) -> list[Rule]:
     return [_rule(*family_and_attributes(answer)) for answer in answers]
 
 
+def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
+    """Return the rules of a chain, in their order.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    asked = text(1, chain.table), text(2, chain.name)
+    answers = netfilter.netlink.dump(table_message(GETRULE, 0, *asked, family=chain.family))
+    rules = (_rule(*family_and_attributes(answer)) for answer in answers)
+    return [rule for rule in rules if rule.chain == chain.name]
+
+
+def append_rule(chain: Chain, *expressions: bytes) -> Message:
+    """Add a rule behind those of somebody's chain."""
+    said = text(1, chain.table), text(2, chain.name), nested(4, *expressions)
+    return table_message(NEWRULE, CREATE | APPEND, *said, family=chain.family)
+
+
+def delete_rule(rule: Rule) -> Message:
+    """Delete a rule of somebody's chain (ENOENT: it is gone)."""
+    handle = attribute(3, rule.handle.to_bytes(8, "big"))
+    said = text(1, rule.table), text(2, rule.chain), handle
+    return table_message(DELRULE, 0, *said, family=rule.family)
+
+
 def _rules_of(family: int, table: str) -> Message:
     return table_message(GETRULE, 0, text(1, table), family=family)
 
@@ -138,6 +170,7 @@ def _chain(family: int, said: Mapping[int, bytes]) -> Chain:
         kind=text_of(said[_CHAIN_TYPE]) if _CHAIN_TYPE in said else None,
         hook=be32_of(hook[_HOOK_NUMBER]) if _HOOK_NUMBER in hook else None,
         priority=_signed(hook[_HOOK_PRIORITY]) if _HOOK_PRIORITY in hook else None,
+        policy=be32_of(said[_CHAIN_POLICY]) if _CHAIN_POLICY in said else None,
     )
 
 

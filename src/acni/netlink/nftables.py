@@ -8,6 +8,7 @@ Each goes into a batch (:meth:`acni.netlink.netfilter.Netfilter.transact`). All 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from typing import Final
 
@@ -57,6 +58,8 @@ _KEY, _DATA, _USERDATA = 1, 2, 6
 _COMMENT: Final = 0
 _COMMENT_HEAD: Final = 2
 MOST_COMMENT_BYTES: Final = 127
+# Of a set, what nft notes: NFTNL_UDATA_SET_KEYBYTEORDER, in four bytes, BYTEORDER_HOST_ENDIAN.
+_AS_THE_HOST_HAS_THEM: Final = struct.pack("=BBI", 0, 4, 1)
 
 
 @frozen
@@ -82,6 +85,7 @@ PROTOCOL: Final = Type(12, 1)
 PORT: Final = Type(13, 2)
 MARK: Final = Type(19, 4)
 LINK_INDEX: Final = Type(20, 4)
+LINK_NAME: Final = Type(41, 16)
 
 
 @frozen
@@ -164,6 +168,8 @@ def new_set(table: str, name: str, number: int, *, key: Type, data: Type | None 
     if data is not None:
         flags, into = _NFT_SET_MAP, be32(6, data.number) + be32(7, data.size)
     types = be32(3, flags), be32(4, key.number), be32(5, key.size), be32(10, number)
+    # nft would print names of links as nothing.
+    into += attribute(13, _AS_THE_HOST_HAS_THEM) if key == LINK_NAME else b""
     return table_message(NEWSET, CREATE, text(1, table), text(2, name), *types, into)
 
 

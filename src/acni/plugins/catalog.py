@@ -58,6 +58,7 @@ BUILT_IN: Final = Catalog(
     {
         "bandwidth": "acni.plugins.bandwidth",
         "bridge": "acni.plugins.bridge",
+        "firewall": "acni.plugins.firewall",
         "host-local": "acni.plugins.host_local",
         "ipvlan": "acni.plugins.ipvlan",
         "loopback": "acni.plugins.loopback",

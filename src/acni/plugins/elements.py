@@ -23,12 +23,17 @@ from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import (
+    APART,
     TABLE,
     Entry,
     Port,
     address_of,
+    apart,
     beside,
+    bridge_of,
     comment_of,
+    guarded,
+    home_names,
     published,
     set_names,
     table_messages,
@@ -72,13 +77,20 @@ def netfilter_of(call: Call) -> Generator[Netfilter]:
         yield netfilter
 
 
-def put(netfilter: Netfilter, entries: Sequence[Entry], *, link: int | None = None) -> None:
+def put(
+    netfilter: Netfilter,
+    entries: Sequence[Entry],
+    *,
+    link: int | None = None,
+    shared: Sequence[Element] = (),
+) -> None:
     """Put entries into the table.
 
     Args:
         netfilter: The host's socket.
         entries: Of an attachment.
         link: The index of a bridge that they are reached by: what comes by it may go back by it.
+        shared: What is nobody's, and is there as well.
 
     Raises:
         Taken: a port is another one's. Of few nothing was put in; of many some may be.
@@ -87,6 +99,7 @@ def put(netfilter: Netfilter, entries: Sequence[Entry], *, link: int | None = No
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
     if link is not None:
         pairs.append((add_element(TABLE, way(link)), way(link)))
+    pairs += [(add_element(TABLE, one), one) for one in shared]
     for begin in range(0, len(pairs), MOST_ELEMENTS):
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS])
 
@@ -147,6 +160,33 @@ def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool
     """
     there = netfilter.element(TABLE, published(address))
     return there is not None and there.comment == comment_of(owner)
+
+
+def is_guarded(netfilter: Netfilter, entry: Entry) -> bool:
+    """Tell whether something is kept from the address of an entry, for its owner.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = netfilter.element(TABLE, guarded(entry.address))
+    return there is not None and there.comment == entry.comment
+
+
+def collect_apart(netfilter: Netfilter) -> None:
+    """Take out the bridges at which nobody is guarded any more.
+
+    Raises:
+        NetlinkError: the kernel refuses, or the rules changed all the time.
+    """
+
+    def decide() -> tuple[list[Message], None]:
+        homes = (one for name in home_names() for one in _listed(netfilter, name))
+        used = {apart(bridge_of(home)).key for home in homes}
+        there = _listed(netfilter, APART)
+        return [delete_element(TABLE, one) for one in there if one.key not in used], None
+
+    if _listed(netfilter, APART):
+        netfilter.decide(decide)
 
 
 def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Element | None:

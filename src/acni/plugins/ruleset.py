@@ -12,13 +12,17 @@ it, moved, or looked for, and what it costs does not grow with the pods.
                            besides, leaves with the host's address: so do the answers come by it
                            what pods that asked for it send to anywhere but each other does, too
     martians             what route_localnet would let in from a wire is dropped (CVE-2020-8558)
+    forward              admin_forward, then
+                           what comes by a bridge that keeps apart, to a guarded pod at another
+                           one, is dropped; to an isolated pod, also what comes by its own
 
 Rule 1: the administrator decides first. Of the nat chains at a hook the first that translates a
     connection wins, and of those of equal priority the one that was made last is asked first. Ours
     have the last priority there is.
 Rule 2: nat has no veto: ``accept`` and ``return`` in somebody's nat chain mean "no opinion", and
     ours are asked next. Who wants a port left alone accepts it in ``admin_ports``; a pod's packet,
-    in ``admin_masquerade``. Both are made empty, and never touched again.
+    in ``admin_masquerade``; in ``admin_forward``, what a policy is to let pass. They are made
+    empty, and never touched again.
 Rule 3: an address has one owner, which ``owners`` says in four bytes, so that the kernel compares:
     who takes something out has to say whose it was, and a DEL that comes again takes nothing that
     is the next pod's. In words the owner stands beside each element, for GC and whoever lists them.
@@ -38,11 +42,13 @@ from attrs import frozen
 
 from acni.netlink import nfexpressions as nf
 from acni.netlink.families import IpAddress, is_v4
-from acni.netlink.messages import Message
+from acni.netlink.messages import Message, encoded
 from acni.netlink.nftables import (
+    FORWARD,
     IPV4_ADDRESS,
     IPV6_ADDRESS,
     LINK_INDEX,
+    LINK_NAME,
     MARK,
     MOST_COMMENT_BYTES,
     OUTPUT,
@@ -67,6 +73,9 @@ TABLE: Final = "acni"
 WAYS: Final = "ways"
 ADMIN_PORTS: Final = "admin_ports"
 ADMIN_MASQUERADE: Final = "admin_masquerade"
+ADMIN_FORWARD: Final = "admin_forward"
+# The names of bridges whose pods are not let to guarded pods of others.
+APART: Final = "apart"
 
 LAST: Final = 2**31 - 1
 _RAW: Final = -300
@@ -115,9 +124,9 @@ _FAMILIES: Final = (_FOUR, _SIX)
 _SIZES: Final = {family.suffix: family.address.size for family in _FAMILIES}
 _LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
 
-# Sets whose keys are addresses of pods, and maps that lead to them.
-_OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone")
-_OF_PAIRS: Final = ("selves",)
+# Sets whose keys are addresses of pods, or begin with one, and maps that lead to them.
+_OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone", "guarded", "isolated")
+_OF_PAIRS: Final = ("selves", "homes")
 _OF_PORTS: Final = ("hostports", "hostaddresses")
 
 _BASE_CHAINS: Final = (
@@ -125,7 +134,11 @@ _BASE_CHAINS: Final = (
     ("output", "nat", OUTPUT, LAST),
     ("postrouting", "nat", POSTROUTING, LAST),
     ("martians", "filter", PREROUTING, _RAW),
+    ("forward", "filter", FORWARD, LAST),
 )
+
+
+_CHAINS: Final = (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE, ADMIN_FORWARD)
 
 
 @frozen(kw_only=True)
@@ -243,6 +256,53 @@ def way(index: int) -> Element:
     return Element(WAYS, struct.pack("=II", index, index))
 
 
+def guarding(
+    owner: Owner, address: IpAddress, bridges: Sequence[str], *, is_isolated: bool = False
+) -> Entry:
+    """Return what keeps pods of other bridges from an address.
+
+    Args:
+        owner: Whose it is.
+        address: The pod's.
+        bridges: The names of the bridges from which it is let to; mostly its own one.
+        is_isolated: Whether it is not let to from those either.
+    """
+    said = [_said("guarded", address)]
+    said += [Element(_named("homes", address), home_key(address, one)) for one in bridges]
+    said += [_said("isolated", address)] if is_isolated else []
+    return _entry(owner, address, said)
+
+
+def home_key(address: IpAddress, bridge: str) -> bytes:
+    """Return the key that says at which bridge an address is."""
+    return address.packed + name_key(bridge)
+
+
+def bridge_of(home: Element) -> str:
+    """Return the bridge that an element of ``homes`` names."""
+    return home.key[_SIZES[home.name[-1]] :].rstrip(b"\0").decode(errors="surrogateescape")
+
+
+def home_names() -> tuple[str, ...]:
+    """Return the sets that say at which bridges addresses are."""
+    return tuple("homes" + family.suffix for family in _FAMILIES)
+
+
+def name_key(link: str) -> bytes:
+    """Return the key of a link's name."""
+    return encoded(link).ljust(LINK_NAME.size, b"\0")
+
+
+def guarded(address: IpAddress) -> Element:
+    """Return what says that an address is guarded, whoever's."""
+    return _said("guarded", address)
+
+
+def apart(bridge: str) -> Element:
+    """Return what keeps a bridge's pods from guarded pods of others."""
+    return Element(APART, name_key(bridge))
+
+
 def set_names() -> Iterator[str]:
     """Iterate over the sets that hold what is a pod's."""
     for family in _FAMILIES:
@@ -261,7 +321,7 @@ def table_messages() -> list[Message]:
     administrator's chains, stay.
     """
     messages = [new_table(TABLE), *_sets()]
-    messages += [new_chain(TABLE, name) for name in (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE)]
+    messages += [new_chain(TABLE, name) for name in _CHAINS]
     for name, kind, hook, priority in _BASE_CHAINS:
         messages.append(new_base_chain(TABLE, name, kind=kind, hook=hook, priority=priority))
     for name in (*(name for name, *_ in _BASE_CHAINS), _TO_PODS):
@@ -278,6 +338,7 @@ def _sets() -> Iterator[Message]:
             "owners": (address, MARK),
             **dict.fromkeys(_OF_ADDRESSES, (address, None)),
             "selves": (address.then(address), None),
+            "homes": (address.then(LINK_NAME), None),
             "hostports": (PROTOCOL.then(PORT), endpoint),
             "hostaddresses": (address.then(PROTOCOL).then(PORT), endpoint),
         }
@@ -285,6 +346,7 @@ def _sets() -> Iterator[Message]:
             number += 1
             yield new_set(TABLE, name + family.suffix, number, key=key, data=data)
     yield new_set(TABLE, WAYS, number + 1, key=LINK_INDEX.then(LINK_INDEX))
+    yield new_set(TABLE, APART, number + 2, key=LINK_NAME)
 
 
 def _rules() -> Iterator[tuple[str, list[bytes]]]:
@@ -293,6 +355,7 @@ def _rules() -> Iterator[tuple[str, list[bytes]]]:
         yield chain, [nf.is_to_this_host(), nf.verdict(nf.NFT_JUMP, _TO_PODS)]
     yield _TO_PODS, [nf.verdict(nf.NFT_JUMP, ADMIN_PORTS)]
     yield "postrouting", [nf.verdict(nf.NFT_JUMP, ADMIN_MASQUERADE)]
+    yield "forward", [nf.verdict(nf.NFT_JUMP, ADMIN_FORWARD)]
     for family in _FAMILIES:
         yield from _rules_of(family)
     destination = nf.is_within(_FOUR.destination, *_LOOPBACK)
@@ -335,6 +398,15 @@ def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
     to_no_pod = [destination, nf.is_in(f"masquerade{suffix}", is_negated=True)]
     to_no_group = nf.is_within(family.destination, *family.multicast, is_negated=True)
     yield "postrouting", [is_it, source, leaving, *to_no_pod, to_no_group, nf.masquerade()]
+
+    # What is kept from a pod; the set of bridges is the smallest, so it is asked first.
+    home, homes = [destination, nf.load_name(second)], f"homes{suffix}"
+    is_apart = [is_it, nf.load_name(), nf.is_in(APART)]
+    is_guarded = [destination, nf.is_in(f"guarded{suffix}")]
+    is_elsewhere = [*home, nf.is_in(homes, is_negated=True)]
+    yield "forward", [*is_apart, *is_guarded, *is_elsewhere, nf.verdict(nf.NF_DROP)]
+    is_isolated = [is_it, destination, nf.is_in(f"isolated{suffix}")]
+    yield "forward", [*is_isolated, *home, nf.is_in(homes), nf.verdict(nf.NF_DROP)]
 
 
 def _entry(owner: Owner, address: IpAddress, elements: Sequence[Element]) -> Entry:

@@ -1,0 +1,150 @@
+"""What ``firewall`` does where somebody else's policy drops what is forwarded: see
+:mod:`acni.plugins.forwarding` for what there is.
+
+Rule 1: by default the container is refused, and the error names the chain: nothing that is accepted
+    elsewhere lets through what that one drops.
+Rule 2: ``"openForwarding": true`` appends to the chain of iptables, and refuses where it is another
+    one; ``false`` looks at nothing: whoever says it has rules of his own.
+Rule 3: what lets a bridge through is its other containers', too, and goes with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from typing import Final
+
+from acni.netlink.links import find_link
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.nfrules import Chain
+from acni.netlink.sockets import Netlink, open_here
+from acni.plugins.attaching import undo_with
+from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.elements import netfilter_of
+from acni.plugins.firewall_settings import Settings
+from acni.plugins.firewall_ways import Way
+from acni.plugins.forwarding import (
+    close_forwarding,
+    closed,
+    describe,
+    find_blocking,
+    is_iptables,
+    open_forwarding,
+)
+from acni.skel.call import Call
+from acni.skel.errors import Code, PluginError
+
+FORWARDING_BLOCKED: Final = 112
+
+_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+_POLICY_DROPS: Final = "policy-drops"
+# STATUS does not know which addresses containers are going to have.
+_MOST_COMMON: Final = (4,)
+
+
+def let_through(
+    call: Call, netfilter: Netfilter, settings: Settings, way: Way, undo: ExitStack
+) -> None:
+    """Let a container through the policies that drop, or refuse it.
+
+    Raises:
+        PluginError: it is not to be let through, or cannot be; or the kernel refuses.
+    """
+    for chain in _require_open(netfilter, settings, way):
+        with doing(f"letting {' and '.join(way.links)} through {describe(chain)}"):
+            is_new = bool(open_forwarding(netfilter, chain, way.links))
+        if is_new and way.bridge is None:
+            undo_with(undo, lambda: close_own(call, way.links))
+
+
+def require_let_through(netfilter: Netfilter, settings: Settings, way: Way) -> None:
+    """Raise where a container is not let through any more.
+
+    Raises:
+        PluginError: it is not, or the kernel does not say.
+    """
+    for chain in _require_open(netfilter, settings, way):
+        with doing(f"looking at {describe(chain)}"):
+            is_closed = bool(closed(netfilter, chain, way.links))
+        if is_closed:
+            links = " and ".join(way.links)
+            raise differs(f"{describe(chain)} does not let {links} through", "rule-missing")
+
+
+def require_forwarding(netfilter: Netfilter, settings: Settings) -> None:
+    """Raise where no ADD of a container with an address of IPv4 can succeed.
+
+    Raises:
+        PluginError: it cannot, or the kernel does not say.
+    """
+    for chain in _blocking(netfilter, settings, _MOST_COMMON):
+        if not (settings.opens and is_iptables(chain)):
+            raise _blocked(chain, settings, "the containers", code=Code.NOT_AVAILABLE)
+
+
+def close_own(call: Call, links: Collection[str]) -> None:
+    """Take back what lets links through that are the container's own: those that are no bridge.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with doing("taking back what lets the container through"), open_here() as host:
+        theirs = [link for link in links if not _is_bridge(host, link)]
+        _close(call, lambda link: link in theirs)
+
+
+def collect_closed(call: Call) -> None:
+    """Take back what lets links through that are gone.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    with doing("collecting what let links through"), open_here() as host:
+        _close(call, lambda link: find_link(host, link) is None)
+
+
+def _require_open(netfilter: Netfilter, settings: Settings, way: Way) -> list[Chain]:
+    """Return the chains by which a container is to be let through; refuse it where it cannot."""
+    if way.is_past_the_host:
+        return []
+    versions = {address.version for address in way.addresses}
+    chains = _blocking(netfilter, settings, versions)
+    for chain in chains:
+        if not (settings.opens and way.links and is_iptables(chain)):
+            raise _blocked(chain, settings, " and ".join(way.links))
+    return chains
+
+
+def _blocking(netfilter: Netfilter, settings: Settings, versions: Collection[int]) -> list[Chain]:
+    if settings.opens is False:
+        return []
+    with doing("looking for policies that drop"):
+        return find_blocking(netfilter, versions)
+
+
+def _is_bridge(host: Netlink, name: str) -> bool:
+    link = find_link(host, name)
+    return link is not None and link.kind == "bridge"
+
+
+def _close(call: Call, is_over: Callable[[str], bool]) -> None:
+    with contextlib.ExitStack() as lent:
+        try:
+            netfilter = lent.enter_context(netfilter_of(call))
+        except OSError as error:
+            if error.errno not in _NO_NETFILTER:
+                raise
+            return
+        close_forwarding(netfilter, is_over)
+
+
+def _blocked(
+    chain: Chain, settings: Settings, links: str, *, code: int = FORWARDING_BLOCKED
+) -> PluginError:
+    message = f"{describe(chain)} drops what is forwarded: its policy is drop"
+    said = '"openForwarding": false says that rules of yours let the containers through'
+    if is_iptables(chain) and links and not settings.opens:
+        said = f'"openForwarding": true has rules appended to it that accept for {links}; {said}'
+    return PluginError(code, message, details=said, reason=_POLICY_DROPS)
