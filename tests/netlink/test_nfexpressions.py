@@ -9,6 +9,7 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import (
     IPV4_ADDRESS,
     LINK_INDEX,
+    LINK_NAME,
     PORT,
     POSTROUTING,
     PREROUTING,
@@ -39,6 +40,8 @@ def rules(firewall: Netfilter) -> Netfilter:
             new_set("t", "ports", 2, key=PROTOCOL.then(PORT), data=endpoint),
             new_set("t", "places", 3, key=IPV4_ADDRESS.then(PROTOCOL).then(PORT), data=endpoint),
             new_set("t", "ways", 4, key=LINK_INDEX.then(LINK_INDEX)),
+            new_set("t", "names", 5, key=LINK_NAME),
+            new_set("t", "homes", 6, key=IPV4_ADDRESS.then(LINK_NAME)),
             new_chain("t", "elsewhere"),
             new_base_chain("t", "in", kind="nat", hook=PREROUTING, priority=0),
             new_base_chain("t", "out", kind="nat", hook=POSTROUTING, priority=0),
@@ -51,6 +54,21 @@ SENTENCES = {
     "fib daddr type local jump elsewhere": (
         nf.is_to_this_host(),
         nf.verdict(nf.NFT_JUMP, "elsewhere"),
+    ),
+    "iifname @names ip daddr . iifname != @homes drop": (
+        FOUR,
+        nf.load_name(),
+        nf.is_in("names"),
+        nf.load_address(16, 4),
+        nf.load_name(9),
+        nf.is_in("homes", is_negated=True),
+        nf.verdict(nf.NF_DROP),
+    ),
+    'iifname "cni0" oifname "bridge-15-bytes" counter packets 0 bytes 0 accept': (
+        nf.is_link("cni0"),
+        nf.is_link("bridge-15-bytes", is_outgoing=True),
+        nf.counts(),
+        nf.verdict(nf.NF_ACCEPT),
     ),
     'iif != "lo" ip daddr 127.0.0.0/8 drop': (
         nf.is_not_from_lo(),

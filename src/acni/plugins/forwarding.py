@@ -47,7 +47,8 @@ _FAMILIES: Final = {nf.INET: "inet", nf.IPV4: "ip", nf.IPV6: "ip6"}
 # Chains of which families see packets of an IP version.
 _SEEN_BY: Final = {4: (nf.INET, nf.IPV4), 6: (nf.INET, nf.IPV6)}
 
-_OIFNAME: Final = 7
+_IIFNAME, _OIFNAME = 6, 7
+_EQUAL: Final = 0
 _COMMENT_BYTES: Final = 256
 # The states ESTABLISHED and RELATED, and what was sent to another address: a host port's.
 _ANSWERS: Final = 1 << 1 | 1 << 2
@@ -195,12 +196,19 @@ def opening_of(rule: Rule) -> Opening | None:
     if not has_states and names != ["meta", "cmp", "match", "counter", "immediate"]:
         return None
     meta, compared, *matched, _, end = rule.expressions
-    if _text_of(matched[-1]) != COMMENT or end.verdict() != (nf.NF_ACCEPT, None):
-        return None
-    link = text_of(attributes(compared.said.get(3, b"")).get(1, b""))
-    is_outgoing = meta.number(2) == _OIFNAME
+    link, key = _link_of(compared), meta.number(2)
     states = _states_of(matched[0]) if has_states else None
-    return Opening(link=link, is_outgoing=is_outgoing, states=states)
+    if link is None or key not in (_IIFNAME, _OIFNAME) or (has_states and states is None):
+        return None
+    if _comment_of(matched[-1]) != COMMENT or end.verdict() != (nf.NF_ACCEPT, None):
+        return None
+    return Opening(link=link, is_outgoing=key == _OIFNAME, states=states)
+
+
+def _link_of(compared: Expression) -> str | None:
+    """Return the name that a link is to have; None where it may have others."""
+    name = attributes(compared.said.get(3, b"")).get(1, b"")
+    return text_of(name) if compared.number(2) == _EQUAL and name.endswith(b"\0") else None
 
 
 def _chains(netfilter: Netfilter) -> list[Chain]:
@@ -213,14 +221,15 @@ def _chains(netfilter: Netfilter) -> list[Chain]:
 
 
 def _states_of(match: Expression) -> int | None:
+    """Return the states that a connection is to be in; None where it is about something else."""
     said = match.said.get(3, b"")
-    if match.number(2) != _CONNTRACK_REVISION or len(said) != _CONNTRACK.size:
+    is_known = text_of(match.said.get(1, b"")) == "conntrack" and len(said) == _CONNTRACK.size
+    if not is_known or match.number(2) != _CONNTRACK_REVISION:
         return None
-    matters, _, states, _ = _CONNTRACK.unpack(said)
-    return states if matters == _MATTERS_STATE else None
+    matters, inverted, states, _ = _CONNTRACK.unpack(said)
+    return states if (matters, inverted) == (_MATTERS_STATE, 0) else None
 
 
-def _text_of(match: Expression) -> str | None:
-    """Return the text of a comment."""
+def _comment_of(match: Expression) -> str | None:
     is_comment = text_of(match.said.get(1, b"")) == "comment"
     return text_of(match.said.get(3, b"")) if is_comment else None

@@ -1,0 +1,198 @@
+"""Whose policies drop what is forwarded, and rules of ours in iptables' chain: read and written by
+iptables as its own.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from acni import netns
+from acni.netlink.netfilter import Netfilter
+from acni.netlink.nfexpressions import INET, IPV4, IPV6, NF_ACCEPT, NF_DROP
+from acni.netlink.nfrules import Chain, list_chains, list_rules_of
+from acni.netlink.nftables import FORWARD, INPUT
+from acni.netns import Namespace
+from acni.plugins.forwarding import (
+    COMMENT,
+    blocking,
+    close_forwarding,
+    closed,
+    describe,
+    find_blocking,
+    is_iptables,
+    open_forwarding,
+    opening_of,
+    openings,
+)
+from tests.netlink.nft import nft
+
+pytestmark = pytest.mark.netns
+
+LINK = "bridge-15-bytes"
+ACCEPTS = [
+    f"-i {LINK} -m comment --comment '{COMMENT}' -j ACCEPT",
+    f"-o {LINK} -m conntrack --ctstate RELATED,ESTABLISHED -m comment --comment '{COMMENT}'"
+    " -j ACCEPT",
+    f"-o {LINK} -m conntrack --ctstate DNAT -m comment --comment '{COMMENT}' -j ACCEPT",
+]
+
+
+@pytest.fixture
+def host() -> Iterator[Namespace]:
+    with netns.anonymous() as made:
+        yield made
+
+
+@pytest.fixture
+def firewall(host: Namespace) -> Iterator[Netfilter]:
+    made = host.call(Netfilter.open)
+    yield made
+    made.close()
+
+
+def iptables(host: Namespace, *arguments: str, tool: str = "iptables-nft") -> str:
+    script = "\n".join(f"{tool} {one}" for one in arguments)
+    return host.call(
+        lambda: subprocess.run(
+            ["sh", "-ec", script], check=True, capture_output=True, timeout=30, text=True
+        )
+    ).stdout
+
+
+def chain_of(firewall: Netfilter) -> Chain:
+    (chain,) = (one for one in list_chains(firewall) if is_iptables(one))
+    return chain
+
+
+@pytest.mark.parametrize("tool", ["iptables-nft", "ip6tables-nft"])
+def test_what_is_appended_is_what_iptables_would_write(
+    host: Namespace, firewall: Netfilter, tool: str
+) -> None:
+    iptables(host, "-P FORWARD DROP", *(f"-A FORWARD {one}" for one in ACCEPTS), tool=tool)
+    chain = chain_of(firewall)
+    theirs = list_rules_of(firewall, chain)
+    assert [opening_of(rule) for rule in theirs] == list(openings(LINK))
+    assert open_forwarding(firewall, chain, [LINK]) == ()
+    iptables(host, "-F FORWARD", tool=tool)
+    assert open_forwarding(firewall, chain, [LINK]) == openings(LINK)
+    ours = list_rules_of(firewall, chain)
+    assert [rule.expressions for rule in ours] == [rule.expressions for rule in theirs]
+    iptables(host, *(f"-C FORWARD {one}" for one in ACCEPTS), tool=tool)
+    iptables(host, *(f"-D FORWARD {one}" for one in ACCEPTS), tool=tool)
+    assert list_rules_of(firewall, chain) == []
+
+
+def test_what_is_missing_is_appended_and_what_is_there_is_left(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    iptables(host, f"-A FORWARD {ACCEPTS[1]}", "-A FORWARD -p icmp -j DROP")
+    chain = chain_of(firewall)
+    first, answers, led = openings(LINK)
+    assert closed(firewall, chain, [LINK]) == [first, led]
+    assert open_forwarding(firewall, chain, [LINK, "other"]) == (first, led, *openings("other"))
+    there = [opening_of(rule) for rule in list_rules_of(firewall, chain)]
+    assert there == [answers, None, first, led, *openings("other")]
+
+
+def test_only_rules_of_ours_are_taken_back_and_only_of_links_that_are_over(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    others = [
+        f"-A FORWARD -i {LINK} -j ACCEPT",
+        f"-A FORWARD -i {LINK} -m comment --comment mine -j ACCEPT",
+        f"-A FORWARD -i {LINK} -m comment --comment '{COMMENT}' -j DROP",
+        f"-A FORWARD -i {LINK} -p tcp -m comment --comment '{COMMENT}' -j ACCEPT",
+        f"-A FORWARD -o {LINK} -m conntrack --ctstate NEW -m mark --mark 1 -j ACCEPT",
+    ]
+    iptables(host, *others)
+    before = iptables(host, "-S FORWARD")
+    chain = chain_of(firewall)
+    open_forwarding(firewall, chain, [LINK, "other"])
+    close_forwarding(firewall, lambda link: link == LINK)
+    left = [opening_of(rule) for rule in list_rules_of(firewall, chain)]
+    assert left == [*(None for _ in others), *openings("other")]
+    close_forwarding(firewall, lambda _: True)
+    assert iptables(host, "-S FORWARD") == before
+
+
+@pytest.mark.parametrize(
+    "matches",
+    [
+        f"! -i {LINK}",
+        f"-i {LINK[:-1]}+",
+        f"-i {LINK} -m mark --mark 1",
+        f"-o {LINK} -m conntrack ! --ctstate RELATED,ESTABLISHED",
+        f"-o {LINK} -m conntrack --ctstate RELATED,ESTABLISHED --ctdir REPLY",
+    ],
+)
+def test_a_rule_that_compares_something_else_is_not_ours(
+    host: Namespace, firewall: Netfilter, matches: str
+) -> None:
+    iptables(host, f"-A FORWARD {matches} -m comment --comment '{COMMENT}' -j ACCEPT")
+    chain = chain_of(firewall)
+    assert [opening_of(rule) for rule in list_rules_of(firewall, chain)] == [None]
+    assert len(closed(firewall, chain, [LINK, LINK[:-1]])) == 6
+
+
+def test_many_at_once_append_each_rule_once(host: Namespace, firewall: Netfilter) -> None:
+    iptables(host, "-P FORWARD DROP")
+    chain = chain_of(firewall)
+    sockets = [host.call(Netfilter.open) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        appended = list(threads.map(lambda one: open_forwarding(one, chain, [LINK]), sockets))
+    for one in sockets:
+        one.close()
+    assert sorted(map(len, appended)) == [0] * 7 + [3]
+    assert [opening_of(rule) for rule in list_rules_of(firewall, chain)] == list(openings(LINK))
+
+
+def base(family: int, policy: int = NF_DROP, **members: object) -> Chain:
+    said = {"table": "t", "name": "c", "kind": "filter", "hook": FORWARD, "priority": 0, **members}
+    return Chain(family=family, policy=policy, **said)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("chain", "versions", "is_blocking"),
+    [
+        (base(IPV4), {4}, True),
+        (base(IPV4), {4, 6}, True),
+        (base(IPV4), {6}, False),
+        (base(IPV6), {6}, True),
+        (base(IPV6), {4}, False),
+        (base(INET), {4}, True),
+        (base(INET), {6}, True),
+        (base(INET), set[int](), False),
+        (base(7), {4, 6}, False),
+        (base(IPV4, NF_ACCEPT), {4}, False),
+        (base(IPV4, hook=INPUT), {4}, False),
+        (base(IPV4, kind="nat"), {4}, False),
+        (base(INET, table="acni"), {4}, False),
+        (base(IPV4, table="acni"), {4}, True),
+        (Chain(family=IPV4, table="t", name="c"), {4}, False),
+    ],
+)
+def test_a_chain_blocks_where_its_policy_drops_what_is_forwarded(
+    chain: Chain, versions: Collection[int], is_blocking: bool
+) -> None:
+    assert list(blocking([chain], versions)) == ([chain] if is_blocking else [])
+
+
+def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    assert find_blocking(firewall, {4, 6}) == []
+    iptables(host, "-P FORWARD DROP", tool="iptables-legacy")
+    assert find_blocking(firewall, {4, 6}) == []
+    iptables(host, "-P FORWARD DROP")
+    nft(host, "add table inet mine")
+    nft(host, "add chain inet mine ward { type filter hook forward priority 9; policy drop; }")
+    found = find_blocking(firewall, {4})
+    assert {(describe(one), is_iptables(one)) for one in found} == {
+        ("the chain FORWARD of the table ip filter", True),
+        ("the chain ward of the table inet mine", False),
+    }
+    assert len(find_blocking(firewall, {6})) == 1
