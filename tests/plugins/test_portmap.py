@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import define
 
 from acni.netlink.wire import KernelWire
 from tests.netlink.nft import all_elements, listed, nft
@@ -531,3 +533,73 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
         if answer.status:
             assert elements(host) == {}, number
     pytest.fail("it never came to an end")
+
+
+@pytest.mark.parametrize(
+    ("previous", "ports"),
+    [
+        pytest.param(True, BOTH, id="with a result"),
+        pytest.param(False, BOTH, id="without"),
+        pytest.param(True, (), id="without ports"),
+    ],
+)
+@pytest.mark.parametrize("is_heeded", [False, True], ids=["unheeded", "heeded"])
+def test_whatever_the_kernel_does_not_take_a_delete_that_comes_again_takes_all_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch, previous: bool, ports: Ports, is_heeded: bool
+) -> None:
+    """Each send of a DEL fails, those that forget connections among them; and who is told that it
+    is done need not come again.
+    """
+    for number in range(1, 40):
+        assert publish(host).status == 0
+        start_flows(host)
+        sends = Sends(number, is_heeded)
+        with monkeypatch.context() as patch:
+            patch.setattr(KernelWire, "send", sends.of(KernelWire.send))
+            answer = host.run("DEL", portmap(ports), previous=previous)
+        if answer.status:
+            assert host.run("DEL", portmap(ports), previous=previous).status == 0
+        assert elements(host) == {}, number
+        assert not (ports and flows(host)), number
+        if sends.count < number:
+            assert (answer.status, number > 2) == (0, True)
+            return
+    pytest.fail("it never came to an end")
+
+
+def start_flows(host: Host) -> None:
+    for family, address in ((socket.AF_INET, "10.9.0.1"), (socket.AF_INET6, "fd00:9::1")):
+        with closing(host.namespace.call(partial(socket.socket, family, UDP))) as caller:
+            caller.sendto(b"one", (address, 8080))
+    assert flows(host) == ["ipv4", "ipv6"]
+
+
+def flows(host: Host) -> list[str]:
+    """The connections of UDP to the port that is led elsewhere, by their families."""
+    there = host.namespace.call(lambda: Path("/proc/thread-self/net/nf_conntrack").read_text())
+    return sorted(line.split()[0] for line in there.splitlines() if " sport=7000 " in line)
+
+
+@define
+class Sends:
+    """Messages to the kernel, one of which fails.
+
+    Attributes:
+        at: Which, from 1.
+        is_heeded: Whether the kernel hears it all the same.
+        count: How many there were.
+    """
+
+    at: int
+    is_heeded: bool
+    count: int = 0
+
+    def of(self, send: Callable[[KernelWire, bytes], None]) -> Callable[[KernelWire, bytes], None]:
+        def sending(wire: KernelWire, data: bytes) -> None:
+            self.count += 1
+            if self.count != self.at or self.is_heeded:
+                send(wire, data)
+            if self.count == self.at:
+                raise OSError(errno.ENOBUFS, "as the test wants it")
+
+        return sending

@@ -3,6 +3,8 @@
 Rule 1: a DEL takes out what the result of the ADD says, without a look at what is others'; without
     that result it looks for what is the owner's.
 Rule 2: where the kernel has no nf_tables, nothing can be there.
+Rule 3: whoever has to look for what is the owner's finds it as long as something else depends on
+    it: the addresses stay the owner's until that is done, too.
 
 (specification, section 2; rules P3, P5, P6)
 """
@@ -11,11 +13,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Final
 
+from attrs import evolve
+
 from acni.netlink.errors import NetlinkError
+from acni.netlink.netfilter import Netfilter
 from acni.plugins.bridge_refusals import doing, kernel_refusal
 from acni.plugins.elements import entries_of, netfilter_of, require_writable, take_out
 from acni.plugins.owners import Owner, network_mark
@@ -36,16 +41,21 @@ def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
     undo.callback(take_back)
 
 
-def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> Sequence[Entry]:
+def remove(
+    call: Call,
+    owner: Owner,
+    entries: Sequence[Entry],
+    *,
+    then: Callable[[Netfilter, Sequence[Entry]], object] | None = None,
+) -> None:
     """Take out what an ADD put in.
 
     Args:
         call: A DEL.
         owner: Whose it is.
         entries: What the ADD's result says; where there is none, it is looked for.
-
-    Returns:
-        What was to be taken out.
+        then: What is to be done once nothing leads there any more. Where it raises, a DEL that
+            comes again does it again.
 
     Raises:
         PluginError: the kernel refuses.
@@ -53,14 +63,28 @@ def remove(call: Call, owner: Owner, entries: Sequence[Entry]) -> Sequence[Entry
     with doing(f"removing what is {owner.attachment}'s of the table acni"):
         try:
             with netfilter_of(call) as netfilter:
-                theirs = comment_of(owner)
-                there = entries or entries_of(netfilter, lambda comment: comment == theirs)
-                take_out(netfilter, there)
+                if entries:
+                    take_out(netfilter, entries)
+                    if then is not None:
+                        then(netfilter, entries)
+                else:
+                    _remove_found(netfilter, comment_of(owner), then)
         except OSError as error:
             if error.errno not in _NO_NETFILTER:
                 raise
-            return ()
-    return there
+
+
+def _remove_found(
+    netfilter: Netfilter,
+    theirs: str,
+    then: Callable[[Netfilter, Sequence[Entry]], object] | None,
+) -> None:
+    there = entries_of(netfilter, lambda comment: comment == theirs)
+    if then is not None:
+        take_out(netfilter, there, keeps_claims=True)
+        then(netfilter, there)
+        there = [evolve(entry, elements=()) for entry in there]
+    take_out(netfilter, there)
 
 
 def collect(call: Call) -> None:

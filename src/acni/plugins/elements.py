@@ -104,14 +104,19 @@ def put(
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS])
 
 
-def take_out(netfilter: Netfilter, entries: Iterable[Entry]) -> None:
+def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:
     """Take out what is there of entries, and is theirs.
+
+    Args:
+        netfilter: The host's socket.
+        entries: Of an attachment.
+        keeps_claims: Whether the addresses stay theirs.
 
     Raises:
         NetlinkError: the kernel refuses.
     """
     for entry in entries:
-        _take_out(netfilter, entry)
+        _take_out(netfilter, entry, keeps_claim=keeps_claims)
 
 
 def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
@@ -263,11 +268,12 @@ def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
     netfilter.decide(decide)
 
 
-def _take_out(netfilter: Netfilter, entry: Entry) -> None:
-    for begin in range(0, len(entry.elements), _MOST_AT_ONCE):
+def _take_out(netfilter: Netfilter, entry: Entry, *, keeps_claim: bool) -> None:
+    for begin in range(0, max(1, len(entry.elements)), _MOST_AT_ONCE):
         end = begin + _MOST_AT_ONCE
         part = evolve(entry, elements=entry.elements[begin:end])
-        _take_out_part(netfilter, part, has_claim=end >= len(entry.elements))
+        is_last = end >= len(entry.elements)
+        _take_out_part(netfilter, part, has_claim=is_last and not keeps_claim)
 
 
 def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> None:

@@ -22,11 +22,11 @@ Configuration and meaning are the reference's; how it is done is not:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import socket
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import IPv4Address
 from typing import Final
 
@@ -58,6 +58,8 @@ PORT_TAKEN: Final = 110
 NAT_RULE: Final = 111
 
 _UDP: Final = int(socket.IPPROTO_UDP)
+# What forgetting gives where connections are not followed, or the kernel is older than Linux 5.8.
+_CANNOT_FORGET: Final = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)
 _KINDS: Final = {int(socket.IPPROTO_TCP): socket.SOCK_STREAM, _UDP: socket.SOCK_DGRAM}
 
 
@@ -78,7 +80,8 @@ def add(call: Call) -> Result:
             _put(netfilter, entries, settings, addresses, bridge)
             if settings.is_returning:
                 _let_localhost_in(host, ways)
-            _forget(netfilter, settings, entries, is_answered=False)
+            with doing("forgetting connections"):
+                _forget(settings, netfilter, entries, is_answered=False)
             undo.pop_all()
     return previous
 
@@ -90,10 +93,10 @@ def delete(call: Call) -> None:
     entries = [] if settings is None else settings.entries(owner_of(call), addresses)
     if not entries and addresses and not _has_some(call, addresses):
         return
-    gone = remove(call, owner_of(call), entries)
+    then = None
     if settings is not None and any(one.protocol == _UDP for one in settings.wanted):
-        with doing("forgetting connections"), netfilter_of(call) as netfilter:
-            _forget(netfilter, settings, gone, is_answered=True)
+        then = partial(_forget, settings, is_answered=True)
+    remove(call, owner_of(call), entries, then=then)
 
 
 def check(call: Call) -> None:
@@ -217,7 +220,7 @@ def _let_localhost_in(host: Netlink, ways: Mapping[IpAddress, Link]) -> None:
 
 
 def _forget(
-    netfilter: Netfilter, settings: Settings, entries: Sequence[Entry], *, is_answered: bool
+    settings: Settings, netfilter: Netfilter, entries: Sequence[Entry], *, is_answered: bool
 ) -> None:
     """Forget connections of UDP by ports; where they were published, those of the container."""
     for entry in entries:
@@ -228,8 +231,11 @@ def _forget(
                 continue
             family = family_of(address)
             message = forget(_UDP, one.host_port, family=family, answered_by=answered_by)
-            with contextlib.suppress(NetlinkError):  # no conntrack, or an older one
+            try:
                 netfilter.netlink.request(message)
+            except NetlinkError as error:
+                if not error.is_verdict(*_CANNOT_FORGET):
+                    raise
 
 
 def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
