@@ -6,7 +6,7 @@ import ctypes
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import product
 from pathlib import Path
@@ -119,12 +119,21 @@ def server(servers: Sequence[ForkServer]) -> ForkServer:
     return servers[0]
 
 
-def warm(server: ForkServer, ground: Ground, room: Path) -> None:
-    """Let a server import whatever runs import."""
+EVERY_CHAIN: Final = ("", *sorted({case.chain for case in HOST_CASES.values()}))
+
+
+def warm(
+    server: ForkServer,
+    ground: Ground,
+    room: Path,
+    *,
+    loops: Iterable[str] = LOOPS,
+    chains: Iterable[str] = EVERY_CHAIN,
+) -> None:
+    """Let a server import whatever runs import, on these loops and of these chains."""
     empty = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
     host = Host(f"warm{os.getpid()}")
-    chains = {case.chain for case in HOST_CASES.values()}
-    for loop, chain in product(LOOPS, ("", *sorted(chains))):
+    for loop, chain in product(loops, chains):
         copy_ground(empty, ground)
         host.renew()
         on_host = host.name if chain else ""

@@ -2,11 +2,16 @@
 
 A lane's host is a network namespace that is made anew for each run, and so is the containers'
 namespace. What is compared is what ``ip`` and ``/proc/sys/net`` tell of both (tests/plugins/hosts),
-and what lies in the directory of the leases.
+what ``nft`` tells of the host (:mod:`tests.crash.rules`), and what lies in the directory of the
+leases.
 
 Rule: afterwards each fact is as it was before, or as one ADD and DEL that nothing disturbs leave
     it, or as where the bridge was just made. That is what stays on purpose: the bridge with its
-    addresses, that the host forwards, which address was given last. Whatever else stays is a leak.
+    addresses and settings, that the host forwards, the table without elements but the one that
+    names the bridge, which address was given last. Whatever else stays is a leak.
+
+Somebody sends to the ports of UDP all the while: connections that lead to a container do not
+outlive its ports.
 
 Not compared is what an unhurt run leaves this way or another: see tests/plugins/hosts.
 """
@@ -17,7 +22,7 @@ import contextlib
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import Factory, define, frozen
@@ -25,6 +30,7 @@ from attrs import Factory, define, frozen
 from acni import InvalidName
 from acni.host import netns
 from acni.host.netns import Namespace
+from tests.crash.rules import elements, flows, look_at_rules, talk
 from tests.crash.scenarios import Ground
 from tests.crash.sweeps import ALL_CASES, Lane, about_an_unhurt_run
 from tests.crash.world import ATTACHMENT, Seen, copy_ground, let_succeed, look, tell
@@ -87,7 +93,23 @@ class Host:
         for name, told in ((self.name, "host"), (self.pod, "pod")):
             with contextlib.suppress(InvalidName), _opened(name) as there:
                 facts |= {f"{told}/{key}": value for key, value in there.call(look_here).items()}
+                facts |= there.call(look_at_rules) if told == "host" else {}
         return facts
+
+    def elements(self) -> list[str]:
+        """Return whose elements the firewall has, and where: "acni net c1 eth0: owners4"."""
+        with _opened(self.name) as there:
+            return there.call(elements)
+
+    def flows(self) -> list[str]:
+        """Return the connections of UDP that lead to containers."""
+        with _opened(self.name) as there:
+            return there.call(flows)
+
+    def talk(self) -> None:
+        """Send to each port that may lead to a container."""
+        with _opened(self.name) as there:
+            there.call(talk)
 
     def ports(self) -> list[str]:
         """Return the marks of the links that lead to containers, on the host or there; "?" of one
@@ -127,11 +149,13 @@ class Kept:
         before: What is there before anything was done.
         half: And when the bridge was just made.
         after: And after an ADD and a DEL that nothing disturbed.
+        sets: Where in the firewall something of each attachment is.
     """
 
     before: Facts = Factory(dict[str, Any])
     half: Facts = Factory(dict[str, Any])
     after: Facts = Factory(dict[str, Any])
+    sets: Sequence[str] = ()
 
     def complaints(self, facts: Facts) -> Iterator[str]:
         """Complain of each fact that was at none of these looks."""
@@ -166,8 +190,12 @@ class HostLane(Lane):
         self.host.ip("link", "add", _BRIDGE, "type", "bridge")
         self.kept.half = self.host.look()
         self._begin()
-        run = self.server.run("add_and_delete", loop, self.ground)
-        assert run.error is None, run.traceback
+        for scenario in ("add", "delete"):
+            run = self.server.run(scenario, loop, self.ground)
+            assert run.error is None, run.traceback
+            if scenario == "add":
+                self.kept.sets = [each.partition(": ")[2] for each in self.host.elements()]
+                assert bool(self.kept.sets) == self._has_ports
         self.kept.after = self.host.look()
 
     def renew(self, case: str, loop: str) -> None:
@@ -177,6 +205,7 @@ class HostLane(Lane):
             run = self.server.run(scenario, loop, self.ground, fault)
             assert (run.signal != 0) == (fault is not None), f"not met before: {fault} {run}"
             self.server.wait(_ORPHAN_SECONDS)
+        self._talk()
 
     def about_what_was_said(self) -> Iterator[str]:
         """Complain of what a caller was told and is not so."""
@@ -186,8 +215,9 @@ class HostLane(Lane):
             yield "the caller was told that it is attached"
         if "detached" in seen.said:
             links = (*self.host.ports(), *self.host.limits())
+            rules = (*self.host.elements(), *self.host.flows())
             files = (*_leases(self.ground), *_backups(self.ground))
-            left = (*seen.held, *seen.states, *links, *files)
+            left = (*seen.held, *seen.states, *links, *rules, *files)
             yield from (f"the caller was told that it is detached: {what}" for what in left)
         if "collected" in seen.said and seen.states.keys() != {f"net-{ATTACHMENT}"}:
             yield f"the caller was told that the rest is collected: {sorted(seen.states)}"
@@ -197,6 +227,7 @@ class HostLane(Lane):
     ) -> Iterator[str]:
         """Recover, look, delete what is attached, look, and try whether all can be done there."""
         is_lost = ALL_CASES[case].loses_netns
+        self._talk()
         if not is_same_boot:
             self.host.renew()
         elif is_lost:
@@ -220,6 +251,14 @@ class HostLane(Lane):
         tell(self.ground, {})
         self.host.renew()
 
+    @property
+    def _has_ports(self) -> bool:
+        return "portmap" in self.ground.chain.split()
+
+    def _talk(self) -> None:
+        if self._has_ports:
+            self.host.talk()
+
     def _unhurt(self, scenario: str, loop: str) -> Iterator[str]:
         run = self.server.run(scenario, loop, self.ground)
         yield from about_an_unhurt_run(run, f"{scenario} after it")
@@ -235,6 +274,11 @@ class HostLane(Lane):
         for what, there, known in (
             ("links", self.host.ports(), marks),
             ("limits", self.host.limits(), marks if is_tuned else []),
+            (
+                "elements",
+                self.host.elements(),
+                sorted(f"{mark}: {name}" for mark in marks for name in self.kept.sets),
+            ),
             ("backups", _backups(self.ground), [f"{one.replace('-', '_')}.json" for one in tuned]),
             ("leases", sorted(set(_leases(self.ground).values())), attached),
             ("held", sorted(seen.held), [f"third/{one}" for one in attached]),
@@ -247,6 +291,7 @@ class HostLane(Lane):
         if seen.held or seen.states:
             yield f"not cleared: {', '.join((*seen.held, *seen.states))}"
         yield from self.kept.complaints(self.host.look())
+        yield from (f"a connection is led to nobody: {flow}" for flow in self.host.flows())
         for path in self.ground.leases.glob("*/*"):
             # An address whose lease lost its content with the power is free.
             is_free = not is_same_boot and path.stat().st_size == 0

@@ -20,6 +20,7 @@ from acni import (
     CleanupIncomplete,
     NetworkConfig,
     PluginFailed,
+    PortMapping,
     Runtime,
     Timeouts,
     open_runtime,
@@ -33,6 +34,9 @@ PLUGINS: Final = ("first", "second", "third")
 # On a host with links, what is built in of a chain, as a text.
 BRIDGE_CHAIN: Final = "bridge loopback"
 TUNED_CHAIN: Final = f"{BRIDGE_CHAIN} tuning bandwidth"
+# With what the firewall is told: masquerading, and ports of the host.
+_PORTS: Final = "portmap"
+PORTS_CHAIN: Final = f"masquerading loopback {_PORTS}"
 CONTAINER: Final = AttachmentId("c1")
 
 # No run comes near it, or the machine's load would have a say in what is found.
@@ -93,11 +97,21 @@ class Ground:
 
     def attachment(self) -> Attachment:
         """Name the attachment of the container."""
-        return Attachment(container_id=CONTAINER.container_id, netns=self.netns)
+        return Attachment(
+            container_id=CONTAINER.container_id, netns=self.netns, capability_args=self._ports(0)
+        )
 
     def attachment_of(self, number: int) -> Attachment:
         """Name the attachment of one of several containers, all in one namespace."""
-        return Attachment(container_id=f"c{number}", ifname=f"eth{number}", netns=self.netns)
+        return Attachment(
+            container_id=f"c{number}",
+            ifname=f"eth{number}",
+            netns=self.netns,
+            capability_args=self._ports(number),
+        )
+
+    def _ports(self, number: int) -> Mapping[str, object]:
+        return ports_of(number) if _PORTS in self.chain.split() else {}
 
     def open_runtime(
         self,
@@ -148,6 +162,22 @@ class Ground:
         (self.world / "said").joinpath(what).touch()
 
 
+def port_of(number: int) -> int:
+    """Return the port of the host that leads to one of several containers; 0 is the only one."""
+    return 8000 + number
+
+
+def ports_of(number: int) -> Mapping[str, object]:
+    """Return what one of several containers asks for besides: a port of TCP and one of UDP."""
+    port = port_of(number)
+    return {
+        "portMappings": [
+            PortMapping(host=port, container=80, protocol="tcp"),
+            PortMapping(host=port, container=53, protocol="udp"),
+        ]
+    }
+
+
 def described_ground(texts: Mapping[str, str]) -> Ground:
     """Make a ground of what :meth:`Ground.described` returned."""
     paths = {key: Path(text) for key, text in texts.items() if key not in ("host", "chain")}
@@ -158,6 +188,7 @@ def described_ground(texts: Mapping[str, str]) -> Ground:
 # which it would look for others on its wire for a second or two.
 _LINKS: Final[Mapping[str, Mapping[str, object]]] = {
     "bridge": {"isDefaultGateway": True, "hairpinMode": True},
+    "masquerading": {"type": "bridge", "isDefaultGateway": True, "ipMasq": True},
     "ptp": {"mtu": 1400},
     "macvlan": {"master": "low0"},
 }
@@ -171,6 +202,7 @@ _CHAINED: Final[Mapping[str, Mapping[str, object]]] = {
         "egressRate": 8_000_000,
         "egressBurst": 800_000,
     },
+    _PORTS: {"capabilities": {"portMappings": True}},
 }
 
 
@@ -178,7 +210,7 @@ def built_in(plugin: str, *, leases: str, backups: str) -> Mapping[str, object]:
     """Configure a built-in plugin.
 
     Args:
-        plugin: Its type.
+        plugin: Its type; or "masquerading", a bridge that does.
         leases: Where addresses are leased.
         backups: Where tuning notes what was.
     """

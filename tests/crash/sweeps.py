@@ -35,7 +35,7 @@ from tests.crash.points import (
     lets_nothing_be_noted,
     may_begin,
 )
-from tests.crash.scenarios import BRIDGE_CHAIN, PLUGINS, TUNED_CHAIN, Ground
+from tests.crash.scenarios import BRIDGE_CHAIN, PLUGINS, PORTS_CHAIN, TUNED_CHAIN, Ground
 from tests.crash.world import Seen, copy_ground, let_succeed, look, tell
 
 # More findings than this say nothing more.
@@ -169,6 +169,11 @@ _TUNED: Final[dict[str, Case]] = {
     f"tuned: {name}": evolve(_OF_BRIDGE[f"built-in: {name}"], chain=TUNED_CHAIN)
     for name in ("add, delete", "failed add", "gc", "delete, then the namespace is gone")
 }
+# The same with masquerading and ports of the host.
+_WITH_PORTS: Final[dict[str, Case]] = {
+    f"ports: {name.removeprefix('built-in: ')}": evolve(case, chain=PORTS_CHAIN)
+    for name, case in _OF_BRIDGE.items()
+}
 # Of plugins that do as bridge does, without a bridge.
 _OF_OTHERS: Final = (
     "add, delete",
@@ -179,6 +184,7 @@ _OF_OTHERS: Final = (
 HOST_CASES: Final[Mapping[str, Case]] = {
     **_OF_BRIDGE,
     **_TUNED,
+    **_WITH_PORTS,
     **{
         f"built-in {first}: {name}": evolve(
             _OF_BRIDGE[f"built-in: {name}"], chain=f"{first} loopback"

@@ -1,5 +1,6 @@
 """A chain of built-in plugins that is struck at any call leaves the host as it was: links,
-addresses, routes, leases and settings are as before once somebody has recovered.
+addresses, routes, leases, settings, what the firewall is told and the connections that it leads are
+as before once somebody has recovered.
 
 As for plugins that are executables (test_kill, test_errno, test_power_cut), but each run has a host
 with links of its own, and what is compared is what the kernel has. The calls that are struck are
@@ -33,9 +34,24 @@ FAILURES = Sample(6)
 CUTS = Sample(3)
 PAUSES = Sample(4)
 
+# Of a chain with ports the others do what these do, and less.
+ONLY_WHOLE = {
+    f"ports: {name}"
+    for name in (
+        "add",
+        "add, delete",
+        "check",
+        "recovery of an add",
+        "add, then the namespace is gone",
+    )
+}
 # On one loop each, in turn: what a plugin does in its thread is the same on both.
 each_case = pytest.mark.parametrize(
-    ("case", "loop"), [(case, LOOPS[n % 2]) for n, case in enumerate(HOST_CASES)]
+    ("case", "loop"),
+    [
+        pytest.param(case, LOOPS[n % 2], marks=[pytest.mark.crash(only_whole=case in ONLY_WHOLE)])
+        for n, case in enumerate(HOST_CASES)
+    ],
 )
 
 
@@ -77,8 +93,11 @@ def test_any_call_fails(
     require_sound(sweep)
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize(
+    ("case", "loop"), [("built-in: add, delete", "asyncio"), ("ports: add, delete", "trio")]
+)
 def test_stopped_at_any_call_while_another_one_works(
+    case: str,
     loop: str,
     make_host_sweep: MakeSweep,
     how_much: Callable[[Sample], Sample],
@@ -87,12 +106,12 @@ def test_stopped_at_any_call_while_another_one_works(
     """As by Ctrl-Z or a debugger. It may have the lock of the leases, or be the first on the
     network: whoever works meanwhile does not wait for longer than it may.
     """
-    sweep = make_host_sweep("built-in: add, delete", loop)
+    sweep = make_host_sweep(case, loop)
     sweep.pause(how_much(PAUSES))
     require_sound(sweep)
 
 
-@pytest.mark.parametrize("case", ["built-in: add, delete", "built-in: failed add", "built-in: gc"])
+@pytest.mark.parametrize("case", ["ports: add, delete", "built-in: failed add", "ports: gc"])
 def test_power_cut_at_any_call(
     case: str,
     disk: Disk,
@@ -104,7 +123,11 @@ def test_power_cut_at_any_call(
 ) -> None:
     """Leases and records are on the disk; the next boot has neither links nor namespaces."""
     on_disk = evolve(
-        ground, state_dir=disk.path / "state", leases=disk.path / "leases", host="crash"
+        ground,
+        state_dir=disk.path / "state",
+        leases=disk.path / "leases",
+        host="crash",
+        chain=HOST_CASES[case].chain,
     )
     prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
     sweep = Sweep(case, "asyncio", [HostLane(server, on_disk, prepared)], settle=disk.sync)
@@ -152,6 +175,27 @@ SABOTAGES = (
         "    with working_in(data_dir):\n        tuning_backup.forget(data_dir, owner)\n",
         "    call.bounds.check()\n",
     ),
+    (
+        "DEL, and so a failed ADD, leaves elements in the firewall",
+        "ports: failed add",
+        "acni/plugins/portmap.py",
+        "    remove(call, owner_of(call), entries, then=then)\n",
+        "    call.bounds.check()\n",
+    ),
+    (
+        "elements are left where the namespace is gone",
+        "ports: delete, then the namespace is gone",
+        "acni/plugins/portmap.py",
+        "    remove(call, owner_of(call), entries, then=then)\n",
+        "    if call.netns:\n        remove(call, owner_of(call), entries, then=then)\n",
+    ),
+    (
+        "a connection goes on without its port",
+        "ports: delete",
+        "acni/plugins/portmap.py",
+        "        then = partial(_forget, settings, is_answered=True)\n",
+        "        then = None\n",
+    ),
 )
 
 
@@ -163,7 +207,7 @@ def test_what_keeps_this_is_missed_when_it_is_gone(
     change = [{"file": file, "before": before, "after": after}]
     sources = changed_sources(Sabotage(name=name, sweep="kill", change=change), tmp_path)
     with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
-        warm(server, ground, room)
+        warm(server, ground, room, loops=["asyncio"], chains=[HOST_CASES[case].chain])
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
         struck = evolve(ground, host="crash", chain=HOST_CASES[case].chain)
         lane = HostLane(server, struck, prepared)
