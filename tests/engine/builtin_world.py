@@ -21,12 +21,16 @@ from acni.skel import Call, PluginError, Verbs
 from acni.spec.plugin import Caps, Plugin, Request, Response
 from acni.spec.result import Result
 from acni.testing import Behaviour
+from tests.crash.rules import elements
 from tests.crash.scenarios import BRIDGE_CHAIN, built_in
 
 # What each attachment has: a link, a lease, and what the last plugin holds.
 KINDS: Final = ("link", "lease", "second")
 # The same of a chain with tuning and bandwidth: what queues, and what says how it was before.
 TUNED_KINDS: Final = (*KINDS, "limit", "backup")
+# And of one with masquerading and ports: an element of each of these sets of the firewall.
+_SETS: Final = ("owners", "masquerade", "published", "returning", "selves", "hostports")
+PORTS_KINDS: Final = (*KINDS, *(f"{name}{family}" for name in _SETS for family in "46"))
 SECONDS: Final = 20.0
 
 
@@ -67,6 +71,12 @@ def limits() -> set[str]:
     found = (link for link in ip("-j", "link", "show", "type", "ifb") if link)
     marks = (link.get("ifalias", "?") for link in found)
     return {mark.removeprefix("acni net ").replace(" ", "/") for mark in marks}
+
+
+def rules() -> set[str]:
+    """Return which sets of the firewall have elements, and whose they are: "owners4/c1/eth0"."""
+    found = (each.partition(": ") for each in elements())
+    return {f"{name}/{mark.removeprefix('acni net ').replace(' ', '/')}" for mark, _, name in found}
 
 
 def backups_in(directory: Path) -> set[str]:
@@ -127,20 +137,22 @@ class BuiltInWorld(BuiltIns):
         leases: Where addresses are leased.
         second: The last plugin.
         pods: The paths of the containers' namespaces.
+        has_rules: Whether the chain tells the firewall something.
         running: How many plugins run.
     """
 
     leases: Path
     second: Second
     pods: Sequence[str] = ()
+    has_rules: bool = False
     running: int = field(default=0, init=False)
 
     @classmethod
-    def make(cls, leases: Path, pods: Sequence[str] = ()) -> Self:
+    def make(cls, leases: Path, pods: Sequence[str] = (), *, has_rules: bool = False) -> Self:
         """Make one."""
         second = Second()
         plugins = {**BUILT_IN, "second": second.verbs()}
-        return cls(leases=leases, second=second, pods=pods, plugins=plugins)
+        return cls(leases=leases, second=second, pods=pods, has_rules=has_rules, plugins=plugins)
 
     @property
     def held(self) -> set[str]:
@@ -149,6 +161,7 @@ class BuiltInWorld(BuiltIns):
         found |= {f"lease/{one}" for one in leases_in(self.leases)}
         found |= {f"limit/{one}" for one in limits()}
         found |= {f"backup/{one}" for one in backups_in(backups_beside(self.leases))}
+        found |= rules() if self.has_rules else set()
         return found | {f"second/{one}" for one in self.second.held}
 
     def tell(self, plugin_type: str, command: str, behaviour: Behaviour) -> None:

@@ -1,5 +1,6 @@
 """Struck at any suspension, and at any message that a built-in plugin sends to the kernel, an
-operation leaves everything undone, done or owed: no link, no lease, no thread at work.
+operation leaves everything undone, done or owed: no link, no lease, no element of the firewall, no
+thread at work.
 
 As in test_cancel_everywhere, where plugins run no threads. While one runs the operation has a
 single suspension, so it is struck while the plugin's thread sends, too.
@@ -15,12 +16,14 @@ import anyio
 import anyio.from_thread
 import anyio.lowlevel
 import pytest
+from attrs import evolve
 
 from acni import NetworkConfig, Timeouts
 from tests.crash.sabotages import Sabotage, run_against
-from tests.crash.scenarios import BRIDGE_CHAIN, TUNED_CHAIN
+from tests.crash.scenarios import BRIDGE_CHAIN, PORTS_CHAIN, TUNED_CHAIN, ports_of
 from tests.engine.builtin_world import (
     KINDS,
+    PORTS_KINDS,
     TUNED_KINDS,
     BuiltInWorld,
     interfering,
@@ -67,12 +70,19 @@ _TUNED: Final = "tuned: "
 NAMES: Final = ("add", "delete", "check", "gc", "recover")
 # With tuning and bandwidth in the chain; where an operation is suspended says nothing of plugins.
 TUNED_NAMES: Final = tuple(f"{_TUNED}{name}" for name in ("add", "delete", "gc"))
+# With masquerading and ports of the host.
+_PORTS: Final = "ports: "
+PORTS_NAMES: Final = tuple(f"{_PORTS}{name}" for name in ("add", "delete", "gc"))
 
 
 @pytest.fixture
 def pods() -> Iterator[Pods]:
+    """Three, of which each asks for ports of its own."""
     with three_pods() as made:
-        yield made
+        yield {
+            one: evolve(pod, capability_args=ports_of(number))
+            for number, (one, pod) in enumerate(made.items())
+        }
 
 
 @pytest.fixture
@@ -92,25 +102,31 @@ def run(
     leases = tmp_path / "leases"
 
     def run_it(name: str, sweeping: Callable[[Sweep], Any], chain: str = BRIDGE_CHAIN) -> Sweep:
-        is_tuned = name.startswith(_TUNED)
-        network = make_network(leases, TUNED_CHAIN if is_tuned else chain)
+        kinds = KINDS
+        for prefix, theirs, of_each in (
+            (_TUNED, TUNED_CHAIN, TUNED_KINDS),
+            (_PORTS, PORTS_CHAIN, PORTS_KINDS),
+        ):
+            if name.startswith(prefix):
+                name, chain, kinds = name.removeprefix(prefix), theirs, of_each
+        network = make_network(leases, chain)
 
         async def main() -> Sweep:
             async with open_on(state_dir, world, Timeouts()) as another:
                 sweep = Sweep(
-                    _cases(network)[name.removeprefix(_TUNED)],
+                    _cases(network)[name],
                     pods,
                     state_dir,
                     world,
                     another,
                     network=network,
-                    kinds=TUNED_KINDS if is_tuned else KINDS,
+                    kinds=kinds,
                 )
                 await sweeping(sweep)
                 return sweep
 
         paths = [str(pod.netns) for pod in pods.values()]
-        with BuiltInWorld.make(leases, paths) as world:
+        with BuiltInWorld.make(leases, paths, has_rules=chain == PORTS_CHAIN) as world:
             sweep = anyio.run(main, backend=loop, backend_options=options)
         counts = sweep.counts
         count(counts)
@@ -123,24 +139,24 @@ def run(
 
 @pytest.mark.deep
 @pytest.mark.parametrize("first", [cancel, interrupt, fail])
-@pytest.mark.parametrize("name", [*NAMES, TUNED_NAMES[0]])
+@pytest.mark.parametrize("name", [*NAMES, TUNED_NAMES[0], PORTS_NAMES[0]])
 def test_struck_at_a_suspension_an_add_is_undone_and_the_rest_is_known(
     name: str, first: Strike, run: Run, step: Step
 ) -> None:
     sweep = run(name, lambda sweep: sweep.once(first, step=step(4)))
-    if name in ("add", f"{_TUNED}add"):
+    if name.endswith("add"):
         assert sweep.counts.owed == 0
 
 
 @pytest.mark.deep
 @pytest.mark.parametrize("first", [cancel, interrupt])
-@pytest.mark.parametrize("name", [*NAMES, *TUNED_NAMES])
+@pytest.mark.parametrize("name", [*NAMES, *TUNED_NAMES, *PORTS_NAMES])
 def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
     name: str, first: Strike, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with interfering(monkeypatch) as messages:
         sweep = run(name, lambda sweep: sweep.sending(first, messages, step=step(4)))
-    if name in ("add", f"{_TUNED}add"):
+    if name.endswith("add"):
         assert sweep.counts.owed == 0
 
 
@@ -180,14 +196,38 @@ def test_struck_while_they_send_other_plugins_do_as_bridge_does(
 
 
 @pytest.mark.deep
-def test_an_undo_that_skips_the_link_is_missed(tmp_path: Path) -> None:
-    """By those who ask the plugin alone: beneath a runtime its DEL removes the link as well."""
-    change = {
-        "file": "acni/plugins/bridge.py",
-        "before": "    undo_with(undo, lambda: _remove_own(call, host, owner))\n",
-        "after": "",
-    }
-    tests = Path(__file__).parents[1] / "plugins" / "test_bridge.py"
+@pytest.mark.parametrize(
+    ("plugin", "before", "tests", "says"),
+    [
+        pytest.param(
+            "bridge",
+            "    undo_with(undo, lambda: _remove_own(call, host, owner))\n",
+            "test_bridge.py",
+            "left by an ADD",
+            id="the link",
+        ),
+        pytest.param(
+            "portmap",
+            "            undo_with(undo, call, entries)\n",
+            "test_portmap.py",
+            "'hostports4': 2",
+            id="the ports",
+        ),
+        pytest.param(
+            "masquerading",
+            "        undo_with(undo, call, entries)\n",
+            "test_bridge_masquerade.py",
+            "'masquerade4': 1",
+            id="the masquerading",
+        ),
+    ],
+)
+def test_an_undo_that_skips_something_is_missed(
+    plugin: str, before: str, tests: str, says: str, tmp_path: Path
+) -> None:
+    """By those who ask the plugin alone: beneath a runtime its DEL removes it as well."""
+    change = {"file": f"acni/plugins/{plugin}.py", "before": before, "after": ""}
+    path = Path(__file__).parents[1] / "plugins" / tests
     sabotage = Sabotage(name="", sweep="", change=[change])
-    printed = run_against(sabotage, "leaves_nothing and unheeded", str(tests), tmp_path)
-    assert "left by an ADD" in printed
+    printed = run_against(sabotage, "leaves_nothing and unheeded", str(path), tmp_path)
+    assert says in printed
