@@ -603,3 +603,70 @@ class Sends:
                 raise OSError(errno.ENOBUFS, "as the test wants it")
 
         return sending
+
+
+EACH_PORT: Ports = [port(8080)]
+AT_ONE: Ports = [port(8080, hostIP=HOST4)]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        pytest.param(EACH_PORT, EACH_PORT, id="at each"),
+        pytest.param(EACH_PORT, AT_ONE, id="at each, and at one"),
+        pytest.param(AT_ONE, EACH_PORT, id="at one, and at each"),
+        pytest.param(AT_ONE, AT_ONE, id="at one"),
+    ],
+)
+def test_of_two_that_want_a_port_at_the_same_time_one_gets_it(
+    host: Host, monkeypatch: pytest.MonkeyPatch, ours: Ports, theirs: Ports
+) -> None:
+    """Another process publishes it before each message that an ADD sends, and after the last."""
+    host.run("ADD", BRIDGE, container="c2")
+    for number in range(1, 40):
+        meanwhile = Meanwhile(number, partial(publish, host, theirs, container="c2"))
+        with monkeypatch.context() as patch:
+            patch.setattr(KernelWire, "send", meanwhile.of(KernelWire.send))
+            answer = publish(host, ours)
+        answers = {"c1": answer, "c2": meanwhile.result}
+        if meanwhile.result is None:
+            assert number > 5
+            return
+        got = [name for name, one in answers.items() if one is not None and one.status == 0]
+        assert len(got) == 1, (number, answers)
+        marks = {f"acni net {name} eth0" for name in got}
+        assert owners(host, "published4") == marks, number
+        for name in got:
+            wanted = {"c1": ours, "c2": theirs}[name]
+            assert host.run("DEL", portmap(wanted), container=name, previous=True).status == 0
+        assert elements(host) == {}
+    pytest.fail("it never came to an end")
+
+
+def owners(host: Host, name: str) -> set[str]:
+    return {one["elem"]["comment"] for one in all_elements(host.namespace)[name]}
+
+
+@define
+class Meanwhile:
+    """Something that is done before a message to the kernel.
+
+    Attributes:
+        at: Before which, from 1.
+        do: What is done.
+        result: What that came to; None, it was not done.
+    """
+
+    at: int
+    do: Callable[[], Answer]
+    result: Answer | None = None
+    count: int = 0
+
+    def of(self, send: Callable[[KernelWire, bytes], None]) -> Callable[[KernelWire, bytes], None]:
+        def sending(wire: KernelWire, data: bytes) -> None:
+            self.count += 1
+            if self.count == self.at:
+                self.result = self.do()
+            send(wire, data)
+
+        return sending

@@ -3,6 +3,10 @@
 Rule 1: where the table is gone, as after ``nft flush ruleset``, it is made anew by whoever puts
     something in; whoever takes something out finds that nothing is there.
 Rule 2: who puts an address in has it from IPAM: what a former owner left of it is removed.
+Rule 3: the kernel refuses a key that is there, and does not know that a port at one address of the
+    host and the same port at each are one. Who wants it at one address puts it in only as long as
+    nothing has changed since a look; who wants it at each looks once it is in, and takes it out
+    again. So of two at the same time one gets it, and not both.
 """
 
 from __future__ import annotations
@@ -83,6 +87,7 @@ def put(
     *,
     link: int | None = None,
     shared: Sequence[Element] = (),
+    look: Callable[[], object] | None = None,
 ) -> None:
     """Put entries into the table.
 
@@ -91,6 +96,7 @@ def put(
         entries: Of an attachment.
         link: The index of a bridge that they are reached by: what comes by it may go back by it.
         shared: What is nobody's, and is there as well.
+        look: Raises where they may not be put in; they are only as long as it would say the same.
 
     Raises:
         Taken: a port is another one's. Of few nothing was put in; of many some may be.
@@ -101,7 +107,7 @@ def put(
         pairs.append((add_element(TABLE, way(link)), way(link)))
     pairs += [(add_element(TABLE, one), one) for one in shared]
     for begin in range(0, len(pairs), MOST_ELEMENTS):
-        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS])
+        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look)
 
 
 def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:
@@ -232,11 +238,18 @@ def require_writable(netfilter: Netfilter) -> None:
             raise
 
 
-def _put(netfilter: Netfilter, pairs: Sequence[tuple[Message, Element]]) -> None:
+def _put(
+    netfilter: Netfilter,
+    pairs: Sequence[tuple[Message, Element]],
+    look: Callable[[], object] | None,
+) -> None:
     messages, subjects = [message for message, _ in pairs], [subject for _, subject in pairs]
     for _ in range(_ATTEMPTS):
         try:
-            netfilter.transact(messages)
+            if look is None:
+                netfilter.transact(messages)
+            else:
+                netfilter.decide(lambda: (messages, look()))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
                 netfilter.transact(table_messages())

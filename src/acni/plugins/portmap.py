@@ -120,20 +120,26 @@ def _put(
     addresses: Sequence[IpAddress],
     link: int | None,
 ) -> None:
+    found = ((one.port_for(address), address) for address in addresses for one in settings.wanted)
+    ports = [(port, address) for port, address in found if port is not None]
+    at_one = [pair for pair in ports if pair[0].host_address is not None]
+    at_each = [pair for pair in ports if pair[0].host_address is None]
     with doing("publishing ports"):
-        for address in addresses:
-            for one in settings.wanted:
-                port = one.port_for(address)
-                if port is not None and (other := taken_beside(netfilter, port, address)):
-                    raise _taken(port, other.comment)
+        _require_free(netfilter, at_each)
+        look = partial(_require_free, netfilter, at_one) if at_one else None
         try:
-            put(netfilter, entries, link=link)
+            put(netfilter, entries, link=link, look=look)
         except Taken as taken:
-            ports = (one.port_for(address) for address in addresses for one in settings.wanted)
-            port = next(
-                one for one in ports if one is not None and is_mapping_of(one, taken.element)
-            )
+            port = next(one for one, _ in ports if is_mapping_of(one, taken.element))
             raise _taken(port, taken.owner) from taken
+        _require_free(netfilter, at_each)
+
+
+def _require_free(netfilter: Netfilter, ports: Sequence[tuple[Port, IpAddress]]) -> None:
+    """Refuse a port that another one has at one address of the host, or at each."""
+    for port, address in ports:
+        if other := taken_beside(netfilter, port, address):
+            raise _taken(port, other.comment)
 
 
 def _require_all(settings: Settings, addresses: Sequence[IpAddress], call: Call) -> None:
