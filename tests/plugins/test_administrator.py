@@ -1,157 +1,192 @@
 """The administrator's rules beside ours, made by each of his tools, and at each time: what he drops
-is dropped, what he translates goes where he says, and what cannot hold is told.
+is dropped, what he translates goes where he says, and what cannot hold is told. Likewise beside the
+reference's plugins, for who compares.
+
+The rules share a host, and each is taken back. A pod that is attached for one of them has an
+address and a port of its own, so that nothing has to be deleted.
 """
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from attrs import frozen
 
-from tests.plugins.answering import ask_ours
+from tests.netlink.nft import nft
+from tests.plugins.administrator import (
+    ANOTHER,
+    HOST,
+    POD,
+    RULES,
+    TIMES,
+    TOOLS,
+    Outcome,
+    Rule,
+)
+from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
-from tests.plugins.outside import HOST4, OUTSIDE, OUTSIDE4, add_outside
-from tests.plugins.test_portmap import BRIDGE, OTHER, port, portmap
-from tests.plugins.traffic import seen_from
+from tests.plugins.laid import lay
+from tests.plugins.outside import OUTSIDE, OUTSIDE4, add_outside
+from tests.plugins.test_portmap import OTHER, port, portmap
+from tests.plugins.traffic import BRIEFLY, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
-PORTS = [port(8080)]
-Way = Callable[[Host, bool], str | None]
-
-
-def to_the_port(host: Host, is_refused: bool) -> str | None:
-    """From outside to the port, and whom the container sees."""
-    return seen_from(
-        host.container(OUTSIDE),
-        host.container("c1"),
-        HOST4,
-        port=8080,
-        listens=7000,
-        is_refused=is_refused,
-    )
-
-
-def out(host: Host, is_refused: bool) -> str | None:
-    """From the container to the outside, and whom that sees."""
-    return seen_from(host.container("c1"), host.container(OUTSIDE), OUTSIDE4, is_refused=is_refused)
-
-
-def to_the_other(host: Host, is_refused: bool) -> str | None:
-    """From outside to the port, where another container listens."""
-    return seen_from(
-        host.container(OUTSIDE),
-        host.container("c2"),
-        HOST4,
-        port=8080,
-        listens=7000,
-        is_refused=is_refused,
-    )
-
-
-def to_the_host(host: Host, is_refused: bool) -> str | None:
-    """From outside to the port, where a program of the host listens, on another one."""
-    return seen_from(
-        host.container(OUTSIDE),
-        host.namespace,
-        HOST4,
-        port=8080,
-        listens=6000,
-        is_refused=is_refused,
-    )
-
-
-def from_the_host(host: Host, is_refused: bool) -> str | None:
-    """The same from the host itself."""
-    return seen_from(
-        host.namespace, host.namespace, HOST4, port=8080, listens=6000, is_refused=is_refused
-    )
+BEFORE, _, AFTER_THE_POD = TIMES
 
 
 @frozen
-class Cell:
-    """A rule, and what is seen beside it.
+class Pod:
+    """A container, its address and its port of the host."""
+
+    name: str
+    address: str
+    port: int
+
+    def asked_for(self) -> Mapping[str, Any]:
+        """Return what ``portmap`` is asked for."""
+        return portmap([port(self.port)])
+
+
+FIRST: Final = Pod("c1", POD, 8080)
+
+
+@frozen
+class Beside:
+    """What the rules are tried beside.
 
     Attributes:
-        rule: The arguments of iptables.
-        way: What is tried.
-        seen: What is seen; None, nobody answers.
-        is_refused_before: Whether the port is refused where it was made before the pod, and CHECK
-            tells of it where it was made after: if it can be seen.
+        ask: Who is asked.
+        attach: Attaches a container; returns what became of a rule, if that is known by then.
+        has_check: Whether CHECK tells of rules.
     """
 
-    rule: str
-    way: Way
-    seen: str | None
-    is_refused_before: bool = False
+    ask: Ask
+    attach: Callable[[Host, Pod], Outcome | None]
+    has_check: bool = False
 
 
-ANOTHER: Final = "192.0.2.77"
-HTTP: Final = "-p tcp --dport 8080"
-CELLS: Final[Mapping[str, Cell]] = {
-    "B, FORWARD drops": Cell("-A FORWARD -i up0 -p tcp --dport 7000 -j DROP", to_the_port, None),
-    "C, FORWARD drops what leaves": Cell("-A FORWARD -o up0 -j DROP", out, None),
-    "D, the policy of FORWARD": Cell("-P FORWARD DROP", to_the_port, None),
-    "F, DNAT elsewhere": Cell(
-        f"-t nat -A PREROUTING {HTTP} -j DNAT --to-destination 10.10.0.2:7000",
-        to_the_other,
-        OUTSIDE4,
-    ),
-    "G, raw drops": Cell(f"-t raw -A PREROUTING {HTTP} -j DROP", to_the_port, None),
-    "H, mangle drops": Cell("-t mangle -A FORWARD -i up0 -j DROP", to_the_port, None),
-    "I, by what it was sent to": Cell(
-        "-A FORWARD -m conntrack --ctorigdstport 8080 -j DROP", to_the_port, None
-    ),
-    "K, SNAT": Cell(
-        "-t nat -A POSTROUTING -o up0 -j SNAT --to-source 192.0.2.77", out, "192.0.2.77"
-    ),
-    "L, REDIRECT": Cell(
-        f"-t nat -A PREROUTING {HTTP} -j REDIRECT --to-ports 6000", to_the_host, OUTSIDE4
-    ),
-    "M, REDIRECT of the host's own": Cell(
-        f"-t nat -A OUTPUT {HTTP} -j REDIRECT --to-ports 6000", from_the_host, HOST4
-    ),
-    "N, NOTRACK": Cell(f"-t raw -A PREROUTING {HTTP} -j CT --notrack", to_the_port, None),
-    # What does not hold.
-    "A, INPUT drops": Cell(f"-A INPUT {HTTP} -j DROP", to_the_port, OUTSIDE4),
-    "E, nat returns": Cell(
-        f"-t nat -A PREROUTING {HTTP} -j RETURN", to_the_port, OUTSIDE4, is_refused_before=True
-    ),
-    "J, nat returns what leaves": Cell("-t nat -A POSTROUTING -o up0 -j RETURN", out, HOST4),
+def attach_by_ours(host: Host, pod: Pod) -> Outcome | None:
+    host.run("ADD", bridge(pod), container=pod.name)
+    answer = host.run("ADD", pod.asked_for(), container=pod.name, previous=True)
+    if answer.printed.get("reason") == "nat-rule":
+        return Outcome.REFUSED
+    assert answer.status == 0, answer
+    return None
+
+
+def attach_by_reference(host: Host, pod: Pod) -> None:
+    firewall = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables"}
+    for config in (bridge(pod), pod.asked_for(), firewall):
+        answer = host.run("ADD", config, container=pod.name, previous=True)
+        assert answer.status == 0, answer
+
+
+def attach_by_laid(host: Host, pod: Pod) -> None:
+    host.run("ADD", bridge(pod, masquerades=False), container=pod.name)
+    lay(host, pod.name, f"{pod.address}/24", port=pod.port, leads_to=7000)
+
+
+def bridge(pod: Pod, *, masquerades: bool = True) -> Mapping[str, Any]:
+    ipam = {"type": "static", "addresses": [{"address": f"{pod.address}/24"}]}
+    members = {"isDefaultGateway": True, "ipMasq": masquerades}
+    return {"cniVersion": "1.0.0", "name": "net", "type": "bridge", **members, "ipam": ipam}
+
+
+BESIDE: Final[Mapping[str, Beside]] = {
+    "acni": Beside(ask_ours, attach_by_ours, has_check=True),
+    "reference": Beside(ask_reference, attach_by_reference),
+    "laid": Beside(ask_ours, attach_by_laid),
 }
 
 
-@pytest.mark.parametrize("when", ["before the table", "after the table", "after the pod"])
-@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("when", TIMES)
+@pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.parametrize("name", BESIDE)
 def test_the_administrator_comes_first(tmp_path: Path, name: str, tool: str, when: str) -> None:
-    cell = CELLS[name]
-
-    def make_rule() -> None:
-        command = [tool, *cell.rule.split()]
-        host.namespace.call(lambda: subprocess.run(command, check=True, timeout=30))
-
-    with host_of(ask_ours, tmp_path / "leases") as host:
-        add_outside(host)
+    beside = BESIDE[name]
+    expected = {
+        letter: getattr(rule, name)[tool][TIMES.index(when)] for letter, rule in RULES.items()
+    }
+    found: dict[str, Outcome | str | None] = {}
+    with host_of(beside.ask, tmp_path / "leases") as host:
+        add_outside(host, knows_the_way=True)
         host.ip("address", "add", f"{ANOTHER}/24", "dev", "up0")
-        if when == "before the table":
-            make_rule()
         host.run("ADD", OTHER, container="c2")
-        host.run("ADD", {**BRIDGE, "ipMasq": True})
-        if when == "after the table":
-            make_rule()
-        answer = host.run("ADD", portmap(PORTS), previous=True)
-        is_seen_by_us = cell.is_refused_before and tool == "iptables-nft"
-        if is_seen_by_us and when != "after the pod":
-            assert answer.printed["reason"] == "nat-rule"
-            return
-        assert answer.status == 0, answer
-        if when == "after the pod":
-            make_rule()
-        assert cell.way(host, cell.seen is None) == cell.seen
-        checked = host.run("CHECK", portmap(PORTS), previous=True)
-        assert checked.printed.get("reason") == ("nat-rule" if is_seen_by_us else None)
+        if when != BEFORE:
+            assert beside.attach(host, FIRST) is None
+        for number, (letter, rule) in enumerate(RULES.items()):
+            pod = FIRST
+            if when == BEFORE:
+                nft(host.namespace, "flush ruleset")
+            if when != AFTER_THE_POD:
+                pod = Pod(f"pod{number}", f"10.9.0.{10 + number}", 9000 + number)
+            with made(host, rule, tool, pod):
+                became = None if pod is FIRST else beside.attach(host, pod)
+                found[letter] = became or outcome_of(host, beside, rule, pod, expected[letter])
+    assert found == expected
+
+
+@contextmanager
+def made(host: Host, rule: Rule, tool: str, pod: Pod) -> Iterator[None]:
+    """Make a rule, and take it back."""
+    if tool == "nft":
+        chain, what = rule.nft
+        commands = ["add table inet adm", f"add chain inet adm rules {{ type {chain}; }}"]
+        commands += [f"add rule inet adm rules {what.format(port=pod.port)}"] if what else []
+        nft(host.namespace, "-f", "-", given="\n".join(commands))
+        yield
+        nft(host.namespace, "delete table inet adm")
+        return
+    words = rule.iptables.format(port=pod.port)
+    iptables(host, tool, words)
+    yield
+    back = "-P FORWARD ACCEPT" if words.startswith("-P") else words.replace("-A ", "-D ")
+    iptables(host, tool, back)
+
+
+def iptables(host: Host, tool: str, words: str) -> None:
+    command = [tool, *words.split()]
+    host.namespace.call(lambda: subprocess.run(command, check=True, timeout=30))
+
+
+def outcome_of(
+    host: Host, beside: Beside, rule: Rule, pod: Pod, expected: Outcome
+) -> Outcome | str | None:
+    """Find out what becomes of a rule; whom the listener saw, if that is neither of both."""
+    is_refused = (rule.holds if expected == Outcome.HOLDS else rule.bypassed) is None
+    seen = try_it(host, rule, pod, is_refused=is_refused)
+    outcome = rule.outcome(POD if seen == pod.address else seen)
+    if not beside.has_check or outcome is None:
+        return outcome or seen
+    answer = host.run("CHECK", pod.asked_for(), container=pod.name, previous=True)
+    assert answer.printed.get("reason") in {None, "nat-rule"}
+    is_told = answer.status != 0
+    assert not (is_told and outcome is Outcome.HOLDS)
+    return Outcome.TOLD if is_told else outcome
+
+
+def try_it(host: Host, rule: Rule, pod: Pod, *, is_refused: bool) -> str | None:
+    """Try the way of a rule; return whom the listener sees."""
+    outside, container = host.container(OUTSIDE), host.container(pod.name)
+    client, listener, address, listens = {
+        "in": (outside, container, HOST, 7000),
+        "elsewhere": (outside, host.container("c2"), HOST, 7000),
+        "to the host": (outside, host.namespace, HOST, 6000),
+        "from the host": (host.namespace, host.namespace, HOST, 6000),
+        "out": (container, outside, OUTSIDE4, pod.port),
+    }[rule.way]
+    return seen_from(
+        client,
+        listener,
+        address,
+        port=pod.port,
+        listens=listens,
+        is_refused=is_refused,
+        refused_seconds=BRIEFLY,
+    )

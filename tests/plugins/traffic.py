@@ -12,6 +12,8 @@ from acni.netns import Namespace
 # An answer that comes does so in less than a millisecond; nobody waits for one that should.
 _SECONDS: Final = 20.0
 _NO_ANSWER_SECONDS: Final = 0.4
+# The kernel answers a SYN before the call that sends it returns, but on a busy machine.
+BRIEFLY: Final = 0.05
 
 TCP: Final = int(socket.SOCK_STREAM)
 UDP: Final = int(socket.SOCK_DGRAM)
@@ -26,6 +28,7 @@ def seen_from(
     listens: int | None = None,
     kind: int = TCP,
     is_refused: bool = False,
+    refused_seconds: float = _NO_ANSWER_SECONDS,
 ) -> str | None:
     """Connect, and return whose address the server saw; None where nobody answered.
 
@@ -37,10 +40,11 @@ def seen_from(
         listens: On which port the server listens, if on another.
         kind: TCP or UDP.
         is_refused: Nobody is expected to answer, so nobody waits long.
+        refused_seconds: How long, then.
     """
     family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
     place = "::" if family == socket.AF_INET6 else ""
-    seconds = _NO_ANSWER_SECONDS if is_refused else _SECONDS
+    seconds = refused_seconds if is_refused else _SECONDS
     with (
         closing(server.call(lambda: socket.socket(family, kind))) as listener,
         closing(client.call(lambda: socket.socket(family, kind))) as caller,
