@@ -43,7 +43,9 @@ def seen_from(
         refused_seconds: How long, then.
     """
     family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-    place = "::" if family == socket.AF_INET6 else ""
+    everywhere = "::" if family == socket.AF_INET6 else ""
+    # Who listens everywhere answers a datagram from the address that is nearest to who asked.
+    place = address if kind == UDP and listens is None else everywhere
     seconds = refused_seconds if is_refused else _SECONDS
     with (
         closing(server.call(lambda: socket.socket(family, kind))) as listener,

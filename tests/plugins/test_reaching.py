@@ -1,0 +1,92 @@
+"""A whole chain by traffic: whom Debian's plugins let reach whom, and ours, is one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from attrs import frozen
+
+from acni.netns import Namespace
+from tests.plugins.answering import Ask, ask_ours, ask_reference
+from tests.plugins.hosts import Host, host_of
+from tests.plugins.outside import add_outside
+from tests.plugins.reaching import WAYS, Seen, Way
+from tests.plugins.test_portmap import BOTH, BRIDGE, OTHER, let_bridges_alone, portmap
+from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
+
+pytestmark = [pytest.mark.deep, pytest.mark.netns]
+
+Configs = Sequence[Mapping[str, Any]]
+ON_ONE, ON_ANOTHER = {**BRIDGE, "ipMasq": True}, {**OTHER, "ipMasq": True}
+FIREWALL: Final = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables"}
+
+
+@frozen
+class Side:
+    """Whose plugins.
+
+    Attributes:
+        ask: Asks them.
+        last: Those that stand behind bridge and portmap.
+    """
+
+    ask: Ask
+    last: Configs = ()
+
+
+SIDES: Final[Mapping[str, Side]] = {
+    "ours": Side(ask_ours),
+    "reference": Side(ask_reference, (FIREWALL,)),
+}
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_who_reaches_whom_and_as_whom(tmp_path: Path, side: str) -> None:
+    found: dict[str, tuple[Seen, Seen]] = {}
+    expected = {
+        name: (way.seen_beside_ours if side == "ours" else way.seen,) * 2
+        for name, way in WAYS.items()
+    }
+    with host_of(SIDES[side].ask, tmp_path / "leases") as host:
+        add_outside(host, knows_the_way=True)
+        let_bridges_alone(host)
+        attach(host, "c1", ON_ONE, portmap(BOTH), *SIDES[side].last)
+        attach(host, "c2", ON_ONE, *SIDES[side].last)
+        attach(host, "c3", ON_ANOTHER, *SIDES[side].last)
+        host.settle()
+        for name, way in WAYS.items():
+            is_refused = expected[name][0] is None
+            tcp, udp = (try_it(host, way, kind, is_refused=is_refused) for kind in (TCP, UDP))
+            found[name] = (tcp, udp)
+    assert found == expected
+
+
+def attach(host: Host, container: str, *configs: Mapping[str, Any]) -> None:
+    for config in configs:
+        answer = host.run("ADD", config, container=container, previous=True)
+        assert answer.status == 0, answer
+
+
+def try_it(host: Host, way: Way, kind: int, *, is_refused: bool) -> Seen:
+    return seen_from(
+        place(host, way.client),
+        place(host, way.server),
+        way.address,
+        port=8080 if way.is_by_port else 7000,
+        listens=7000 if way.is_by_port else None,
+        kind=kind,
+        is_refused=is_refused,
+        refused_seconds=BRIEFLY,
+    )
+
+
+def place(host: Host, name: str) -> Namespace:
+    return host.namespace if name == "host" else host.container(name)
+
+
+def test_what_differs_has_a_reason() -> None:
+    for way in WAYS.values():
+        assert (way.seen != way.seen_beside_ours) == bool(way.reason)
