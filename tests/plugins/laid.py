@@ -9,7 +9,7 @@ priorities, and a rule for each port, with the container's ID as its comment.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import ip_interface
 from typing import Final
 
@@ -21,7 +21,12 @@ MASQUERADE: Final = "cni_plugins_masquerade"
 
 
 def lay(
-    host: Host, container_id: str, *interfaces: str, port: int, leads_to: int, protocol: str = "tcp"
+    host: Host,
+    container_id: str,
+    *interfaces: str,
+    port: int,
+    leads_to: int,
+    protocols: Sequence[str] = ("tcp",),
 ) -> None:
     """Lay rules for a container.
 
@@ -31,7 +36,7 @@ def lay(
         interfaces: Its addresses, each with the length of its network's prefix.
         port: The port of the host.
         leads_to: The container's.
-        protocol: Of both.
+        protocols: Of both.
     """
     commands: list[str] = []
     for text in interfaces:
@@ -40,18 +45,13 @@ def lay(
         address = str(one.ip) if one.version == 4 else f"[{one.ip}]"
         commands += _table_of_ports(family)
         commands += _table_of_masquerading()
-        commands += (
-            f"add rule {family} {PORTS} {rule} comment {container_id}"
-            for rule in (
-                f"hostports {protocol} dport {port} dnat to {address}:{leads_to}",
-                f"masquerading {family} saddr {one.ip} {family} daddr {one.ip} masquerade",
-                *(
-                    [f"masquerading ip saddr 127.0.0.1 ip daddr {one.ip} masquerade"]
-                    if family == "ip"
-                    else []
-                ),
-            )
-        )
+        rules = [
+            *(f"hostports {name} dport {port} dnat to {address}:{leads_to}" for name in protocols),
+            f"masquerading {family} saddr {one.ip} {family} daddr {one.ip} masquerade",
+        ]
+        if family == "ip":
+            rules.append(f"masquerading ip saddr 127.0.0.1 ip daddr {one.ip} masquerade")
+        commands += (f"add rule {family} {PORTS} {rule} comment {container_id}" for rule in rules)
         commands.append(
             f"add rule inet {MASQUERADE} masq_checks {family} saddr {one.ip} "
             f"{family} daddr != {one.network} masquerade comment {container_id}"
