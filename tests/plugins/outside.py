@@ -33,3 +33,9 @@ def add_outside(host: Host, *, knows_the_way: bool = False) -> Namespace:
         host.ip("route", "add", "10.0.0.0/8", "via", HOST4, inside=OUTSIDE)
         host.ip("route", "add", "fd00::/16", "via", HOST6, inside=OUTSIDE)
     return outside
+
+
+def look_for_no_duplicates(host: Host, *containers: str) -> None:
+    """Have the kernel use addresses of IPv6 at once, which are made afterwards."""
+    for inside in (None, OUTSIDE, *containers):
+        host.write("ipv6/conf/default/accept_dad", "0", inside=inside)

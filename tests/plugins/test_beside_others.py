@@ -19,7 +19,15 @@ from tests.netlink.nft import all_elements, nft
 from tests.plugins.answering import ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.laid import lay, take_up
-from tests.plugins.outside import HOST4, HOST6, OUTSIDE, OUTSIDE4, OUTSIDE6, add_outside
+from tests.plugins.outside import (
+    HOST4,
+    HOST6,
+    OUTSIDE,
+    OUTSIDE4,
+    OUTSIDE6,
+    add_outside,
+    look_for_no_duplicates,
+)
 from tests.plugins.test_portmap import BRIDGE, OTHER, let_bridges_alone, port, portmap
 from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
 
@@ -129,6 +137,7 @@ def test_pods_of_others_and_ours_live_on_one_node(
 ) -> None:
     first, last = (WE, they) if are_we_first else (they, WE)
     with host_of(ask_ours, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, first.name, last.name)
         add_outside(host)
         let_bridges_alone(host)
         first.attach(host)

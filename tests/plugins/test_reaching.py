@@ -12,7 +12,7 @@ from attrs import frozen
 from acni.netns import Namespace
 from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
-from tests.plugins.outside import add_outside
+from tests.plugins.outside import add_outside, look_for_no_duplicates
 from tests.plugins.reaching import WAYS, Seen, Way
 from tests.plugins.test_portmap import BOTH, BRIDGE, OTHER, let_bridges_alone, portmap
 from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
@@ -51,6 +51,7 @@ def test_who_reaches_whom_and_as_whom(tmp_path: Path, side: str) -> None:
         for name, way in WAYS.items()
     }
     with host_of(SIDES[side].ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2", "c3")
         add_outside(host, knows_the_way=True)
         let_bridges_alone(host)
         attach(host, "c1", ON_ONE, portmap(BOTH), *SIDES[side].last)
