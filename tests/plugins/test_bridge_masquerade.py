@@ -13,7 +13,15 @@ from acni.netlink.wire import KernelWire
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
-from tests.plugins.outside import HOST4, HOST6, OUTSIDE, OUTSIDE4, OUTSIDE6, add_outside
+from tests.plugins.outside import (
+    HOST4,
+    HOST6,
+    OUTSIDE,
+    OUTSIDE4,
+    OUTSIDE6,
+    add_outside,
+    look_for_no_duplicates,
+)
 from tests.plugins.traffic import UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -114,6 +122,7 @@ def test_what_leaves_the_host_has_its_address_and_nothing_else_does(
     tmp_path: Path, ask: Ask
 ) -> None:
     with host_of(ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2", "c3")
         add_outside(host, knows_the_way=True)
         assert table_of(host) == {**SEEN, **BETWEEN_NETWORKS[ask]}
 

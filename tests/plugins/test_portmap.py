@@ -17,7 +17,15 @@ from acni.netlink.wire import KernelWire
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
-from tests.plugins.outside import HOST4, HOST6, OUTSIDE, OUTSIDE4, OUTSIDE6, add_outside
+from tests.plugins.outside import (
+    HOST4,
+    HOST6,
+    OUTSIDE,
+    OUTSIDE4,
+    OUTSIDE6,
+    add_outside,
+    look_for_no_duplicates,
+)
 from tests.plugins.traffic import TCP, UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -114,6 +122,7 @@ def test_a_port_of_the_host_leads_to_the_container_from_everywhere(
     tmp_path: Path, ask: Ask, kind: int
 ) -> None:
     with host_of(ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2", "c3")
         add_outside(host)
         let_bridges_alone(host)
         host.run("ADD", BRIDGE, container="c2")

@@ -11,7 +11,15 @@ import pytest
 from tests.netlink.nft import all_elements, nft
 from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
-from tests.plugins.outside import HOST4, HOST6, OUTSIDE, OUTSIDE4, OUTSIDE6, add_outside
+from tests.plugins.outside import (
+    HOST4,
+    HOST6,
+    OUTSIDE,
+    OUTSIDE4,
+    OUTSIDE6,
+    add_outside,
+    look_for_no_duplicates,
+)
 from tests.plugins.traffic import seen_from
 
 pytestmark = pytest.mark.netns
@@ -44,6 +52,7 @@ def test_what_leaves_the_host_has_its_address_and_nothing_else_does(
     tmp_path: Path, ask: Ask
 ) -> None:
     with host_of(ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2")
         add_outside(host)
         for container in ("c1", "c2"):
             assert host.run("ADD", CONFIG, container=container).status == 0
