@@ -7,7 +7,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tables import answers, habits, intended, of_built_in, peer_tests, rules, verbs
+from tables import answers, firewall, habits, intended, of_built_in, peer_tests, rules, verbs
 
 project = "acni"
 release = version = installed_version("acni")
@@ -24,7 +24,14 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
 # The tables of the pages under concepts/.
 myst_substitutions = (
-    peer_tests() | intended() | of_built_in() | rules() | verbs() | answers() | habits()
+    peer_tests()
+    | intended()
+    | of_built_in()
+    | firewall()
+    | rules()
+    | verbs()
+    | answers()
+    | habits()
 )
 html_theme = "furo"
 html_title = f"acni {release}"

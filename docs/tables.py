@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import runpy
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from acni.spec.plan import RULES, Rule
 _TESTS = Path(__file__).parents[1] / "tests"
 _INTENDED = _TESTS / "libcni" / "intended.py"
 _OF_BUILT_IN = _TESTS / "plugins" / "intended.py"
+_ADMINISTRATOR = _TESTS / "plugins" / "administrator.py"
+_REACHING = _TESTS / "plugins" / "reaching.py"
 _PRINTED = _TESTS / "spec" / "printed.py"
 _RULES = Path(__file__).parent / "rules.toml"
 _PEER_TESTS = Path(__file__).parent / "peer-tests.toml"
@@ -113,6 +115,51 @@ def of_built_in() -> dict[str, str]:
             ((plugin, case, row.reference, row.acni, row.reason) for plugin, case, row in rows),
         )
     }
+
+
+def firewall() -> dict[str, str]:
+    """Make the tables of what becomes of an administrator's rules, and of who is seen as whom."""
+    rules = runpy.run_path(str(_ADMINISTRATOR))["RULES"].items()
+    ways = runpy.run_path(str(_REACHING))["WAYS"].items()
+    beside = ("acni", "reference", "laid")
+    return {
+        "administrator": _table(
+            ("", "the rule", "acni", "reference 1.1.1", "newer reference, `nftables`"),
+            (
+                (letter, rule.words, *(_became(getattr(rule, side)) for side in beside))
+                for letter, rule in rules
+            ),
+        ),
+        "reaching": _table(
+            ("way", "seen beside the reference", "seen beside acni", "because"),
+            (
+                (name, f"`{way.seen}`", f"`{way.seen_beside_ours}`", way.reason)
+                for name, way in ways
+                if way.reason
+            ),
+        ),
+    }
+
+
+def _became(outcomes: Mapping[str, Sequence[Any]]) -> str:
+    """Say what becomes of a rule: of the tools that agree in one breath."""
+    tools: dict[str, list[str]] = {}
+    for tool, at_each_time in outcomes.items():
+        tools.setdefault(_over_time(*at_each_time), []).append(tool)
+    if len(tools) == 1:
+        return next(iter(tools))
+    return "; ".join(f"{became} ({', '.join(names)})" for became, names in tools.items())
+
+
+def _over_time(before: Any, later: Any, after: Any) -> str:
+    """Say what becomes of a rule that is made before the first pod, later, and after the pod."""
+    if before == later == after:
+        return str(before.value)
+    if before == later:
+        return f"{before.value}, if it is made after the pod {after.value}"
+    if later == after:
+        return f"{before.value} if it is made before the first pod, later {after.value}"
+    return f"{before.value}, {later.value} behind the first pod, {after.value} behind this one"
 
 
 def rules() -> dict[str, str]:

@@ -166,12 +166,13 @@ class Reader:
 
 @pytest.fixture
 def page_host(clean_host: None) -> Iterator[None]:
-    """A clean host, from which the bridges that the pages make are taken again."""
+    """A clean host, from which what the pages make is taken again: bridges, and the firewall."""
     del clean_host
     before = set(look_for_leftovers().links)
     yield
     for name in set(look_for_leftovers().links) - before:
         subprocess.run(["ip", "link", "del", name], check=True, timeout=20)
+    subprocess.run(["nft", "flush", "ruleset"], check=True, timeout=20)
 
 
 @pytest.fixture

@@ -6,23 +6,31 @@ import re
 import runpy
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Final, get_args
 
+import pytest
 from attrs import evolve
 
-from acni import errors
+from acni import errors, netns
 from acni.engine.habits import HABITS
 from acni.engine.recovery import Verdict, decide
 from acni.host.host import Host
+from acni.netlink.netfilter import Netfilter
+from acni.plugins.ruleset import table_messages
 from acni.store.intents import Intent, Verb
 from acni.store.record import write_record
 from tests.docs.conftest import DOCS
 from tests.libcni.intended import CONFIGURATIONS, RESULTS
 from tests.mutation import read_rules
+from tests.netlink.nft import rules_of
 from tests.peers import read_rows, read_suites
+from tests.plugins.administrator import RULES
+from tests.plugins.reaching import WAYS
 from tests.store.test_record import DEBT, PROVENANCE, RECORD
 
 ERRORS = (DOCS / "concepts" / "errors.md").read_text()
+FIREWALL = (DOCS / "how-to" / "keep-your-firewall.md").read_text()
 DEBUG = (DOCS / "how-to" / "debug-a-chain.md").read_text()
 
 _ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| (\d+) \| (yes|no) \| (.+) \| (.*) \|$", re.MULTILINE)
@@ -98,6 +106,31 @@ def test_the_tables_of_intended_differences_have_every_row() -> None:
     lines = "\n".join(tables.values()).splitlines()
     assert len(lines) == len(RESULTS) + len(CONFIGURATIONS) + 2 * len(tables)
     assert all(line.count(" | ") == 3 for line in lines)
+
+
+def test_the_tables_of_the_firewall_have_every_row() -> None:
+    tables = runpy.run_path(str(DOCS / "tables.py"))["firewall"]()
+    assert all(f"\n{{{{ {name} }}}}\n" in FIREWALL for name in tables)
+    rules = [line[2:-2].split(" | ") for line in tables["administrator"].splitlines()[2:]]
+    assert [row[:2] for row in rules] == [[name, rule.words] for name, rule in RULES.items()]
+    by_letter = {row[0]: row for row in rules}
+    assert {by_letter[letter][2] for letter in "CF"} == {"holds"}
+    assert by_letter["C"][3] == "bypassed (iptables-nft); holds (iptables-legacy, nft)"
+    assert by_letter["F"][4] == "bypassed if it is made before the first pod, later holds"
+    ways = [line[2:-2].split(" | ") for line in tables["reaching"].splitlines()[2:]]
+    assert [row[0] for row in ways] == [name for name, way in WAYS.items() if way.reason]
+
+
+@pytest.mark.netns
+def test_what_is_said_to_be_in_the_table_of_the_firewall_is_there() -> None:
+    named = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", FIREWALL, re.MULTILINE)
+    said = {name for row in named for name in re.findall(r"`(\w+)`", row)}
+    with netns.anonymous() as host:
+        with closing(host.call(Netfilter.open)) as netfilter:
+            netfilter.transact(table_messages())
+        there = re.findall(r"(?:chain|set|map) (\w+) \{", rules_of(host))
+    assert said - set(there) == set()
+    assert {name for name in there if name.startswith("admin_")} <= said
 
 
 def test_the_tables_of_rules_have_every_rule() -> None:

@@ -132,6 +132,51 @@ def test_the_administrator_comes_first(tmp_path: Path, name: str, tool: str, whe
     assert found == expected
 
 
+ACCEPTED: Final = (
+    "-P FORWARD DROP",
+    "-A FORWARD -i cni0 -j ACCEPT",
+    "-A FORWARD -o cni0 -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT",
+    "-A FORWARD -o cni0 -m conntrack --ctstate DNAT -j ACCEPT",
+)
+
+
+@pytest.mark.parametrize("tool", ["iptables-nft", "iptables-legacy"])
+def test_behind_a_policy_of_drop_the_administrator_accepts_what_he_likes(
+    tmp_path: Path, tool: str
+) -> None:
+    with host_of(ask_ours, tmp_path / "leases") as host:
+        add_outside(host, knows_the_way=True)
+        attach_by_ours(host, FIRST)
+        for words in ACCEPTED:
+            iptables(host, tool, words)
+        assert try_it(host, RULES["D"], FIRST, is_refused=False) == HOST
+        assert try_it(host, RULES["D, in"], FIRST, is_refused=False) == OUTSIDE4
+        iptables(host, tool, ACCEPTED[-1].replace("-A", "-D"))
+        assert try_it(host, RULES["D, in"], FIRST, is_refused=True) is None
+
+
+OURS_MADE_BY_HIM: Final = """
+add table inet acni
+add chain inet acni admin_ports
+add rule inet acni admin_ports tcp dport 8080 accept
+add chain inet acni admin_masquerade
+add rule inet acni admin_masquerade ip saddr 10.9.0.0/24 accept
+"""
+
+
+def test_the_chains_for_the_administrator_may_be_made_before_the_table(tmp_path: Path) -> None:
+    with host_of(ask_ours, tmp_path / "leases") as host:
+        add_outside(host, knows_the_way=True)
+        nft(host.namespace, "-f", "-", given=OURS_MADE_BY_HIM)
+        assert attach_by_ours(host, FIRST) is None
+        assert try_it(host, RULES["J"], FIRST, is_refused=False) == POD
+        assert try_it(host, RULES["E"], FIRST, is_refused=True) is None
+        nft(host.namespace, "flush chain inet acni admin_ports")
+        nft(host.namespace, "flush chain inet acni admin_masquerade")
+        assert try_it(host, RULES["J"], FIRST, is_refused=False) == HOST
+        assert try_it(host, RULES["E"], FIRST, is_refused=False) == OUTSIDE4
+
+
 @contextmanager
 def made(host: Host, rule: Rule, tool: str, pod: Pod) -> Iterator[None]:
     """Make a rule, and take it back."""
