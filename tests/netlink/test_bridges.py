@@ -6,6 +6,7 @@ import errno
 import json
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -14,6 +15,7 @@ from acni.netlink.bridges import (
     add_vlan,
     count_ports,
     filter_vlans,
+    learn_from_what_is_forwarded,
     new_bridge,
     remove_vlan,
     set_port,
@@ -86,6 +88,20 @@ def test_what_a_bridge_does_with_a_port_is_set_and_the_rest_stays(
     assert treatment() == (True, True)
     on_host.request(set_port(port, hairpin=False))
     assert treatment() == (False, True)
+
+
+def test_a_bridge_learns_nothing_from_frames_to_itself(
+    host: Namespace, on_host: Netlink, bridge: int
+) -> None:
+    assert not host.call(learns_less)
+    on_host.request(learn_from_what_is_forwarded(bridge))
+    assert host.call(learns_less)
+
+
+def learns_less() -> bool:
+    shown = ("ip", "-j", "-d", "link", "show", "cni0")
+    (link,) = json.loads(subprocess.run(shown, capture_output=True, check=True).stdout)
+    return bool(link["linkinfo"]["info_data"]["no_linklocal_learn"])
 
 
 def test_what_is_no_port_cannot_be_set_like_one(on_host: Netlink, bridge: int) -> None:

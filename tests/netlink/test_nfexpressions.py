@@ -57,10 +57,10 @@ SENTENCES = {
     ),
     "iifname @names ip daddr . iifname != @homes drop": (
         FOUR,
-        nf.load_name(),
+        nf.load_link_name(),
         nf.is_in("names"),
         nf.load_address(16, 4),
-        nf.load_name(9),
+        nf.load_link_name(9),
         nf.is_in("homes", is_negated=True),
         nf.verdict(nf.NF_DROP),
     ),

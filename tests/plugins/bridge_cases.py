@@ -298,6 +298,7 @@ CASES: Final[Mapping[str, Case]] = {
     "flag that is text": refused({"isGateway": "yes"}),
     "mac that is none": refused({"runtimeConfig": {"mac": "c2:11:22:33:44"}}),
     "no address": refused({"ipam": {"type": "static"}}),
+    "senders checked": Case(config={**_DUAL, "macspoofchk": True}, steps=_TWO),
     # What differs on purpose; see bridge_intended.py.
     "deleted with the namespace gone": Case(
         config=_DEFAULT,
@@ -309,7 +310,6 @@ CASES: Final[Mapping[str, Case]] = {
         steps=(Step(verb="DEL", before=(("c1", "link add eth0 type bridge"),)),),
         is_whole=False,
     ),
-    "hardware addresses checked": refused({"macspoofchk": True}, UNSUPPORTED),
     "IPv6 disabled on the host": Case(
         config={"isGateway": True, "ipam": local(SIX)},
         steps=(Step(settings=(("host", "ipv6/conf/default/disable_ipv6", "1"),), code=103),),

@@ -204,13 +204,6 @@ INTENDED: Final[Sequence[Intended]] = (
         cases=("deleted what it did not make",),
     ),
     Intended(
-        paths=r".*",
-        reference="checks hardware addresses by rules of the firewall",
-        acni="refuses to, for now",
-        reason="P11: a field that cannot be acted on is an error",
-        cases=("hardware addresses checked",),
-    ),
-    Intended(
         paths=r"status",
         reference="is content with a bridge that is down",
         acni="is not",

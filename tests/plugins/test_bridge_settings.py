@@ -44,7 +44,7 @@ def test_each_key_is_read() -> None:
         "dns": {"nameservers": ["192.0.2.53"]},
         "ipMasq": True,
         "ipMasqBackend": "nftables",
-        "macspoofchk": False,
+        "macspoofchk": True,
         "disableContainerInterface": True,
     }
     settings = parse_settings(make_call(config))
@@ -56,6 +56,7 @@ def test_each_key_is_read() -> None:
     assert settings.detects_duplicates
     assert settings.keeps_default_vlan
     assert not settings.sets_up
+    assert settings.checks_senders
     assert settings.dns == Dns(nameservers=("192.0.2.53",), domain=None, search=(), options=())
 
 
@@ -114,16 +115,6 @@ def test_a_hardware_address_is_asked_for_in_three_places(
     config: Mapping[str, Any], args: Mapping[str, str], mac: bytes | None
 ) -> None:
     assert parse_settings(make_call(config, args=args)).mac == mac
-
-
-@pytest.mark.rule("P11", "P10")
-def test_what_is_not_done_here_is_refused_with_its_place_and_a_way_out() -> None:
-    with pytest.raises(PluginError) as raised:
-        parse_settings(make_call({"macspoofchk": True}))
-    assert (raised.value.code, raised.value.reason) == (2, "unsupported")
-    assert '"macspoofchk": true' in raised.value.msg
-    assert "$.macspoofchk" in raised.value.msg
-    assert "leave it out" in raised.value.details
 
 
 def test_a_gateway_in_a_vlan_is_refused() -> None:

@@ -8,7 +8,6 @@ from acni.plugins.linksettings import (
     parse_hardware_address,
     parse_mtu,
     parse_own_dns,
-    refuse_what_is_not_done,
 )
 from acni.skel import PluginError
 from acni.skel.reading import Fields
@@ -59,13 +58,3 @@ def test_dns_that_says_nothing_is_none() -> None:
     told = parse_own_dns(Fields({"dns": {"domain": "a.b"}}))
     assert told is not None
     assert told.domain == "a.b"
-
-
-@pytest.mark.rule("P11")
-def test_what_is_not_done_is_refused_with_what_to_do_instead() -> None:
-    refuse_what_is_not_done(Fields({"ipMasq": False}), {"ipMasq": "a rule"})
-    with pytest.raises(PluginError) as raised:
-        refuse_what_is_not_done(Fields({"ipMasq": True}), {"ipMasq": "a rule"})
-    error = raised.value
-    assert (error.code, error.details, error.reason) == (2, "a rule", "unsupported")
-    assert error.msg == '"ipMasq": true is not supported at $.ipMasq'

@@ -47,6 +47,9 @@ from acni.netlink.sockets import Netlink
 
 _RTM_SETLINK: Final = 19
 _IFLA_BR_VLAN_DEFAULT_PVID: Final = 39
+_IFLA_BR_MULTI_BOOLOPT: Final = 46
+_BR_BOOLOPTS: Final = struct.Struct("=II")  # values, and which of them count
+_BR_BOOLOPT_NO_LL_LEARN: Final = 1 << 0
 _IFLA_BRIDGE_FLAGS: Final = 0
 _IFLA_BRIDGE_VLAN_INFO: Final = 2
 _BRIDGE_FLAGS_SELF: Final = 2
@@ -118,6 +121,19 @@ def filter_vlans(which: int | str, *, default_vlan: int | None = None) -> Messag
     if default_vlan is not None:
         data += u16(_IFLA_BR_VLAN_DEFAULT_PVID, default_vlan)
     info = nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"), nested(IFLA_INFO_DATA, data))
+    return link_message(RTM_NEWLINK, 0, info, which=which)
+
+
+def learn_from_what_is_forwarded(which: int | str) -> Message:
+    """Let a bridge not learn where a sender is from frames to itself, as STP's and LLDP's (Linux
+    5.0): those do not come to the firewall, or to another chain of it.
+
+    Args:
+        which: The index or name of the bridge.
+    """
+    options = header(_BR_BOOLOPTS, _BR_BOOLOPT_NO_LL_LEARN, _BR_BOOLOPT_NO_LL_LEARN)
+    data = nested(IFLA_INFO_DATA, attribute(_IFLA_BR_MULTI_BOOLOPT, options))
+    info = nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "bridge"), data)
     return link_message(RTM_NEWLINK, 0, info, which=which)
 
 

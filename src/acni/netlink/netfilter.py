@@ -19,6 +19,7 @@ from attrs import define
 
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
 from acni.netlink.messages import Answer, Message, be32_of
+from acni.netlink.nfexpressions import INET
 from acni.netlink.nfmessages import NETLINK_NETFILTER, batch_of, family_and_attributes
 from acni.netlink.nftables import (
     GETGEN,
@@ -108,13 +109,13 @@ class Netfilter:
         _, said = family_and_attributes(answers[0])
         return be32_of(said.get(1, b""))
 
-    def elements(self, table: str, name: str) -> list[Element]:
+    def elements(self, table: str, name: str, *, family: int = INET) -> list[Element]:
         """Return the elements of a set.
 
         Raises:
             NetlinkError: ENOENT, there is no such set; or the kernel does not say.
         """
-        return list(self._elements(name, self.netlink.dump(list_of(table, name))))
+        return list(self._elements(name, self.netlink.dump(list_of(table, name, family=family))))
 
     def element(self, table: str, element: Element) -> Element | None:
         """Return the element of a key as it is there; None where there is none.
@@ -143,8 +144,8 @@ class Netfilter:
 
     def _elements(self, name: str, answers: Sequence[Answer]) -> Iterator[Element]:
         for answer in answers:
-            _, said = family_and_attributes(answer)
-            yield from read_elements(name, said.get(3, b""))
+            family, said = family_and_attributes(answer)
+            yield from read_elements(name, said.get(3, b""), family=family)
 
     @classmethod
     def open(cls) -> Self:

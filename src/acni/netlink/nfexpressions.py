@@ -15,6 +15,7 @@ from acni.netlink.messages import attribute, be32, encoded, nested, text
 
 INET: Final = 1
 IPV4: Final = 2
+BRIDGE: Final = 7
 IPV6: Final = 10
 
 # Four bytes each, lying one after the other: NFT_REG32_00 and what follows.
@@ -31,9 +32,11 @@ _META_OIF: Final = 5
 _META_IIFNAME: Final = 6
 _META_OIFNAME: Final = 7
 
+_LINK_HEADER: Final = 0
 _NETWORK_HEADER: Final = 1
 _TRANSPORT_HEADER: Final = 2
 _PORT_BYTES: Final = 2
+_MAC_OFFSET, _MAC_BYTES = 6, 6
 
 _EQ, _NEQ = 0, 1
 
@@ -104,9 +107,14 @@ def load_ways() -> bytes:
     return _meta(_META_IIF) + _meta(_META_OIF, FIRST_REGISTER + 1)
 
 
-def load_name(register: int = FIRST_REGISTER) -> bytes:
+def load_link_name(register: int = FIRST_REGISTER) -> bytes:
     """``iifname``: the name of the link that a packet came by, in 16 bytes."""
     return _meta(_META_IIFNAME, register)
+
+
+def load_sender(register: int = FIRST_REGISTER) -> bytes:
+    """``ether saddr``: the hardware address that a frame says to be from."""
+    return _payload(_LINK_HEADER, _MAC_OFFSET, _MAC_BYTES, register)
 
 
 def is_link(name: str, *, is_outgoing: bool = False) -> bytes:

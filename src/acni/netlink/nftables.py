@@ -1,7 +1,7 @@
 """Messages to nf_tables: tables, chains, sets, rules and elements; pure.
 
-Each goes into a batch (:meth:`acni.netlink.netfilter.Netfilter.transact`). All are of the family
-``inet``, which is asked for both IPv4 and IPv6.
+Each goes into a batch (:meth:`acni.netlink.netfilter.Netfilter.transact`). Where no family is named
+it is ``inet``, which is asked for both IPv4 and IPv6.
 
 (include/uapi/linux/netfilter/nf_tables.h; nft(8))
 """
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from acni.netlink.errors import malformed
 from acni.netlink.messages import (
@@ -57,9 +57,10 @@ _KEY, _DATA, _USERDATA = 1, 2, 6
 # libnftnl's comment, which nft prints; longer ones it does not read.
 _COMMENT: Final = 0
 _COMMENT_HEAD: Final = 2
+# The same of a set: libnftnl's byte order of the key, the machine's (BYTEORDER_HOST_ENDIAN).
+_SET_USERDATA: Final = 13
+_KEY_IS_TEXT: Final = struct.pack("=BBI", 0, 4, 1)
 MOST_COMMENT_BYTES: Final = 127
-# Of a set, what nft notes: NFTNL_UDATA_SET_KEYBYTEORDER, in four bytes, BYTEORDER_HOST_ENDIAN.
-_AS_THE_HOST_HAS_THEM: Final = struct.pack("=BBI", 0, 4, 1)
 
 
 @frozen
@@ -69,10 +70,12 @@ class Type:
     Attributes:
         number: nft's own, by which it prints; six bits a part.
         size: Its bytes; each part begins at a multiple of four.
+        is_text: Whether it is read from left to right: nft takes it for a number otherwise.
     """
 
     number: int
     size: int
+    is_text: bool = False
 
     def then(self, other: Type) -> Type:
         """Return the concatenation with a type of one part."""
@@ -81,11 +84,12 @@ class Type:
 
 IPV4_ADDRESS: Final = Type(7, 4)
 IPV6_ADDRESS: Final = Type(8, 16)
+ETHERNET_ADDRESS: Final = Type(9, 6)
 PROTOCOL: Final = Type(12, 1)
 PORT: Final = Type(13, 2)
 MARK: Final = Type(19, 4)
 LINK_INDEX: Final = Type(20, 4)
-LINK_NAME: Final = Type(41, 16)
+LINK_NAME: Final = Type(41, 16, is_text=True)
 
 
 @frozen
@@ -97,12 +101,14 @@ class Element:
         key: Its key.
         data: What a map has for it; None in a set.
         comment: What ``nft`` shows beside it.
+        family: That of the set's table.
     """
 
     name: str
     key: bytes
     data: bytes | None = None
     comment: str | None = None
+    family: int = field(default=INET, kw_only=True)
 
 
 def table_message(kind: int, flags: int, *inner: bytes, family: int = INET) -> Message:
@@ -110,9 +116,9 @@ def table_message(kind: int, flags: int, *inner: bytes, family: int = INET) -> M
     return subsystem_message(SUBSYSTEM, kind, flags, *inner, family=family)
 
 
-def new_table(name: str) -> Message:
+def new_table(name: str, *, family: int = INET) -> Message:
     """Make a table; one that is there is left as it is."""
-    return table_message(NEWTABLE, CREATE, text(1, name))
+    return table_message(NEWTABLE, CREATE, text(1, name), family=family)
 
 
 def delete_table(name: str) -> Message:
@@ -125,7 +131,9 @@ def new_chain(table: str, name: str) -> Message:
     return table_message(NEWCHAIN, CREATE, text(1, table), text(3, name))
 
 
-def new_base_chain(table: str, name: str, *, kind: str, hook: int, priority: int) -> Message:
+def new_base_chain(
+    table: str, name: str, *, kind: str, hook: int, priority: int, family: int = INET
+) -> Message:
     """Make a chain that the kernel leads to, and that accepts.
 
     Args:
@@ -134,27 +142,33 @@ def new_base_chain(table: str, name: str, *, kind: str, hook: int, priority: int
         kind: "nat" or "filter".
         hook: PREROUTING or another.
         priority: Of several at a hook the lowest is asked first.
+        family: The table's.
     """
     place = nested(4, be32(1, hook), be32(2, priority & 0xFFFFFFFF))
-    policy = be32(5, _NF_ACCEPT)
-    return table_message(
-        NEWCHAIN, CREATE, text(1, table), text(3, name), place, policy, text(7, kind)
-    )
+    said = text(1, table), text(3, name), place, be32(5, _NF_ACCEPT), text(7, kind)
+    return table_message(NEWCHAIN, CREATE, *said, family=family)
 
 
-def delete_rules(table: str, chain: str) -> Message:
+def delete_rules(table: str, chain: str, *, family: int = INET) -> Message:
     """Delete all rules of a chain."""
-    return table_message(DELRULE, 0, text(1, table), text(2, chain))
+    return table_message(DELRULE, 0, text(1, table), text(2, chain), family=family)
 
 
-def new_rule(table: str, chain: str, *expressions: bytes) -> Message:
+def new_rule(table: str, chain: str, *expressions: bytes, family: int = INET) -> Message:
     """Add a rule behind those of a chain."""
-    return table_message(
-        NEWRULE, CREATE | APPEND, text(1, table), text(2, chain), nested(4, *expressions)
-    )
+    said = text(1, table), text(2, chain), nested(4, *expressions)
+    return table_message(NEWRULE, CREATE | APPEND, *said, family=family)
 
 
-def new_set(table: str, name: str, number: int, *, key: Type, data: Type | None = None) -> Message:
+def new_set(
+    table: str,
+    name: str,
+    number: int,
+    *,
+    key: Type,
+    data: Type | None = None,
+    family: int = INET,
+) -> Message:
     """Make a set, or a map; one that is there and has these types is left as it is.
 
     Args:
@@ -163,14 +177,15 @@ def new_set(table: str, name: str, number: int, *, key: Type, data: Type | None 
         number: One that no other set of the batch has.
         key: The type of its keys.
         data: The type of what a map has for them; None, it is a set.
+        family: The table's.
     """
     flags, into = 0, b""
     if data is not None:
         flags, into = _NFT_SET_MAP, be32(6, data.number) + be32(7, data.size)
     types = be32(3, flags), be32(4, key.number), be32(5, key.size), be32(10, number)
-    # nft would print names of links as nothing.
-    into += attribute(13, _AS_THE_HOST_HAS_THEM) if key == LINK_NAME else b""
-    return table_message(NEWSET, CREATE, text(1, table), text(2, name), *types, into)
+    order = attribute(_SET_USERDATA, _KEY_IS_TEXT) if key.is_text else b""
+    said = text(1, table), text(2, name), *types, into, order
+    return table_message(NEWSET, CREATE, *said, family=family)
 
 
 def add_element(table: str, element: Element, *, is_new: bool = False) -> Message:
@@ -189,15 +204,16 @@ def delete_element(table: str, element: Element) -> Message:
 
 def get_element(table: str, element: Element) -> Message:
     """Ask for the element of a key (ENOENT: there is none)."""
-    return _about_element(GETSETELEM, 0, table, Element(element.name, element.key))
+    asked = Element(element.name, element.key, family=element.family)
+    return _about_element(GETSETELEM, 0, table, asked)
 
 
-def list_of(table: str, name: str) -> Message:
+def list_of(table: str, name: str, *, family: int = INET) -> Message:
     """Ask for the elements of a set."""
-    return table_message(GETSETELEM, 0, text(1, table), text(2, name))
+    return table_message(GETSETELEM, 0, text(1, table), text(2, name), family=family)
 
 
-def read_elements(name: str, said: bytes) -> Iterable[Element]:
+def read_elements(name: str, said: bytes, *, family: int = INET) -> Iterable[Element]:
     """Read elements of a set as they are listed.
 
     Raises:
@@ -210,6 +226,7 @@ def read_elements(name: str, said: bytes) -> Iterable[Element]:
             key=_value_of(parts.get(_KEY, b"")),
             data=_value_of(parts[_DATA]) if _DATA in parts else None,
             comment=_comment_of(parts.get(_USERDATA, b"")),
+            family=family,
         )
 
 
@@ -221,7 +238,8 @@ def _about_element(kind: int, flags: int, table: str, element: Element) -> Messa
         said = encoded(element.comment)[:MOST_COMMENT_BYTES] + b"\0"
         value += attribute(_USERDATA, bytes((_COMMENT, len(said))) + said)
     listed = nested(3, nested(1, value))
-    return table_message(kind, flags, text(1, table), text(2, element.name), listed)
+    where = text(1, table), text(2, element.name)
+    return table_message(kind, flags, *where, listed, family=element.family)
 
 
 def _value_of(said: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """``bridge``: joins a container to a bridge of the host, by a pair of links.
 
-    ADD  no link yet -> address -> bridge -> pair of links -> inside: address, up, routes ->
-         gateway, forwarding -> masquerading
-    DEL  link -> masquerading -> address: it is free again only when nothing knows it any more
+    ADD  no link yet -> address -> bridge -> senders -> pair of links -> inside: address, up,
+         routes -> gateway, forwarding -> masquerading
+    DEL  link -> senders -> masquerading -> address: it is free again only when nothing knows it any
+         more
 
 Configuration, results and what is left in the kernel are the reference's. What it does otherwise,
 each for a reason:
@@ -18,8 +19,9 @@ each for a reason:
 * A gateway whose network another link of the host has, or has a part of, is refused: the host would
   know only one way to it.
 * Masquerading is an element in a table of ours, not a chain and two rules for each address
-  (:mod:`acni.plugins.ruleset`).
-* The check of hardware addresses is refused: it is not here yet.
+  (:mod:`acni.plugins.ruleset`); so is the check of senders, not two chains and four rules
+  (:mod:`acni.plugins.framerules`), and it is there before the container can send. With it the
+  bridge learns no sender from frames to itself, by which the reference's check is got round.
 
 (the reference's plugins/main/bridge)
 """
@@ -33,7 +35,13 @@ from acni.host.visits import Stranded
 from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_chain import interface_of_others, join_bridge, leave_bridge, with_previous
+from acni.plugins.bridge_chain import (
+    interface_of_others,
+    join_bridge,
+    leave_bridge,
+    named_before,
+    with_previous,
+)
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own, find_port, require_new
@@ -52,6 +60,7 @@ from acni.plugins.hostlinks import (
 )
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
+from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs
 from acni.skel.results import make_result
 from acni.spec.result import Dns, Interface, Result
@@ -86,7 +95,9 @@ def delete(call: Call) -> None:
         elif (port := find_port(host, call, owner_of(call), bridge)) is not None:
             remove(call, port)
     call.bounds.check()
-    stop_masquerading(call, owner_of(call))
+    owner = owner_of(call)
+    stop_checking(call, owner, (owner.link_name, *named_before(call.previous, bridge)))
+    stop_masquerading(call, owner)
     if has_ipam(call):
         call.ipam.delete()
 
@@ -100,6 +111,8 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
 
     mac, host_mac = settings.mac or choose_mac(layout.addresses), random_mac()
     peer = Peer(name=call.ifname, netns_fd=container.fd, mac=mac, mtu=settings.mtu)
+    if settings.checks_senders:
+        check_sender(call, owner, owner.link_name, mac, undo)
     undo_with(undo, lambda: _remove_own(call, host, owner))
     make_port(host, bridge, settings, owner.link_name, mac=host_mac, peer=peer)
     set_port(host, settings, owner.link_name, owner.mark)

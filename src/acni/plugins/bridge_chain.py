@@ -37,8 +37,9 @@ from acni.plugins.hostlinks import (
     set_vlans,
     told_mac,
 )
-from acni.plugins.linksettings import unsupported
+from acni.plugins.linksettings import parse_hardware_address, unsupported
 from acni.plugins.masquerading import masquerade
+from acni.plugins.senderchecks import check_sender
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 from acni.spec.conversion import fold_keys
@@ -51,7 +52,7 @@ def interface_of_others(host: Netlink, previous: Result | None, bridge: str) -> 
     """Return the interface on the host that an earlier plugin made, as it is now; None where there
     is none, or where this plugin made the container's pair of links.
     """
-    for name in _named_before(previous, bridge):
+    for name in named_before(previous, bridge):
         with doing(f"looking for {name}"):
             link = find_link(host, name)
         if link is not None and link.kind != "bridge":
@@ -72,7 +73,8 @@ def join_bridge(
         undo: Undoes it where something behind it goes wrong.
 
     Raises:
-        PluginError: it is another bridge's, the bridge is full, or the kernel refuses.
+        PluginError: it is another bridge's, the bridge is full, senders are to be checked and
+            nobody says the container's hardware address, or the kernel refuses.
     """
     previous = call.previous
     if previous is None:
@@ -82,6 +84,8 @@ def join_bridge(
     bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
     if link.master not in (None, bridge.index):
         raise port_of_another(link.name)
+    if settings.checks_senders:
+        check_sender(call, owner_of(call), link.name, mac_of_container(call, previous), undo)
     if link.master is None:
         undo.callback(_undo_joining, host, link, bridge.name)
     with doing(f"making {link.name} a port of {bridge.name}"):
@@ -147,7 +151,7 @@ def _undo_joining(host: Netlink, link: Link, bridge: str) -> None:
         leave_bridge(host, link, bridge)
 
 
-def _named_before(previous: Result | None, bridge: str) -> Iterator[str]:
+def named_before(previous: Result | None, bridge: str) -> Iterator[str]:
     """Iterate over the interfaces on the host that stand before the bridge."""
     interfaces = () if previous is None else previous.interfaces
     before = takewhile(lambda interface: interface.name != bridge or interface.sandbox, interfaces)
@@ -180,6 +184,22 @@ def _refuse_what_is_others(fields: Fields, settings: Settings) -> None:
     if not settings.sets_up:
         instead = "the container's interface is the earlier plugin's"
         raise unsupported(fields, "disableContainerInterface", instead)
+
+
+def mac_of_container(call: Call, previous: Result) -> bytes:
+    """Return the hardware address of the container's interface, as a result says it.
+
+    Raises:
+        PluginError: it says none.
+    """
+    told = (one.mac for one in previous.interfaces if one.sandbox and one.name == call.ifname)
+    mac = next(told, None)
+    try:
+        return parse_hardware_address(mac or "")
+    except ValueError:
+        message = f"nobody says what hardware address {call.ifname} has"
+        expected = "one in $.prevResult, of the earlier plugin"
+        raise call.fields.error("macspoofchk", message, expected) from None
 
 
 def _passed_on(previous: Result, bridge: Interface) -> Result:

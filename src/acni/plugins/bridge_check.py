@@ -11,7 +11,7 @@ from __future__ import annotations
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import netns_of, owner_of
-from acni.plugins.bridge_chain import interface_of_others
+from acni.plugins.bridge_chain import interface_of_others, mac_of_container
 from acni.plugins.bridge_ports import other_end
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.bridge_settings import Settings, parse_settings
@@ -29,6 +29,7 @@ from acni.plugins.linkchecks import (
 )
 from acni.plugins.masquerading import require_masqueraded
 from acni.plugins.owners import BRIDGE_MARK
+from acni.plugins.senderchecks import require_checked
 from acni.skel.call import Call
 from acni.spec.result import Result
 
@@ -44,6 +45,7 @@ def check(call: Call) -> None:
         joined = interface_of_others(host, previous, settings.bridge)
         if joined is not None:
             _require_port(joined, bridge)
+            _require_checked(call, settings, previous, joined)
         else:
             _check_container(call, host, settings, previous, bridge)
     if settings.masquerades:
@@ -82,8 +84,18 @@ def _check_container(
             raise missing(f"the other end of {call.ifname} is not on this host")
         require_told_mac(port, previous.interfaces)
         _require_port(port, bridge)
+        _require_checked(call, settings, previous, port)
         require_addresses(inside, link, place, previous)
         require_routes(inside, previous)
+
+
+def _require_checked(call: Call, settings: Settings, previous: Result, port: Link) -> None:
+    """Refuse a port that takes in others' frames, or is checked for another address than its own:
+    somebody may have given either of them another name or address.
+    """
+    if settings.checks_senders:
+        mac = mac_of_container(call, previous)
+        require_checked(call, owner_of(call), port.name, mac)
 
 
 def _require_port(port: Link, bridge: Link) -> None:

@@ -1,7 +1,6 @@
 """What ``bridge`` is configured with, parsed once.
 
-Rule 1: a key that asks for what is not done here is refused, never passed over (P11): who asked for
-    a check of hardware addresses must not be left without it.
+Rule 1: a key that asks for what is not done here is refused, never passed over (P11).
 Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, and that before one of
     CNI_ARGS.
 
@@ -10,7 +9,7 @@ Rule 2: a hardware address of ``runtimeConfig`` comes before one of ``args``, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attrs import frozen
@@ -22,11 +21,11 @@ from acni.plugins.linksettings import (
     parse_hardware_address,
     parse_mtu,
     parse_own_dns,
-    refuse_what_is_not_done,
     require_result,
     unsupported,
 )
 from acni.plugins.masquerading import parse_masquerade
+from acni.plugins.senderchecks import parse_sender_check
 from acni.skel.call import Call
 from acni.skel.errors import PluginError
 from acni.skel.reading import Fields
@@ -36,10 +35,6 @@ from acni.spec.result import Dns
 DEFAULT_BRIDGE: Final = "cni0"
 
 _MOST_VLAN: Final = 4094
-
-_NOT_DONE: Final[Mapping[str, str]] = {
-    "macspoofchk": "leave it out, or use the executable plugin",
-}
 
 
 @frozen(kw_only=True)
@@ -64,6 +59,7 @@ class Settings:
         dns: What the result says of DNS instead of what IPAM says; None, that stays.
         has_ipam: Whether it gets addresses.
         masquerades: Whether what its addresses send elsewhere leaves with the host's.
+        checks_senders: Whether it may send with no other hardware address than its own.
     """
 
     bridge: str
@@ -83,6 +79,7 @@ class Settings:
     dns: Dns | None
     has_ipam: bool
     masquerades: bool
+    checks_senders: bool
 
     @property
     def filters_vlans(self) -> bool:
@@ -98,7 +95,6 @@ def parse_settings(call: Call) -> Settings:
             go with another one; names the place.
     """
     fields = call.fields
-    refuse_what_is_not_done(fields, _NOT_DONE)
     is_default_gateway = fields.flag("isDefaultGateway")
     settings = Settings(
         bridge=_parse_bridge(fields),
@@ -118,6 +114,7 @@ def parse_settings(call: Call) -> Settings:
         dns=parse_own_dns(fields),
         has_ipam=call.ipam.type is not None,
         masquerades=parse_masquerade(fields),
+        checks_senders=parse_sender_check(fields),
     )
     _refuse_contradictions(settings, fields, call.cni_version)
     return settings

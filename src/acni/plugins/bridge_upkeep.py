@@ -19,6 +19,7 @@ from acni.plugins.bridge_refusals import doing, kernel_refusal
 from acni.plugins.elementkeeping import collect, require_table
 from acni.plugins.masquerading import parse_masquerade
 from acni.plugins.owners import Owner, network_mark
+from acni.plugins.senderchecks import parse_sender_check, require_checks
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 
@@ -60,6 +61,8 @@ def status(call: Call) -> None:
         require_pairs(host)
     if parse_masquerade(call.fields):
         require_table(call)
+    if parse_sender_check(call.fields):
+        require_checks(call)
     if call.ipam.type is not None:
         call.ipam.status()
 

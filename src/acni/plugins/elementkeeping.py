@@ -1,4 +1,4 @@
-"""What plugins that have elements in the table of ours do with them in each verb.
+"""What plugins that have elements in a table of ours do with them in each verb.
 
 Rule 1: a DEL takes out what the result of the ADD says, without a look at what is others'; without
     that result it looks for what is the owner's.
@@ -23,12 +23,13 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.bridge_refusals import doing, kernel_refusal
 from acni.plugins.elements import entries_of, netfilter_of, require_writable, take_out
+from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import Entry, comment_of
+from acni.plugins.ruleset import OF_PACKETS, Entry, TableLayout, comment_of
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 
-_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
 
 
 def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
@@ -70,7 +71,7 @@ def remove(
                 else:
                     _remove_found(netfilter, comment_of(owner), then)
         except OSError as error:
-            if error.errno not in _NO_NETFILTER:
+            if error.errno not in NO_NETFILTER:
                 raise
 
 
@@ -97,28 +98,30 @@ def collect(call: Call) -> None:
         return
     valid = {comment_of(Owner(call.network, one)) for one in call.valid}
     prefix = network_mark(call.network)
-    with doing("collecting elements of the table acni"):
+    with doing("collecting elements of the tables acni"):
         try:
             with netfilter_of(call) as netfilter:
-                found = entries_of(
-                    netfilter,
-                    lambda comment: comment.startswith(prefix) and comment not in valid,
-                )
-                take_out(netfilter, found)
+                for layout in (OF_PACKETS, OF_FRAMES):
+                    found = entries_of(
+                        netfilter,
+                        lambda comment: comment.startswith(prefix) and comment not in valid,
+                        layout=layout,
+                    )
+                    take_out(netfilter, found)
         except OSError as error:
-            if error.errno not in _NO_NETFILTER:
+            if error.errno not in NO_NETFILTER:
                 raise
 
 
-def require_table(call: Call) -> None:
-    """Find out whether the table can be written.
+def require_table(call: Call, *, layout: TableLayout = OF_PACKETS) -> None:
+    """Find out whether a table can be written.
 
     Raises:
         PluginError: it cannot: no ADD can succeed.
     """
     try:
         with netfilter_of(call) as netfilter:
-            require_writable(netfilter)
+            require_writable(netfilter, layout=layout)
     except NetlinkError as error:
         refusal = kernel_refusal(error, "writing a table of nf_tables")
         raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error

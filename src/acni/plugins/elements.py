@@ -1,4 +1,5 @@
-"""What pods have in the table of :mod:`acni.plugins.ruleset`: put in, taken out and looked at.
+"""What pods have in the tables of :mod:`acni.plugins.ruleset` and :mod:`acni.plugins.framerules`:
+put in, taken out and looked at.
 
 Rule 1: where the table is gone, as after ``nft flush ruleset``, it is made anew by whoever puts
     something in; whoever takes something out finds that nothing is there.
@@ -15,22 +16,24 @@ import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from ipaddress import ip_address
 from typing import Final
 
 from attrs import evolve
 
-from acni.netlink.errors import NetlinkError
+from acni.netlink.errors import NetlinkError, NotSupported
 from acni.netlink.families import IpAddress
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
+from acni.plugins.framerules import OF_FRAMES, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import (
     APART,
+    OF_PACKETS,
     TABLE,
     Entry,
     Port,
+    TableLayout,
     address_of,
     apart,
     beside,
@@ -39,11 +42,11 @@ from acni.plugins.ruleset import (
     guarded,
     home_names,
     published,
-    set_names,
-    table_messages,
     way,
 )
 from acni.skel.call import Call
+
+_LAYOUTS: Final = {layout.family: layout for layout in (OF_PACKETS, OF_FRAMES)}
 
 # What adding a key with other data gives: Linux 5.18 and later, and before.
 _TAKEN: Final = (errno.EEXIST, errno.EBUSY)
@@ -89,17 +92,18 @@ def put(
     shared: Sequence[Element] = (),
     look: Callable[[], object] | None = None,
 ) -> None:
-    """Put entries into the table.
+    """Put entries into their table.
 
     Args:
         netfilter: The host's socket.
-        entries: Of an attachment.
+        entries: Of an attachment, and of one table.
         link: The index of a bridge that they are reached by: what comes by it may go back by it.
         shared: What is nobody's, and is there as well.
         look: Raises where they may not be put in; they are only as long as it would say the same.
 
     Raises:
         Taken: a port is another one's. Of few nothing was put in; of many some may be.
+        NotSupported: there is no table, and the kernel lacks what it takes.
         NetlinkError: the kernel refuses.
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
@@ -139,28 +143,37 @@ def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
     return None
 
 
-def entries_of(netfilter: Netfilter, is_wanted: Callable[[str], bool]) -> list[Entry]:
-    """Return what is in the table by whose it is.
+def entries_of(
+    netfilter: Netfilter, is_wanted: Callable[[str], bool], *, layout: TableLayout = OF_PACKETS
+) -> list[Entry]:
+    """Return what is in a table by whose it is.
 
     Args:
         netfilter: The host's socket.
         is_wanted: Tells by an owner in words.
+        layout: The table.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
-    found: dict[tuple[str, bytes], list[Element]] = {}
-    for element in _all(netfilter):
+    found: dict[tuple[str, str, bytes], list[Element]] = {}
+    for element in _all(netfilter, layout):
         if element.comment is not None and is_wanted(element.comment):
-            found.setdefault((element.comment, address_of(element)), []).append(element)
-    return [
-        Entry(
-            comment=comment,
-            address=ip_address(address),
-            elements=tuple(one for one in elements if not one.name.startswith("owners")),
-        )
-        for (comment, address), elements in found.items()
-    ]
+            claim = layout.claim_of(element.comment, element)
+            found.setdefault((element.comment, claim.name, claim.key), []).append(element)
+    return [_entry(layout, comment, elements) for (comment, *_), elements in found.items()]
+
+
+def checked_at(netfilter: Netfilter, port: str, owner: Owner) -> Entry | None:
+    """Return what lets a port take in frames of one hardware address alone; None where nothing
+    does, or where the port is another owner's.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = netfilter.element(TABLE, claim_of_port(port))
+    is_theirs = there is not None and there.comment == comment_of(owner)
+    return entry_of_claim(there) if there is not None and is_theirs else None
 
 
 def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool:
@@ -223,19 +236,34 @@ def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Elemen
     )
 
 
-def require_writable(netfilter: Netfilter) -> None:
-    """Find out whether the table could be made, and make nothing.
+def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) -> None:
+    """Find out whether a table could be made, and make nothing.
 
     Raises:
+        NotSupported: the kernel lacks what it takes.
         NetlinkError: it could not.
     """
     # The last message is refused, and so is the batch; what stands before it was looked at.
-    messages = [*table_messages(), delete_rules(TABLE, "no_chain")]
+    messages = layout.messages()
+    refused = delete_rules(TABLE, "no_chain", family=layout.family)
+    try:
+        _make(netfilter, [*messages, refused])
+    except NetlinkError as error:
+        if (error.index, error.errno) != (len(messages), errno.ENOENT):
+            raise
+
+
+def _make(netfilter: Netfilter, messages: Sequence[Message]) -> None:
+    """Make a table. Nothing that its messages name can be missing but what the kernel has not: the
+    family, a kind of chain, a step of a rule.
+    """
     try:
         netfilter.transact(messages)
     except NetlinkError as error:
-        if (error.index, error.errno) != (len(messages) - 1, errno.ENOENT):
+        if error.errno != errno.ENOENT or error.index == len(messages) - 1:
             raise
+        words = f"the table {TABLE} takes more of nf_tables than this kernel has"
+        raise NotSupported(errno.EOPNOTSUPP, words, index=error.index) from error
 
 
 def _put(
@@ -252,7 +280,7 @@ def _put(
                 netfilter.decide(lambda: (messages, look()))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
-                netfilter.transact(table_messages())
+                _make(netfilter, _LAYOUTS[subjects[0].family].messages())
                 continue
             if error.errno not in _TAKEN or error.index is None:
                 raise
@@ -267,16 +295,16 @@ def _put(
 
 
 def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
-    """Remove what is there of an address, whoever put it in."""
+    """Remove what is there of an address or a port, whoever put it in."""
+    layout = _LAYOUTS[claim.family]
 
     def decide() -> tuple[list[Message], None]:
-        family = claim.name[-1]
-        theirs = (
-            one
-            for one in _all(netfilter)
-            if one.name[-1] == family and address_of(one) == claim.key
-        )
-        return [delete_element(TABLE, one) for one in theirs], None
+        theirs: list[Message] = []
+        for one in _all(netfilter, layout):
+            said = layout.claim_of("", one)
+            if (said.name, said.key) == (claim.name, claim.key):
+                theirs.append(delete_element(TABLE, one))
+        return theirs, None
 
     netfilter.decide(decide)
 
@@ -307,14 +335,21 @@ def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> Non
             return
 
 
-def _all(netfilter: Netfilter) -> Iterator[Element]:
-    for name in set_names():
-        yield from _listed(netfilter, name)
+def _entry(layout: TableLayout, comment: str, elements: Sequence[Element]) -> Entry:
+    claims = [one for one in elements if one.name.startswith("owners")]
+    said = tuple(one for one in elements if not one.name.startswith("owners"))
+    claim = claims[0] if claims else layout.claim_of(comment, elements[0])
+    return Entry(comment=comment, claim=claim, elements=said)
 
 
-def _listed(netfilter: Netfilter, name: str) -> list[Element]:
+def _all(netfilter: Netfilter, layout: TableLayout) -> Iterator[Element]:
+    for name in layout.sets:
+        yield from _listed(netfilter, name, family=layout.family)
+
+
+def _listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) -> list[Element]:
     try:
-        return netfilter.elements(TABLE, name)
+        return netfilter.elements(TABLE, name, family=family)
     except NetlinkError as error:
         if error.errno not in _NOTHING_THERE:
             raise

@@ -94,6 +94,8 @@ def ensure_bridge(host: Netlink, settings: Settings, *, has_ipv6: bool) -> Link:
             host.request(links.change(bridge.index, up=True))
         if settings.promiscuous and not bridge.is_promiscuous:
             host.request(links.change(bridge.index, promiscuous=True))
+        if settings.checks_senders:
+            host.request(bridges.learn_from_what_is_forwarded(bridge.index))
     if bridge.alias != BRIDGE_MARK or not bridge.is_up:
         own_routes(name)
     return bridge

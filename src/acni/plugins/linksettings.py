@@ -9,7 +9,6 @@ Rule: a key that asks for what is not done here is refused, never passed over (P
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Final
 
 from acni.plugins.addressing import parse_dns
@@ -71,21 +70,6 @@ def require_result(has_ipam: bool, cni_version: str) -> None:
     if not has_ipam and cni_version in RESULT_SHAPES[0]:
         message = f"cniVersion {cni_version} has no result without addresses"
         raise PluginError(Code.INCOMPATIBLE_VERSION, message, details="0.3.0 and later have")
-
-
-def refuse_what_is_not_done(fields: Fields, not_done: Mapping[str, str]) -> None:
-    """Refuse flags of what is not done here.
-
-    Args:
-        fields: The configuration.
-        not_done: What to do instead, by the flag.
-
-    Raises:
-        PluginError: one of them is set.
-    """
-    for key, instead in not_done.items():
-        if fields.flag(key):
-            raise unsupported(fields, key, instead)
 
 
 def unsupported(fields: Fields, key: str, details: str) -> PluginError:

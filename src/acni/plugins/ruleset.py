@@ -35,7 +35,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from ipaddress import ip_address
 from typing import Final
 
 from attrs import frozen
@@ -160,23 +161,22 @@ class Port:
 
 @frozen(kw_only=True)
 class Entry:
-    """What the table holds of one address of a pod.
+    """What a table holds of one address of a pod, or of another thing that has one owner.
 
     Attributes:
         comment: Whose it is: :func:`comment_of` its owner.
-        address: The pod's address.
+        claim: What says in the table whose it is.
         elements: What leads to it, or is said of it.
     """
 
     comment: str
-    address: IpAddress
+    claim: Element
     elements: tuple[Element, ...]
 
     @property
-    def claim(self) -> Element:
-        """What says whose the address is."""
-        digest = hashlib.blake2b(self.comment.encode(), digest_size=_HASH_BYTES).digest()
-        return Element(_named("owners", self.address), self.address.packed, digest, self.comment)
+    def address(self) -> IpAddress:
+        """The pod's address, of which it is."""
+        return ip_address(self.claim.key)
 
     def adding(self) -> tuple[list[Message], list[Element]]:
         """Return what puts it into the table, and which element each message is about.
@@ -209,6 +209,29 @@ class Entry:
             messages.append(delete_element(TABLE, self.claim))
             subjects.append(self.claim)
         return messages, subjects
+
+
+@frozen(kw_only=True)
+class TableLayout:
+    """A table of ours, as far as its elements go.
+
+    Attributes:
+        family: Its family.
+        sets: The names of the sets that hold what is a pod's.
+        messages: Makes it, or brings one that is there to this state.
+        claim_of: Returns, for an owner in words and an element, what says whose that is which the
+            element is about.
+    """
+
+    family: int
+    sets: tuple[str, ...]
+    messages: Callable[[], list[Message]]
+    claim_of: Callable[[str, Element], Element]
+
+
+def digest_of(comment: str) -> bytes:
+    """Return an owner in four bytes."""
+    return hashlib.blake2b(comment.encode(), digest_size=_HASH_BYTES).digest()
 
 
 def comment_of(owner: Owner) -> str:
@@ -400,8 +423,8 @@ def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
     yield "postrouting", [is_it, source, leaving, *to_no_pod, to_no_group, nf.masquerade()]
 
     # What is kept from a pod; the set of bridges is the smallest, so it is asked first.
-    home, homes = [destination, nf.load_name(second)], f"homes{suffix}"
-    is_apart = [is_it, nf.load_name(), nf.is_in(APART)]
+    home, homes = [destination, nf.load_link_name(second)], f"homes{suffix}"
+    is_apart = [is_it, nf.load_link_name(), nf.is_in(APART)]
     is_guarded = [destination, nf.is_in(f"guarded{suffix}")]
     is_elsewhere = [*home, nf.is_in(homes, is_negated=True)]
     yield "forward", [*is_apart, *is_guarded, *is_elsewhere, nf.verdict(nf.NF_DROP)]
@@ -412,7 +435,15 @@ def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
 def _entry(owner: Owner, address: IpAddress, elements: Sequence[Element]) -> Entry:
     comment = comment_of(owner)
     said = (Element(one.name, one.key, one.data, comment) for one in elements)
-    return Entry(comment=comment, address=address, elements=tuple(said))
+    return Entry(comment=comment, claim=_claim(comment, address), elements=tuple(said))
+
+
+def _claim(comment: str, address: IpAddress) -> Element:
+    return Element(_named("owners", address), address.packed, digest_of(comment), comment)
+
+
+def _claim_of(comment: str, element: Element) -> Element:
+    return _claim(comment, ip_address(address_of(element)))
 
 
 def _said(name: str, address: IpAddress) -> Element:
@@ -460,3 +491,8 @@ def _port(number: int) -> bytes:
 
 def _named(name: str, address: IpAddress) -> str:
     return name + ("4" if is_v4(address) else "6")
+
+
+OF_PACKETS: Final = TableLayout(
+    family=nf.INET, sets=tuple(set_names()), messages=table_messages, claim_of=_claim_of
+)

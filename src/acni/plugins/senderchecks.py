@@ -1,0 +1,104 @@
+"""``macspoofchk``: a port of the bridge takes in what its container sends with its own hardware
+address, and nothing else.
+
+Rule 1: a port is checked before it is one, so before the container can send by it; and until it is
+    gone.
+Rule 2: the address is the one that ADD gave, or found. A container that is given another one
+    afterwards sends nothing any more, as with the reference.
+
+(the reference's pkg/link/spoofcheck.go)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.elementkeeping import NO_NETFILTER, require_table, undo_with
+from acni.plugins.elements import checked_at, entries_of, missing, netfilter_of, put, take_out
+from acni.plugins.framerules import OF_FRAMES, checking
+from acni.plugins.owners import Owner
+from acni.plugins.ruleset import comment_of
+from acni.skel.call import Call
+from acni.skel.reading import Fields
+
+_KEY = "macspoofchk"
+
+
+def parse_sender_check(fields: Fields) -> bool:
+    """Parse whether senders are checked.
+
+    Raises:
+        PluginError: it is not said.
+    """
+    return fields.flag(_KEY)
+
+
+def check_sender(call: Call, owner: Owner, port: str, mac: bytes, undo: ExitStack) -> None:
+    """Have a port take in frames of one hardware address alone.
+
+    Args:
+        call: An ADD.
+        owner: Whose the port is.
+        port: Its name; there need not be such a link yet.
+        mac: The container's hardware address.
+        undo: Undoes it where something behind it goes wrong.
+
+    Raises:
+        PluginError: the kernel refuses, or bridges of this one ask no firewall.
+    """
+    entries = [checking(owner, port, mac)]
+    undo_with(undo, call, entries)
+    with doing(f"checking what {port} takes in"), netfilter_of(call) as netfilter:
+        put(netfilter, entries)
+
+
+def stop_checking(call: Call, owner: Owner, ports: Iterable[str]) -> None:
+    """Undo what an ADD did, as far as it is there; with a configuration that never asked for it,
+    nothing is looked for.
+
+    Args:
+        call: A DEL.
+        owner: Whose it is.
+        ports: The names of ports that may be its own.
+
+    Raises:
+        PluginError: the kernel refuses.
+    """
+    if call.fields.get(_KEY) in (None, False):
+        return
+    with doing(f"removing what is {owner.attachment}'s of the table acni of bridges"):
+        try:
+            with netfilter_of(call) as netfilter:
+                named = [checked_at(netfilter, port, owner) for port in ports]
+                found = [entry for entry in named if entry is not None]
+                if not found and call.previous is None:
+                    theirs = comment_of(owner)
+                    found = entries_of(netfilter, lambda one: one == theirs, layout=OF_FRAMES)
+                take_out(netfilter, found)
+        except OSError as error:
+            if error.errno not in NO_NETFILTER:
+                raise
+
+
+def require_checked(call: Call, owner: Owner, port: str, mac: bytes) -> None:
+    """Find out whether it is as an ADD left it.
+
+    Raises:
+        PluginError: it is not.
+    """
+    with doing(f"looking at what {port} takes in"), netfilter_of(call) as netfilter:
+        gone = missing(netfilter, [checking(owner, port, mac)])
+    if gone is not None:
+        message = f"{gone.name} of the table acni of bridges has not what an ADD put in"
+        raise differs(message, "rule-missing")
+
+
+def require_checks(call: Call) -> None:
+    """Find out whether senders can be checked.
+
+    Raises:
+        PluginError: they cannot: no ADD can succeed.
+    """
+    require_table(call, layout=OF_FRAMES)
