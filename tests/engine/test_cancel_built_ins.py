@@ -102,7 +102,7 @@ def run(
     leases = tmp_path / "leases"
 
     def run_it(name: str, sweeping: Callable[[Sweep], Any], chain: str = BRIDGE_CHAIN) -> Sweep:
-        kinds = KINDS
+        kinds: tuple[str, ...] = KINDS
         for prefix, theirs, of_each in (
             (_TUNED, TUNED_CHAIN, TUNED_KINDS),
             (_PORTS, PORTS_CHAIN, PORTS_KINDS),

@@ -45,9 +45,9 @@ def test_streams_that_the_caller_closed_are_no_trouble() -> None:
 
 
 def test_a_runtime_that_asks_for_another_plugin_gets_an_error_object() -> None:
-    done = run("firewall", CNI_COMMAND="VERSION")
+    done = run("sbr", CNI_COMMAND="VERSION")
     assert done.returncode == 1
-    assert "no plugin 'firewall'" in json.loads(done.stdout)["msg"]
+    assert "no plugin 'sbr'" in json.loads(done.stdout)["msg"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import Final
 
 from acni.netlink import nfexpressions as nf
-from acni.netlink.messages import Message, encoded
+from acni.netlink.messages import Message
 from acni.netlink.nftables import (
     ETHERNET_ADDRESS,
     LINK_NAME,
@@ -39,7 +39,7 @@ from acni.netlink.nftables import (
     new_table,
 )
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import TABLE, Entry, TableLayout, comment_of, digest_of
+from acni.plugins.ruleset import TABLE, Entry, TableLayout, comment_of, digest_of, name_key
 
 _OWNERS: Final = "owners"
 _CHECKED: Final = "checked"
@@ -65,12 +65,12 @@ def checking(owner: Owner, port: str, mac: bytes) -> Entry:
         port: The name of the port.
         mac: The hardware address, six bytes.
     """
-    return _entry(comment_of(owner), _key_of(port), mac)
+    return _entry(comment_of(owner), name_key(port), mac)
 
 
 def claim_of_port(port: str) -> Element:
     """Return what says whose a port is, as far as its place in the table goes."""
-    return Element(_OWNERS, _key_of(port), family=nf.BRIDGE)
+    return Element(_OWNERS, name_key(port), family=nf.BRIDGE)
 
 
 def entry_of_claim(claim: Element) -> Entry:
@@ -120,10 +120,6 @@ def _claim_of(comment: str, element: Element) -> Element:
 
 def _element(name: str, key: bytes, comment: str) -> Element:
     return Element(name, key, comment=comment, family=nf.BRIDGE)
-
-
-def _key_of(port: str) -> bytes:
-    return encoded(port).ljust(LINK_NAME.size, b"\0")
 
 
 def _padded(mac: bytes) -> bytes:
