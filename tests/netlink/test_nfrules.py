@@ -23,6 +23,8 @@ from acni.netlink.nfrules import (
     Expression,
     append_rule,
     delete_rule,
+    is_dormant,
+    list_base_chains,
     list_chains,
     list_rules,
     list_rules_of,
@@ -34,6 +36,7 @@ from tests.netlink.scripted import datagram, done, raw, scripted
 
 pytestmark = pytest.mark.netns
 
+SLEEPS = "{ flags dormant; }"
 RULES = """
 table ip nat {
   chain PREROUTING { type nat hook prerouting priority dstnat; tcp dport 8080 return; jump X; }
@@ -83,6 +86,28 @@ def test_rules_of_a_table_are_read_in_order_with_where_they_lead(
     (first, *_) = rules
     assert [one.name for one in first.expressions] == ["meta", "cmp", "payload", "cmp", "immediate"]
     assert [first.expressions[2].number(kind) for kind in (2, 3, 4)] == [2, 2, 2]
+
+
+def test_chains_that_the_kernel_leads_to_are_told_by_their_kind(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    nft(host, "-f", "-", given=RULES + "table ip filter { chain nat { }; }")
+    nft(host, "add chain ip filter in { type filter hook input priority 0; }")
+    chains = list_chains(firewall)
+    for kind in ("nat", "filter", "route"):
+        expected = [chain for chain in chains if chain.kind == kind]
+        assert list_base_chains(firewall, kind) == expected
+        assert len(expected) == (kind != "route")
+
+
+def test_a_table_sleeps_where_it_says_so_or_is_gone(host: Namespace, firewall: Netfilter) -> None:
+    nft(host, "-f", "-", given=RULES)
+    for chain in list_chains(firewall):
+        assert not is_dormant(firewall, chain)
+        nft(host, f"add table {'ip' if chain.family == 2 else 'inet'} {chain.table}", SLEEPS)
+        assert is_dormant(firewall, chain)
+        nft(host, f"add table {'ip' if chain.family == 2 else 'inet'} {chain.table}")
+    assert is_dormant(firewall, Chain(family=2, table="none", name="c"))
 
 
 def test_a_policy_is_read(host: Namespace, firewall: Netfilter) -> None:

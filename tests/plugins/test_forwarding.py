@@ -196,3 +196,5 @@ def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
         ("the chain ward of the table inet mine", False),
     }
     assert len(find_blocking(firewall, {6})) == 1
+    nft(host, "add table inet mine { flags dormant; }")
+    assert find_blocking(firewall, {6}) == []

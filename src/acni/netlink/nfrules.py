@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from typing import Final
 
 from attrs import frozen
 
+from acni.netlink.errors import NetlinkError
 from acni.netlink.messages import (
     APPEND,
     CREATE,
@@ -27,6 +29,9 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfmessages import family_and_attributes
 from acni.netlink.nftables import DELRULE, GETCHAIN, GETRULE, NEWRULE, table_message
 
+_GETTABLE: Final = 1
+_TABLE_FLAGS: Final = 2  # NFTA_TABLE_FLAGS
+_DORMANT: Final = 1
 _VERDICT_REGISTER: Final = 0
 _SIGN: Final = 1 << 31
 _CHAIN_HOOK, _CHAIN_POLICY, _CHAIN_TYPE = 4, 5, 7  # NFTA_CHAIN_*
@@ -120,6 +125,40 @@ def list_chains(netfilter: Netfilter) -> list[Chain]:
     """
     answers = netfilter.netlink.dump(table_message(GETCHAIN, 0, family=0))
     return [_chain(*family_and_attributes(answer)) for answer in answers]
+
+
+def list_base_chains(netfilter: Netfilter, kind: str) -> list[Chain]:
+    """Return the chains that the kernel leads to, of all tables.
+
+    Args:
+        netfilter: The host's socket.
+        kind: "nat", "filter" or "route".
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    answers = netfilter.netlink.dump(table_message(GETCHAIN, 0, family=0))
+    # A node with kube-proxy has thousands of others, and to read them is nine tenths of the time.
+    written = text(_CHAIN_TYPE, kind)
+    chains = (_chain(*family_and_attributes(one)) for one in answers if written in one.body)
+    return [chain for chain in chains if chain.kind == kind]
+
+
+def is_dormant(netfilter: Netfilter, chain: Chain) -> bool:
+    """Tell whether the table of a chain sleeps, or is gone: then the kernel leads to none of it.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    asked = table_message(_GETTABLE, 0, text(1, chain.table), family=chain.family)
+    try:
+        answers = netfilter.netlink.request(asked)
+    except NetlinkError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return True
+    said = (family_and_attributes(answer)[1] for answer in answers)
+    return any(be32_of(one.get(_TABLE_FLAGS, bytes(4))) & _DORMANT for one in said)
 
 
 def list_rules(netfilter: Netfilter, *, family: int, table: str) -> list[Rule]:

@@ -33,7 +33,8 @@ from acni.netlink.nfrules import (
     Rule,
     append_rule,
     delete_rule,
-    list_chains,
+    is_dormant,
+    list_base_chains,
     list_rules_of,
 )
 from acni.netlink.nftables import FORWARD
@@ -85,7 +86,8 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain
     Raises:
         NetlinkError: the kernel does not say.
     """
-    return list(blocking(_chains(netfilter), versions))
+    found = blocking(_chains(netfilter), versions)
+    return [chain for chain in found if not is_dormant(netfilter, chain)]
 
 
 def blocking(chains: Iterable[Chain], versions: Collection[int]) -> Iterator[Chain]:
@@ -213,7 +215,7 @@ def _link_of(compared: Expression) -> str | None:
 
 def _chains(netfilter: Netfilter) -> list[Chain]:
     try:
-        return list_chains(netfilter)
+        return list_base_chains(netfilter, "filter")
     except NetlinkError as error:
         if error.errno not in _NOTHING_THERE:
             raise
