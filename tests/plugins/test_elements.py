@@ -134,6 +134,44 @@ def test_an_address_is_taken_over_with_all_that_was_said_of_it(
     assert there(host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
 
 
+def test_an_address_is_taken_over_however_often_rules_change_meanwhile(
+    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a crowd somebody always changes some rule; of whom nobody need wait for the others."""
+    put(firewall, [publishing(THEIRS, V4, [port(8080)])])
+    other = host.call(Netfilter.open)
+    real = KernelWire.send
+
+    def send(wire: KernelWire, data: bytes) -> None:
+        real(wire, data)
+        if wire.fileno() == firewall.netlink.fileno():
+            monkeypatch.setattr(KernelWire, "send", real)
+            put(other, [masquerading(THEIRS, NEXT)])
+            monkeypatch.setattr(KernelWire, "send", send)
+
+    monkeypatch.setattr(KernelWire, "send", send)
+    put(firewall, ours(8080)[:1])
+    monkeypatch.setattr(KernelWire, "send", real)
+    other.close()
+    assert missing(firewall, ours(8080)[:1]) is None
+    assert there(host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
+
+
+def test_an_address_is_taken_over_from_who_is_none_of_ours(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, [masquerading(THEIRS, V4)])
+    for command in (
+        "delete element inet acni owners4 { 10.9.0.2 }",
+        "add element inet acni owners4 { 10.9.0.2 : 7 }",
+        "add element inet acni published4 { 10.9.0.2 }",
+    ):
+        nft(host, command)
+    put(firewall, ours(8080)[:1])
+    assert missing(firewall, ours(8080)[:1]) is None
+    assert there(host) == dict.fromkeys(PUBLISHED, 1)
+
+
 def test_a_table_that_is_gone_is_made_anew_by_who_puts_in(
     host: Namespace, firewall: Netfilter
 ) -> None:

@@ -156,9 +156,14 @@ def entries_of(
     Raises:
         NetlinkError: the kernel does not say.
     """
+    wanted = (one for one in _all(netfilter, layout) if one.comment and is_wanted(one.comment))
+    return _entries(layout, wanted)
+
+
+def _entries(layout: TableLayout, elements: Iterable[Element]) -> list[Entry]:
     found: dict[tuple[str, str, bytes], list[Element]] = {}
-    for element in _all(netfilter, layout):
-        if element.comment is not None and is_wanted(element.comment):
+    for element in elements:
+        if element.comment is not None:
             claim = layout.claim_of(element.comment, element)
             found.setdefault((element.comment, claim.name, claim.key), []).append(element)
     return [_entry(layout, comment, elements) for (comment, *_), elements in found.items()]
@@ -297,16 +302,28 @@ def _put(
 def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
     """Remove what is there of an address or a port, whoever put it in."""
     layout = _LAYOUTS[claim.family]
+    theirs = (one for one in _all(netfilter, layout) if _is_of(layout, one, claim))
+    take_out(netfilter, _entries(layout, theirs))
+    if netfilter.element(TABLE, claim) is not None:
+        _remove_regardless(netfilter, claim)
+
+
+def _remove_regardless(netfilter: Netfilter, claim: Element) -> None:
+    """Remove what none of ours put in like that; whoever changes a rule meanwhile has us look
+    again, so that in a crowd it is not for what is common.
+    """
+    layout = _LAYOUTS[claim.family]
 
     def decide() -> tuple[list[Message], None]:
-        theirs: list[Message] = []
-        for one in _all(netfilter, layout):
-            said = layout.claim_of("", one)
-            if (said.name, said.key) == (claim.name, claim.key):
-                theirs.append(delete_element(TABLE, one))
-        return theirs, None
+        theirs = (one for one in _all(netfilter, layout) if _is_of(layout, one, claim))
+        return [delete_element(TABLE, one) for one in theirs], None
 
     netfilter.decide(decide)
+
+
+def _is_of(layout: TableLayout, element: Element, claim: Element) -> bool:
+    said = layout.claim_of("", element)
+    return (said.name, said.key) == (claim.name, claim.key)
 
 
 def _take_out(netfilter: Netfilter, entry: Entry, *, keeps_claim: bool) -> None:
