@@ -67,7 +67,7 @@ def ports(number: int, network: str) -> dict[str, Any]:
 
 OURS_BRIDGE: Final = {**BRIDGE, "ipMasq": True}
 OURS: Final = (OURS_BRIDGE, ports(8080, "net"))
-DEBIANS: Final = ({**OTHER, "ipMasq": True}, ports(8081, "other"), FIREWALL)
+OF_DEBIAN: Final = ({**OTHER, "ipMasq": True}, ports(8081, "other"), FIREWALL)
 
 
 def attach_ours(host: Host) -> None:
@@ -86,18 +86,18 @@ def detach_ours(host: Host) -> None:
 
 
 def attach_debians(host: Host) -> None:
-    for config in DEBIANS:
+    for config in OF_DEBIAN:
         done(host, "ADD", config, "t1", is_theirs=True)
 
 
 def check_debians(host: Host) -> None:
-    for config in DEBIANS:
+    for config in OF_DEBIAN:
         if config["type"] != "portmap":  # 1.1.1 looks for rules of IPv4 among those of IPv6
             done(host, "CHECK", config, "t1", is_theirs=True)
 
 
 def detach_debians(host: Host) -> None:
-    for config in reversed(DEBIANS):
+    for config in reversed(OF_DEBIAN):
         done(host, "DEL", config, "t1", is_theirs=True)
 
 
