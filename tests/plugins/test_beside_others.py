@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from attrs import frozen
+from attrs import evolve, frozen
 
 from tests.netlink.nft import all_elements, nft
 from tests.plugins.answering import ask_ours, ask_reference
@@ -151,6 +151,20 @@ def test_pods_of_others_and_ours_live_on_one_node(
         require_alone(host, first, gone=last)
         first.detach(host)
         assert left(host) == []
+
+
+@pytest.mark.parametrize("they", [DEBIAN, LAID], ids=["Debian's", "laid"])
+def test_a_port_that_others_lead_to_a_pod_stays_theirs(tmp_path: Path, they: Side) -> None:
+    """Theirs is a rule of nat that stands before ours, like an administrator's."""
+    with host_of(ask_ours, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, they.name, WE.name)
+        add_outside(host)
+        they.attach(host)
+        done(host, "ADD", OURS_BRIDGE, "c1")
+        done(host, "ADD", ports(they.port, "net"), "c1")
+        assert seen(host, they, OUTSIDE, HOST4) == OUTSIDE4
+        they.detach(host)
+        assert seen(host, evolve(WE, port=they.port), OUTSIDE, HOST4) == OUTSIDE4
 
 
 def require_both(host: Host, *sides: Side) -> None:

@@ -14,7 +14,14 @@ from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import add_outside, look_for_no_duplicates
 from tests.plugins.reaching import WAYS, Seen, Way
-from tests.plugins.test_portmap import BOTH, BRIDGE, OTHER, let_bridges_alone, portmap
+from tests.plugins.test_portmap import (
+    BOTH,
+    BRIDGE,
+    OTHER,
+    let_bridges_alone,
+    portmap,
+    reaches_localhost,
+)
 from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]
@@ -86,6 +93,17 @@ def try_it(host: Host, way: Way, kind: int, *, is_refused: bool) -> Seen:
 
 def place(host: Host, name: str) -> Namespace:
     return host.namespace if name == "host" else host.container(name)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_what_listens_at_127_0_0_1_is_open_to_containers_beside_the_reference_alone(
+    tmp_path: Path, side: str
+) -> None:
+    """CVE-2020-8558: both let 127.0.0.1 lead to the container, which opens the way back."""
+    with host_of(SIDES[side].ask, tmp_path / "leases") as host:
+        attach(host, "c1", ON_ONE, portmap(BOTH))
+        host.ip("route", "add", "127.0.0.2/32", "via", "10.9.0.1", inside="c1")
+        assert reaches_localhost(host) == (side == "reference")
 
 
 def test_what_differs_has_a_reason() -> None:
