@@ -8,6 +8,7 @@ address and a port of its own, so that nothing has to be deleted.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -196,8 +197,10 @@ def made(host: Host, rule: Rule, tool: str, pod: Pod) -> Iterator[None]:
 
 
 def iptables(host: Host, tool: str, words: str) -> None:
+    """Run iptables, whose lock would be root's."""
     command = [tool, *words.split()]
-    host.namespace.call(lambda: subprocess.run(command, check=True, timeout=30))
+    environment = {**os.environ, "XTABLES_LOCKFILE": str(host.data_dir.with_name("lock"))}
+    host.namespace.call(lambda: subprocess.run(command, env=environment, check=True, timeout=30))
 
 
 def outcome_of(
