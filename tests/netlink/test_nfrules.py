@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.netlink.errors import Malformed
-from acni.netlink.messages import attribute, be32, nested
+from acni.netlink.messages import Answer, attribute, attributes, be32, nested
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import (
     NF_ACCEPT,
@@ -23,11 +23,13 @@ from acni.netlink.nfrules import (
     Expression,
     append_rule,
     delete_rule,
+    dump_rules,
     is_dormant,
-    list_base_chains,
     list_chains,
     list_rules,
     list_rules_of,
+    read_rule,
+    steps_of,
 )
 from acni.netlink.nftables import PREROUTING
 from acni.netns import Namespace
@@ -88,18 +90,6 @@ def test_rules_of_a_table_are_read_in_order_with_where_they_lead(
     assert [first.expressions[2].number(kind) for kind in (2, 3, 4)] == [2, 2, 2]
 
 
-def test_chains_that_the_kernel_leads_to_are_told_by_their_kind(
-    host: Namespace, firewall: Netfilter
-) -> None:
-    nft(host, "-f", "-", given=RULES + "table ip filter { chain nat { }; }")
-    nft(host, "add chain ip filter in { type filter hook input priority 0; }")
-    chains = list_chains(firewall)
-    for kind in ("nat", "filter", "route"):
-        expected = [chain for chain in chains if chain.kind == kind]
-        assert list_base_chains(firewall, kind) == expected
-        assert len(expected) == (kind != "route")
-
-
 def test_a_table_sleeps_where_it_says_so_or_is_gone(host: Namespace, firewall: Netfilter) -> None:
     nft(host, "-f", "-", given=RULES)
     for chain in list_chains(firewall):
@@ -131,6 +121,27 @@ def test_a_rule_is_appended_to_somebodys_chain_and_only_that_one_deleted(
     firewall.transact([delete_rule(last)])
     assert list_rules_of(firewall, chain) == before
     assert len(listed(host, "rule")) == len(told) - 1
+
+
+def test_chains_of_a_kind_are_read_alone(host: Namespace, firewall: Netfilter) -> None:
+    nft(host, "-f", "-", given=RULES)
+    nft(host, "add chain inet other nat { type filter hook input priority 0; }")
+    assert [chain.name for chain in list_chains(firewall, kind="nat")] == ["PREROUTING"]
+    assert [chain.name for chain in list_chains(firewall, kind="filter")] == ["nat"]
+
+
+def test_rules_of_a_chain_are_had_alone_and_what_they_consist_of_unread(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    nft(host, "-f", "-", given=RULES)
+    there = dump_rules(firewall, family=2, table="nat", chain="PREROUTING")
+    rules = [read_rule(answer) for answer in there]
+    assert rules == list_rules(firewall, family=2, table="nat")[:2]
+    for answer, rule in zip(there, rules, strict=True):
+        steps = [(name, attributes(said)) for name, said in steps_of(answer)]
+        assert steps == [(one.name.encode() + b"\0", one.said) for one in rule.expressions]
+    assert dump_rules(firewall, family=2, table="nat", chain="Y") == ()
+    assert dump_rules(firewall, family=2, table="tan", chain="X") == ()
 
 
 def test_where_there_are_no_rules_none_are_read(firewall: Netfilter) -> None:
@@ -166,5 +177,14 @@ def test_no_bytes_are_read_as_a_rule_but_with_one_error(data: bytes) -> None:
     for read in (list_chains, lambda one: list_rules(one, family=2, table="t")):
         try:
             read(Netfilter(netlink))
+        except Malformed:
+            continue
+
+
+@given(st.binary(max_size=60))
+def test_no_bytes_are_taken_apart_but_with_one_error(data: bytes) -> None:
+    for body in (b"\2\0\0\0" + data, b"\2\0\0\0" + nested(4, data), nested(4, nested(1, data))):
+        try:
+            list(steps_of(Answer(kind=0xA06, flags=0, sequence=1, port=1, body=body)))
         except Malformed:
             continue

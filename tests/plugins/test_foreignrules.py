@@ -58,6 +58,13 @@ def run(host: Namespace, command: str) -> None:
         RULE + "tcp dport != 22 return",
         RULE + "th dport 8080 return",
         RULE + "tcp sport 1 tcp dport 8080 return",
+        f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN; {IPTABLES}PREROUTING"
+        " -p tcp -m multiport --dports 8080,8083 -j X",
+        f"iptables-nft -t nat -N X; {IPTABLES}X -d 192.0.2.1 -p tcp --dport 8080 -j RETURN;"
+        f" {IPTABLES}PREROUTING -p tcp --dport 8080 -j X",
+        CHAIN + "nft add chain inet adm a; nft add chain inet adm b; nft add rule inet adm b"
+        " tcp dport 8080 return; nft add rule inet adm pre tcp dport != 22 goto a;"
+        " nft add rule inet adm a jump b",
     ],
     ids=str,
 )
@@ -82,6 +89,8 @@ def test_a_rule_that_may_be_about_the_port_is_found(
         f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN",
         "iptables-nft -A FORWARD -p tcp --dport 8080 -j RETURN",
         RULE + "tcp sport 8080 return",
+        f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN; {IPTABLES}PREROUTING"
+        " -p tcp --dport 22 -j X",
         RULE + "tcp dport 8080 counter",
         RULE + "ip saddr 192.0.2.0/24 return",
     ],

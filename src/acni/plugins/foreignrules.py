@@ -8,27 +8,41 @@ Rule 1: a rule is about ports if it compares them; by a set, a range or another 
     may be about each.
 Rule 2: one that compares no ports says nothing about one: every host with Docker has such rules.
 Rule 3: what iptables-legacy has cannot be seen by nf_tables.
+Rule 4: a chain is listed where a packet to one of the ports comes to it, and a rule is read where
+    it may be about one. kube-proxy has five rules for each service, of which one leads to the
+    others, for the service's port alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from attrs import frozen
 
-from acni.netlink.messages import attributes
+from acni.netlink.messages import Answer, attributes, be32, be32_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import NF_ACCEPT, NFT_RETURN
-from acni.netlink.nfrules import Chain, Expression, Rule, list_chains, list_rules
+from acni.netlink.nfrules import (
+    Chain,
+    Expression,
+    Rule,
+    dump_rules,
+    list_chains,
+    read_rule,
+    steps_of,
+)
 from acni.netlink.nftables import OUTPUT, PREROUTING
 from acni.plugins.ruleset import TABLE
+from acni.skel.bounds import Bounds
 
 _FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
 _ENDS: Final = {NF_ACCEPT: "accept", NFT_RETURN: "return"}
 _OF_TRANSPORT: Final = 2
 _DESTINATION_PORT: Final = (_OF_TRANSPORT, 2, 2)
 _BOTH_PORTS: Final = (_OF_TRANSPORT, 0, 4)
+_BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
+_SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
 _PORT_MATCHES: Final = ("tcp", "udp", "sctp", "multiport")
 
@@ -54,50 +68,80 @@ class Objection:
         return f"the rule with handle {self.rule.handle} in the {where} ({self.ends})"
 
 
-def find_objection(netfilter: Netfilter, ports: Iterable[int]) -> Objection | None:
+def find_objection(
+    netfilter: Netfilter, ports: Iterable[int], *, bounds: Bounds | None = None
+) -> Objection | None:
     """Return a rule of somebody else's that may want one of some ports left alone; None where there
     is none.
 
+    Args:
+        netfilter: The host's socket.
+        ports: The ports.
+        bounds: How long it may take.
+
     Raises:
         NetlinkError: the kernel does not say.
+        PluginError: it took too long.
     """
     wanted = frozenset(ports)
-    chains = [chain for chain in list_chains(netfilter) if _is_asked(chain)]
-    tables = {(chain.family, chain.table) for chain in chains}
-    rules = [
-        rule
-        for family, table in sorted(tables)
-        for rule in list_rules(netfilter, family=family, table=table)
-    ]
-    found = objections(chains, rules)
-    return next((one for one in found if one.ports is None or one.ports & wanted), None)
-
-
-def objections(chains: Sequence[Chain], rules: Sequence[Rule]) -> Iterator[Objection]:
-    """Iterate over the rules that end a chain of nat for some ports.
-
-    Args:
-        chains: Those that the kernel leads to.
-        rules: All of their tables.
-    """
-    by_chain: dict[tuple[int, str, str], list[Rule]] = {}
-    for rule in rules:
-        by_chain.setdefault((rule.family, rule.table, rule.chain), []).append(rule)
-    todo = [(chain.family, chain.table, chain.name) for chain in chains]
+    chains = list_chains(netfilter, kind="nat")
+    todo = [(chain.family, chain.table, chain.name) for chain in chains if _is_asked(chain)]
     seen: set[tuple[int, str, str]] = set()
     while todo:
         place = todo.pop()
         if place in seen:
             continue
         seen.add(place)
-        for rule in by_chain.get(place, ()):
+        if bounds is not None:
+            bounds.check()
+        for rule in _rules_about(netfilter, place, wanted):
             code, target = _verdict_of(rule)
             if target is not None:
                 todo.append((*place[:2], target))
             elif code in _ENDS:
-                ports = _ports_of(rule)
-                if ports is None or ports:
-                    yield Objection(rule=rule, ends=_ENDS[code], ports=ports)
+                named = _ports_of(rule)
+                if named is None or named & wanted:
+                    return Objection(rule=rule, ends=_ENDS[code], ports=named)
+    return None
+
+
+def _rules_about(
+    netfilter: Netfilter, place: tuple[int, str, str], wanted: frozenset[int]
+) -> Iterator[Rule]:
+    """Iterate over the rules of a chain but those that are about another port."""
+    family, table, chain = place
+    for answer in dump_rules(netfilter, family=family, table=table, chain=chain):
+        only = _only_port(answer)
+        if only is None or only in wanted:
+            yield read_rule(answer)
+
+
+def _only_port(answer: Answer) -> int | None:
+    """Return the only port that a rule is about; None where it is about none or several, or it is
+    not plain which: then it has to be read.
+    """
+    is_loaded = False
+    for name, said in steps_of(answer):
+        if is_loaded:
+            return _equals(said) if name == b"cmp\0" else None
+        if name == b"payload\0" and _SAYS_TRANSPORT in said:
+            is_loaded = _place_of(said) == _DESTINATION_PORT
+        elif name == b"immediate\0":
+            return None
+    return None
+
+
+def _place_of(said: bytes) -> tuple[int, ...]:
+    """Return which header a payload is of, and where in it, and how long."""
+    told = attributes(said)
+    return tuple(be32_of(told.get(kind, b"")) for kind in (_BASE, _OFFSET, _LENGTH))
+
+
+def _equals(said: bytes) -> int | None:
+    told = attributes(said)
+    if be32_of(told.get(2, b"")) != _EQUAL:
+        return None
+    return int.from_bytes(attributes(told.get(3, b"")).get(1, b""), "big")
 
 
 def _is_asked(chain: Chain) -> bool:

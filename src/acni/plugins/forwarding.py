@@ -34,7 +34,7 @@ from acni.netlink.nfrules import (
     append_rule,
     delete_rule,
     is_dormant,
-    list_base_chains,
+    list_chains,
     list_rules_of,
 )
 from acni.netlink.nftables import FORWARD
@@ -215,7 +215,7 @@ def _link_of(compared: Expression) -> str | None:
 
 def _chains(netfilter: Netfilter) -> list[Chain]:
     try:
-        return list_base_chains(netfilter, "filter")
+        return list_chains(netfilter, kind="filter")
     except NetlinkError as error:
         if error.errno not in _NOTHING_THERE:
             raise
