@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
@@ -449,6 +450,41 @@ def test_a_rule_that_is_made_later_is_told_by_check(host: Host) -> None:
         nft(host.namespace, command)
     assert host.run("CHECK", portmap(), previous=True).printed["reason"] == "nat-rule"
     assert host.run("CHECK", portmap(overrideNatRules=True), previous=True).status == 0
+
+
+@pytest.mark.rule("P5")
+@pytest.mark.parametrize(
+    ("tool", "rule", "ports"),
+    [
+        ("iptables-nft", "-t nat -A PREROUTING -p tcp --dport 8080 -j RETURN", "8080"),
+        ("iptables-nft", "-t nat -A OUTPUT -p tcp --dport 8000:9000 -j ACCEPT", "8080, 8081"),
+        ("nft", "add rule ip nat PREROUTING tcp dport 8081 accept", "8081"),
+        ("nft", "add rule ip nat PREROUTING tcp dport { 8080, 22 } return", "8080, 8081"),
+        ("nft", "add rule ip nat PREROUTING tcp dport 8082 return", None),
+    ],
+)
+def test_a_rule_that_is_made_later_is_told_by_status(
+    host: Host, tool: str, rule: str, ports: str | None
+) -> None:
+    """Of the ports of this network, where it does not go on regardless."""
+    status = {**portmap(()), "cniVersion": "1.1.0"}
+    if tool == "nft":
+        for command in ("add table ip nat", CHAIN):
+            nft(host.namespace, command)
+    made = [tool, *rule.split()]
+    publish(host, [port(8080), port(8081, hostIP=HOST4)])
+    assert host.run("STATUS", status).status == 0
+    host.namespace.call(lambda: subprocess.run(made, check=True, timeout=30))
+    answer = host.run("STATUS", status)
+    assert answer.printed.get("reason") == (None if ports is None else "nat-rule")
+    if ports is not None:
+        assert answer.printed["code"] == 50
+        assert "table ip nat" in answer.printed["msg"]
+        assert answer.printed["msg"].endswith(f"that lead to containers: {ports}")
+    for others in ({"overrideNatRules": True}, {"name": "other"}):
+        assert host.run("STATUS", {**status, **others}).status == 0
+    assert host.run("DEL", portmap([port(8080), port(8081, hostIP=HOST4)])).status == 0
+    assert host.run("STATUS", status).status == 0
 
 
 def test_the_administrator_keeps_a_port(host: Host) -> None:

@@ -41,6 +41,8 @@ from acni.plugins.ruleset import (
     comment_of,
     guarded,
     home_names,
+    host_port_of,
+    port_maps,
     published,
     way,
 )
@@ -189,6 +191,22 @@ def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool
     """
     there = netfilter.element(TABLE, published(address))
     return there is not None and there.comment == comment_of(owner)
+
+
+def published_ports(netfilter: Netfilter, is_wanted: Callable[[str], bool]) -> frozenset[int]:
+    """Return the ports of the host that lead to some owners' pods.
+
+    Args:
+        netfilter: The host's socket.
+        is_wanted: Tells by an owner in words.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = (one for name in port_maps() for one in _listed(netfilter, name))
+    return frozenset(
+        host_port_of(one) for one in there if one.comment is not None and is_wanted(one.comment)
+    )
 
 
 def is_guarded(netfilter: Netfilter, entry: Entry) -> bool:

@@ -81,7 +81,7 @@ def find_objection(
 
     Raises:
         NetlinkError: the kernel does not say.
-        PluginError: it took too long.
+        Stopped: it took too long.
     """
     wanted = frozenset(ports)
     chains = list_chains(netfilter, kind="nat")

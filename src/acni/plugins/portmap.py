@@ -41,8 +41,17 @@ from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import collect, remove, require_table, undo_with
-from acni.plugins.elements import Taken, is_published, missing, netfilter_of, put, taken_beside
+from acni.plugins.elements import (
+    Taken,
+    is_published,
+    missing,
+    netfilter_of,
+    published_ports,
+    put,
+    taken_beside,
+)
 from acni.plugins.foreignrules import find_objection
+from acni.plugins.owners import network_mark
 from acni.plugins.portmap_settings import (
     Settings,
     addresses_of,
@@ -56,6 +65,8 @@ from acni.spec.result import Result
 
 PORT_TAKEN: Final = 110
 NAT_RULE: Final = 111
+
+_MOST_TOLD: Final = 16
 
 _UDP: Final = int(socket.IPPROTO_UDP)
 # What forgetting gives where connections are not followed, or the kernel is older than Linux 5.8.
@@ -272,8 +283,27 @@ def _taken(port: Port, owner: str | None) -> PluginError:
 
 
 def status(call: Call) -> None:
-    """Raise where an ADD could not succeed."""
+    """Raise where an ADD could not succeed, or one that did would be refused by now."""
     require_table(call)
+    if not call.fields.flag("overrideNatRules"):
+        _require_ports_unobjected(call)
+
+
+def _require_ports_unobjected(call: Call) -> None:
+    """Refuse a rule that was made after a port of this network was published."""
+    mark = network_mark(call.network)
+    with doing("looking at the rules of nat"), netfilter_of(call) as netfilter:
+        ports = published_ports(netfilter, lambda comment: comment.startswith(mark))
+        if not ports:
+            return
+        found = find_objection(netfilter, ports, bounds=call.bounds)
+    if found is not None:
+        about = sorted(ports if found.ports is None else ports & found.ports)
+        told = ", ".join(map(str, about[:_MOST_TOLD])) + (", …" if about[_MOST_TOLD:] else "")
+        details = "an ADD with such a port is refused; translate it to itself, or "
+        details += 'say "overrideNatRules": true'
+        message = f"{found} may want ports left alone that lead to containers: {told}"
+        raise PluginError(Code.NOT_AVAILABLE, message, details=details, reason="nat-rule")
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=collect, status=status)

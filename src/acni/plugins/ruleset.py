@@ -471,6 +471,17 @@ def published(address: IpAddress) -> Element:
     return _said("published", address)
 
 
+def port_maps() -> Iterator[str]:
+    """Iterate over the maps by which ports of the host lead to pods."""
+    for family in _FAMILIES:
+        yield from (name + family.suffix for name in _OF_PORTS)
+
+
+def host_port_of(element: Element) -> int:
+    """Return the port of the host by which an element of such a map leads."""
+    return int.from_bytes(element.key[-4:-2], "big")
+
+
 def is_mapping_of(port: Port, element: Element) -> bool:
     """Tell whether an element is what a port of the host leads by."""
     return (element.name[:-1], element.key) == _place_of(port)
