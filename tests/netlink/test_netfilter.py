@@ -9,7 +9,7 @@ import pytest
 
 from acni import netns
 from acni.netlink.errors import AnswerLost, Malformed, NetlinkError, NetlinkTimeout
-from acni.netlink.messages import Message
+from acni.netlink.messages import Message, be32
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import (
     IPV6_ADDRESS,
@@ -23,7 +23,7 @@ from acni.netlink.nftables import (
 )
 from acni.netns import Namespace
 from tests.netlink.nft import elements_of, listed, nft
-from tests.netlink.scripted import Said, agrees, datagram, overrun, raw, scripted, verdict
+from tests.netlink.scripted import Said, Script, agrees, datagram, overrun, raw, scripted, verdict
 
 pytestmark = pytest.mark.netns
 
@@ -197,3 +197,70 @@ def test_a_socket_is_closed_and_leaves_no_descriptor() -> None:
         one.close()
         assert [table["name"] for table in listed(box, "table")] == ["t"]
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+class Notes(list[str]):
+    """What was read of others' rules."""
+
+
+def test_what_was_read_is_lent_again_while_nobody_else_changes_a_rule(
+    host: Namespace, rules: Netfilter
+) -> None:
+    def lent() -> Notes:
+        with rules.remembering(Notes) as notes:
+            return notes
+
+    first = lent()
+    assert lent() is first
+    rules.transact([add_element("t", port(1)), delete_element("t", port(1))])
+    rules.transact([add_element("t", port(1))])
+    assert lent() is first
+    # One that changes nothing makes no generation, so it stands for nobody else's.
+    rules.transact([add_element("t", port(1))])
+    nft(host, "add table ip theirs")
+    second = lent()
+    assert second is not first
+    other = host.call(Netfilter.open)
+    other.transact([add_element("t", port(2))])
+    rules.transact([add_element("t", port(3))])
+    other.close()
+    assert lent() is not second
+
+
+def test_what_was_read_while_rules_changed_or_not_to_its_end_is_forgotten(
+    host: Namespace, rules: Netfilter
+) -> None:
+    with rules.remembering(Notes) as first:
+        nft(host, "add table ip theirs")
+    with rules.remembering(Notes) as second:
+        assert second is not first
+    with pytest.raises(InterruptedError), rules.remembering(Notes):
+        raise InterruptedError
+    with rules.remembering(Notes) as third:
+        assert third is not second
+
+
+@pytest.mark.parametrize(("told", "is_kept"), [(8, True), (9, False), (None, False)])
+def test_a_batch_counts_as_ours_by_the_generation_that_it_is_told(
+    told: int | None, is_kept: bool
+) -> None:
+    """Somebody was faster, or the kernel's word was lost."""
+
+    def saying(number: int) -> Script:
+        return lambda n, _: [generation(n, number), verdict(n)]
+
+    def batch(n: int, _: int) -> list[Said]:
+        return [verdict(n + 1)] if told is None else [generation(n + 1, told), verdict(n + 1)]
+
+    last = 8 if told is None else told
+    netlink, _ = scripted(saying(7), saying(7), batch, saying(last))
+    firewall = Netfilter(netlink)
+    with firewall.remembering(Notes) as first:
+        pass
+    firewall.transact([new_table("t")])
+    with firewall.remembering(Notes) as second:
+        assert (second is first) == is_kept
+
+
+def generation(sequence: int, number: int) -> Said:
+    return datagram(raw(0xA0F, sequence, bytes(4) + be32(1, number)))

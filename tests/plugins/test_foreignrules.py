@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 import pytest
 
 from acni import netns
 from acni.netlink.netfilter import Netfilter
+from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
+from acni.plugins.elements import put, take_out
 from acni.plugins.foreignrules import find_objection
-from acni.plugins.ruleset import table_messages
+from acni.plugins.owners import Owner
+from acni.plugins.ruleset import masquerading, table_messages
+from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import nft
 
 pytestmark = pytest.mark.netns
@@ -74,7 +79,7 @@ def test_a_rule_that_may_be_about_the_port_is_found(
     run(host, command)
     found = find_objection(firewall, [80, 8080])
     assert found is not None
-    assert str(found.rule.handle) in str(found)
+    assert f"handle {found.handle} in" in str(found)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +104,37 @@ def test_a_rule_that_may_be_about_the_port_is_found(
 def test_a_rule_that_is_not_is_none(host: Namespace, firewall: Netfilter, command: str) -> None:
     run(host, command)
     assert find_objection(firewall, [8080]) is None
+
+
+def test_what_was_read_stands_until_somebody_else_changes_a_rule(
+    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(host, RULE + "tcp dport 22 return")
+    sent = count_sends(monkeypatch)
+    ours = [masquerading(Owner("net", AttachmentId("c1")), ip_address("10.9.0.2"))]
+    for port, found in ((8080, False), (22, True)):
+        assert (find_objection(firewall, [port]) is not None) == found
+        put(firewall, ours)
+        del sent[:]
+        assert (find_objection(firewall, [port]) is not None) == found
+        assert len(sent) == 2  # which generation it is, before and after
+        take_out(firewall, ours)
+    for command, found in (("tcp dport 8080 return", True), ("tcp dport 8081 return", True)):
+        run(host, f"nft add rule inet adm pre {command}")
+        assert (find_objection(firewall, [8080]) is not None) == found
+    run(host, "nft flush chain inet adm pre")
+    assert find_objection(firewall, [8080, 22]) is None
+
+
+def count_sends(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    send, sent = KernelWire.send, list[bytes]()
+
+    def sending(wire: KernelWire, data: bytes) -> None:
+        sent.append(data)
+        send(wire, data)
+
+    monkeypatch.setattr(KernelWire, "send", sending)
+    return sent
 
 
 def test_what_the_administrator_says_in_our_table_is_heeded_by_that(

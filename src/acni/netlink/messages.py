@@ -21,6 +21,7 @@ from acni.netlink.errors import DONE, NetlinkError, Verdict, malformed
 
 REQUEST: Final = 0x1
 ACK: Final = 0x4
+ECHO: Final = 0x8
 DUMP: Final = 0x300
 EXCL: Final = 0x200
 CREATE: Final = 0x400

@@ -7,22 +7,32 @@ Rule 2: a generation is the number of a state of all rules of the namespace. A b
 Rule 3: closing a socket waits for what was deleted before, and lets all others wait meanwhile
     (nft_rcv_nl_event, net/netfilter/nf_tables_api.c): 15 ms, where a change takes 0.03. So one is
     kept open.
+Rule 4: what was read of others' rules stands as long as nobody else changed any. A batch of this
+    socket is told which generation it made, so it does not count.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Self, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Self, TypeVar, cast
 
-from attrs import define
+from attrs import define, evolve, field
 
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
-from acni.netlink.messages import Answer, Message, be32_of
+from acni.netlink.messages import ECHO, Answer, Message, be32_of
 from acni.netlink.nfexpressions import INET
-from acni.netlink.nfmessages import NETLINK_NETFILTER, batch_of, family_and_attributes
+from acni.netlink.nfmessages import (
+    NETLINK_NETFILTER,
+    batch_of,
+    family_and_attributes,
+    kind_of,
+)
 from acni.netlink.nftables import (
     GETGEN,
+    NEWGEN,
+    SUBSYSTEM,
     Element,
     get_element,
     list_of,
@@ -37,7 +47,10 @@ the administrator may have it longer."""
 
 _ATTEMPTS: Final = 64
 
+_NEW_GENERATION: Final = kind_of(SUBSYSTEM, NEWGEN)
+
 Decided = TypeVar("Decided")
+Memory = TypeVar("Memory")
 
 
 @define(eq=False)
@@ -45,6 +58,9 @@ class Netfilter:
     """A netfilter socket, for one thread at a time."""
 
     netlink: Netlink
+    # What was read, and the generation since which nobody but this socket changed any rule.
+    _memories: dict[type, object] = field(factory=dict[type, object], init=False)
+    _stands_at: int | None = field(default=None, init=False)
 
     def transact(self, messages: Sequence[Message], *, generation: int | None = None) -> None:
         """Have messages heeded, all or none.
@@ -61,7 +77,11 @@ class Netfilter:
         """
         if not messages:
             return
-        exchange = self.netlink.batch(batch_of(messages, generation=generation))
+        # The generation that a batch makes is told to who asks for an echo of its first message.
+        first, *others = messages
+        asked = [evolve(first, flags=first.flags | ECHO), *others]
+        exchange = self.netlink.batch(batch_of(asked, generation=generation))
+        self._count(exchange.answers)
         whole, *each, _ = exchange.verdicts
         # The first of a flood of refusals are told, and what was not told of was not refused.
         told = tuple(_told(verdict) for verdict in each)
@@ -106,8 +126,28 @@ class Netfilter:
         answers = self.netlink.request(table_message(GETGEN, 0, family=0))
         if len(answers) != 1:
             raise malformed(f"{len(answers)} generations")
-        _, said = family_and_attributes(answers[0])
-        return be32_of(said.get(1, b""))
+        return _generation_of(answers[0])
+
+    @contextmanager
+    def remembering(self, kind: type[Memory]) -> Generator[Memory]:
+        """Lend what was read of others' rules, to be read on: empty where anybody but this socket
+        changed any rule since it was lent first, and forgotten where somebody does meanwhile.
+
+        Args:
+            kind: What it is; one is made of it without arguments.
+
+        Raises:
+            NetlinkError: the kernel does not say which generation it is.
+        """
+        generation = self.generation()
+        if generation != self._stands_at:
+            self._memories.clear()
+        self._stands_at = None  # until the block has ended in order
+        if kind not in self._memories:
+            self._memories[kind] = kind()
+        yield cast("Memory", self._memories[kind])
+        if self.generation() == generation:
+            self._stands_at = generation
 
     def elements(self, table: str, name: str, *, family: int = INET) -> list[Element]:
         """Return the elements of a set.
@@ -142,6 +182,14 @@ class Netfilter:
         """Close the socket; a second call does nothing."""
         self.netlink.close()
 
+    def _count(self, answers: Sequence[Answer]) -> None:
+        """Heed which generation a batch of ours made; one that changed nothing made none."""
+        for answer in answers:
+            if answer.kind == _NEW_GENERATION:
+                made = _generation_of(answer)
+                is_next = self._stands_at is not None and made == self._stands_at + 1
+                self._stands_at = made if is_next else None
+
     def _elements(self, name: str, answers: Sequence[Answer]) -> Iterator[Element]:
         for answer in answers:
             family, said = family_and_attributes(answer)
@@ -158,6 +206,11 @@ class Netfilter:
 
 
 _NOT_REFUSED: Final = Verdict(code=0)
+
+
+def _generation_of(answer: Answer) -> int:
+    _, said = family_and_attributes(answer)
+    return be32_of(said.get(1, b""))
 
 
 def _told(verdict: Verdict) -> Verdict:

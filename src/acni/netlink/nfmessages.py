@@ -37,7 +37,12 @@ def subsystem_message(
         family: NFPROTO_*.
     """
     head = header(NFGENMSG, family, 0, 0)
-    return Message(subsystem << _SUBSYSTEM_BITS | kind, flags, head + b"".join(inner))
+    return Message(kind_of(subsystem, kind), flags, head + b"".join(inner))
+
+
+def kind_of(subsystem: int, kind: int) -> int:
+    """Return the type that a subsystem's messages of a kind have."""
+    return subsystem << _SUBSYSTEM_BITS | kind
 
 
 def batch_of(messages: Sequence[Message], *, generation: int | None = None) -> list[Message]:

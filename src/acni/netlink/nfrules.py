@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import errno
 import struct
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from attrs import frozen
 
@@ -33,7 +33,7 @@ from acni.netlink.nftables import DELRULE, GETCHAIN, GETRULE, NEWRULE, table_mes
 
 _ATTRIBUTE: Final = struct.Struct("=HH")
 _KIND_MASK: Final = 0x3FFF
-_RULE_EXPRESSIONS: Final = 4  # NFTA_RULE_EXPRESSIONS
+_RULE_HANDLE, _RULE_EXPRESSIONS = 3, 4  # NFTA_RULE_*
 
 _GETTABLE: Final = 1
 _TABLE_FLAGS: Final = 2  # NFTA_TABLE_FLAGS
@@ -95,13 +95,7 @@ class Expression:
         Raises:
             Malformed: it is no verdict.
         """
-        if self.name != "immediate" or self.number(1) != _VERDICT_REGISTER:
-            return None
-        said = attributes(attributes(self.said.get(2, b"")).get(2, b""))
-        if 1 not in said:
-            return None
-        target = said.get(2)
-        return _signed(said[1]), None if target is None else text_of(target)
+        return verdict_of(self.said) if self.name == "immediate" else None
 
 
 @frozen(kw_only=True)
@@ -121,6 +115,18 @@ class Rule:
     chain: str
     handle: int
     expressions: tuple[Expression, ...]
+
+
+class Outline(NamedTuple):
+    """A rule of which little is read, as thousands are looked at.
+
+    Attributes:
+        handle: Its number in the table.
+        steps: The name of each expression, with the NUL that ends it, and its attributes.
+    """
+
+    handle: int
+    steps: list[tuple[bytes, bytes]]
 
 
 def list_chains(netfilter: Netfilter, *, kind: str | None = None) -> list[Chain]:
@@ -165,7 +171,8 @@ def list_rules(netfilter: Netfilter, *, family: int, table: str) -> list[Rule]:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    return [read_rule(answer) for answer in netfilter.netlink.dump(_rules_of(family, table))]
+    answers = netfilter.netlink.dump(_rules_of(family, table))
+    return [_rule(*family_and_attributes(answer)) for answer in answers]
 
 
 def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
@@ -175,7 +182,7 @@ def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
         NetlinkError: the kernel does not say.
     """
     answers = dump_rules(netfilter, family=chain.family, table=chain.table, chain=chain.name)
-    return [read_rule(answer) for answer in answers]
+    return [_rule(*family_and_attributes(answer)) for answer in answers]
 
 
 def dump_rules(netfilter: Netfilter, *, family: int, table: str, chain: str) -> Sequence[Answer]:
@@ -201,38 +208,50 @@ def delete_rule(rule: Rule) -> Message:
     return table_message(DELRULE, 0, *said, family=rule.family)
 
 
-def read_rule(answer: Answer) -> Rule:
-    """Read a rule.
-
-    Raises:
-        Malformed: it is none.
-    """
-    return _rule(*family_and_attributes(answer))
-
-
-def steps_of(answer: Answer) -> Iterator[tuple[bytes, bytes]]:
-    """Iterate over a rule's expressions, what they say left unread: a fifth of what reading takes.
-
-    Yields:
-        The name of each, with the NUL that ends it, and its attributes.
+def outline_of(answer: Answer) -> Outline:
+    """Read a rule as far as its expressions are called something: a fifth of what reading it takes.
 
     Raises:
         Malformed: it is no rule.
     """
     body, at, end = answer.body, NFGENMSG.size, len(answer.body)
+    handle = 0
+    steps: list[tuple[bytes, bytes]] = []
     while at < end:
         size, kind = _attribute_at(body, at, end)
         if kind == _RULE_EXPRESSIONS:
             at, end = at + _ATTRIBUTE.size, at + size
             break
+        if kind == _RULE_HANDLE:
+            handle = be64_of(body[at + _ATTRIBUTE.size : at + size])
         at += size + 3 & ~3
     while at < end:
         size, _ = _attribute_at(body, at, end)
         named, behind = at + _ATTRIBUTE.size, at + size
         length, _ = _attribute_at(body, named, behind)
         said = named + (length + 3 & ~3) + _ATTRIBUTE.size
-        yield body[named + _ATTRIBUTE.size : named + length], body[said:behind]
+        steps.append((body[named + _ATTRIBUTE.size : named + length], body[said:behind]))
         at += size + 3 & ~3
+    return Outline(handle, steps)
+
+
+def verdict_of(said: Mapping[int, bytes]) -> tuple[int, str | None] | None:
+    """Return where an expression "immediate" leads: a verdict, and the chain of a jump; None where
+    it goes on.
+
+    Args:
+        said: Its attributes.
+
+    Raises:
+        Malformed: it is no verdict.
+    """
+    if 1 not in said or be32_of(said[1]) != _VERDICT_REGISTER:
+        return None
+    verdict = attributes(attributes(said.get(2, b"")).get(2, b""))
+    if 1 not in verdict:
+        return None
+    target = verdict.get(2)
+    return _signed(verdict[1]), None if target is None else text_of(target)
 
 
 def _attribute_at(body: bytes, at: int, end: int) -> tuple[int, int]:

@@ -16,21 +16,19 @@ Rule 4: a chain is listed where a packet to one of the ports comes to it, and a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from attrs import frozen
+from attrs import define, field, frozen
 
-from acni.netlink.messages import Answer, attributes, be32, be32_of
+from acni.netlink.messages import attributes, be32, be32_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import NF_ACCEPT, NFT_RETURN
 from acni.netlink.nfrules import (
     Chain,
-    Expression,
-    Rule,
     dump_rules,
     list_chains,
-    read_rule,
-    steps_of,
+    outline_of,
+    verdict_of,
 )
 from acni.netlink.nftables import OUTPUT, PREROUTING
 from acni.plugins.ruleset import TABLE
@@ -44,7 +42,13 @@ _BOTH_PORTS: Final = (_OF_TRANSPORT, 0, 4)
 _BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
 _SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
-_PORT_MATCHES: Final = ("tcp", "udp", "sctp", "multiport")
+_VERDICT: Final = b"immediate\0"
+_NO_PORTS: Final = frozenset[int]()
+_PORT_MATCHES: Final = (b"tcp", b"udp", b"sctp", b"multiport")
+
+
+Place = tuple[int, str, str]
+_Steps = Iterable[tuple[bytes, bytes]]
 
 
 @frozen(kw_only=True)
@@ -52,20 +56,56 @@ class Objection:
     """A rule that may want a port left alone.
 
     Attributes:
-        rule: The rule.
+        place: Its chain: family, table and name.
+        handle: Its number in the table.
         ends: "accept" or "return".
         ports: The ports that it names; None where it may name each.
     """
 
-    rule: Rule
+    place: Place
+    handle: int
     ends: str
     ports: frozenset[int] | None
 
     def __str__(self) -> str:
         """Name it as ``nft -a list ruleset`` shows it."""
-        family = _FAMILIES.get(self.rule.family, str(self.rule.family))
-        where = f"chain {self.rule.chain} of the table {family} {self.rule.table}"
-        return f"the rule with handle {self.rule.handle} in the {where} ({self.ends})"
+        number, table, chain = self.place
+        family = _FAMILIES.get(number, str(number))
+        where = f"chain {chain} of the table {family} {table}"
+        return f"the rule with handle {self.handle} in the {where} ({self.ends})"
+
+
+class _Ending(NamedTuple):
+    """What matters of a rule.
+
+    Attributes:
+        handle: Its number in the table.
+        code: Its verdict.
+        target: The chain that it leads to.
+        ports: The ports that it names; None where it may name each.
+    """
+
+    handle: int
+    code: int | None
+    target: str | None
+    ports: frozenset[int] | None
+
+
+# The rules of a chain by the only port that they are about; None, they are about none or several.
+_Endings = dict[int | None, list[_Ending]]
+
+
+@define(eq=False)
+class NatRules:
+    """What was read of the rules of nat.
+
+    Attributes:
+        asked: The chains that the kernel asks; None, they were not listed yet.
+        read: The rules of the chains that were listed.
+    """
+
+    asked: list[Place] | None = None
+    read: dict[Place, _Endings] = field(factory=dict[Place, _Endings])
 
 
 def find_objection(
@@ -75,7 +115,7 @@ def find_objection(
     is none.
 
     Args:
-        netfilter: The host's socket.
+        netfilter: The host's socket, which remembers what was read.
         ports: The ports.
         bounds: How long it may take.
 
@@ -84,64 +124,50 @@ def find_objection(
         Stopped: it took too long.
     """
     wanted = frozenset(ports)
-    chains = list_chains(netfilter, kind="nat")
-    todo = [(chain.family, chain.table, chain.name) for chain in chains if _is_asked(chain)]
-    seen: set[tuple[int, str, str]] = set()
-    while todo:
-        place = todo.pop()
-        if place in seen:
-            continue
-        seen.add(place)
-        if bounds is not None:
-            bounds.check()
-        for rule in _rules_about(netfilter, place, wanted):
-            code, target = _verdict_of(rule)
-            if target is not None:
-                todo.append((*place[:2], target))
-            elif code in _ENDS:
-                named = _ports_of(rule)
-                if named is None or named & wanted:
-                    return Objection(rule=rule, ends=_ENDS[code], ports=named)
+    with netfilter.remembering(NatRules) as rules:
+        if rules.asked is None:
+            chains = list_chains(netfilter, kind="nat")
+            rules.asked = [(one.family, one.table, one.name) for one in chains if _is_asked(one)]
+        todo, seen = [*rules.asked], set[Place]()
+        while todo:
+            place = todo.pop()
+            if place in seen:
+                continue
+            seen.add(place)
+            if place not in rules.read:
+                if bounds is not None:
+                    bounds.check()
+                rules.read[place] = _read(netfilter, place)
+            for one in _endings_about(rules.read[place], wanted):
+                if one.target is not None:
+                    todo.append((*place[:2], one.target))
+                elif one.ports is None or one.ports & wanted:
+                    ends = _ENDS[one.code or 0]
+                    return Objection(place=place, handle=one.handle, ends=ends, ports=one.ports)
     return None
 
 
-def _rules_about(
-    netfilter: Netfilter, place: tuple[int, str, str], wanted: frozenset[int]
-) -> Iterator[Rule]:
-    """Iterate over the rules of a chain but those that are about another port."""
+def _endings_about(read: _Endings, wanted: Iterable[int]) -> Iterator[_Ending]:
+    """Iterate over the rules of a chain but those that are about other ports."""
+    for port in (None, *wanted):
+        yield from read.get(port, ())
+
+
+def _read(netfilter: Netfilter, place: Place) -> _Endings:
+    """Read the rules of a chain that end it, or lead elsewhere."""
     family, table, chain = place
+    found: _Endings = {}
     for answer in dump_rules(netfilter, family=family, table=table, chain=chain):
-        only = _only_port(answer)
-        if only is None or only in wanted:
-            yield read_rule(answer)
-
-
-def _only_port(answer: Answer) -> int | None:
-    """Return the only port that a rule is about; None where it is about none or several, or it is
-    not plain which: then it has to be read.
-    """
-    is_loaded = False
-    for name, said in steps_of(answer):
-        if is_loaded:
-            return _equals(said) if name == b"cmp\0" else None
-        if name == b"payload\0" and _SAYS_TRANSPORT in said:
-            is_loaded = _place_of(said) == _DESTINATION_PORT
-        elif name == b"immediate\0":
-            return None
-    return None
-
-
-def _place_of(said: bytes) -> tuple[int, ...]:
-    """Return which header a payload is of, and where in it, and how long."""
-    told = attributes(said)
-    return tuple(be32_of(told.get(kind, b"")) for kind in (_BASE, _OFFSET, _LENGTH))
-
-
-def _equals(said: bytes) -> int | None:
-    told = attributes(said)
-    if be32_of(told.get(2, b"")) != _EQUAL:
-        return None
-    return int.from_bytes(attributes(told.get(3, b"")).get(1, b""), "big")
+        handle, steps = outline_of(answer)
+        code, target = _verdict_of(steps)
+        if target is None and code not in _ENDS:
+            continue
+        ports = _ports_of(steps)
+        if target is None and ports == _NO_PORTS:
+            continue
+        only = next(iter(ports)) if ports is not None and len(ports) == 1 else None
+        found.setdefault(only, []).append(_Ending(handle, code, target, ports))
+    return found
 
 
 def _is_asked(chain: Chain) -> bool:
@@ -149,33 +175,42 @@ def _is_asked(chain: Chain) -> bool:
     return is_of_nat and (chain.family, chain.table) != (1, TABLE)
 
 
-def _verdict_of(rule: Rule) -> tuple[int | None, str | None]:
-    found = (one.verdict() for one in rule.expressions)
-    return next((verdict for verdict in found if verdict is not None), (None, None))
+def _verdict_of(steps: _Steps) -> tuple[int | None, str | None]:
+    for name, said in steps:
+        if name == _VERDICT and (verdict := verdict_of(attributes(said))) is not None:
+            return verdict
+    return None, None
 
 
-def _ports_of(rule: Rule) -> frozenset[int] | None:
+def _ports_of(steps: _Steps) -> frozenset[int] | None:
     """Return the ports that a rule compares; none, it compares none; None, they are not known."""
     is_loaded = False
-    for one in rule.expressions:
-        if one.name == "match" and _match_name(one) in _PORT_MATCHES:
+    for name, said in steps:
+        if name == b"match\0" and _match_name(said) in _PORT_MATCHES:
             return None
-        if one.name == "payload":
-            place = (one.number(2), one.number(3), one.number(4))
+        if name == b"payload\0":
+            place = _place_of(said) if _SAYS_TRANSPORT in said else None
             if place == _BOTH_PORTS:
                 return None
             is_loaded = is_loaded or place == _DESTINATION_PORT
         elif is_loaded:
-            return _compared(one)
-    return frozenset()
+            return _compared(said) if name == b"cmp\0" else None
+    return _NO_PORTS
 
 
-def _compared(one: Expression) -> frozenset[int] | None:
-    if one.name != "cmp" or one.number(2) != _EQUAL:
+def _place_of(said: bytes) -> tuple[int, ...]:
+    """Return which header a payload is of, where in it, and how long it is."""
+    told = attributes(said)
+    return tuple(be32_of(told.get(kind, b"")) for kind in (_BASE, _OFFSET, _LENGTH))
+
+
+def _compared(said: bytes) -> frozenset[int] | None:
+    told = attributes(said)
+    if be32_of(told.get(2, b"")) != _EQUAL:
         return None
-    value = attributes(one.said.get(3, b"")).get(1, b"")
+    value = attributes(told.get(3, b"")).get(1, b"")
     return frozenset({int.from_bytes(value, "big")})
 
 
-def _match_name(one: Expression) -> str:
-    return one.said.get(1, b"").rstrip(b"\0").decode(errors="replace")
+def _match_name(said: bytes) -> bytes:
+    return attributes(said).get(1, b"").rstrip(b"\0")
