@@ -37,6 +37,7 @@ UPLINK: Final = "uplink"
 CHAINS: Final[Mapping[str, list[Mapping[str, Any]]]] = {
     "bandwidth": [BRIDGE, {"type": "bandwidth", "ingressRate": 8_000_000, "ingressBurst": 80_000}],
     "bridge": [BRIDGE],
+    "firewall": [BRIDGE, {"type": "firewall", "ingressPolicy": "isolated"}],
     "host-local": [{"type": "host-local", "ipam": HOST_LOCAL}],
     "ipvlan": [{"type": "ipvlan", "master": UPLINK, "ipam": HOST_LOCAL}],
     "loopback": [{"type": "loopback"}],

@@ -128,7 +128,7 @@ DEEP = pytest.mark.deep
 @pytest.mark.parametrize(
     ("policy", "ask", "kind", "is_seen"),
     [
-        pytest.param("same-bridge", ask_ours, TCP, False, id="same-bridge"),
+        pytest.param("same-bridge", ask_ours, TCP, False, marks=DEEP, id="same-bridge"),
         pytest.param("isolated", ask_ours, TCP, False, id="isolated"),
         pytest.param("open", ask_ours, UDP, False, marks=DEEP, id="open, UDP"),
         pytest.param("same-bridge", ask_ours, UDP, True, marks=DEEP, id="same-bridge, seen"),
@@ -257,6 +257,23 @@ def test_a_delete_that_comes_again_leaves_the_next_ones_alone(host: Host) -> Non
     assert host.run("DEL", firewall("isolated"), previous=True).status == 0
     assert elements(host) == before
     assert host.run("CHECK", firewall("isolated"), container="c2", previous=True).status == 0
+
+
+def test_a_result_that_names_no_interfaces_leaves_the_link_that_a_plugin_of_ours_made(
+    host: Host,
+) -> None:
+    """As results before 0.3.0."""
+    attach(host)
+    attach(host, "c2")
+    told = {key: host.last["c1", "eth0"][key] for key in ("cniVersion", "ips")}
+    ips = [{key: ip[key] for key in ip if key != "interface"} for ip in told["ips"]]
+    host.last["c1", "eth0"] = {**told, "ips": ips}
+    assert guard(host, "c2", "isolated").status == 0
+    assert guard(host, "c1", "isolated").status == 0
+    assert not reaches(host, "from its neighbour", is_refused=True)
+    assert host.run("CHECK", firewall("isolated"), previous=True).status == 0
+    assert host.run("DEL", firewall("isolated"), previous=True).status == 0
+    assert elements(host) == ISOLATED
 
 
 def test_what_lets_through_a_container_of_its_own_is_taken_back_where_its_add_fails(

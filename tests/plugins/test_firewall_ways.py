@@ -13,10 +13,13 @@ from acni.netlink import links
 from acni.netlink.bridges import new_bridge
 from acni.netlink.sockets import Netlink, open_inside
 from acni.plugins.firewall_ways import addresses_of, find_way, names_on_host
+from acni.plugins.owners import Owner
+from acni.spec.attachment import AttachmentId
 from acni.spec.result import Result, parse_result
 
 pytestmark = pytest.mark.netns
 
+OWNER = Owner("net", AttachmentId("c1"))
 INSIDE = {"name": "eth0", "sandbox": "/run/netns/c1"}
 
 
@@ -56,15 +59,24 @@ def host() -> Iterator[Netlink]:
 def test_a_bridge_is_what_the_kernel_says_is_one(
     host: Netlink, names: tuple[str, ...], bridge: str | None, ports: list[str], leads: tuple[str]
 ) -> None:
-    way = find_way(host, result(*names))
+    way = find_way(host, result(*names), OWNER)
     assert (way.bridge.name if way.bridge else None) == bridge
     assert [link.name for link in way.ports] == ports
     assert way.links == leads
     assert way.is_past_the_host == (not names_on_host(result(*names)))
 
 
-def test_a_result_without_interfaces_does_not_say_that_nothing_is_forwarded(host: Netlink) -> None:
-    assert not find_way(host, result(inside=False)).is_past_the_host
+def test_a_result_without_interfaces_leaves_the_link_that_a_plugin_of_ours_made(
+    host: Netlink,
+) -> None:
+    way = find_way(host, result(inside=False), OWNER)
+    assert (way.links, way.is_past_the_host) == ((), False)
+    for alias, leads in ((None, ("br0",)), (OWNER.mark, ("br0",)), ("acni net c2 eth0", ())):
+        host.request(links.new_ifb(OWNER.link_name, mtu=1500))
+        index = links.get_link(host, OWNER.link_name).index
+        host.request(links.change(index, alias=alias, master=links.get_link(host, "br0").index))
+        assert find_way(host, result(inside=False), OWNER).links == leads
+        host.request(links.delete(index))
 
 
 def test_addresses_are_all_of_the_container_and_none_of_the_host() -> None:

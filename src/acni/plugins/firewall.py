@@ -53,6 +53,7 @@ from acni.plugins.firewall_settings import (
     parse_settings,
 )
 from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_host
+from acni.plugins.owners import Owner
 from acni.plugins.ruleset import TABLE, Entry, apart, guarding
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
@@ -66,7 +67,7 @@ def add(call: Call) -> Result:
     previous = _previous(call)
     settings = parse_settings(call)
     with open_here() as host, ExitStack() as undo, _firewall(call, settings) as netfilter:
-        way = _find_way(host, previous, settings)
+        way = _find_way(host, previous, settings, owner_of(call))
         if netfilter is not None:
             _require_no_admin_chain(call, netfilter, settings)
             let_through(call, netfilter, settings, way, undo)
@@ -83,7 +84,8 @@ def delete(call: Call) -> None:
     addresses = [] if previous is None else addresses_of(previous)
     entries = [guarding(owner, one, names, is_isolated=True) for one in addresses]
     if not entries or _has_some(call, entries):
-        remove(call, owner, entries)
+        # Where the result does not say by which bridge, what is there is looked for.
+        remove(call, owner, entries if names else ())
     if call.fields.get("openForwarding") is True:
         close_own(call, [*names, owner.link_name])
 
@@ -93,7 +95,7 @@ def check(call: Call) -> None:
     previous = _previous(call)
     settings = parse_settings(call)
     with open_here() as host, _firewall(call, settings) as netfilter:
-        way = _find_way(host, previous, settings)
+        way = _find_way(host, previous, settings, owner_of(call))
         if netfilter is not None:
             _require_guarded(netfilter, _entries(call, settings, way), way)
             require_let_through(netfilter, settings, way)
@@ -141,9 +143,9 @@ def _firewall(call: Call, settings: Settings) -> Generator[Netfilter | None]:
         yield netfilter
 
 
-def _find_way(host: Netlink, previous: Result, settings: Settings) -> Way:
+def _find_way(host: Netlink, previous: Result, settings: Settings, owner: Owner) -> Way:
     with doing("looking for the way to the container"):
-        way = find_way(host, previous)
+        way = find_way(host, previous, owner)
     lacks = ""
     if settings.policy is not Policy.OPEN and way.bridge is None:
         lacks = "bridge"

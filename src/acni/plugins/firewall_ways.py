@@ -1,7 +1,8 @@
 """By which links of the host a container is reached, as the result of the plugins before says it.
 
-Rule: the kernel is asked what the links are that a result names; the reference takes the first one
-    for a bridge, whatever it is.
+Rule 1: the kernel is asked what the links are that a result names; the reference takes the first
+    one for a bridge, whatever it is.
+Rule 2: a result before 0.3.0 names none: then it is the link that a plugin of ours has made.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from acni.netlink.families import IpAddress
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
 from acni.plugins.addressing import parse_interface
+from acni.plugins.owners import Owner
 from acni.spec.result import Result
 
 _MOST_NAME_BYTES: Final = 15
@@ -43,18 +45,24 @@ class Way:
         return tuple(link.name for link in links)
 
 
-def find_way(host: Netlink, previous: Result) -> Way:
+def find_way(host: Netlink, previous: Result, owner: Owner) -> Way:
     """Return how a container is reached.
 
     Args:
         host: The host's socket.
         previous: The result.
+        owner: The attachment.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
     names = names_on_host(previous)
-    links = [link for name in names if (link := find_link(host, name)) is not None]
+    if previous.interfaces:
+        found = [find_link(host, name) for name in names]
+    else:
+        own = find_link(host, owner.link_name)
+        found = [own if own is not None and owner.may_own(own.alias) else None]
+    links = [link for link in found if link is not None]
     bridge = _first_bridge(links)
     if bridge is None:
         masters = (find_link(host, link.master) for link in links if link.master is not None)
