@@ -41,6 +41,7 @@ from acni.plugins.elements import collect_apart, is_guarded, missing, netfilter_
 from acni.plugins.firewall_forwarding import (
     close_own,
     collect_closed,
+    is_blocked,
     let_through,
     require_forwarding,
     require_let_through,
@@ -66,14 +67,12 @@ def add(call: Call) -> Result:
     """Keep from a container what its policy does not let through; or refuse it."""
     previous = _previous(call)
     settings = parse_settings(call)
-    with open_here() as host, ExitStack() as undo, _firewall(call, settings) as netfilter:
-        way = _find_way(host, previous, settings, owner_of(call))
+    with _firewall(call, settings) as netfilter:
         if netfilter is not None:
             _require_no_admin_chain(call, netfilter, settings)
-            let_through(call, netfilter, settings, way, undo)
-            _guard(call, netfilter, _entries(call, settings, way), way, undo)
-        _isolate(host, settings, way, undo)
-        undo.pop_all()
+            is_open = settings.policy is Policy.OPEN
+            if not is_open or is_blocked(netfilter, settings, addresses_of(previous)):
+                _keep(call, netfilter, settings, previous)
     return previous
 
 
@@ -126,6 +125,15 @@ def status(call: Call) -> None:
     with _firewall(call, settings) as netfilter:
         if netfilter is not None:
             require_forwarding(netfilter, settings)
+
+
+def _keep(call: Call, netfilter: Netfilter, settings: Settings, previous: Result) -> None:
+    with open_here() as host, ExitStack() as undo:
+        way = _find_way(host, previous, settings, owner_of(call))
+        let_through(call, netfilter, settings, way, undo)
+        _guard(call, netfilter, _entries(call, settings, way), way, undo)
+        _isolate(host, settings, way, undo)
+        undo.pop_all()
 
 
 @contextmanager

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from typing import Final
 
+from acni.netlink.families import IpAddress
 from acni.netlink.links import find_link
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfrules import Chain
@@ -57,6 +58,16 @@ def let_through(
             is_new = bool(open_forwarding(netfilter, chain, way.links))
         if is_new and way.bridge is None:
             undo_with(undo, lambda: close_own(call, way.links))
+
+
+def is_blocked(netfilter: Netfilter, settings: Settings, addresses: Iterable[IpAddress]) -> bool:
+    """Tell whether somebody else's policy drops what is forwarded from or to some addresses, and
+    that matters.
+
+    Raises:
+        PluginError: the kernel does not say.
+    """
+    return bool(_blocking(netfilter, settings, {address.version for address in addresses}))
 
 
 def require_let_through(netfilter: Netfilter, settings: Settings, way: Way) -> None:
