@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,11 +13,13 @@ import pytest
 
 from acni import netns
 from acni.netlink.errors import NetlinkError
+from acni.netlink.messages import Message
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
 from acni.plugins.elements import (
     Taken,
+    collect_apart,
     entries_of,
     missing,
     netfilter_of,
@@ -26,7 +28,7 @@ from acni.plugins.elements import (
     take_out,
 )
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import Entry, Port, masquerading, publishing
+from acni.plugins.ruleset import Entry, Port, apart, guarding, masquerading, publishing
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.calling import make_call
@@ -285,6 +287,38 @@ class _Failing:
             raise OSError(errno.ENOBUFS, "as the test wants it")
 
         return send
+
+
+def test_a_bridge_is_apart_as_long_as_somebody_is_guarded_at_it(
+    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that one comes while it is decided."""
+    entries = [guarding(OURS, address, ["cni0"]) for address in (V4, V6)]
+    collect_apart(firewall)
+    put(firewall, entries, shared=[apart("cni0"), apart("cni1")])
+    collect_apart(firewall)
+    assert all_elements(host)["apart"] == ["cni0"]
+    take_out(firewall, entries[:1])
+    collect_apart(firewall)
+    assert all_elements(host)["apart"] == ["cni0"]
+    take_out(firewall, entries[1:])
+
+    other, transact = host.call(Netfilter.open), Netfilter.transact
+
+    def comes_meanwhile(
+        self: Netfilter, messages: Sequence[Message], *, generation: int | None = None
+    ) -> None:
+        monkeypatch.setattr(Netfilter, "transact", transact)
+        put(other, entries, shared=[apart("cni0")])
+        transact(self, messages, generation=generation)
+
+    monkeypatch.setattr(Netfilter, "transact", comes_meanwhile)
+    collect_apart(firewall)
+    assert all_elements(host)["apart"] == ["cni0"]
+    take_out(other, entries)
+    other.close()
+    collect_apart(firewall)
+    assert all_elements(host)["apart"] == []
 
 
 def test_a_socket_is_kept_for_the_calls_of_a_namespace(host: Namespace) -> None:

@@ -36,6 +36,7 @@ DOES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
     },
     "D": {
         "iptables-nft": ["iptables-nft -P FORWARD DROP"],
+        "iptables-legacy": ["iptables-legacy -P FORWARD DROP"],
         "nft": ["add table inet mine", WARD],
     },
 }
@@ -63,7 +64,7 @@ class Expected:
 
 def expected(row: str, tool: str, opens: str, when: str) -> Expected:
     """Say what is meant to be."""
-    if row == "C" or opens == "false":
+    if row == "C" or opens == "false" or tool == "iptables-legacy":  # that one cannot be seen
         return Expected()
     if opens == "true" and tool == "iptables-nft":
         # Rules that are missing, behind a policy that was made later.
@@ -102,8 +103,9 @@ def gets_in(host: Host, *, is_refused: bool = True) -> bool:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("opens", OPENS)
-@pytest.mark.parametrize("tool", ["iptables-nft", "nft"])
-@pytest.mark.parametrize("row", DOES)
+@pytest.mark.parametrize(
+    ("row", "tool"), [(row, tool) for row, does in DOES.items() for tool in does]
+)
 def test_the_administrator_comes_first(
     tmp_path: Path, row: str, tool: str, opens: str, when: str
 ) -> None:
