@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 
 class Outcome(Enum):
@@ -263,3 +263,34 @@ RULES: Final[Mapping[str, Rule]] = {
         laid=_HOLDS,
     ),
 }
+
+
+OUTSIDE6, HOST6 = "2001:db8::9", "2001:db8::1"
+_IN_IPV6: Final = {
+    POD: "fd00:9::7",
+    f"to {OTHER}:7000": "to [fd00:10::2]:7000",
+    f"-destination {OTHER}:7000": "-destination [fd00:10::2]:7000",
+    HOST: HOST6,
+    ANOTHER: "2001:db8::77",
+    OUTSIDE: OUTSIDE6,
+    "nat ip ": "nat ip6 ",
+}
+
+
+def in_ipv6(text: str) -> str:
+    """Return what is said of IPv4 for IPv6."""
+    for four, six in _IN_IPV6.items():
+        text = text.replace(four, six)
+    return text
+
+
+def rule_in_ipv6(rule: Rule) -> Rule:
+    """Return a rule for IPv6."""
+    chain, what = rule.nft
+    return evolve(
+        rule,
+        iptables=in_ipv6(rule.iptables),
+        nft=(chain, in_ipv6(what)),
+        holds=rule.holds and in_ipv6(rule.holds),
+        bypassed=rule.bypassed and in_ipv6(rule.bypassed),
+    )

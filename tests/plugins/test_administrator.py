@@ -22,17 +22,21 @@ from tests.netlink.nft import nft
 from tests.plugins.administrator import (
     ANOTHER,
     HOST,
+    HOST6,
+    OUTSIDE6,
     POD,
     RULES,
     TIMES,
     TOOLS,
     Outcome,
     Rule,
+    in_ipv6,
+    rule_in_ipv6,
 )
 from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.laid import lay
-from tests.plugins.outside import OUTSIDE, OUTSIDE4, add_outside
+from tests.plugins.outside import OUTSIDE, OUTSIDE4, add_outside, look_for_no_duplicates
 from tests.plugins.test_portmap import OTHER, port, portmap
 from tests.plugins.traffic import BRIEFLY, seen_from
 
@@ -49,12 +53,17 @@ class Pod:
     address: str
     port: int
 
+    @property
+    def is_v6(self) -> bool:
+        return ":" in self.address
+
     def asked_for(self) -> Mapping[str, Any]:
         """Return what ``portmap`` is asked for."""
         return portmap([port(self.port)])
 
 
 FIRST: Final = Pod("c1", POD, 8080)
+FIRST6: Final = Pod("c1", in_ipv6(POD), 8080)
 
 
 @frozen
@@ -62,14 +71,24 @@ class Beside:
     """What the rules are tried beside.
 
     Attributes:
+        column: Where what is expected stands.
         ask: Who is asked.
         attach: Attaches a container; returns what became of a rule, if that is known by then.
+        first: The container that is there first.
         has_check: Whether CHECK tells of rules.
     """
 
+    column: str
     ask: Ask
     attach: Callable[[Host, Pod], Outcome | None]
+    first: Pod = FIRST
     has_check: bool = False
+
+    def rules(self) -> Mapping[str, Rule]:
+        """Return the rules, as they are said of what the container has."""
+        if not self.first.is_v6:
+            return RULES
+        return {letter: rule_in_ipv6(rule) for letter, rule in RULES.items()}
 
 
 def attach_by_ours(host: Host, pod: Pod) -> Outcome | None:
@@ -94,15 +113,17 @@ def attach_by_laid(host: Host, pod: Pod) -> None:
 
 
 def bridge(pod: Pod, *, masquerades: bool = True) -> Mapping[str, Any]:
-    ipam = {"type": "static", "addresses": [{"address": f"{pod.address}/24"}]}
+    length = 64 if pod.is_v6 else 24
+    ipam = {"type": "static", "addresses": [{"address": f"{pod.address}/{length}"}]}
     members = {"isDefaultGateway": True, "ipMasq": masquerades}
     return {"cniVersion": "1.0.0", "name": "net", "type": "bridge", **members, "ipam": ipam}
 
 
 BESIDE: Final[Mapping[str, Beside]] = {
-    "acni": Beside(ask_ours, attach_by_ours, has_check=True),
-    "reference": Beside(ask_reference, attach_by_reference),
-    "laid": Beside(ask_ours, attach_by_laid),
+    "acni": Beside("acni", ask_ours, attach_by_ours, has_check=True),
+    "acni, IPv6": Beside("acni", ask_ours, attach_by_ours, FIRST6, has_check=True),
+    "reference": Beside("reference", ask_reference, attach_by_reference),
+    "laid": Beside("laid", ask_ours, attach_by_laid),
 }
 
 
@@ -111,26 +132,40 @@ BESIDE: Final[Mapping[str, Beside]] = {
 @pytest.mark.parametrize("name", BESIDE)
 def test_the_administrator_comes_first(tmp_path: Path, name: str, tool: str, when: str) -> None:
     beside = BESIDE[name]
+    rules = beside.rules()
     expected = {
-        letter: getattr(rule, name)[tool][TIMES.index(when)] for letter, rule in RULES.items()
+        letter: getattr(rule, beside.column)[tool][TIMES.index(when)]
+        for letter, rule in rules.items()
     }
     found: dict[str, Outcome | str | None] = {}
-    with host_of(beside.ask, tmp_path / "leases") as host:
-        add_outside(host, knows_the_way=True)
-        host.ip("address", "add", f"{ANOTHER}/24", "dev", "up0")
-        host.run("ADD", OTHER, container="c2")
+    with host_with_a_neighbour(beside.ask, tmp_path) as host:
         if when != BEFORE:
-            assert beside.attach(host, FIRST) is None
-        for number, (letter, rule) in enumerate(RULES.items()):
-            pod = FIRST
+            assert beside.attach(host, beside.first) is None
+        for number, (letter, rule) in enumerate(rules.items(), 10):
+            pod = beside.first
             if when == BEFORE:
                 nft(host.namespace, "flush ruleset")
             if when != AFTER_THE_POD:
-                pod = Pod(f"pod{number}", f"10.9.0.{10 + number}", 9000 + number)
+                network = pod.address[:-1]
+                pod = Pod(f"pod{number}", f"{network}{number}", 9000 + number)
             with made(host, rule, tool, pod):
-                became = None if pod is FIRST else beside.attach(host, pod)
+                became = None if pod is beside.first else beside.attach(host, pod)
                 found[letter] = became or outcome_of(host, beside, rule, pod, expected[letter])
     assert found == expected
+
+
+@contextmanager
+def host_with_a_neighbour(ask: Ask, tmp_path: Path) -> Iterator[Host]:
+    """Make a host with an outside and a container on another bridge."""
+    with host_of(ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2")
+        add_outside(host, knows_the_way=True)
+        host.ip("address", "add", f"{ANOTHER}/24", "dev", "up0")
+        # Of two, the kernel would masquerade with the one that was given last.
+        another = f"{in_ipv6(ANOTHER)}/64"
+        host.ip("address", "add", another, "dev", "up0", "preferred_lft", "0")
+        host.run("ADD", OTHER, container="c2")
+        yield host
 
 
 ACCEPTED: Final = (
@@ -145,8 +180,7 @@ ACCEPTED: Final = (
 def test_behind_a_policy_of_drop_the_administrator_accepts_what_he_likes(
     tmp_path: Path, tool: str
 ) -> None:
-    with host_of(ask_ours, tmp_path / "leases") as host:
-        add_outside(host, knows_the_way=True)
+    with host_with_a_neighbour(ask_ours, tmp_path) as host:
         attach_by_ours(host, FIRST)
         for words in ACCEPTED:
             iptables(host, tool, words)
@@ -166,8 +200,7 @@ add rule inet acni admin_masquerade ip saddr 10.9.0.0/24 accept
 
 
 def test_the_chains_for_the_administrator_may_be_made_before_the_table(tmp_path: Path) -> None:
-    with host_of(ask_ours, tmp_path / "leases") as host:
-        add_outside(host, knows_the_way=True)
+    with host_with_a_neighbour(ask_ours, tmp_path) as host:
         nft(host.namespace, "-f", "-", given=OURS_MADE_BY_HIM)
         assert attach_by_ours(host, FIRST) is None
         assert try_it(host, RULES["J"], FIRST, is_refused=False) == POD
@@ -190,6 +223,7 @@ def made(host: Host, rule: Rule, tool: str, pod: Pod) -> Iterator[None]:
         nft(host.namespace, "delete table inet adm")
         return
     words = rule.iptables.format(port=pod.port)
+    tool = tool.replace("ip", "ip6", 1) if pod.is_v6 else tool
     iptables(host, tool, words)
     yield
     back = "-P FORWARD ACCEPT" if words.startswith("-P") else words.replace("-A ", "-D ")
@@ -209,7 +243,7 @@ def outcome_of(
     """Find out what becomes of a rule; whom the listener saw, if that is neither of both."""
     is_refused = (rule.holds if expected == Outcome.HOLDS else rule.bypassed) is None
     seen = try_it(host, rule, pod, is_refused=is_refused)
-    outcome = rule.outcome(POD if seen == pod.address else seen)
+    outcome = rule.outcome(beside.first.address if seen == pod.address else seen)
     if not beside.has_check or outcome is None:
         return outcome or seen
     answer = host.run("CHECK", pod.asked_for(), container=pod.name, previous=True)
@@ -222,12 +256,13 @@ def outcome_of(
 def try_it(host: Host, rule: Rule, pod: Pod, *, is_refused: bool) -> str | None:
     """Try the way of a rule; return whom the listener sees."""
     outside, container = host.container(OUTSIDE), host.container(pod.name)
+    host_address, outer_address = (HOST6, OUTSIDE6) if pod.is_v6 else (HOST, OUTSIDE4)
     client, listener, address, listens = {
-        "in": (outside, container, HOST, 7000),
-        "elsewhere": (outside, host.container("c2"), HOST, 7000),
-        "to the host": (outside, host.namespace, HOST, 6000),
-        "from the host": (host.namespace, host.namespace, HOST, 6000),
-        "out": (container, outside, OUTSIDE4, pod.port),
+        "in": (outside, container, host_address, 7000),
+        "elsewhere": (outside, host.container("c2"), host_address, 7000),
+        "to the host": (outside, host.namespace, host_address, 6000),
+        "from the host": (host.namespace, host.namespace, host_address, 6000),
+        "out": (container, outside, outer_address, pod.port),
     }[rule.way]
     return seen_from(
         client,
