@@ -17,13 +17,13 @@ class Outcome(Enum):
     Attributes:
         HOLDS: What it says is what happens.
         BYPASSED: Something else happens.
-        REFUSED: The port that it may be about is refused.
+        REFUSED: The container that it would be about is refused.
         TOLD: Something else happens, and CHECK tells of it.
     """
 
     HOLDS = "holds"
     BYPASSED = "bypassed"
-    REFUSED = "the port is refused"
+    REFUSED = "refused"
     TOLD = "bypassed, and CHECK tells"
 
 
@@ -81,8 +81,9 @@ HOST, ANOTHER, OUTSIDE = "192.0.2.1", "192.0.2.77", "192.0.2.9"
 _H, _B, _R, _T = Outcome.HOLDS, Outcome.BYPASSED, Outcome.REFUSED, Outcome.TOLD
 _HOLDS: Final = always(_H)
 _BYPASSED: Final = always(_B)
-# The guard sees no rules of iptables-legacy.
+# Neither rules nor policies of iptables-legacy are seen.
 _GUARDED: Final[Outcomes] = {**_BYPASSED, "iptables-nft": (_R, _R, _T), "nft": (_R, _R, _T)}
+_LOOKED_FOR: Final[Outcomes] = {**_HOLDS, "iptables-nft": (_R, _R, _H), "nft": (_R, _R, _H)}
 # Of chains of one priority the one that was made last is asked first.
 _LAST_MADE: Final[Outcomes] = dict.fromkeys(TOOLS, (_B, _H, _H))
 # In one chain rules are asked in their order: the reference puts its chain behind what is there,
@@ -137,7 +138,7 @@ RULES: Final[Mapping[str, Rule]] = {
         way="out",
         holds=None,
         bypassed=HOST,
-        acni=_HOLDS,
+        acni=_LOOKED_FOR,
         reference=_OVERRULED,
         laid=_HOLDS,
     ),
@@ -148,7 +149,7 @@ RULES: Final[Mapping[str, Rule]] = {
         way="in",
         holds=None,
         bypassed=OUTSIDE,
-        acni=_HOLDS,
+        acni=_LOOKED_FOR,
         reference=_HOLDS,
         laid=_HOLDS,
     ),

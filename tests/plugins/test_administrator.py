@@ -91,18 +91,20 @@ class Beside:
         return {letter: rule_in_ipv6(rule) for letter, rule in RULES.items()}
 
 
+FIREWALL: Final = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables"}
+
+
 def attach_by_ours(host: Host, pod: Pod) -> Outcome | None:
-    host.run("ADD", bridge(pod), container=pod.name)
-    answer = host.run("ADD", pod.asked_for(), container=pod.name, previous=True)
-    if answer.printed.get("reason") == "nat-rule":
-        return Outcome.REFUSED
-    assert answer.status == 0, answer
+    for config in (bridge(pod), pod.asked_for(), FIREWALL):
+        answer = host.run("ADD", config, container=pod.name, previous=True)
+        if answer.printed.get("reason") in {"nat-rule", "policy-drops"}:
+            return Outcome.REFUSED
+        assert answer.status == 0, answer
     return None
 
 
 def attach_by_reference(host: Host, pod: Pod) -> None:
-    firewall = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables"}
-    for config in (bridge(pod), pod.asked_for(), firewall):
+    for config in (bridge(pod), pod.asked_for(), FIREWALL):
         answer = host.run("ADD", config, container=pod.name, previous=True)
         assert answer.status == 0, answer
 

@@ -66,7 +66,7 @@ def ports(number: int, network: str) -> dict[str, Any]:
 
 
 OURS_BRIDGE: Final = {**BRIDGE, "ipMasq": True}
-OURS: Final = (OURS_BRIDGE, ports(8080, "net"))
+OURS: Final = (OURS_BRIDGE, ports(8080, "net"), {**FIREWALL, "name": "net"})
 OF_DEBIAN: Final = ({**OTHER, "ipMasq": True}, ports(8081, "other"), FIREWALL)
 
 

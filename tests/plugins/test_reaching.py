@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from attrs import frozen
 
 from acni.netns import Namespace
 from tests.plugins.answering import Ask, ask_ours, ask_reference
@@ -26,28 +25,11 @@ from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
-Configs = Sequence[Mapping[str, Any]]
 ON_ONE, ON_ANOTHER = {**BRIDGE, "ipMasq": True}, {**OTHER, "ipMasq": True}
 FIREWALL: Final = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "backend": "iptables"}
 
 
-@frozen
-class Side:
-    """Whose plugins.
-
-    Attributes:
-        ask: Asks them.
-        last: Those that stand behind bridge and portmap.
-    """
-
-    ask: Ask
-    last: Configs = ()
-
-
-SIDES: Final[Mapping[str, Side]] = {
-    "ours": Side(ask_ours),
-    "reference": Side(ask_reference, (FIREWALL,)),
-}
+SIDES: Final[Mapping[str, Ask]] = {"ours": ask_ours, "reference": ask_reference}
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -57,13 +39,13 @@ def test_who_reaches_whom_and_as_whom(tmp_path: Path, side: str) -> None:
         name: (way.seen_beside_ours if side == "ours" else way.seen,) * 2
         for name, way in WAYS.items()
     }
-    with host_of(SIDES[side].ask, tmp_path / "leases") as host:
+    with host_of(SIDES[side], tmp_path / "leases") as host:
         look_for_no_duplicates(host, "c1", "c2", "c3")
         add_outside(host, knows_the_way=True)
         let_bridges_alone(host)
-        attach(host, "c1", ON_ONE, portmap(BOTH), *SIDES[side].last)
-        attach(host, "c2", ON_ONE, *SIDES[side].last)
-        attach(host, "c3", ON_ANOTHER, *SIDES[side].last)
+        attach(host, "c1", ON_ONE, portmap(BOTH), FIREWALL)
+        attach(host, "c2", ON_ONE, FIREWALL)
+        attach(host, "c3", ON_ANOTHER, FIREWALL)
         host.settle()
         for name, way in WAYS.items():
             is_refused = expected[name][0] is None
@@ -100,7 +82,7 @@ def test_what_listens_at_127_0_0_1_is_open_to_containers_beside_the_reference_al
     tmp_path: Path, side: str
 ) -> None:
     """CVE-2020-8558: both let 127.0.0.1 lead to the container, which opens the way back."""
-    with host_of(SIDES[side].ask, tmp_path / "leases") as host:
+    with host_of(SIDES[side], tmp_path / "leases") as host:
         attach(host, "c1", ON_ONE, portmap(BOTH))
         host.ip("route", "add", "127.0.0.2/32", "via", "10.9.0.1", inside="c1")
         assert reaches_localhost(host) == (side == "reference")
