@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 from attrs import define
 
 from acni.netlink.wire import KernelWire
+from tests.mutation import CHECKOUT
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
@@ -511,7 +514,8 @@ def test_the_administrator_keeps_a_port(host: Host) -> None:
         ({"conditionsV6": ["-s", "::/0"]}, 2, "$.conditionsV6"),
         ({"externalSetMarkChain": "KUBE-MARK-MASQ"}, 2, "$.externalSetMarkChain"),
         ({"backend": "ipfw"}, 7, "$.backend"),
-        ({"ports": [port(0)]}, 7, "$.runtimeConfig.portMappings[0].hostPort"),
+        ({"ports": [port(-1)]}, 7, "$.runtimeConfig.portMappings[0].hostPort"),
+        ({"ports": [{"containerPort": 80}]}, 7, "no hostPort"),
         ({"ports": [port(80, to=65536)]}, 7, "portMappings[0].containerPort"),
         ({"ports": [{"hostPort": 80}]}, 7, "no containerPort"),
         ({"ports": [port(80, "icmp")]}, 7, "portMappings[0].protocol"),
@@ -715,3 +719,213 @@ class Meanwhile:
             send(wire, data)
 
         return sending
+
+
+ANY: Ports = (port(0), port(0, "udp"))
+
+
+def picked(answer: Answer) -> list[int]:
+    assert answer.status == 0, answer
+    return [one["hostPort"] for one in answer.printed["portMappings"]]
+
+
+def forgotten(host: Host, container: str = "c1") -> None:
+    """Let the result be as a program in Go passes it on."""
+    told = dict(host.last[container, "eth0"])
+    del told["portMappings"]
+    host.last[container, "eth0"] = told
+
+
+def test_a_port_is_picked_where_none_is_named_and_the_result_says_which(host: Host) -> None:
+    add_outside(host)
+    asked = [port(0), port(8080, to=7001), port(0, "udp", hostIP=HOST4)]
+    answer = publish(host, asked)
+    tcp, named, udp = picked(answer)
+    assert answer.printed["portMappings"] == [
+        {"hostPort": tcp, "containerPort": 7000, "protocol": "tcp"},
+        {"hostPort": 8080, "containerPort": 7001, "protocol": "tcp"},
+        {"hostPort": udp, "containerPort": 7000, "protocol": "udp", "hostIP": HOST4},
+    ]
+    assert {tcp, udp} <= set(range(61000, 65536)) - {8080, named}
+    assert tcp != udp
+    for client, address in ((OUTSIDE, HOST4), (OUTSIDE, HOST6), (None, "127.0.0.1")):
+        assert seen(host, client, address, port=tcp) is not None
+    assert seen(host, OUTSIDE, HOST4, UDP, port=udp) == OUTSIDE4
+
+
+@pytest.mark.rule("P3", "P4")
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "forgotten"])
+@pytest.mark.parametrize("is_gone", [True, False])
+def test_a_picked_port_is_checked_and_taken_back(host: Host, is_told: bool, is_gone: bool) -> None:
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host, ANY, container="c2")
+    once = elements(host)
+    _, udp, _ = picked(publish(host, [*ANY, port(8080)]))
+    if not is_told:
+        forgotten(host)
+    ports = [*ANY, port(8080)]
+    assert host.run("CHECK", portmap(ports), previous=True).status == 0
+    nft(host.namespace, f"delete element inet acni hostports6 {{ udp . {udp} }}")
+    answer = host.run("CHECK", portmap(ports), previous=True)
+    assert answer.printed["reason"] == "rule-missing"
+    for _ in range(2):
+        assert host.run("DEL", portmap(ports), previous=True, is_gone=is_gone).status == 0
+        assert elements(host) == once
+    assert host.run("CHECK", portmap(ANY), container="c2", previous=True).status == 0
+
+
+@pytest.mark.rule("P3")
+def test_a_picked_port_is_taken_back_without_a_result(host: Host) -> None:
+    publish(host, ANY)
+    assert host.run("DEL", portmap(ANY)).status == 0
+    assert elements(host) == {}
+
+
+def test_the_flow_of_a_picked_port_is_gone_with_it(host: Host) -> None:
+    """Also where nobody says which it was."""
+    outside = add_outside(host)
+    udp = picked(publish(host, ANY))[1]
+    forgotten(host)
+    with (
+        closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+        closing(listener_in(host, "c1")) as first,
+    ):
+        caller.sendto(b"one", (HOST4, udp))
+        assert first.recv(10) == b"one"
+        assert host.run("DEL", portmap(ANY), previous=True).status == 0
+        caller.sendto(b"two", (HOST4, udp))
+        first.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            first.recv(10)
+
+
+@pytest.mark.rule("P1")
+def test_an_add_that_is_repeated_has_the_same_port_and_what_is_not_asked_for_goes(
+    host: Host,
+) -> None:
+    first = picked(publish(host, [*ANY, port(0, to=7001)]))
+    assert picked(publish(host, ANY)) == first[:2]
+    assert elements(host)["hostports4"] == 2
+    # Also if it is not where the search begins any more.
+    host.write("ipv4/ip_local_reserved_ports", ",".join(map(str, first)))
+    assert picked(publish(host, ANY)) == first[:2]
+
+
+def test_what_is_behind_the_same_address_stays_when_a_port_goes(host: Host) -> None:
+    host.run("ADD", {**BRIDGE, "ipMasq": True})
+    publish(host, [port(0), port(0, to=7001)])
+    publish(host, [port(0)])
+    there = elements(host)
+    assert (there["masquerade4"], there["owners4"], there["hostports4"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize("place", ["program", "container", "beside", "rule"])
+def test_a_port_that_somebody_has_is_not_picked(host: Host, place: str) -> None:
+    (begins,) = picked(publish(host, [port(0)]))
+    assert host.run("DEL", portmap([port(0)]), previous=True).status == 0
+    with closing(host.namespace.call(socket.socket)) as listener:
+        if place == "program":
+            listener.bind(("127.0.0.1", begins))
+            listener.listen()
+        elif place == "rule":
+            for command in ("add table ip nat", CHAIN, RETURNS.replace("8080", str(begins))):
+                nft(host.namespace, command)
+        else:
+            host.run("ADD", BRIDGE, container="c2")
+            at: dict[str, Any] = {"hostIP": HOST4} if place == "beside" else {}
+            assert publish(host, [port(begins, **at)], container="c2").status == 0
+        assert picked(publish(host, [port(0)])) == [begins + 1]
+
+
+@pytest.mark.parametrize("at", [{}, {"hostIP": HOST4}], ids=["at each", "at one"])
+def test_a_port_that_somebody_takes_at_the_last_moment_is_not_picked(
+    host: Host, monkeypatch: pytest.MonkeyPatch, at: Mapping[str, Any]
+) -> None:
+    (begins,) = picked(publish(host, [port(0)]))
+    assert host.run("DEL", portmap([port(0)]), previous=True).status == 0
+    host.run("ADD", BRIDGE, container="c2")
+    send = KernelWire.send
+    others: list[Answer] = []
+
+    def sending(wire: KernelWire, data: bytes) -> None:
+        if not others and data.count(begins.to_bytes(2, "big") + bytes(2)) > 2:
+            monkeypatch.setattr(KernelWire, "send", send)
+            others.append(publish(host, [port(begins, **at)], container="c2"))
+        send(wire, data)
+
+    monkeypatch.setattr(KernelWire, "send", sending)
+    assert picked(publish(host, [port(0)])) == [begins + 1]
+    assert [one.status for one in others] == [0]
+
+
+def test_a_rule_about_any_port_is_about_each_that_could_be_picked(host: Host) -> None:
+    for command in ("add table ip nat", CHAIN, RETURNS.replace("8080", "{ 1, 2 }")):
+        nft(host.namespace, command)
+    assert publish(host, ANY).printed["reason"] == "nat-rule"
+    assert elements(host) == {}
+    assert len(picked(publish(host, ANY, overrideNatRules=True))) == 2
+
+
+@pytest.mark.deep
+@pytest.mark.rule("P7")
+@pytest.mark.timeout(100)
+def test_two_processes_that_pick_at_once_never_pick_the_same_port(host: Host) -> None:
+    """They want 112 of 120 ports, half of them at one address of the host."""
+    host.write("ipv4/ip_local_port_range", "1024\t65415")
+    printed = host.namespace.call(lambda: all_of(2, "tests.plugins.publishing", "56"))
+    ports = [port for one in printed for port in map(int, one.split())]
+    assert len(set(ports)) == len(ports) == 112
+    assert set(ports) <= set(range(65416, 65536))
+    assert elements(host)["hostports4"] == elements(host)["hostaddresses4"] == 56
+
+
+def all_of(number: int, module: str, *words: str) -> list[str]:
+    """Run processes that begin at once; return what each prints."""
+    waiting, all_are_there = os.pipe()
+    with ExitStack() as stack:
+        stack.callback(os.close, waiting)
+        with open(all_are_there, "wb"):  # noqa: PTH123 (a descriptor)
+            processes = [
+                subprocess.Popen(
+                    [sys.executable, "-m", module, str(at), *words],
+                    stdin=waiting,
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    cwd=CHECKOUT,
+                )
+                for at in range(number)
+            ]
+            for process in processes:
+                stack.enter_context(process)
+                stack.callback(process.kill)
+        return [process.communicate(timeout=60)[0] for process in processes]
+
+
+def test_where_no_port_is_free_that_is_said(host: Host) -> None:
+    host.write("ipv4/ip_local_reserved_ports", "49152-65534")
+    answer = publish(host, ANY)
+    assert (answer.printed["code"], answer.printed["reason"]) == (113, "no-port-free")
+    assert "7000/udp" in answer.printed["msg"]
+    assert elements(host) == {}
+    assert picked(publish(host, [port(0)])) == [65535]
+
+
+@pytest.mark.rule("P1")
+def test_with_a_named_port_that_is_taken_none_is_picked(host: Host) -> None:
+    publish(host, [port(8080)])
+    host.run("ADD", BRIDGE, container="c2")
+    before = elements(host)
+    answer = publish(host, [port(0), port(8080)], container="c2")
+    assert answer.printed["reason"] == "port-taken"
+    assert elements(host) == before
+
+
+@pytest.mark.rule("P2")
+@pytest.mark.parametrize("version", ["0.2.0", "0.4.0", "1.1.0"])
+def test_which_port_was_picked_is_said_in_every_version(host: Host, version: str) -> None:
+    host.run("ADD", {**BRIDGE, "cniVersion": version})
+    answer = publish(host, ANY, cniVersion=version)
+    assert answer.printed["cniVersion"] == version
+    tuned = {"cniVersion": version, "name": "net", "type": "tuning", "txQLen": 77}
+    behind = host.run("ADD", tuned, previous=True)
+    assert picked(behind) == picked(answer)

@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acni.spec import SUPPORTED_VERSIONS, Dns, Interface, IpConfig, Result, Route, parse_result
+from acni.spec import (
+    SUPPORTED_VERSIONS,
+    Dns,
+    Interface,
+    IpConfig,
+    PortMapping,
+    Result,
+    Route,
+    parse_result,
+)
 from acni.spec.jsontext import object_members
 from acni.spec.result import ResultError
 from acni.spec.versions import RESULT_SHAPES
@@ -488,6 +497,42 @@ def test_odd_dns_settings_are_empty(dns: object) -> None:
     assert parse_result(json.dumps(document), "1.0.0").dns == _NO_DNS
 
 
+def test_ports_of_the_host_are_read_where_they_are_said() -> None:
+    ports: list[Any] = [
+        {"hostPort": 61234, "containerPort": 80, "protocol": "tcp"},
+        {"HostPort": 53, "ContainerPort": 5353, "Protocol": "udp", "HostIP": "192.0.2.1"},
+        {"hostPort": 8080, "containerPort": 80, "hostIP": ""},
+    ]
+    result = parse_result(json.dumps({"portMappings": ports}), "1.0.0")
+    assert result.port_mappings == (
+        PortMapping(host=61234, container=80),
+        PortMapping(host=53, container=5353, protocol="udp", host_ip="192.0.2.1"),
+        PortMapping(host=8080, container=80),
+    )
+    assert parse_result("{}", "1.0.0").port_mappings == ()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [5, {}, [5], [{}], [{"hostPort": "80", "containerPort": 80}], [{"hostPort": 70000}]],
+    ids=ascii,
+)
+def test_odd_ports_of_the_host_are_none(odd: object) -> None:
+    assert parse_result(json.dumps({"portMappings": odd}), "1.0.0").port_mappings == ()
+
+
+@pytest.mark.rule("R42")
+@pytest.mark.parametrize("selected", SUPPORTED_VERSIONS)
+@pytest.mark.parametrize("printed", SUPPORTED_VERSIONS)
+def test_ports_of_the_host_are_said_in_every_version(printed: str, selected: str) -> None:
+    ports = [{"hostPort": 61234, "containerPort": 80, "protocol": "tcp"}]
+    (shape,) = (shape for shape in range(3) if printed in RESULT_SHAPES[shape])
+    document = (_OLDEST, _MIDDLE, _NEWEST)[shape] % printed
+    said = json.dumps({**json.loads(document), "portMappings": ports})
+    result = parse_result(said, selected)
+    assert result.port_mappings == (PortMapping(host=61234, container=80),)
+
+
 def test_routes_and_dns_are_read_once() -> None:
     result = parse_result('{"routes":[{"dst":"::/0"}]}', "1.0.0")
     assert result.routes is result.routes
@@ -605,6 +650,7 @@ def _follow(result: Result) -> None:
     assert all(isinstance(server, str) for server in result.dns.nameservers)
     assert result.gateway is None or result.gateway.version in {4, 6}
     assert result.mac is None or result.interfaces
+    assert all(port.container for port in result.port_mappings)
 
 
 UNSPECIFIED = "0.0.0.0"  # noqa: S104 (a gateway that is none)

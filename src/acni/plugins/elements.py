@@ -42,6 +42,7 @@ from acni.plugins.ruleset import (
     guarded,
     home_names,
     host_port_of,
+    leading,
     port_maps,
     published,
     way,
@@ -257,6 +258,17 @@ def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Elemen
         ),
         None,
     )
+
+
+def is_taken(netfilter: Netfilter, port: Port, address: IpAddress) -> bool:
+    """Tell whether a port leads elsewhere at one of the host's addresses at which it is wanted.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = netfilter.element(TABLE, leading(port, address))
+    is_elsewhere = there is not None and address_of(there) != address.packed
+    return is_elsewhere or taken_beside(netfilter, port, address) is not None
 
 
 def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) -> None:

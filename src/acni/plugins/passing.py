@@ -62,6 +62,15 @@ def with_changes(previous: Result, ifname: str, changes: Mapping[str, object]) -
     return _with_interfaces(previous, lambda interfaces: [changed(one) for one in interfaces])
 
 
+def with_member(previous: Result, key: str, value: object) -> Result:
+    """Return a result with a member that the specification has no word for."""
+    members = object_members(previous.raw)
+    texts = {
+        name: member.text for name, member in members.items() if fold_key(name) != fold_key(key)
+    }
+    return parse_result(join(texts | {key: dump(value)}), previous.cni_version)
+
+
 def _with_interfaces(
     previous: Result, change: Callable[[Sequence[object]], Sequence[object]]
 ) -> Result:

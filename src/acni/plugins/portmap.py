@@ -13,6 +13,8 @@ Configuration and meaning are the reference's; how it is done is not:
 * The administrator is first: a port about which somebody's rule of nat says ``accept`` or
   ``return`` is refused (:mod:`acni.plugins.foreignrules`), unless ``overrideNatRules`` says to go
   on. (CVE-2019-9946)
+* Where none is named, hostPort 0, one is picked, and the result says which
+  (:mod:`acni.plugins.pickedports`).
 * Conditions, which are arguments of iptables, are refused, and so are marks for others' chains.
 
 ``[::1]`` leads nowhere: IPv6 has no ``route_localnet``.
@@ -24,11 +26,13 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv4Address
 from typing import Final
+
+from attrs import evolve
 
 from acni.netlink.conntrack import forget
 from acni.netlink.errors import NetlinkError
@@ -43,22 +47,28 @@ from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import collect, remove, require_table, undo_with
 from acni.plugins.elements import (
     Taken,
+    entries_of,
     is_published,
+    is_taken,
     missing,
     netfilter_of,
     published_ports,
     put,
+    take_out,
     taken_beside,
 )
 from acni.plugins.foreignrules import find_objection
+from acni.plugins.freeports import read_port_settings
 from acni.plugins.owners import network_mark
+from acni.plugins.pickedports import led_by, led_by_result, pick, recognise, with_ports
 from acni.plugins.portmap_settings import (
     Settings,
+    Wanted,
     addresses_of,
     describe,
     parse_settings,
 )
-from acni.plugins.ruleset import TABLE, Entry, Port, is_mapping_of
+from acni.plugins.ruleset import TABLE, Entry, Port, comment_of, is_mapping_of, leading, ports_of
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
@@ -79,29 +89,26 @@ def add(call: Call) -> Result:
     previous = _previous(call)
     settings = parse_settings(call)
     addresses = addresses_of(previous)
-    entries = settings.entries(owner_of(call), addresses)
     _require_all(settings, addresses, call)
-    if entries:
-        _require_nobody_listens(settings, addresses)
-        with ExitStack() as undo, netfilter_of(call) as netfilter, open_here() as host:
-            _require_no_objection(netfilter, settings)
-            ways = _ways_to(host, entries)
-            bridge = next((link.index for link in ways.values() if link.kind == "bridge"), None)
-            undo_with(undo, call, entries)
-            _put(netfilter, entries, settings, addresses, bridge)
-            if settings.is_returning:
-                _let_localhost_in(host, ways)
-            with doing("forgetting connections"):
-                _forget(settings, netfilter, entries, is_answered=False)
-            undo.pop_all()
-    return previous
+    if not settings.entries(owner_of(call), addresses):
+        return previous
+    with netfilter_of(call) as netfilter, open_here() as host:
+        if not settings.to_pick:
+            _publish(call, netfilter, host, settings, addresses)
+            return previous
+        picked = _publish_picked(call, netfilter, host, settings, addresses)
+    return with_ports(previous, picked)
 
 
 def delete(call: Call) -> None:
     """Take back what ADD published, in any configuration and as far as it is there (P3)."""
     settings = _settings_or_none(call)
     addresses = [] if call.previous is None else addresses_of(call.previous)
-    entries = [] if settings is None else settings.entries(owner_of(call), addresses)
+    entries: Sequence[Entry] = []
+    if settings is not None:
+        settings = _as_told(settings, call, addresses)
+        # A port that nobody names is found by whose it is, and all others with it.
+        entries = [] if settings.to_pick else settings.entries(owner_of(call), addresses)
     if not entries and addresses and not _has_some(call, addresses):
         return
     then = None
@@ -112,16 +119,124 @@ def delete(call: Call) -> None:
 
 def check(call: Call) -> None:
     """Raise where a port does not lead to the container any more, or should not."""
-    settings = parse_settings(call)
-    entries = settings.entries(owner_of(call), addresses_of(_previous(call)))
+    addresses = addresses_of(_previous(call))
+    settings = _as_told(parse_settings(call), call, addresses)
+    entries = settings.entries(owner_of(call), addresses)
     if not entries:
         return
     with doing("looking at the ports"), netfilter_of(call) as netfilter:
+        if settings.to_pick:
+            settings = recognise(settings, led_by(_published(netfilter, call, addresses)))
+            entries = settings.entries(owner_of(call), addresses)
         gone = missing(netfilter, entries)
         if gone is not None:
             message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
             raise differs(message, "rule-missing")
         _require_no_objection(netfilter, settings)
+
+
+class _Refused(PluginError):
+    """Ports of the host are not to be had.
+
+    Attributes:
+        ports: Which.
+    """
+
+    def __init__(
+        self, code: int, msg: str, *, ports: frozenset[int], reason: str, details: str = ""
+    ) -> None:
+        super().__init__(code, msg, details=details, reason=reason)
+        self.ports = ports
+
+
+def _publish_picked(
+    call: Call,
+    netfilter: Netfilter,
+    host: Netlink,
+    settings: Settings,
+    addresses: Sequence[IpAddress],
+) -> Settings:
+    """Publish ports of which some are to be picked; return which they are."""
+    port_settings, named = read_port_settings(), {one.host_port for one in settings.wanted}
+    with doing("looking for ports"):
+        had = _published(netfilter, call, addresses)
+    picked, refused = recognise(settings, led_by(had)), set[int]()
+    while True:  # each time another port is refused
+        call.bounds.check()
+        with doing("looking for free ports"):
+            picked = pick(
+                picked,
+                port_settings,
+                owner_of(call).mark,
+                lambda one: _is_free(netfilter, one, addresses),
+                refused=refused,
+            )
+        try:
+            _publish(call, netfilter, host, picked, addresses)
+        except _Refused as refusal:
+            if refusal.ports <= refused or refusal.ports & named:
+                raise
+            picked, refused = settings, refused | refusal.ports
+            continue
+        with doing("giving ports back"):
+            take_out(netfilter, _beyond(had, picked), keeps_claims=True)
+        return picked
+
+
+def _publish(
+    call: Call,
+    netfilter: Netfilter,
+    host: Netlink,
+    settings: Settings,
+    addresses: Sequence[IpAddress],
+) -> None:
+    entries = settings.entries(owner_of(call), addresses)
+    _require_nobody_listens(settings, addresses)
+    _require_no_objection(netfilter, settings)
+    ways = _ways_to(host, entries)
+    bridge = next((link.index for link in ways.values() if link.kind == "bridge"), None)
+    with ExitStack() as undo:
+        undo_with(undo, call, entries)
+        _put(netfilter, entries, settings, addresses, bridge)
+        if settings.is_returning:
+            _let_localhost_in(host, ways)
+        with doing("forgetting connections"):
+            _forget(settings, netfilter, entries, is_answered=False)
+        undo.pop_all()
+
+
+def _published(netfilter: Netfilter, call: Call, addresses: Sequence[IpAddress]) -> Sequence[Entry]:
+    """Return what an ADD of the same attachment published before."""
+    owner = owner_of(call)
+    if not any(is_published(netfilter, owner, address) for address in addresses):
+        return []
+    theirs = comment_of(owner)
+    return entries_of(netfilter, lambda comment: comment == theirs)
+
+
+def _beyond(had: Sequence[Entry], settings: Settings) -> Iterator[Entry]:
+    """Iterate over what was published and is not asked for any more."""
+    for one in had:
+        asked = [wanted.port_for(one.address) for wanted in settings.wanted]
+        gone = [leading(port, one.address) for port in ports_of(one) if port not in asked]
+        yield evolve(one, elements=tuple(gone))
+
+
+def _is_free(netfilter: Netfilter, one: Wanted, addresses: Sequence[IpAddress]) -> bool:
+    pairs = [(one.port_for(address), address) for address in addresses]
+    return not any(
+        is_taken(netfilter, port, address)
+        or (port.protocol in _KINDS and _somebody_listens(port, address))
+        for port, address in pairs
+        if port is not None
+    )
+
+
+def _as_told(settings: Settings, call: Call, addresses: Sequence[IpAddress]) -> Settings:
+    """Name the ports that an ADD picked, if its result says them."""
+    if call.previous is None or not settings.to_pick:
+        return settings
+    return recognise(settings, led_by_result(call.previous, addresses))
 
 
 def _put(
@@ -171,10 +286,11 @@ def _require_no_objection(netfilter: Netfilter, settings: Settings) -> None:
     with doing("looking at the rules of nat"):
         found = find_objection(netfilter, (one.host_port for one in settings.wanted))
     if found is not None:
-        ports = ", ".join(str(one.host_port) for one in settings.wanted)
+        wanted = ", ".join(str(one.host_port) for one in settings.wanted)
         details = 'translate the port to itself instead, or say "overrideNatRules": true'
-        message = f"{found} may want a port of these left alone: {ports}"
-        raise PluginError(NAT_RULE, message, details=details, reason="nat-rule")
+        message = f"{found} may want a port of these left alone: {wanted}"
+        ports = found.ports or frozenset()
+        raise _Refused(NAT_RULE, message, ports=ports, details=details, reason="nat-rule")
 
 
 def _require_nobody_listens(settings: Settings, addresses: Sequence[IpAddress]) -> None:
@@ -184,7 +300,9 @@ def _require_nobody_listens(settings: Settings, addresses: Sequence[IpAddress]) 
             port = one.port_for(address)
             if port is not None and port.protocol in _KINDS and _somebody_listens(port, address):
                 message = f"a program of the host listens on {describe(port)}"
-                raise PluginError(PORT_TAKEN, message, reason="port-taken")
+                raise _Refused(
+                    PORT_TAKEN, message, ports=frozenset({port.host_port}), reason="port-taken"
+                )
 
 
 def _somebody_listens(port: Port, address: IpAddress) -> bool:
@@ -240,11 +358,12 @@ def _forget(
     settings: Settings, netfilter: Netfilter, entries: Sequence[Entry], *, is_answered: bool
 ) -> None:
     """Forget connections of UDP by ports; where they were published, those of the container."""
+    settings = recognise(settings, led_by(entries))
     for entry in entries:
         address = entry.address
         answered_by = address if is_answered and isinstance(address, IPv4Address) else None
         for one in settings.wanted:
-            if one.protocol != _UDP or one.port_for(address) is None:
+            if one.protocol != _UDP or not one.host_port or one.port_for(address) is None:
                 continue
             family = family_of(address)
             message = forget(_UDP, one.host_port, family=family, answered_by=answered_by)
@@ -276,10 +395,11 @@ def _previous(call: Call) -> Result:
     return call.previous
 
 
-def _taken(port: Port, owner: str | None) -> PluginError:
+def _taken(port: Port, owner: str | None) -> _Refused:
     whose = "another container" if owner is None else f"another container ({owner})"
     message = f"the port {describe(port)} of the host leads to {whose}"
-    return PluginError(PORT_TAKEN, message, reason="port-taken")
+    ports = frozenset({port.host_port})
+    return _Refused(PORT_TAKEN, message, ports=ports, reason="port-taken")
 
 
 def status(call: Call) -> None:

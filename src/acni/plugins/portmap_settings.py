@@ -3,6 +3,8 @@
 Rule 1: a key that asks for what is not done here is refused (P11), but for those that say how the
     reference is to do it: both of its backends, and the mark that its rules use.
 Rule 2: a port is asked for once. Two that want the same port of the host are refused whole.
+Rule 3: 0 is any port of the host (:mod:`acni.plugins.pickedports`); one that is not named at all is
+    an error.
 
 (the reference's plugins/meta/portmap; CONVENTIONS.md, "portMappings")
 """
@@ -44,7 +46,7 @@ class Wanted:
 
     Attributes:
         protocol: IPPROTO_TCP, _UDP or _SCTP.
-        host_port: The host's.
+        host_port: The host's; 0, one is to be picked.
         pod_port: The pod's.
         host_address: The only address of the host; an unspecified one means all of its family, and
             None all of both.
@@ -84,6 +86,11 @@ class Settings:
     is_returning: bool
     for_anyone: bool
     overrides: bool
+
+    @property
+    def to_pick(self) -> tuple[Wanted, ...]:
+        """Those of which the host's port is to be picked."""
+        return tuple(one for one in self.wanted if not one.host_port)
 
     def entries(self, owner: Owner, addresses: Sequence[IpAddress]) -> list[Entry]:
         """Return what the table is to have.
@@ -165,22 +172,23 @@ def _parse_one(fields: Fields) -> Wanted:
     protocol = fields.text("protocol", "tcp").lower()
     if protocol not in PROTOCOLS:
         raise fields.error("protocol", f"{fields.shown(protocol)} is no protocol here", expected)
-    ports = [_parse_port(fields, key) for key in ("hostPort", "containerPort")]
+    host_port = _parse_port(fields, "hostPort", least=0)
+    pod_port = _parse_port(fields, "containerPort", least=1)
     at = fields.parsed("hostIP", parse_address, "an address of the host")
     return Wanted(
-        protocol=PROTOCOLS[protocol], host_port=ports[0], pod_port=ports[1], host_address=at
+        protocol=PROTOCOLS[protocol], host_port=host_port, pod_port=pod_port, host_address=at
     )
 
 
-def _parse_port(fields: Fields, key: str) -> int:
-    port = fields.number(key, least=1, most=_MOST_PORT)
+def _parse_port(fields: Fields, key: str, *, least: int) -> int:
+    port = fields.number(key, least=least, most=_MOST_PORT)
     if port is None:
-        raise fields.error(key, f"no {key}", f"a port from 1 to {_MOST_PORT}")
+        raise fields.error(key, f"no {key}", f"a port from {least} to {_MOST_PORT}")
     return port
 
 
 def _is_same_port(one: Wanted, other: Wanted) -> bool:
-    if (one.protocol, one.host_port) != (other.protocol, other.host_port):
+    if (one.protocol, one.host_port) != (other.protocol, other.host_port) or not one.host_port:
         return False
     versions = [_versions(at) for at in (one.host_address, other.host_address)]
     if not versions[0] & versions[1]:

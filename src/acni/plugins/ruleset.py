@@ -82,6 +82,7 @@ LAST: Final = 2**31 - 1
 _RAW: Final = -300
 _TO_PODS: Final = "to_pods"
 _HASH_BYTES: Final = 4
+_PLACE_BYTES: Final = 8
 
 
 @frozen(kw_only=True)
@@ -464,6 +465,24 @@ def _place_of(port: Port) -> tuple[str, bytes]:
 
 def _place(port: Port) -> bytes:
     return bytes([port.protocol, 0, 0, 0]) + _port(port.host_port)
+
+
+def leading(port: Port, address: IpAddress) -> Element:
+    """Return what a port of the host leads to an address by, whoever's."""
+    return _mapping(port, address)
+
+
+def ports_of(entry: Entry) -> Iterator[Port]:
+    """Iterate over the ports of the host that lead to an address."""
+    for one in entry.elements:
+        if one.name[:-1] in _OF_PORTS and one.data is not None:
+            at, place = one.key[:-_PLACE_BYTES], one.key[-_PLACE_BYTES:]
+            yield Port(
+                protocol=place[0],
+                host_port=int.from_bytes(place[4:6], "big"),
+                pod_port=int.from_bytes(one.data[-4:-2], "big"),
+                host_address=ip_address(at) if at else None,
+            )
 
 
 def published(address: IpAddress) -> Element:

@@ -21,8 +21,9 @@ _MAX_SHOWN_BITS: Final = 64
 
 
 def _require_port(_: object, attribute: Attribute[int], value: object) -> None:
-    if not _is_number(value) or not 1 <= value <= _MAX_PORT:
-        raise _error(value, f"PortMapping.{attribute.name}", f"a port from 1 to {_MAX_PORT}")
+    least = 0 if attribute.name == "host" else 1
+    if not _is_number(value) or not least <= value <= _MAX_PORT:
+        raise _error(value, f"PortMapping.{attribute.name}", f"a port from {least} to {_MAX_PORT}")
 
 
 def _require_protocol(_: object, __: object, value: object) -> None:
@@ -48,7 +49,9 @@ class PortMapping:
     """A port of the host that leads to a port of the container: an entry of ``portMappings``.
 
     Attributes:
-        host: The host's port, 1 to 65535.
+        host: The host's port, 1 to 65535; 0 has one picked, which
+            :attr:`acni.Result.port_mappings` names. acni's ``portmap`` does that, the reference's
+            refuses it.
         container: The container's port, 1 to 65535.
         protocol: "tcp", "udp" or "sctp".
         host_ip: The host's address on which it is open, as text or an address object; None for

@@ -11,6 +11,7 @@ for; nothing of acni depends on these, so what cannot be understood of them is l
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import re
@@ -21,7 +22,9 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from acni.errors import ConfigError
 from acni.spec.addresses import address_of, interface_of, is_address, is_with_length
+from acni.spec.capabilities import PortMapping
 from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
     SURELY_WITHIN,
@@ -254,6 +257,23 @@ class Result:
         """The DNS settings; empty where there are none."""
         return _dns(fold_keys(json.loads(self.raw)).get("dns"))
 
+    @cached_property
+    def port_mappings(self) -> tuple[PortMapping, ...]:
+        """The ports of the host that lead to the container, in the order in which they were asked
+        for, where a plugin says so.
+
+        acni's ``portmap`` does where it picked one of them: for :class:`acni.PortMapping` with the
+        host's port 0. The specification has no word for it, and programs in Go do not pass it on.
+
+        Example:
+            >>> ports = '[{"hostPort": 61234, "containerPort": 80, "protocol": "tcp"}]'
+            >>> result = spec.parse_result(f'{{"portMappings": {ports}}}', "1.0.0")
+            >>> result.port_mappings[0].host
+            61234
+        """
+        members = {fold_key(key): value for key, value in json.loads(self.raw).items()}
+        return tuple(_port_mappings(members.get("portmappings")))
+
 
 def parse_result(raw: bytes | str, cni_version: str) -> Result:
     """Parse a result and stamp the selected version into it (specification, section 5, "Success").
@@ -402,6 +422,20 @@ def _routes(home: object) -> Iterator[Route]:
                 table=_number(entry.get("table")),
                 scope=_number(entry.get("scope")),
             )
+
+
+def _port_mappings(value: object) -> Iterator[PortMapping]:
+    """Read port mappings; what is none is left out."""
+    for entry in value if is_array(value) else ():
+        fields = {fold_key(key): one for key, one in entry.items()} if is_object(entry) else {}
+        given: dict[str, Any] = {
+            "host": fields.get("hostport"),
+            "container": fields.get("containerport"),
+            "protocol": fields.get("protocol", "tcp"),
+            "host_ip": fields.get("hostip") or None,
+        }
+        with contextlib.suppress(ConfigError):
+            yield PortMapping(**given)
 
 
 def _dns(value: object) -> Dns:
