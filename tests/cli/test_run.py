@@ -8,6 +8,7 @@ import pty
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,8 +21,10 @@ from attrs import define
 
 from acni import netns
 from acni.cli.run import DEFAULT_SUBNET
+from acni.host.netns import own
 from acni.testing import Behaviour, Leftovers, RecordingPlugins, look_for_leftovers
 from tests.another_user import as_another_user
+from tests.netlink.nft import all_elements
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120), pytest.mark.usefixtures("clean_host")]
 
@@ -202,6 +205,7 @@ def test_its_streams_directory_and_environment_are_the_callers(run: Commands) ->
             ["--subnet", "10.0.0.0/8", "--network", "net", "x"], 2, "not allowed", id="two"
         ),
         pytest.param(["-i", "a/b", "true"], 2, "interface name", id="ifname"),
+        pytest.param(["-p", "8080-80", "true"], 2, "is no port; expected", id="no port"),
     ],
 )
 def test_the_exit_status_is_the_commands_or_tells_why_there_is_none(
@@ -347,6 +351,77 @@ def test_runs_with_one_subnet_reach_each_other_and_the_last_takes_the_bridge(
         assert len(bridges) == 1
         server.communicate("", timeout=SECONDS)
     assert server.returncode == 0
+
+
+ANSWERING = """if True:
+    import socket, sys
+    with socket.create_server(("", 80)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("", 53))
+        print("ready", flush=True)
+        for _ in range(2):
+            with tcp.accept()[0] as connection:
+                connection.sendall(b"hello")
+        _, sender = udp.recvfrom(100)
+        udp.sendto(b"hello", sender)
+        sys.stdin.read()
+"""
+
+
+def test_ports_of_the_host_lead_to_the_command_as_long_as_it_runs(run_here: Commands) -> None:
+    ports = ("-p", "8080:80", "-p", "80", "-p", "127.0.0.1:5353:53/udp")
+    with run_here.start(*ports, sys.executable, "-c", ANSWERING, MARK) as server:
+        _ready(server)
+        assert server.stderr is not None
+        told = re.fullmatch(r"acni: run: published (\d+):80/tcp\n", server.stderr.readline())
+        assert told is not None
+        for port in (8080, int(told[1])):
+            with socket.create_connection(("127.0.0.1", port), 10) as connection:
+                assert connection.recv(10) == b"hello"
+        with socket.socket(type=socket.SOCK_DGRAM) as asking:
+            asking.settimeout(10)
+            asking.sendto(b"who is there", ("127.0.0.1", 5353))
+            assert asking.recv(10) == b"hello"
+        _, stderr = server.communicate("", timeout=SECONDS)
+    assert (server.returncode, stderr) == (0, "")
+    with own() as host:
+        assert {name: left for name, left in all_elements(host).items() if left} == {}
+
+
+@pytest.mark.parametrize("flags", [(), ("-q",)], ids=["loud", "quiet"])
+def test_a_port_that_is_picked_is_said_unless_nothing_is_to_be_said(
+    run_here: Commands, flags: Sequence[str]
+) -> None:
+    done = run_here(*flags, "-p", "80", "-p", "8081:81", "true")
+    assert done.returncode == 0
+    assert len(done.stderr.splitlines()) == (0 if flags else 1), done.stderr
+
+
+def test_without_root_a_port_is_refused_and_it_is_said_why(run: Commands) -> None:
+    run.is_root = False
+    done = run("-p", "8080:80", "echo", "never")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "a private host, which nobody reaches by any port" in done.stderr
+    assert "run it as root" in done.stderr
+
+
+def test_a_network_is_asked_for_ports_if_a_plugin_of_it_takes_some(
+    run_on_doubles: Commands, plugins: RecordingPlugins, conf_dir: Path
+) -> None:
+    asked = ("--network", "net", "-p", "80", "-p", "[::1]:8080:80", "true")
+    assert run_on_doubles(*asked).returncode == 0
+    assert plugins.calls[1].config["runtimeConfig"] == {
+        "portMappings": [
+            {"hostPort": 0, "containerPort": 80, "protocol": "tcp"},
+            {"hostPort": 8080, "containerPort": 80, "protocol": "tcp", "hostIP": "::1"},
+        ]
+    }
+    bare = '{"cniVersion":"1.0.0","name":"bare","plugins":[{"type":"first"}]}'
+    (conf_dir / "30-bare.conflist").write_text(bare)
+    ran = len(plugins.notes())
+    done = run_on_doubles("--network", "bare", "-p", "80", "true")
+    assert done.returncode == 2
+    assert "no plugin of the network bare takes ports" in done.stderr
+    assert len(plugins.notes()) == ran
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next_one(run_here: Commands) -> None:

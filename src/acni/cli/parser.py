@@ -184,6 +184,17 @@ def _add_run(verbs: _Verbs) -> None:
         "--network", metavar="NET", help="a network of the configuration directory instead"
     )
     run.add_argument(
+        "-p",
+        "--publish",
+        metavar="PORT",
+        dest="ports",
+        type=_port,
+        action="append",
+        default=[],
+        help="let a port of the host lead to it, repeatable: [[IP:]HOSTPORT:]PORT[/PROTOCOL]; one "
+        "is picked without HOSTPORT. As root only",
+    )
+    run.add_argument(
         "--grace",
         type=_seconds,
         metavar="SECONDS",
@@ -610,6 +621,17 @@ def _subnet(text: str) -> str:
 
     try:
         return str(parse_subnet(text, place="--subnet"))
+    except ConfigError as error:
+        message = f"{error.message}; expected {error.expected}"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def _port(text: str) -> object:
+    from acni.cli.ports import parse_port
+    from acni.errors import ConfigError
+
+    try:
+        return parse_port(text)
     except ConfigError as error:
         message = f"{error.message}; expected {error.expected}"
         raise argparse.ArgumentTypeError(message) from None

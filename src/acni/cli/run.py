@@ -7,10 +7,11 @@ and other runs are on. Everybody else gets a private host, and the state lies in
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import Final
 
 import anyio
@@ -23,16 +24,20 @@ from acni.cli.session import interrupted, open_session, report, tracing
 from acni.cli.subject import named_network
 from acni.engine.engine import Ending
 from acni.engine.runtime import Runtime
-from acni.errors import AcniError, Busy
+from acni.errors import AcniError, Busy, ConfigError, NotPermitted
 from acni.host import command
 from acni.host.arrivals import Arrival, Arrivals, arrivals
 from acni.host.private_host import enter_private_host
 from acni.host.rights import owns_network
 from acni.netlink import links
 from acni.netlink.bridges import count_ports
+from acni.netlink.netfilter import Netfilter
 from acni.netlink.sockets import open_here
+from acni.plugins.elements import take_out_way
 from acni.spec.attachment import AttachmentId
+from acni.spec.capabilities import PortMapping
 from acni.spec.configuration import NetworkConfig
+from acni.spec.result import Result
 from acni.spec.subnets import parse_bridge_subnets
 from acni.store.runs import Runs, open_runs
 
@@ -42,6 +47,7 @@ DEFAULT_SUBNET: Final = "10.213.0.0/22"
 
 # How the networks begin that are described here.
 _OURS: Final = "acni-run-"
+_PORT_MAPPINGS: Final = "portMappings"
 _PRIVATE_STATE: Final = "/var/lib/cni"
 _LEFT_SECONDS: Final = 10.0
 _JOIN_SECONDS: Final = 10.0
@@ -76,30 +82,42 @@ class _Place:
         bridge: The bridge that goes with the last run on it; empty where it is not ours, or goes
             with the host.
         is_private: The host is a private one.
+        capability_args: The ports of the host, if any are to lead to the command.
     """
 
     network: NetworkConfig
     is_ours: bool
     bridge: str
     is_private: bool
+    capability_args: Mapping[str, Sequence[PortMapping]]
 
 
 def _prepare(arguments: argparse.Namespace) -> _Place:
     is_private = not owns_network()
+    ports: Sequence[PortMapping] = arguments.ports
+    if ports and is_private:
+        message = "without root it runs on a private host, which nobody reaches by any port"
+        raise NotPermitted(message, place="--publish", expected="rights over the host's network")
+    asked = {_PORT_MAPPINGS: ports} if ports else {}
     if arguments.network is not None:
-        return _Place(named_network(arguments), False, "", is_private)
+        network = named_network(arguments)
+        if ports and not any(_PORT_MAPPINGS in one.capabilities for one in network.plugins):
+            expected = f"a plugin with the capability {_PORT_MAPPINGS}"
+            message = f"no plugin of the network {network.name} takes ports"
+            raise ConfigError(message, place="--publish", expected=expected)
+        return _Place(network, False, "", is_private, asked)
     given = arguments.subnets or [DEFAULT_SUBNET]
     subnets = [str(subnet) for subnet in parse_bridge_subnets(given, place="--subnet")]
     # Runs with the same subnets meet on one bridge, others are apart.
     name = _OURS + "_".join(subnets).replace("/", "-").replace(":", "-")
     bridge = "acni-" + hashlib.sha256(name.encode()).hexdigest()[:8]
-    network = _own_network(name, bridge, subnets)
+    network = _own_network(name, bridge, subnets, has_ports=bool(ports))
     # What is installed here does not matter.
     arguments.runner = arguments.runner or "builtin"
-    return _Place(network, True, "" if is_private else bridge, is_private)
+    return _Place(network, True, "" if is_private else bridge, is_private, asked)
 
 
-def _own_network(name: str, bridge: str, subnets: list[str]) -> NetworkConfig:
+def _own_network(name: str, bridge: str, subnets: list[str], *, has_ports: bool) -> NetworkConfig:
     ranges = [[{"subnet": subnet}] for subnet in subnets]
     plugin = {
         "type": "bridge",
@@ -108,7 +126,11 @@ def _own_network(name: str, bridge: str, subnets: list[str]) -> NetworkConfig:
         "isDefaultGateway": True,
         "ipam": {"type": "host-local", "ranges": ranges},
     }
-    return networks.from_plugins(name, plugin)
+    if not has_ports:
+        return networks.from_plugins(name, plugin)
+    portmap = {"type": "portmap", "capabilities": {_PORT_MAPPINGS: True}}
+    # Without hairpin it does not reach itself by a port of the host.
+    return networks.from_plugins(name, {**plugin, "hairpinMode": True}, portmap)
 
 
 async def _run(
@@ -172,8 +194,12 @@ async def _attached(
         await _join(runs, place.network.name)
         try:
             async with runtime.attached(
-                place.network, runs.begin(), ifname=arguments.ifname
+                place.network,
+                runs.begin(),
+                ifname=arguments.ifname,
+                capability_args=place.capability_args,
             ) as box:
+                _tell_picked(arguments, box.result)
                 # A signal may have come since the last wait: from here on they are the command's.
                 await anyio.lowlevel.checkpoint_if_cancelled()
                 started = command.start(
@@ -186,6 +212,14 @@ async def _attached(
         finally:
             if place.bridge and runs.is_last(place.network.name):
                 _remove_bridge(place.bridge)
+
+
+def _tell_picked(arguments: argparse.Namespace, result: Result) -> None:
+    """Say which ports were picked."""
+    asked: Sequence[PortMapping] = arguments.ports
+    for port in result.port_mappings:
+        if port not in asked and not arguments.quiet:
+            print(f"acni: run: published {port}", file=sys.stderr, flush=True)
 
 
 async def _remove_left(runtime: Runtime, runs: Runs, place: _Place) -> None:
@@ -223,5 +257,13 @@ def _remove_bridge(name: str) -> None:
             bridge = links.find_link(netlink, name)
             if bridge is not None and not count_ports(netlink, bridge.index):
                 netlink.request(links.delete(bridge.index))
+                _forget_way(bridge.index)
     except OSError as error:
         print(f"acni: run: the bridge {name} is left: {error}", file=sys.stderr)
+
+
+def _forget_way(index: int) -> None:
+    """Forget what ports of the host left of a bridge."""
+    # Where the kernel has no nf_tables there is nothing.
+    with contextlib.suppress(OSError), closing(Netfilter.open()) as netfilter:
+        take_out_way(netfilter, index)

@@ -132,6 +132,19 @@ def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bo
         _take_out(netfilter, entry, keeps_claim=keeps_claims)
 
 
+def take_out_way(netfilter: Netfilter, link: int) -> None:
+    """Take out that packets may go back by a link, which is gone; others may have its index then.
+
+    Raises:
+        NetlinkError: the kernel refuses.
+    """
+    try:
+        netfilter.transact([delete_element(TABLE, way(link))])
+    except NetlinkError as error:
+        if error.errno != errno.ENOENT:
+            raise
+
+
 def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
     """Return the first element that is not in the table, or not as it was put in; None where all
     are.

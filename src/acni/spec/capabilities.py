@@ -75,6 +75,18 @@ class PortMapping:
     protocol: Literal["tcp", "udp", "sctp"] = field(default="tcp", validator=_require_protocol)
     host_ip: IPv4Address | IPv6Address | None = field(default=None, converter=_parse_host_ip)
 
+    def __str__(self) -> str:
+        """Write it as ``acni run -p`` takes it.
+
+        Example:
+            >>> str(acni.PortMapping(host=8080, container=80, host_ip="127.0.0.1"))
+            '127.0.0.1:8080:80/tcp'
+        """
+        at = "" if self.host_ip is None else f"{self.host_ip}:"
+        if isinstance(self.host_ip, IPv6Address):
+            at = f"[{self.host_ip}]:"
+        return f"{at}{self.host}:{self.container}/{self.protocol}"
+
 
 def _require_positive(_: object, attribute: Attribute[int | None], value: object) -> None:
     if value is not None and (not _is_number(value) or value <= 0):
