@@ -24,6 +24,9 @@ Two pods, each with a network namespace and an address on a bridge
   pod-b is attached after [\d.]+ ms: 10\.88\.0\.3/16
   pod-a pings 10\.88\.0\.3: an answer after [\d.]+ ms
 
+A port of the host leads to pod-b; nobody named one, so one was picked
+  the host calls 127\.0\.0\.1:(?P<port>6\d{4}): pod-b answers after [\d.]+ ms
+
 What acni ls shows
   attached  pod-a  demo  10\.88\.0\.2/16
   attached  pod-b  demo  10\.88\.0\.3/16
@@ -32,11 +35,12 @@ Another acni attaches pod-c, and is killed with kill -9 in the middle
   it left: the address 10\.88\.0\.4, the journal's note of pod-c, the link \w+
   acni recover: undone, from the journal; the two pods did not notice
   pod-a pings 10\.88\.0\.3: an answer after [\d.]+ ms
+  the host calls 127\.0\.0\.1:(?P=port): pod-b answers after [\d.]+ ms
 
 The end
   pod-a is detached
   pod-b is detached
-  nothing is left: no link, no address, no record
+  nothing is left: no link, no address, no port, no record
 .*
 """
 

@@ -1,5 +1,5 @@
-"""``acni demo``: two pods get addresses, talk to each other, survive the death of a runtime, and
-leave nothing behind.
+"""``acni demo``: two pods get addresses and a port of their host, talk to each other, survive the
+death of a runtime, and leave nothing behind.
 
 It builds a private host for itself and never touches the machine's network; it needs no root where
 users may make user namespaces, and nothing installed but Python: the plugins are acni's own.
@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import ExitStack
+import time
+from contextlib import ExitStack, closing
 from typing import Final
 
 import anyio
@@ -31,8 +32,12 @@ from acni.errors import AcniError
 from acni.host import netns
 from acni.host.host import this_host
 from acni.host.private_host import enter_private_host
+from acni.netlink.netfilter import Netfilter
 from acni.plugins.builtins import BuiltIns
+from acni.plugins.elements import entries_of
+from acni.plugins.ruleset import ports_of
 from acni.spec.attachment import Attachment
+from acni.spec.capabilities import PortMapping
 from acni.spec.configuration import parse_network
 from acni.spec.result import Result
 from acni.store.records import Records
@@ -42,7 +47,8 @@ _CONFIGURATION: Final = b"""{
   "name": "demo",
   "plugins": [
     {"type": "bridge", "bridge": "demo0", "isGateway": true, "isDefaultGateway": true,
-     "ipam": {"type": "host-local", "subnet": "10.88.0.0/16"}}
+     "ipam": {"type": "host-local", "subnet": "10.88.0.0/16"}},
+    {"type": "portmap", "capabilities": {"portMappings": true}}
   ]
 }"""
 _NETWORK: Final = parse_network(_CONFIGURATION)
@@ -55,6 +61,11 @@ _LEASES: Final = "/var/lib/cni/networks/demo"
 _KNOWN: Final = {"attached": "the record"}
 _LEFT_OPEN: Final = "the journal's note"
 
+# Nobody names the host's.
+_PORT: Final = PortMapping(host=0, container=80)
+_ANSWER: Final = b"hello"
+
+_ANSWER_SECONDS: Final = 5.0
 _VICTIM_SECONDS: Final = 60.0
 _UNDO_SECONDS: Final = 120.0
 
@@ -84,7 +95,8 @@ async def _show(tracers: tuple[Observer, ...]) -> int:
                 state_dir=_STATE_DIR, runner=runner, observers=tracers, recover=False
             ) as runtime:
                 with netns.anonymous() as a, netns.anonymous() as b, netns.anonymous() as c:
-                    await _live(runtime, (_Pod("pod-a", a), _Pod("pod-b", b)), c)
+                    pods = (_Pod("pod-a", a), _Pod("pod-b", b, (_PORT,)))
+                    await _live(runtime, pods, c)
     except (AcniError, DemoFailed) as error:
         print(f"demo: {error}", file=sys.stderr)
         return error.exit_status
@@ -101,10 +113,15 @@ class DemoFailed(Exception):
 class _Pod:
     name: str
     namespace: netns.Namespace
+    ports: tuple[PortMapping, ...] = ()
 
     @property
     def attachment(self) -> Attachment:
-        return Attachment(container_id=self.name, netns=self.namespace.path)
+        return Attachment(
+            container_id=self.name,
+            netns=self.namespace.path,
+            capability_args={"portMappings": self.ports} if self.ports else {},
+        )
 
 
 async def _live(runtime: Runtime, pods: tuple[_Pod, _Pod], third: netns.Namespace) -> None:
@@ -113,16 +130,19 @@ async def _live(runtime: Runtime, pods: tuple[_Pod, _Pod], third: netns.Namespac
         say("\nTwo pods, each with a network namespace and an address on a bridge")
         results = [await _attach(runtime, pod) for pod in pods]
         await _ping(pods[0], results[1])
+        say(f"\nA port of the host leads to {pods[1].name}; nobody named one, so one was picked")
+        await _call(pods[1], results[1])
         _show_records()
         await _crash(runtime, third)
         await _ping(pods[0], results[1])
+        await _call(pods[1], results[1])
     finally:
         with anyio.move_on_after(_UNDO_SECONDS, shield=True):
             say("\nThe end")
             for pod in pods:
                 await _detach(runtime, pod)
     _require_nothing_beyond(before)
-    say("  nothing is left: no link, no address, no record")
+    say("  nothing is left: no link, no address, no port, no record")
     say("  (the bridge stays for the next pod, as CNI has it, and ends with this host)")
 
 
@@ -146,6 +166,32 @@ async def _ping(pod: _Pod, target: Result) -> None:
     if seconds is None:
         raise DemoFailed(f"{address} did not answer {pod.name}")
     say(f"  {pod.name} pings {address}: an answer after {seconds * 1000:.2f} ms")
+
+
+async def _call(pod: _Pod, attached: Result) -> None:
+    """Call a pod by its port of the host, from the host."""
+    (port,) = attached.port_mappings
+    seconds = await anyio.to_thread.run_sync(_call_now, pod, port)
+    if seconds is None:
+        raise DemoFailed(f"{pod.name} did not answer by the port {port.host} of the host")
+    say(f"  the host calls 127.0.0.1:{port.host}: {pod.name} answers after {seconds * 1000:.2f} ms")
+
+
+def _call_now(pod: _Pod, port: PortMapping) -> float | None:
+    """Return after how many seconds a pod answers; None where it does not."""
+    listening = pod.namespace.call(lambda: socket.create_server(("", port.container)))
+    with listening as server, socket.socket() as caller:
+        for one in (server, caller):
+            one.settimeout(_ANSWER_SECONDS)
+        began = time.monotonic()
+        try:
+            caller.connect(("127.0.0.1", port.host))
+            with server.accept()[0] as connection:
+                connection.sendall(_ANSWER)
+            is_answered = caller.recv(len(_ANSWER)) == _ANSWER
+        except OSError:
+            return None
+        return time.monotonic() - began if is_answered else None
 
 
 def _show_records() -> None:
@@ -192,13 +238,16 @@ def _run_victim(netns_path: str) -> None:
 
 
 def _look() -> frozenset[str]:
-    """List what there is: links, addresses that are taken, records."""
+    """List what there is: links, addresses and ports that are taken, records."""
     names = os.listdir(_LEASES) if os.path.isdir(_LEASES) else []
     # host-local's bookkeeping stays after the last lease.
     leases = {f"the address {name}" for name in names if name[0].isdigit()}
     links = {f"the link {name}" for _, name in socket.if_nameindex()}
+    with closing(Netfilter.open()) as netfilter:
+        entries = entries_of(netfilter, lambda _: True)
+    ports = {f"the host's port {port.host_port}" for one in entries for port in ports_of(one)}
     known = {f"{_KNOWN.get(row.state, _LEFT_OPEN)} of {row.container_id}" for row in _records()}
-    return frozenset(leases | links | known)
+    return frozenset(leases | links | ports | known)
 
 
 def _require_nothing_beyond(before: frozenset[str]) -> None:

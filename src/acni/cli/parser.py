@@ -37,7 +37,7 @@ GROUPS = {
         "del": "detach a container; a debt resumes where it halted",
         "run": "run a command in a network namespace of its own, with an address",
         "netns": "create, delete, or run a program in a network namespace",
-        "demo": "two pods on a private host: attach, ping, crash, recover, nothing is left",
+        "demo": "two pods on a private host: attach, ping, publish, crash, recover, nothing left",
     },
     "look": {
         "ls": "list what is attached, owed, foreign or unreadable",
