@@ -44,6 +44,35 @@ CHAINS: Final[dict[str, tuple[list[dict[str, Any]], str]]] = {
         "mtu 1400",
     ),
 }
+# What a container does that a command is called for, as long as nobody says that it is done.
+_SAYING: Final = """\
+ip -4 address; ip route; ping -c 1 -W 2 10.31.0.1 || true
+"""
+_SERVING: Final = """\
+echo hello >/etc/hello
+httpd -p 80 -h /etc
+httpd -p 81 -h /etc
+until [ -e /etc/done ]; do sleep 0.1; done
+"""
+# Asks by the host's own address, and from outside, once the container serves.
+_ASKING: Final = """\
+ip netns add outside
+ip link add up0 type veth peer name eth0 netns outside
+ip address add 192.0.2.1/24 dev up0
+ip link set up0 up
+ip -n outside address add 192.0.2.9/24 dev eth0
+ip -n outside link set eth0 up
+for _ in $(seq 300); do
+    busybox wget -q -O - http://192.0.2.1:8080/hello >/dev/null 2>&1 && break
+    sleep 0.1
+done
+picked=$(nft list map inet acni hostports4 | grep -oE 'tcp . 6[0-9]{4}' | grep -oE '[0-9]+')
+for port in 8080 $picked; do
+    busybox wget -q -O - http://192.0.2.1:$port/hello
+    ip netns exec outside busybox wget -q -O - http://192.0.2.1:$port/hello
+done
+touch rootfs/etc/done
+"""
 
 # The places of a node are mounted over, in a namespace of processes that ends with the script.
 _NODE: Final = """\
@@ -64,11 +93,14 @@ containerd -c config.toml -l error >containerd.log 2>&1 &
 for _ in $(seq 300); do [ -S sock ] && break; sleep 0.1; done
 status=0
 timeout 60 ctr -a "$1/sock" run --rm --cni --rootfs "$1/rootfs" c1 \
-    /bin/busybox sh -c 'ip -4 address; ip route; ping -c 1 -W 2 10.31.0.1 || true' >told 2>&1 \\
-    || status=$?
+    /bin/busybox sh -c "$(cat does)" >told 2>&1 &
+running=$!
+[ ! -e asks ] || timeout 50 bash asks >asked 2>&1
+wait $running || status=$?
 echo $status >status
 ls /var/lib/cni/networks/pods >leases 2>/dev/null || true
 ip -br link >links
+nft list ruleset >rules
 """
 
 _CONFIG: Final = """\
@@ -91,8 +123,9 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_container(home: Path, *plugins: dict[str, Any]) -> str:
+def run_container(home: Path, *plugins: dict[str, Any], does: str = _SAYING) -> str:
     """Run a container on a network; return what it and ctr said."""
+    (home / "does").write_text(does)
     network = {"cniVersion": "1.0.0", "name": "pods", "plugins": plugins}
     (home / "net.conflist").write_text(json.dumps(network))
     unshare = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -122,6 +155,17 @@ def test_a_container_gets_its_address_and_what_the_chain_is_for(home: Path, chai
     for words in ("127.0.0.1/8", "10.31.0.2/24", "default via 10.31.0.1", besides):
         assert words in told
     assert what_is_left(home) == []
+
+
+def test_ports_of_the_host_lead_to_the_container_also_one_that_nobody_named(home: Path) -> None:
+    ports = [{"hostPort": 8080, "containerPort": 80}, {"hostPort": 0, "containerPort": 81}]
+    portmap = {"type": "portmap", "runtimeConfig": {"portMappings": ports}}
+    (home / "asks").write_text(_ASKING)
+    told = run_container(home, BRIDGE, portmap, does=_SERVING)
+    assert (home / "status").read_text() == "0\n", told
+    assert (home / "asked").read_text() == "hello\n" * 4
+    assert what_is_left(home) == []
+    assert "10.31.0.2" not in (home / "rules").read_text()
 
 
 def test_a_refusal_is_what_the_user_reads(home: Path) -> None:

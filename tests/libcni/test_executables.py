@@ -14,8 +14,11 @@ from attrs import define
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.installing import install
 from tests.docs.test_tutorial_plugin import executable_of
+from tests.netlink.nft import elements_of, nft
 from tests.plugins.answering import REFERENCES, ask_ours
 from tests.plugins.hosts import Host, host_of
+from tests.plugins.outside import HOST4, OUTSIDE4, add_outside
+from tests.plugins.traffic import seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(120)]
 
@@ -62,12 +65,14 @@ class Go:
         host: The host.
         home: Where its configuration and its cache are.
         plugins: CNI_PATH.
+        ports: What the runtime asks for as ``portMappings``.
     """
 
     program: Path
     host: Host
     home: Path
     plugins: Path
+    ports: tuple[Mapping[str, Any], ...] = ()
 
     def configure(self, *plugins: Mapping[str, Any], version: str = "1.0.0") -> None:
         """Write the configuration that it is run with from now on."""
@@ -86,6 +91,7 @@ class Go:
             "id": "c1",
             "netns": self.host.container("c1").path if netns is None else netns,
             "ifname": "eth0",
+            "capabilities": json.dumps({"portMappings": self.ports} if self.ports else {}),
         }
         argv = [str(self.program), verb, "-parsed", *(f"-{key}={flags[key]}" for key in flags)]
         return self.host.namespace.call(
@@ -184,6 +190,29 @@ def test_the_namespace_of_the_host_is_refused_before_anything_is_made(go: Go, pl
     assert go.refused("add", netns="/proc/self/ns/net")["code"] == 8
     assert go.host.see() == before
     assert go.host.leases() == []
+
+
+def test_ports_of_the_host_lead_to_the_container_also_one_that_nobody_named(go: Go) -> None:
+    """Which was picked libcni does not pass on; CHECK and DEL find it all the same."""
+    outside = add_outside(go.host)
+    go.ports = (HTTP, {**HTTP, "hostPort": 0, "containerPort": 81})
+    chained = {"type": "portmap", "capabilities": {"portMappings": True}}
+    go.configure({**BRIDGE, "isDefaultGateway": True}, chained)
+    assert "portMappings" not in json.loads(go.succeed("add"))
+    found = elements_of(go.host.namespace, "hostports4")
+    led = {to["concat"][1]: key["elem"]["val"]["concat"][1] for key, to in found}
+    assert (led[80], led[81] in range(61000, 65536)) == (8080, True)
+    for listens, port in led.items():
+        for client, whom in ((outside, OUTSIDE4), (go.host.namespace, HOST4)):
+            container = go.host.container("c1")
+            assert seen_from(client, container, HOST4, port=port, listens=listens) == whom
+    go.succeed("check")
+    nft(go.host.namespace, f"delete element inet acni hostports4 {{ tcp . {led[81]} }}")
+    assert go.refused("check")["code"] == 105
+    for _ in range(2):
+        go.succeed("del")
+    assert go.what_is_left() == []
+    assert elements_of(go.host.namespace, "hostports4") == []
 
 
 def test_a_check_finds_what_is_gone(go: Go) -> None:
