@@ -27,20 +27,24 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 SECRET = "c2VjcmV0"  # noqa: S105 (made up)
 
 
+PORTS = '[{"hostPort":1,"containerPort":2,"protocol":"udp","hostIP":"::1"}]'
+
+
 def test_an_attachment_from_add_to_del(
     acni: Run, box: netns.Namespace, plugins: RecordingPlugins
 ) -> None:
     plugins.tell("second", "ADD", Behaviour(stdout='{"cniVersion":"1.0.0","y":1e2,"ips":[]}'))
-    added = acni("add", "net", box.path, "--cap", 'portMappings=[{"hostPort":1}]', "--arg", "K=V")
+    added = acni("add", "net", box.path, "--cap", f"portMappings={PORTS}", "--arg", "K=V")
     assert (added.returncode, added.stderr) == (0, "")
     assert added.stdout == '{"cniVersion":"1.0.0","y":1e2,"ips":[]}\n'
     container_id = "cnitool-" + hashlib.sha512(box.path.encode()).digest()[:10].hex()
     assert plugins.calls[0].environment["CNI_CONTAINERID"] == container_id
-    assert plugins.calls[1].config["runtimeConfig"] == {"portMappings": [{"hostPort": 1}]}
+    assert plugins.calls[1].config["runtimeConfig"] == {"portMappings": json.loads(PORTS)}
     assert plugins.calls[1].environment["CNI_ARGS"] == "K=V"
 
     listed = json.loads(acni("ls", "-o", "json").stdout)
     assert [(row["state"], row["container_id"]) for row in listed] == [("attached", container_id)]
+    assert listed[0]["ports"] == ["[::1]:1:2/udp"]
     assert acni("check", "net", box.path).returncode == 0
     assert acni("check", "--container-id", container_id).returncode == 0
     assert acni("del", "--container-id", container_id).returncode == 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from acni import Attachment, AttachmentId, CleanupIncomplete, NetworkConfig, netns
+from acni import Attachment, AttachmentId, CleanupIncomplete, NetworkConfig, PortMapping, netns
 from acni.engine.listing import list_records
 from acni.host.host import this_host
 from acni.store.records import Records
@@ -86,3 +86,51 @@ async def test_what_is_listed_can_be_of_one_container_or_one_network(
 
 ON_NET = [(name, "eth0", "net", ("192.0.2.7/24",)) for name in ("c1", "c2")]
 ON_OTHER = ("c1", "eth1", "other", ("192.0.2.7/24",))
+
+
+WEB = PortMapping(host=8080, container=80)
+DNS = PortMapping(host=0, container=53, protocol="udp", host_ip="127.0.0.1")
+PICKED = PortMapping(host=61234, container=53, protocol="udp", host_ip="127.0.0.1")
+SAID = [
+    {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"},
+    {"hostPort": 61234, "containerPort": 53, "protocol": "udp", "hostIP": "127.0.0.1"},
+]
+
+
+@pytest.mark.parametrize("is_usual", [True, False], ids=["usual", "unusual"])
+@pytest.mark.parametrize(
+    ("said", "takes", "ports"),
+    [
+        (SAID, True, (WEB, PICKED)),
+        (SAID, False, (WEB, PICKED)),
+        # Which one was picked is not known.
+        (None, True, (WEB,)),
+        (None, False, ()),
+    ],
+    ids=["said", "said by another one", "asked for", "not taken"],
+)
+async def test_ports_are_listed_as_the_result_says_them_or_as_they_were_asked_for(
+    opened: Any,
+    scripted: ScriptedRunner,
+    state_dir: Path,
+    said: object,
+    takes: bool,
+    ports: tuple[PortMapping, ...],
+    is_usual: bool,
+) -> None:
+    last = {"type": "third", "capabilities": {"portMappings": takes}}
+    network = make_network(plugins=[{"type": "first"}, last])
+    result = {"cniVersion": "1.0.0", "ips": [{"address": "192.0.2.7/24"}]}
+    printed = json.dumps(result | ({"portMappings": said} if said else {}))
+    scripted.tell("third", "ADD", Behaviour(stdout=printed))
+    with netns.anonymous() as box:
+        async with opened() as runtime:
+            asked = {"portMappings": [WEB, DNS]}
+            await runtime.add(
+                network, Attachment(container_id="c1", netns=box.path, capability_args=asked)
+            )
+            if not is_usual:
+                path = state_dir / "results" / "net-c1-eth0"
+                path.write_text(path.read_text().replace("{", "{" + " " * (64 << 10), 1))
+            (row,) = await runtime.attachments()
+    assert row.ports == ports

@@ -13,6 +13,7 @@ from acni.cli.tables import print_documents, print_table, print_texts
 from acni.engine.listing import AttachmentRecord, list_records
 from acni.errors import AcniError, AttachmentNotFound, StoreError, printable
 from acni.host.host import this_host
+from acni.spec.capabilities import PortMapping
 from acni.spec.jsontext import join, object_members
 from acni.spec.names import parse_container_id, parse_ifname
 from acni.store.record import Record, write_record
@@ -24,6 +25,7 @@ _HEADING: Final = (
     "IFNAME",
     "NETWORK",
     "ADDRESSES",
+    "PORTS",
     "NETNS",
     "RUN BY",
     "SINCE",
@@ -43,7 +45,9 @@ def list_attachments(arguments: argparse.Namespace) -> int:
     else:
         from cattrs.preconf.json import make_converter
 
-        print_documents(make_converter().unstructure(rows), arguments.output)
+        converter = make_converter()
+        converter.register_unstructure_hook(PortMapping, str)
+        print_documents(converter.unstructure(rows), arguments.output)
     return 0
 
 
@@ -95,6 +99,7 @@ def _cells(row: AttachmentRecord) -> tuple[str, ...]:
         row.ifname,
         row.network,
         ",".join(row.addresses),
+        ",".join(map(str, row.ports)),
         row.netns,
         ",".join(dict.fromkeys(row.runners)),
         row.since,

@@ -13,6 +13,7 @@ from attrs import frozen
 from acni.engine.takedown import is_standing
 from acni.errors import StoreError
 from acni.host.host import Host
+from acni.spec.capabilities import PortMapping, read_port_mappings
 from acni.store.intents import record_of
 from acni.store.outline import Outline, outline_of
 from acni.store.records import Records
@@ -37,6 +38,8 @@ class AttachmentRecord:
         reason: Why it is owed or unreadable.
         runners: What ran each plugin of its chain, in their order: "executable" or "builtin" with
             the runners of acni; empty where unknown.
+        ports: The ports of the host that lead to the container: as its result says, or else as they
+            were asked for; those of which neither names the host's port are left out.
 
     Example:
         >>> result = call("add", network, attachment)
@@ -54,6 +57,7 @@ class AttachmentRecord:
     since: str
     reason: str
     runners: tuple[str, ...] = ()
+    ports: tuple[PortMapping, ...] = ()
 
 
 def list_records(
@@ -106,6 +110,7 @@ def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
         since=outline.added_at,
         reason=_reason(outline, state),
         runners=outline.runners,
+        ports=tuple(port for port in read_port_mappings(outline.ports) if port.host),
     )
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, TypeGuard
 from attrs import Attribute, field, frozen
 
 from acni.errors import ConfigError
-from acni.spec.jsontext import dump
+from acni.spec.jsontext import dump, fold_key, is_array, is_object
 
 _MAX_PORT: Final = 65_535
 # Of a longer number only its type is shown: over 4,300 digits it has no text at all.
@@ -86,6 +86,29 @@ class PortMapping:
         if isinstance(self.host_ip, IPv6Address):
             at = f"[{self.host_ip}]:"
         return f"{at}{self.host}:{self.container}/{self.protocol}"
+
+
+def read_port_mappings(value: object) -> tuple[PortMapping, ...]:
+    """Read what is written as a list of port mappings; what is none is left out.
+
+    Keys fold as in Go: containerd's records have them with capitals.
+    """
+    entries = value if is_array(value) else ()
+    return tuple(port for port in map(_port_mapping, entries) if port is not None)
+
+
+def _port_mapping(entry: object) -> PortMapping | None:
+    fields = {fold_key(key): one for key, one in entry.items()} if is_object(entry) else {}
+    given: dict[str, Any] = {
+        "host": fields.get("hostport"),
+        "container": fields.get("containerport"),
+        "protocol": fields.get("protocol", "tcp"),
+        "host_ip": fields.get("hostip") or None,
+    }
+    try:
+        return PortMapping(**given)
+    except ConfigError:
+        return None
 
 
 def _require_positive(_: object, attribute: Attribute[int | None], value: object) -> None:

@@ -11,7 +11,6 @@ for; nothing of acni depends on these, so what cannot be understood of them is l
 
 from __future__ import annotations
 
-import contextlib
 import ipaddress
 import json
 import re
@@ -22,9 +21,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from acni.errors import ConfigError
 from acni.spec.addresses import address_of, interface_of, is_address, is_with_length
-from acni.spec.capabilities import PortMapping
+from acni.spec.capabilities import PortMapping, read_port_mappings
 from acni.spec.conversion import fold_keys, reshape
 from acni.spec.jsontext import (
     SURELY_WITHIN,
@@ -272,7 +270,7 @@ class Result:
             61234
         """
         members = {fold_key(key): value for key, value in json.loads(self.raw).items()}
-        return tuple(_port_mappings(members.get("portmappings")))
+        return read_port_mappings(members.get("portmappings"))
 
 
 def parse_result(raw: bytes | str, cni_version: str) -> Result:
@@ -422,20 +420,6 @@ def _routes(home: object) -> Iterator[Route]:
                 table=_number(entry.get("table")),
                 scope=_number(entry.get("scope")),
             )
-
-
-def _port_mappings(value: object) -> Iterator[PortMapping]:
-    """Read port mappings; what is none is left out."""
-    for entry in value if is_array(value) else ():
-        fields = {fold_key(key): one for key, one in entry.items()} if is_object(entry) else {}
-        given: dict[str, Any] = {
-            "host": fields.get("hostport"),
-            "container": fields.get("containerport"),
-            "protocol": fields.get("protocol", "tcp"),
-            "host_ip": fields.get("hostip") or None,
-        }
-        with contextlib.suppress(ConfigError):
-            yield PortMapping(**given)
 
 
 def _dns(value: object) -> Dns:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -21,6 +21,7 @@ from acni.spec.result import ResultError, parse_result
 from acni.store.record import FORMAT, KIND, Record, identity_of, read_record
 from acni.store.values import text_at
 
+_PORTS: Final = "portMappings"
 # Beyond this the bounds of a document are looked at before it is parsed.
 _USUAL_BYTES: Final = 64 << 10
 
@@ -35,6 +36,8 @@ class Outline:
         network: The network's name.
         netns: The path of the namespace, or empty.
         addresses: The addresses of the result.
+        ports: What says which ports of the host lead to the container, unread: the result, or else
+            the capability arguments, where a plugin of the chain takes them.
         boot: The boot of the ADD; None in the record of another writer.
         identity: The identity of the namespace, where it was known.
         host_netns: That of the host's namespace; None in the record of another writer.
@@ -48,6 +51,7 @@ class Outline:
     network: str
     netns: str
     addresses: tuple[str, ...]
+    ports: object = None
     boot: str | None = None
     identity: NetnsIdentity | None = None
     host_netns: NetnsIdentity | None = None
@@ -78,7 +82,7 @@ def read_outline(name: str, raw: bytes) -> Outline:
 
 def outline_of(record: Record) -> Outline:
     """Return the outline of a record."""
-    return evolve(claim_of(record), addresses=_addresses(record))
+    return evolve(claim_of(record), addresses=_addresses(record), ports=_ports_of(record))
 
 
 def claim_of(record: Record) -> Outline:
@@ -119,6 +123,7 @@ def _usual(name: str, values: Mapping[str, Any]) -> Outline:
         network=network,
         netns=text_at(values, "netns") if "netns" in values else "",
         addresses=tuple(text_at(ip, "address") for ip in _result(values).get("ips", ())),
+        ports=_ports(values.get("result"), values.get("capabilityArgs"), config["plugins"]),
         **(_provenance(values["acni"]) if "acni" in values else {}),
     )
 
@@ -129,6 +134,27 @@ def _result(values: Mapping[str, Any]) -> Mapping[str, Any]:
     if not is_object(result) or "ip4" in result or "ip6" in result:
         raise ValueError(result)
     return result
+
+
+def _ports(result: object, arguments: object, plugins: Iterable[object]) -> object:
+    """Return what says which ports lead to the container, as it is written."""
+    if is_object(result) and _PORTS in result:
+        return result[_PORTS]
+    if not is_object(arguments) or _PORTS not in arguments:
+        return None
+    declared = (plugin.get("capabilities") for plugin in plugins if is_object(plugin))
+    is_taken = any(is_object(one) and one.get(_PORTS) for one in declared)
+    return arguments[_PORTS] if is_taken else None
+
+
+def _ports_of(record: Record) -> object:
+    result = json.loads(record.result) if record.result else None
+    arguments = {key: json.loads(text) for key, text in record.capability_texts.items()}
+    plugins = [
+        {"capabilities": dict.fromkeys(plugin.capabilities, True)}
+        for plugin in record.network.plugins
+    ]
+    return _ports(result, arguments, plugins)
 
 
 def _provenance(values: Mapping[str, Any]) -> dict[str, Any]:
