@@ -781,6 +781,17 @@ def test_a_picked_port_is_taken_back_without_a_result(host: Host) -> None:
     assert elements(host) == {}
 
 
+@pytest.mark.rule("P3")
+def test_a_delete_that_was_cut_short_is_done_again(host: Host) -> None:
+    """Of many ports some may be gone, and what says that there are any."""
+    publish(host, ANY)
+    forgotten(host)
+    for family, address in (("4", "10.9.0.2"), ("6", "fd00:9::2")):
+        nft(host.namespace, f"delete element inet acni published{family} {{ {address} }}")
+    assert host.run("DEL", portmap(ANY), previous=True).status == 0
+    assert elements(host) == {}
+
+
 def test_the_flow_of_a_picked_port_is_gone_with_it(host: Host) -> None:
     """Also where nobody says which it was."""
     outside = add_outside(host)
@@ -899,6 +910,12 @@ def all_of(number: int, module: str, *words: str) -> list[str]:
                 stack.enter_context(process)
                 stack.callback(process.kill)
         return [process.communicate(timeout=60)[0] for process in processes]
+
+
+@pytest.mark.deep
+def test_the_reference_picks_none(tmp_path: Path) -> None:
+    with host_of(ask_reference, tmp_path / "leases") as host:
+        assert "host port" in publish(host, [port(0)]).printed["msg"]
 
 
 def test_where_no_port_is_free_that_is_said(host: Host) -> None:

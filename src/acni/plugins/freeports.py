@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -49,8 +48,8 @@ class PortSettings:
         begins, ends = self.local.start, self.local.stop
         outside = [range(DYNAMIC.start, begins), range(max(ends, DYNAMIC.start), DYNAMIC.stop)]
         inside = [range(max(begins, DYNAMIC.start), min(ends, DYNAMIC.stop))]
-        for numbers in (outside, inside):
-            for number in _beginning_anywhere(list(chain(*numbers)), whose):
+        for ranges in (outside, inside):
+            for number in _beginning_anywhere(ranges, whose):
                 if not any(number in one for one in self.reserved):
                     yield number
 
@@ -66,12 +65,16 @@ def read_port_settings() -> PortSettings:
     )
 
 
-def _beginning_anywhere(numbers: Sequence[int], whose: str) -> Iterator[int]:
-    if numbers:
-        digest = hashlib.blake2b(whose.encode(), digest_size=8).digest()
-        begin = int.from_bytes(digest, "big") % len(numbers)
-        yield from numbers[begin:]
-        yield from numbers[:begin]
+def _beginning_anywhere(ranges: Sequence[range], whose: str) -> Iterator[int]:
+    digest = int.from_bytes(hashlib.blake2b(whose.encode(), digest_size=8).digest(), "big")
+    length = sum(map(len, ranges))
+    for step in range(length):  # one is needed, mostly, of thousands
+        place = (digest + step) % length
+        for numbers in ranges:
+            if place < len(numbers):
+                yield numbers[place]
+                break
+            place -= len(numbers)
 
 
 def _range(first: str, last: str) -> range | None:

@@ -105,11 +105,13 @@ def delete(call: Call) -> None:
     settings = _settings_or_none(call)
     addresses = [] if call.previous is None else addresses_of(call.previous)
     entries: Sequence[Entry] = []
+    is_looked_for = False
     if settings is not None:
         settings = _as_told(settings, call, addresses)
         # A port that nobody names is found by whose it is, and all others with it.
-        entries = [] if settings.to_pick else settings.entries(owner_of(call), addresses)
-    if not entries and addresses and not _has_some(call, addresses):
+        is_looked_for = bool(settings.to_pick)
+        entries = [] if is_looked_for else settings.entries(owner_of(call), addresses)
+    if not entries and addresses and not is_looked_for and not _has_some(call, addresses):
         return
     then = None
     if settings is not None and any(one.protocol == _UDP for one in settings.wanted):
