@@ -4,6 +4,7 @@ policy, whatever ``openForwarding`` says; and what cannot hold is told.
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -73,9 +74,12 @@ def expected(row: str, tool: str, opens: str, when: str) -> Expected:
 
 
 def do(host: Host, commands: Sequence[str]) -> None:
+    # The lock of iptables-legacy is root's by default.
+    environment = {**os.environ, "XTABLES_LOCKFILE": f"{host.data_dir}.lock"}
+    run = partial(subprocess.run, check=True, timeout=30, env=environment)
     for command in commands:
         if command.startswith("iptables"):
-            host.namespace.call(partial(subprocess.run, command.split(), check=True, timeout=30))
+            host.namespace.call(partial(run, command.split()))
         else:
             nft(host.namespace, command)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -182,10 +183,12 @@ def test_a_chain_blocks_where_its_policy_drops_what_is_forwarded(
 
 
 def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
-    host: Namespace, firewall: Netfilter
+    host: Namespace, firewall: Netfilter, tmp_path: Path
 ) -> None:
     assert find_blocking(firewall, {4, 6}) == []
-    iptables(host, "-P FORWARD DROP", tool="iptables-legacy")
+    # Its lock is root's by default.
+    tool = f"XTABLES_LOCKFILE={tmp_path / 'lock'} iptables-legacy"
+    iptables(host, "-P FORWARD DROP", tool=tool)
     assert find_blocking(firewall, {4, 6}) == []
     iptables(host, "-P FORWARD DROP")
     nft(host, "add table inet mine")
