@@ -5,17 +5,20 @@ iptables as its own.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from acni import netns
+from acni.netlink.messages import Answer, Message
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import INET, IPV4, IPV6, NF_ACCEPT, NF_DROP
 from acni.netlink.nfrules import Chain, list_chains, list_rules_of
-from acni.netlink.nftables import FORWARD, INPUT
+from acni.netlink.nftables import FORWARD, INPUT, delete_table, new_table
+from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from acni.plugins.forwarding import (
     COMMENT,
@@ -201,3 +204,25 @@ def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
     assert len(find_blocking(firewall, {6})) == 1
     nft(host, "add table inet mine { flags dormant; }")
     assert find_blocking(firewall, {6}) == []
+
+
+def test_what_was_found_stands_until_somebody_else_changes_a_rule(
+    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To list the chains of a node takes long, where there are thousands."""
+    iptables(host, "-P FORWARD DROP")
+    dumps, dump = [], Netlink.dump
+
+    def dumping(self: Netlink, message: Message, **others: Any) -> Sequence[Answer]:
+        dumps.append(message)
+        return dump(self, message, **others)
+
+    monkeypatch.setattr(Netlink, "dump", dumping)
+    for policy, is_blocking in (("DROP", True), ("ACCEPT", False), ("DROP", True)):
+        iptables(host, f"-P FORWARD {policy}")
+        for version in (4, 4, 6):
+            firewall.transact([new_table("ours"), delete_table("ours")])
+            found = find_blocking(firewall, {version})
+            assert bool(found) == (is_blocking and version == 4)
+        assert len(dumps) == 1
+        dumps.clear()

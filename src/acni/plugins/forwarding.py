@@ -21,7 +21,7 @@ import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import define, frozen
 
 from acni.netlink import nfexpressions as nf
 from acni.netlink.errors import NetlinkError
@@ -76,6 +76,13 @@ class Opening:
     states: int | None = None
 
 
+@define
+class Dropping:
+    """The chains of others that drop what they do not accept; None, nobody has looked."""
+
+    chains: list[Chain] | None = None
+
+
 def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain]:
     """Return the chains of others that drop what they do not accept, of what is forwarded.
 
@@ -86,8 +93,16 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain
     Raises:
         NetlinkError: the kernel does not say.
     """
-    found = blocking(_chains(netfilter), versions)
-    return [chain for chain in found if not is_dormant(netfilter, chain)]
+    try:
+        with netfilter.remembering(Dropping) as there:
+            if there.chains is None:
+                found = blocking(list_chains(netfilter, kind="filter"), _SEEN_BY)
+                there.chains = [chain for chain in found if not is_dormant(netfilter, chain)]
+            return list(blocking(there.chains, versions))
+    except NetlinkError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return []
 
 
 def blocking(chains: Iterable[Chain], versions: Collection[int]) -> Iterator[Chain]:
@@ -176,7 +191,12 @@ def close_forwarding(netfilter: Netfilter, is_over: Callable[[str], bool]) -> No
             if (opening := opening_of(rule)) is not None and is_over(opening.link)
         ], None
 
-    chains = [one for one in _chains(netfilter) if is_iptables(one)]
+    try:
+        chains = [one for one in list_chains(netfilter, kind="filter") if is_iptables(one)]
+    except NetlinkError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return
     if chains:
         netfilter.decide(decide)
 
@@ -211,15 +231,6 @@ def _link_of(compared: Expression) -> str | None:
     """Return the name that a link is to have; None where it may have others."""
     name = attributes(compared.said.get(3, b"")).get(1, b"")
     return text_of(name) if compared.number(2) == _EQUAL and name.endswith(b"\0") else None
-
-
-def _chains(netfilter: Netfilter) -> list[Chain]:
-    try:
-        return list_chains(netfilter, kind="filter")
-    except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
-            raise
-        return []
 
 
 def _states_of(match: Expression) -> int | None:
