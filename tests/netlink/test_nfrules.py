@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,7 +176,11 @@ def test_a_verdict_that_is_no_number_is_malformed() -> None:
 def test_no_bytes_are_read_as_a_rule_but_with_one_error(data: bytes) -> None:
     body = b"\2\0\0\0" + be32(9, 1) + data
     netlink, _ = scripted(lambda n, _: [datagram(raw(0xA06, n, body), done(n))])
-    for read in (list_chains, lambda one: list_rules(one, family=2, table="t")):
+    readers: tuple[Callable[[Netfilter], object], ...] = (
+        list_chains,
+        lambda one: list_rules(one, family=2, table="t"),
+    )
+    for read in readers:
         try:
             read(Netfilter(netlink))
         except Malformed:

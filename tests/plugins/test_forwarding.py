@@ -146,11 +146,15 @@ def test_many_at_once_append_each_rule_once(host: Namespace, firewall: Netfilter
     iptables(host, "-P FORWARD DROP")
     chain = chain_of(firewall)
     sockets = [host.call(Netfilter.open) for _ in range(8)]
+
+    def appends(one: Netfilter) -> int:
+        return len(open_forwarding(one, chain, [LINK]))
+
     with ThreadPoolExecutor(8) as threads:
-        appended = list(threads.map(lambda one: open_forwarding(one, chain, [LINK]), sockets))
+        appended = sorted(threads.map(appends, sockets))
     for one in sockets:
         one.close()
-    assert sorted(map(len, appended)) == [0] * 7 + [3]
+    assert appended == [0] * 7 + [3]
     assert [opening_of(rule) for rule in list_rules_of(firewall, chain)] == list(openings(LINK))
 
 
@@ -211,7 +215,8 @@ def test_what_was_found_stands_until_somebody_else_changes_a_rule(
 ) -> None:
     """To list the chains of a node takes long, where there are thousands."""
     iptables(host, "-P FORWARD DROP")
-    dumps, dump = [], Netlink.dump
+    dumps: list[Message] = []
+    dump = Netlink.dump
 
     def dumping(self: Netlink, message: Message, **others: Any) -> Sequence[Answer]:
         dumps.append(message)
