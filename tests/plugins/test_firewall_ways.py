@@ -53,7 +53,7 @@ def host() -> Iterator[Netlink]:
         (("alone",), None, ["alone"], ("alone",)),
         (("gone",), None, [], ()),
         ((), None, [], ()),
-        (("a-name-that-no-link-has", ""), None, [], ()),
+        (("a-name-that-no-link-has", "", "br0\0", "\ud800"), None, [], ()),
     ],
 )
 def test_a_bridge_is_what_the_kernel_says_is_one(

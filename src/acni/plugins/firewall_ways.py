@@ -11,8 +11,10 @@ from typing import Final
 
 from attrs import frozen
 
+from acni.netlink.errors import NetlinkError
 from acni.netlink.families import IpAddress
 from acni.netlink.links import Link, find_link
+from acni.netlink.messages import encoded
 from acni.netlink.sockets import Netlink
 from acni.plugins.addressing import parse_interface
 from acni.plugins.owners import Owner
@@ -78,7 +80,7 @@ def find_way(host: Netlink, previous: Result, owner: Owner) -> Way:
 def names_on_host(previous: Result) -> list[str]:
     """Return the names of a result's interfaces on the host, as far as links can be called so."""
     names = (one.name for one in previous.interfaces if not one.sandbox)
-    return [name for name in names if 0 < len(name.encode()) <= _MOST_NAME_BYTES]
+    return [name for name in names if _may_be_a_links(name)]
 
 
 def addresses_of(previous: Result) -> list[IpAddress]:
@@ -86,6 +88,13 @@ def addresses_of(previous: Result) -> list[IpAddress]:
     on_host = {place for place, one in enumerate(previous.interfaces) if not one.sandbox}
     found = (ip for ip in previous.ips if ip.interface not in on_host)
     return list(dict.fromkeys(parse_interface(ip.address).ip for ip in found))
+
+
+def _may_be_a_links(name: str) -> bool:
+    try:
+        return 0 < len(encoded(name)) <= _MOST_NAME_BYTES
+    except NetlinkError:
+        return False
 
 
 def _first_bridge(links: list[Link]) -> Link | None:
