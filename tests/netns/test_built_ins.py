@@ -29,9 +29,10 @@ async def built_in(host: Host) -> AsyncIterator[Runtime]:
 
 
 def bridge_of(isolate: bool) -> Any:
-    """The bridge alone: of what else `networks.bridge` has there is no built-in yet."""
-    whole = networks.bridge("net", *SUBNETS, isolate=isolate, ports=False)
-    return networks.from_plugins("net", dict(whole.plugins[0].values) | {"bridge": "br0"})
+    """A network whose whole chain is built in, on a bridge that the host's look knows."""
+    whole = networks.bridge("net", *SUBNETS, isolate=isolate)
+    first, *others = (dict(plugin.values) for plugin in whole.plugins)
+    return networks.from_plugins("net", first | {"bridge": "br0"}, *others)
 
 
 @pytest.mark.parametrize("isolate", [False, True], ids=["shared", "isolated"])
@@ -60,7 +61,7 @@ async def test_routed_pods_reach_the_host_and_each_other_and_share_no_wire(
     built_in: Runtime, host: Host, pods: tuple[Pod, Pod]
 ) -> None:
     before = host.look()
-    network = networks.routed("net", *SUBNETS, ports=False)
+    network = networks.routed("net", *SUBNETS)
     one, other = pods
     first = await built_in.add(network, one.attachment())
     second = await built_in.add(network, other.attachment())
