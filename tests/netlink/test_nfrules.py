@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acni.netlink.errors import Malformed
-from acni.netlink.messages import Answer, attribute, attributes, be32, nested
+from acni.netlink.messages import attribute, be32, nested
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import (
     NF_ACCEPT,
@@ -25,12 +25,9 @@ from acni.netlink.nfrules import (
     Expression,
     append_rule,
     delete_rule,
-    dump_rules,
     is_dormant,
     list_chains,
-    list_rules,
     list_rules_of,
-    outline_of,
 )
 from acni.netlink.nftables import PREROUTING
 from acni.netns import Namespace
@@ -72,7 +69,8 @@ def test_rules_of_a_table_are_read_in_order_with_where_they_lead(
     host: Namespace, firewall: Netfilter
 ) -> None:
     nft(host, "-f", "-", given=RULES)
-    rules = list_rules(firewall, family=2, table="nat")
+    chains = [Chain(family=2, table="nat", name=name) for name in ("PREROUTING", "X")]
+    rules = [rule for chain in chains for rule in list_rules_of(firewall, chain)]
     theirs = [one["handle"] for one in listed(host, "rule") if one["table"] == "nat"]
     assert sorted(rule.handle for rule in rules) == sorted(theirs)
     led = {
@@ -131,24 +129,9 @@ def test_chains_of_a_kind_are_read_alone(host: Namespace, firewall: Netfilter) -
     assert [chain.name for chain in list_chains(firewall, kind="filter")] == ["nat"]
 
 
-def test_rules_of_a_chain_are_had_alone_and_what_they_consist_of_unread(
-    host: Namespace, firewall: Netfilter
-) -> None:
-    nft(host, "-f", "-", given=RULES)
-    there = dump_rules(firewall, family=2, table="nat", chain="PREROUTING")
-    rules = list_rules(firewall, family=2, table="nat")[:2]
-    for answer, rule in zip(there, rules, strict=True):
-        handle, told = outline_of(answer)
-        steps = [(name, attributes(said)) for name, said in told]
-        assert handle == rule.handle
-        assert steps == [(one.name.encode() + b"\0", one.said) for one in rule.expressions]
-    assert dump_rules(firewall, family=2, table="nat", chain="Y") == ()
-    assert dump_rules(firewall, family=2, table="tan", chain="X") == ()
-
-
 def test_where_there_are_no_rules_none_are_read(firewall: Netfilter) -> None:
     assert list_chains(firewall) == []
-    assert list_rules(firewall, family=2, table="nat") == []
+    assert list_rules_of(firewall, Chain(family=2, table="nat", name="X")) == []
     assert list_rules_of(firewall, Chain(family=2, table="nat", name="PREROUTING")) == []
 
 
@@ -176,21 +159,13 @@ def test_a_verdict_that_is_no_number_is_malformed() -> None:
 def test_no_bytes_are_read_as_a_rule_but_with_one_error(data: bytes) -> None:
     body = b"\2\0\0\0" + be32(9, 1) + data
     netlink, _ = scripted(lambda n, _: [datagram(raw(0xA06, n, body), done(n))])
+    chain = Chain(family=2, table="t", name="c")
     readers: tuple[Callable[[Netfilter], object], ...] = (
         list_chains,
-        lambda one: list_rules(one, family=2, table="t"),
+        lambda one: list_rules_of(one, chain),
     )
     for read in readers:
         try:
             read(Netfilter(netlink))
-        except Malformed:
-            continue
-
-
-@given(st.binary(max_size=60))
-def test_no_bytes_are_taken_apart_but_with_one_error(data: bytes) -> None:
-    for body in (b"\2\0\0\0" + data, b"\2\0\0\0" + nested(4, data), nested(4, nested(1, data))):
-        try:
-            outline_of(Answer(kind=0xA06, flags=0, sequence=1, port=1, body=body))
         except Malformed:
             continue

@@ -62,6 +62,18 @@ def run(host: Namespace, command: str) -> None:
         RULE + "tcp dport 8000-9000 return",
         RULE + "tcp dport != 22 return",
         RULE + "th dport 8080 return",
+        RULE + "tcp dport vmap '{ 8080 : accept }'",
+        RULE + "tcp dport vmap '{ 22 : accept, 8080 : return }'",
+        RULE + "tcp dport vmap '{ 8000-9000 : accept }'",
+        RULE + "ip daddr . tcp dport vmap '{ 192.0.2.1 . 8080 : return }'",
+        RULE + "meta l4proto . th dport . ip6 saddr vmap '{ udp . 8080 . ::1 : accept }'",
+        RULE + "tcp dport 8080 ip saddr vmap '{ 192.0.2.1 : return }'",
+        CHAIN
+        + "nft add map inet adm m '{ type inet_service : verdict; }'; nft add chain inet adm a;"
+        " nft add rule inet adm a tcp dport 8080 accept; nft add element inet adm m"
+        " '{ 8080 : goto a }'; nft add rule inet adm pre tcp dport vmap @m",
+        CHAIN + "nft add chain inet adm a; nft add rule inet adm a tcp dport 8080 accept;"
+        " nft add rule inet adm pre ip saddr vmap '{ 192.0.2.1 : jump a }'",
         RULE + "tcp sport 1 tcp dport 8080 return",
         f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN; {IPTABLES}PREROUTING"
         " -p tcp -m multiport --dports 8080,8083 -j X",
@@ -97,6 +109,13 @@ def test_a_rule_that_may_be_about_the_port_is_found(
         f"iptables-nft -t nat -N X; {IPTABLES}X -p tcp --dport 8080 -j RETURN; {IPTABLES}PREROUTING"
         " -p tcp --dport 22 -j X",
         RULE + "tcp dport 8080 counter",
+        RULE + "tcp dport 8080 return; nft add table inet adm '{ flags dormant; }'",
+        RULE + "tcp dport vmap '{ 22 : accept, 8081 : return }'",
+        RULE + "tcp sport vmap '{ 8080 : return }'",
+        RULE + "ip saddr vmap '{ 192.0.2.1 : return }'",
+        RULE + "tcp dport 22 ip saddr vmap '{ 192.0.2.1 : return }'",
+        CHAIN + "nft add chain inet adm a; nft add rule inet adm a tcp dport 8080 accept;"
+        " nft add rule inet adm pre tcp dport vmap '{ 22 : jump a }'",
         RULE + "ip saddr 192.0.2.0/24 return",
     ],
     ids=str,

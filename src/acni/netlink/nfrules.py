@@ -6,13 +6,12 @@
 from __future__ import annotations
 
 import errno
-import struct
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from attrs import frozen
 
-from acni.netlink.errors import NetlinkError, malformed
+from acni.netlink.errors import NetlinkError
 from acni.netlink.messages import (
     APPEND,
     CREATE,
@@ -28,12 +27,8 @@ from acni.netlink.messages import (
     text_of,
 )
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfmessages import NFGENMSG, family_and_attributes
+from acni.netlink.nfmessages import family_and_attributes
 from acni.netlink.nftables import DELRULE, GETCHAIN, GETRULE, NEWRULE, table_message
-
-_ATTRIBUTE: Final = struct.Struct("=HH")
-_KIND_MASK: Final = 0x3FFF
-_RULE_HANDLE, _RULE_EXPRESSIONS = 3, 4  # NFTA_RULE_*
 
 _GETTABLE: Final = 1
 _TABLE_FLAGS: Final = 2  # NFTA_TABLE_FLAGS
@@ -117,18 +112,6 @@ class Rule:
     expressions: tuple[Expression, ...]
 
 
-class Outline(NamedTuple):
-    """A rule of which little is read, as thousands are looked at.
-
-    Attributes:
-        handle: Its number in the table.
-        steps: The name of each expression, with the NUL that ends it, and its attributes.
-    """
-
-    handle: int
-    steps: list[tuple[bytes, bytes]]
-
-
 def list_chains(netfilter: Netfilter, *, kind: str | None = None) -> list[Chain]:
     """Return the chains of all tables.
 
@@ -165,16 +148,6 @@ def is_dormant(netfilter: Netfilter, chain: Chain) -> bool:
     return any(be32_of(one.get(_TABLE_FLAGS, bytes(4))) & _DORMANT for one in said)
 
 
-def list_rules(netfilter: Netfilter, *, family: int, table: str) -> list[Rule]:
-    """Return the rules of a table, in their order.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    answers = netfilter.netlink.dump(_rules_of(family, table))
-    return [_rule(*family_and_attributes(answer)) for answer in answers]
-
-
 def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
     """Return the rules of a chain, in their order; none where there is no such chain.
 
@@ -192,7 +165,8 @@ def dump_rules(netfilter: Netfilter, *, family: int, table: str, chain: str) -> 
     Raises:
         NetlinkError: the kernel does not say.
     """
-    return netfilter.netlink.dump(_rules_of(family, table, text(2, chain)))
+    asked = text(1, table), text(2, chain)
+    return netfilter.netlink.dump(table_message(GETRULE, 0, *asked, family=family))
 
 
 def append_rule(chain: Chain, *expressions: bytes) -> Message:
@@ -208,33 +182,6 @@ def delete_rule(rule: Rule) -> Message:
     return table_message(DELRULE, 0, *said, family=rule.family)
 
 
-def outline_of(answer: Answer) -> Outline:
-    """Read a rule as far as its expressions are called something: a fifth of what reading it takes.
-
-    Raises:
-        Malformed: it is no rule.
-    """
-    body, at, end = answer.body, NFGENMSG.size, len(answer.body)
-    handle = 0
-    steps: list[tuple[bytes, bytes]] = []
-    while at < end:
-        size, kind = _attribute_at(body, at, end)
-        if kind == _RULE_EXPRESSIONS:
-            at, end = at + _ATTRIBUTE.size, at + size
-            break
-        if kind == _RULE_HANDLE:
-            handle = be64_of(body[at + _ATTRIBUTE.size : at + size])
-        at += size + 3 & ~3
-    while at < end:
-        size, _ = _attribute_at(body, at, end)
-        named, behind = at + _ATTRIBUTE.size, at + size
-        length, _ = _attribute_at(body, named, behind)
-        said = named + (length + 3 & ~3) + _ATTRIBUTE.size
-        steps.append((body[named + _ATTRIBUTE.size : named + length], body[said:behind]))
-        at += size + 3 & ~3
-    return Outline(handle, steps)
-
-
 def verdict_of(said: Mapping[int, bytes]) -> tuple[int, str | None] | None:
     """Return where an expression "immediate" leads: a verdict, and the chain of a jump; None where
     it goes on.
@@ -247,25 +194,20 @@ def verdict_of(said: Mapping[int, bytes]) -> tuple[int, str | None] | None:
     """
     if 1 not in said or be32_of(said[1]) != _VERDICT_REGISTER:
         return None
-    verdict = attributes(attributes(said.get(2, b"")).get(2, b""))
-    if 1 not in verdict:
+    return verdict_in(said.get(2, b""))
+
+
+def verdict_in(data: bytes) -> tuple[int, str | None] | None:
+    """Return the verdict, and the chain of a jump, that data is; None where it is none.
+
+    Raises:
+        Malformed: it is no data.
+    """
+    said = attributes(attributes(data).get(2, b""))
+    if 1 not in said:
         return None
-    target = verdict.get(2)
-    return _signed(verdict[1]), None if target is None else text_of(target)
-
-
-def _attribute_at(body: bytes, at: int, end: int) -> tuple[int, int]:
-    """Return how long an attribute is, and its kind."""
-    if end - at < _ATTRIBUTE.size:
-        raise malformed(f"{end - at} bytes where an attribute begins")
-    size, kind = _ATTRIBUTE.unpack_from(body, at)
-    if not _ATTRIBUTE.size <= size <= end - at:
-        raise malformed(f"an attribute of {size} bytes in {end - at}")
-    return size, kind & _KIND_MASK
-
-
-def _rules_of(family: int, table: str, *chain: bytes) -> Message:
-    return table_message(GETRULE, 0, text(1, table), *chain, family=family)
+    target = said.get(2)
+    return _signed(said[1]), None if target is None else text_of(target)
 
 
 def _chain(family: int, said: Mapping[int, bytes]) -> Chain:

@@ -5,7 +5,7 @@ ours, too, whatever their priority. An administrator who wrote such a rule about
 left alone (CVE-2019-9946), so the port is refused where such a rule may be about it.
 
 Rule 1: a rule is about ports if it compares them; by a set, a range or another program's match, it
-    may be about each.
+    may be about each. By a map of verdicts it is about its keys.
 Rule 2: one that compares no ports says nothing about one: every host with Docker has such rules.
 Rule 3: what iptables-legacy has cannot be seen by nf_tables.
 Rule 4: a chain is listed where a packet to one of the ports comes to it, and a rule is read where
@@ -15,21 +15,18 @@ Rule 4: a chain is listed where a packet to one of the ports comes to it, and a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import errno
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
-from acni.netlink.messages import attributes, be32, be32_of
+from acni.netlink.errors import NetlinkError
+from acni.netlink.messages import attributes, be32, be32_of, text_of
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import NF_ACCEPT, NFT_RETURN
-from acni.netlink.nfrules import (
-    Chain,
-    dump_rules,
-    list_chains,
-    outline_of,
-    verdict_of,
-)
+from acni.netlink.nfexpressions import FIRST_REGISTER, NF_ACCEPT, NFT_RETURN
+from acni.netlink.nfoutlines import list_branches, outline_of
+from acni.netlink.nfrules import Chain, dump_rules, is_dormant, list_chains, verdict_of
 from acni.netlink.nftables import OUTPUT, PREROUTING
 from acni.plugins.ruleset import TABLE
 from acni.skel.bounds import Bounds
@@ -43,12 +40,16 @@ _BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
 _SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
 _VERDICT: Final = b"immediate\0"
+# NFTA_LOOKUP_DREG is NFT_REG_VERDICT: what the map has for a key is a verdict.
+_LEADS: Final = be32(3, 0)
 _NO_PORTS: Final = frozenset[int]()
 _PORT_MATCHES: Final = (b"tcp", b"udp", b"sctp", b"multiport")
 
 
 Place = tuple[int, str, str]
-_Steps = Iterable[tuple[bytes, bytes]]
+_Steps = Sequence[tuple[bytes, bytes]]
+# A verdict, the chain of a jump, and the ports: as in an ending.
+_End = tuple[int, str | None, frozenset[int] | None]
 
 
 @frozen(kw_only=True)
@@ -86,7 +87,7 @@ class _Ending(NamedTuple):
     """
 
     handle: int
-    code: int | None
+    code: int
     target: str | None
     ports: frozenset[int] | None
 
@@ -127,7 +128,8 @@ def find_objection(
     with netfilter.remembering(NatRules) as rules:
         if rules.asked is None:
             chains = list_chains(netfilter, kind="nat")
-            rules.asked = [(one.family, one.table, one.name) for one in chains if _is_asked(one)]
+            asked = (one for one in chains if _is_asked(one) and not is_dormant(netfilter, one))
+            rules.asked = [(one.family, one.table, one.name) for one in asked]
         todo, seen = [*rules.asked], set[Place]()
         while todo:
             place = todo.pop()
@@ -142,7 +144,7 @@ def find_objection(
                 if one.target is not None:
                     todo.append((*place[:2], one.target))
                 elif one.ports is None or one.ports & wanted:
-                    ends = _ENDS[one.code or 0]
+                    ends = _ENDS[one.code]
                     return Objection(place=place, handle=one.handle, ends=ends, ports=one.ports)
     return None
 
@@ -159,27 +161,64 @@ def _read(netfilter: Netfilter, place: Place) -> _Endings:
     found: _Endings = {}
     for answer in dump_rules(netfilter, family=family, table=table, chain=chain):
         handle, steps = outline_of(answer)
-        code, target = _verdict_of(steps)
-        if target is None and code not in _ENDS:
-            continue
-        ports = _ports_of(steps)
-        if target is None and ports == _NO_PORTS:
-            continue
-        only = next(iter(ports)) if ports is not None and len(ports) == 1 else None
-        found.setdefault(only, []).append(_Ending(handle, code, target, ports))
+        for code, target, ports in _ends_of(netfilter, place, steps):
+            if target is not None or (code in _ENDS and ports != _NO_PORTS):
+                only = next(iter(ports)) if ports is not None and len(ports) == 1 else None
+                found.setdefault(only, []).append(_Ending(handle, code, target, ports))
     return found
+
+
+def _ends_of(netfilter: Netfilter, place: Place, steps: _Steps) -> Iterator[_End]:
+    """Iterate over the verdicts of a rule: it has one, or a map of them."""
+    for number, (name, said) in enumerate(steps):
+        if name == _VERDICT and (verdict := verdict_of(attributes(said))) is not None:
+            yield *verdict, _ports_of(steps)
+            return
+        if name == b"lookup\0" and _LEADS in said:
+            yield from _branches_of(netfilter, place, steps[:number], attributes(said))
+            return
+
+
+def _branches_of(
+    netfilter: Netfilter, place: Place, before: _Steps, said: Mapping[int, bytes]
+) -> Iterator[_End]:
+    """Iterate over the verdicts of a map, each with the ports of its key."""
+    family, table, _ = place
+    compared, at = _ports_of(before), _place_in_key(before, _register_of(said, 2))
+    name = text_of(said.get(1, b""))
+    try:
+        branches = list_branches(netfilter, family=family, table=table, name=name)
+    except NetlinkError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return  # it went just now, and the rule before it
+    for one in branches:
+        ports = compared
+        if not compared and at is not None:
+            port = None if one.key is None else one.key[at : at + 2]
+            ports = None if port is None else frozenset((int.from_bytes(port, "big"),))
+        yield one.code, one.target, ports
+
+
+def _place_in_key(before: _Steps, first: int) -> int | None:
+    """Return where in a key the port stands, by the registers; None, it is not in it."""
+    at = None
+    for name, said in before:
+        if name == b"payload\0" and _SAYS_TRANSPORT in said:
+            is_port = _place_of(said) == _DESTINATION_PORT
+            at = (_register_of(attributes(said), 1) - first) * 4 if is_port else at
+    return at
+
+
+def _register_of(said: Mapping[int, bytes], kind: int) -> int:
+    """Return which register of four bytes is meant; those of 16 have numbers of their own."""
+    number = be32_of(said.get(kind, b""))
+    return number - FIRST_REGISTER if number >= FIRST_REGISTER else (number - 1) * 4
 
 
 def _is_asked(chain: Chain) -> bool:
     is_of_nat = chain.kind == "nat" and chain.hook in (PREROUTING, OUTPUT)
     return is_of_nat and (chain.family, chain.table) != (1, TABLE)
-
-
-def _verdict_of(steps: _Steps) -> tuple[int | None, str | None]:
-    for name, said in steps:
-        if name == _VERDICT and (verdict := verdict_of(attributes(said))) is not None:
-            return verdict
-    return None, None
 
 
 def _ports_of(steps: _Steps) -> frozenset[int] | None:
