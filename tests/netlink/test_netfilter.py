@@ -9,6 +9,7 @@ import pytest
 
 from acni import netns
 from acni.netlink.errors import AnswerLost, Malformed, NetlinkError, NetlinkTimeout
+from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message, be32
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import (
@@ -203,41 +204,34 @@ class Notes(list[str]):
     """What was read of others' rules."""
 
 
-def test_what_was_read_is_lent_again_while_nobody_else_changes_a_rule(
+def test_what_was_read_is_had_again_while_nobody_else_changes_a_rule(
     host: Namespace, rules: Netfilter
 ) -> None:
-    def lent() -> Notes:
-        with rules.remembering(Notes) as notes:
-            return notes
-
-    first = lent()
-    assert lent() is first
+    first = rules.remembered(Notes)
     rules.transact([add_element("t", port(1)), delete_element("t", port(1))])
     rules.transact([add_element("t", port(1))])
-    assert lent() is first
+    assert rules.remembered(Notes) is first
     # One that changes nothing makes no generation, so it stands for nobody else's.
     rules.transact([add_element("t", port(1))])
     nft(host, "add table ip theirs")
-    second = lent()
-    assert second is not first
-    other = host.call(Netfilter.open)
-    other.transact([add_element("t", port(2))])
-    rules.transact([add_element("t", port(3))])
-    other.close()
-    assert lent() is not second
+    assert rules.remembered(Notes) is not first
 
 
-def test_what_was_read_while_rules_changed_or_not_to_its_end_is_forgotten(
-    host: Namespace, rules: Netfilter
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_sockets_that_have_a_ledger_in_common_are_nobody_else(
+    host: Namespace, is_ours: bool
 ) -> None:
-    with rules.remembering(Notes) as first:
-        nft(host, "add table ip theirs")
-    with rules.remembering(Notes) as second:
-        assert second is not first
-    with pytest.raises(InterruptedError), rules.remembering(Notes):
-        raise InterruptedError
-    with rules.remembering(Notes) as third:
-        assert third is not second
+    ledger = Ledger()
+    one = host.call(lambda: Netfilter.open(ledger))
+    other = host.call(lambda: Netfilter.open(ledger if is_ours else None))
+    one.transact([new_table("t"), MAP])
+    first = one.remembered(Notes)
+    other.transact([add_element("t", port(2))])
+    one.transact([add_element("t", port(3))])
+    assert (one.remembered(Notes) is first) == is_ours
+    assert (other.remembered(Notes) is one.remembered(Notes)) == is_ours
+    for each in (one, other):
+        each.close()
 
 
 @pytest.mark.parametrize(("told", "is_kept"), [(8, True), (9, False), (None, False)])
@@ -252,14 +246,11 @@ def test_a_batch_counts_as_ours_by_the_generation_that_it_is_told(
     def batch(n: int, _: int) -> list[Said]:
         return [verdict(n + 1)] if told is None else [generation(n + 1, told), verdict(n + 1)]
 
-    last = 8 if told is None else told
-    netlink, _ = scripted(saying(7), saying(7), batch, saying(last))
+    netlink, _ = scripted(saying(7), batch, saying(8 if told is None else told))
     firewall = Netfilter(netlink)
-    with firewall.remembering(Notes) as first:
-        pass
+    first = firewall.remembered(Notes)
     firewall.transact([new_table("t")])
-    with firewall.remembering(Notes) as second:
-        assert (second is first) == is_kept
+    assert (firewall.remembered(Notes) is first) == is_kept
 
 
 def generation(sequence: int, number: int) -> Said:

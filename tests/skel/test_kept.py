@@ -89,3 +89,13 @@ def in_child(function: Callable[[], bool]) -> bool:
     if (pid := os.fork()) == 0:
         os._exit(0 if function() else 1)
     return os.waitpid(pid, 0)[1] == 0
+
+
+def test_what_is_shared_is_one_for_all_of_a_process_and_a_key() -> None:
+    kept = Kept()
+    first = kept.shared("a list", list[int])
+    assert kept.shared("a list", list[int]) is first
+    assert kept.shared("another", list[int]) is not first
+    assert in_child(lambda: kept.shared("a list", list[int]) is not first)
+    kept.close()
+    assert kept.shared("a list", list[int]) is not first

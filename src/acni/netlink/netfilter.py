@@ -7,20 +7,20 @@ Rule 2: a generation is the number of a state of all rules of the namespace. A b
 Rule 3: closing a socket waits for what was deleted before, and lets all others wait meanwhile
     (nft_rcv_nl_event, net/netfilter/nf_tables_api.c): 15 ms, where a change takes 0.03. So one is
     kept open.
-Rule 4: what was read of others' rules stands as long as nobody else changed any. A batch of this
-    socket is told which generation it made, so it does not count.
+Rule 4: what was read of others' rules stands as long as nobody else changed any. A batch is told
+    which generation it made, so it does not count (:mod:`acni.netlink.generations`).
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final, Self, TypeVar, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Self, TypeVar
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve
 
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
+from acni.netlink.generations import Ledger, Memory
 from acni.netlink.messages import ECHO, Answer, Message, be32_of
 from acni.netlink.nfexpressions import INET
 from acni.netlink.nfmessages import (
@@ -50,7 +50,6 @@ _ATTEMPTS: Final = 64
 _NEW_GENERATION: Final = kind_of(SUBSYSTEM, NEWGEN)
 
 Decided = TypeVar("Decided")
-Memory = TypeVar("Memory")
 
 
 @define(eq=False)
@@ -58,9 +57,7 @@ class Netfilter:
     """A netfilter socket, for one thread at a time."""
 
     netlink: Netlink
-    # What was read, and the generation since which nobody but this socket changed any rule.
-    _memories: dict[type, object] = field(factory=dict[type, object], init=False)
-    _stands_at: int | None = field(default=None, init=False)
+    _ledger: Ledger = Factory(Ledger)
 
     def transact(self, messages: Sequence[Message], *, generation: int | None = None) -> None:
         """Have messages heeded, all or none.
@@ -80,8 +77,10 @@ class Netfilter:
         # The generation that a batch makes is told to who asks for an echo of its first message.
         first, *others = messages
         asked = [evolve(first, flags=first.flags | ECHO), *others]
-        exchange = self.netlink.batch(batch_of(asked, generation=generation))
-        self._count(exchange.answers)
+        with self._ledger.making() as made:
+            exchange = self.netlink.batch(batch_of(asked, generation=generation))
+            news = (answer for answer in exchange.answers if answer.kind == _NEW_GENERATION)
+            made.extend(map(_generation_of, news))
         whole, *each, _ = exchange.verdicts
         # The first of a flood of refusals are told, and what was not told of was not refused.
         told = tuple(_told(verdict) for verdict in each)
@@ -128,10 +127,9 @@ class Netfilter:
             raise malformed(f"{len(answers)} generations")
         return _generation_of(answers[0])
 
-    @contextmanager
-    def remembering(self, kind: type[Memory]) -> Generator[Memory]:
-        """Lend what was read of others' rules, to be read on: empty where anybody but this socket
-        changed any rule since it was lent first, and forgotten where somebody does meanwhile.
+    def remembered(self, kind: type[Memory]) -> Memory:
+        """Return what was read of others' rules, to be read on: an empty one where anybody else
+        changed any rule since.
 
         Args:
             kind: What it is; one is made of it without arguments.
@@ -139,15 +137,7 @@ class Netfilter:
         Raises:
             NetlinkError: the kernel does not say which generation it is.
         """
-        generation = self.generation()
-        if generation != self._stands_at:
-            self._memories.clear()
-        self._stands_at = None  # until the block has ended in order
-        if kind not in self._memories:
-            self._memories[kind] = kind()
-        yield cast("Memory", self._memories[kind])
-        if self.generation() == generation:
-            self._stands_at = generation
+        return self._ledger.remembered(kind, now=self.generation())
 
     def elements(self, table: str, name: str, *, family: int = INET) -> list[Element]:
         """Return the elements of a set.
@@ -182,27 +172,22 @@ class Netfilter:
         """Close the socket; a second call does nothing."""
         self.netlink.close()
 
-    def _count(self, answers: Sequence[Answer]) -> None:
-        """Heed which generation a batch of ours made; one that changed nothing made none."""
-        for answer in answers:
-            if answer.kind == _NEW_GENERATION:
-                made = _generation_of(answer)
-                is_next = self._stands_at is not None and made == self._stands_at + 1
-                self._stands_at = made if is_next else None
-
     def _elements(self, name: str, answers: Sequence[Answer]) -> Iterator[Element]:
         for answer in answers:
             family, said = family_and_attributes(answer)
             yield from read_elements(name, said.get(3, b""), family=family)
 
     @classmethod
-    def open(cls) -> Self:
+    def open(cls, ledger: Ledger | None = None) -> Self:
         """Open one of the calling thread's network namespace; it stays that one's.
+
+        Args:
+            ledger: What it has in common with other sockets of that namespace.
 
         Raises:
             OSError: there is no descriptor left, or the kernel has no netfilter.
         """
-        return cls(open_here(protocol=NETLINK_NETFILTER))
+        return cls(open_here(protocol=NETLINK_NETFILTER), ledger or Ledger())
 
 
 _NOT_REFUSED: Final = Verdict(code=0)

@@ -22,6 +22,7 @@ from attrs import evolve
 
 from acni.netlink.errors import NetlinkError, NotSupported
 from acni.netlink.families import IpAddress
+from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
@@ -83,7 +84,9 @@ def netfilter_of(call: Call) -> Generator[Netfilter]:
     """
     place = os.stat("/proc/thread-self/ns/net")
     # What is kept holds its namespace, whose number is no other one's meanwhile.
-    with call.kept.lent(("netfilter", place.st_dev, place.st_ino), Netfilter.open) as netfilter:
+    key = ("netfilter", place.st_dev, place.st_ino)
+    ledger = call.kept.shared(key, Ledger)
+    with call.kept.lent(key, lambda: Netfilter.open(ledger)) as netfilter:
         yield netfilter
 
 

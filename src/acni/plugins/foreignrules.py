@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from threading import Lock
 from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
@@ -24,9 +25,9 @@ from attrs import define, field, frozen
 from acni.netlink.errors import NetlinkError
 from acni.netlink.messages import attributes, be32, be32_of, text_of
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import FIRST_REGISTER, NF_ACCEPT, NFT_RETURN
+from acni.netlink.nfexpressions import FIRST_REGISTER, INET, NF_ACCEPT, NFT_RETURN
 from acni.netlink.nfoutlines import list_branches, outline_of
-from acni.netlink.nfrules import Chain, dump_rules, is_dormant, list_chains, verdict_of
+from acni.netlink.nfrules import dump_rules, is_dormant, list_chains, verdict_of
 from acni.netlink.nftables import OUTPUT, PREROUTING
 from acni.plugins.ruleset import TABLE
 from acni.skel.bounds import Bounds
@@ -39,6 +40,8 @@ _BOTH_PORTS: Final = (_OF_TRANSPORT, 0, 4)
 _BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
 _SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
+_MOST_WAITING_SECONDS: Final = 5.0
+
 _VERDICT: Final = b"immediate\0"
 # NFTA_LOOKUP_DREG is NFT_REG_VERDICT: what the map has for a key is a verdict.
 _LEADS: Final = be32(3, 0)
@@ -101,10 +104,12 @@ class NatRules:
     """What was read of the rules of nat.
 
     Attributes:
+        lock: Held by who reads on.
         asked: The chains that the kernel asks; None, they were not listed yet.
         read: The rules of the chains that were listed.
     """
 
+    lock: Lock = field(factory=Lock)
     asked: list[Place] | None = None
     read: dict[Place, _Endings] = field(factory=dict[Place, _Endings])
 
@@ -116,7 +121,7 @@ def find_objection(
     is none.
 
     Args:
-        netfilter: The host's socket, which remembers what was read.
+        netfilter: The host's socket, by which what was read is remembered.
         ports: The ports.
         bounds: How long it may take.
 
@@ -125,27 +130,37 @@ def find_objection(
         Stopped: it took too long.
     """
     wanted = frozenset(ports)
-    with netfilter.remembering(NatRules) as rules:
-        if rules.asked is None:
-            chains = list_chains(netfilter, kind="nat")
-            asked = (one for one in chains if _is_asked(one) and not is_dormant(netfilter, one))
-            rules.asked = [(one.family, one.table, one.name) for one in asked]
-        todo, seen = [*rules.asked], set[Place]()
-        while todo:
-            place = todo.pop()
-            if place in seen:
-                continue
-            seen.add(place)
-            if place not in rules.read:
-                if bounds is not None:
-                    bounds.check()
-                rules.read[place] = _read(netfilter, place)
-            for one in _endings_about(rules.read[place], wanted):
-                if one.target is not None:
-                    todo.append((*place[:2], one.target))
-                elif one.ports is None or one.ports & wanted:
-                    ends = _ENDS[one.code]
-                    return Objection(place=place, handle=one.handle, ends=ends, ports=one.ports)
+    rules = netfilter.remembered(NatRules)
+    # Of several at once one reads, and the others find it read; nobody waits for one that hangs.
+    is_held = rules.lock.acquire(timeout=_MOST_WAITING_SECONDS)
+    try:
+        return _find(netfilter, rules, wanted, bounds)
+    finally:
+        if is_held:
+            rules.lock.release()
+
+
+def _find(
+    netfilter: Netfilter, rules: NatRules, wanted: frozenset[int], bounds: Bounds | None
+) -> Objection | None:
+    if rules.asked is None:
+        rules.asked = _asked(netfilter)
+    todo, seen = [*rules.asked], set[Place]()
+    while todo:
+        place = todo.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        if place not in rules.read:
+            if bounds is not None:
+                bounds.check()
+            rules.read[place] = _read(netfilter, place)
+        for one in _endings_about(rules.read[place], wanted):
+            if one.target is not None:
+                todo.append((*place[:2], one.target))
+            elif one.ports is None or one.ports & wanted:
+                ends = _ENDS[one.code]
+                return Objection(place=place, handle=one.handle, ends=ends, ports=one.ports)
     return None
 
 
@@ -216,9 +231,15 @@ def _register_of(said: Mapping[int, bytes], kind: int) -> int:
     return number - FIRST_REGISTER if number >= FIRST_REGISTER else (number - 1) * 4
 
 
-def _is_asked(chain: Chain) -> bool:
-    is_of_nat = chain.kind == "nat" and chain.hook in (PREROUTING, OUTPUT)
-    return is_of_nat and (chain.family, chain.table) != (1, TABLE)
+def _asked(netfilter: Netfilter) -> list[Place]:
+    """Return the chains of nat, but ours, that the kernel leads to where ours are asked as well."""
+    return [
+        (chain.family, chain.table, chain.name)
+        for chain in list_chains(netfilter, kind="nat")
+        if chain.hook in (PREROUTING, OUTPUT)
+        and (chain.family, chain.table) != (INET, TABLE)
+        and not is_dormant(netfilter, chain)
+    ]
 
 
 def _ports_of(steps: _Steps) -> frozenset[int] | None:

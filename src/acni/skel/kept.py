@@ -1,7 +1,8 @@
 """What calls leave for those that come after them: what is dear to make or to unmake, as sockets of
 which the kernel makes everybody wait for the closing.
 
-Rule 1: one is lent to one call at a time, and taken back whatever comes of it.
+Rule 1: one is lent to one call at a time, and taken back whatever comes of it; what is shared is
+    several calls' at once.
 Rule 2: a forked child has none of its parent's: both would hear what the kernel tells one.
 """
 
@@ -25,6 +26,7 @@ class Closing(Protocol):
 
 
 Lent = TypeVar("Lent", bound=Closing)
+Shared = TypeVar("Shared")
 
 
 @define(eq=False)
@@ -47,6 +49,9 @@ class Kept:
     # By process and key. Appending to a list, and taking from it, is one step to other threads.
     _idle: dict[tuple[int, Hashable], list[Closing]] = field(
         factory=dict[tuple[int, Hashable], "list[Closing]"], init=False
+    )
+    _shared: dict[tuple[int, Hashable], object] = field(
+        factory=dict[tuple[int, Hashable], object], init=False
     )
     _is_closed: bool = field(default=False, init=False)
 
@@ -80,6 +85,21 @@ class Kept:
             else:
                 idle.append(one)
 
+    def shared(self, key: Hashable, make: Callable[[], Shared]) -> Shared:
+        """Return what all calls of a key have in common, made where there is none: several threads
+        may use it at once, so it takes care of that itself.
+
+        Args:
+            key: What it is; all of a key are of one type.
+            make: Makes one.
+
+        Example:
+            >>> kept = skel.Kept()
+            >>> kept.shared("seen", set) is kept.shared("seen", set)
+            True
+        """
+        return cast("Shared", self._shared.setdefault((os.getpid(), key), make()))
+
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back.
 
@@ -92,6 +112,7 @@ class Kept:
             -1
         """
         self._is_closed = True
+        self._shared.clear()
         for (process, _), idle in list(self._idle.items()):
             while idle:
                 one = idle.pop()
