@@ -20,6 +20,7 @@ from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
 from tests.plugins.frames import ARP, IPV4, IPV6, LOCAL_EXPERIMENT, ends
 from tests.plugins.hosts import Host, host_of
+from tests.plugins.outside import look_for_no_duplicates
 from tests.plugins.traffic import UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -63,10 +64,10 @@ def test_a_container_sends_with_its_own_hardware_address_and_with_no_other(
     tmp_path: Path, ask: Ask
 ) -> None:
     with host_of(ask, tmp_path / "leases") as host:
+        look_for_no_duplicates(host, "c1", "c2", "c3")
         for container, config in (("c1", CONFIG), ("c2", CONFIG), ("c3", BASE)):
             answer = host.run("ADD", config, container=container)
             assert answer.status == 0, answer
-        host.settle()
         c1, c2, c3 = (host.container(name) for name in ("c1", "c2", "c3"))
         for client, server, end in ((c1, c2, 3), (c3, c1, 2)):
             assert seen_from(client, server, f"10.9.0.{end}") is not None
@@ -81,12 +82,17 @@ def test_a_container_sends_with_its_own_hardware_address_and_with_no_other(
             with ends(c3, place, link=link) as frames:
                 assert frames.arrive(*forged) == [*range(8)]
         assert knows(host, mac) != port_of(host, "c1")
+        # What is for the bridge itself is no firewall's, or another hook's; it learns from it.
         with ends(c1, c2) as frames:
-            for last in (0, 2, 3, 14):  # for the bridge itself: STP, LACP, 802.1X, LLDP
+
+            def takes_over(last: int) -> bool:
                 to = bytes.fromhex("0180c20000") + bytes([last])
                 assert frames.arrive((mac, LOCAL_EXPERIMENT), to=to) == []
-        # What is for the bridge itself is no firewall's, or another hook's; it learns from it.
-        assert (knows(host, mac) == port_of(host, "c1")) == (ask is ask_reference)
+                return knows(host, mac) == port_of(host, "c1")
+
+            # STP, LACP, 802.1X, LLDP; more than once, as who is taken over may say something.
+            took_over = any(takes_over(last) for last in (0, 2, 3, 14) * 3)
+            assert took_over == (ask is ask_reference)
         host.ip("link", "set", "eth0", "address", FORGED.hex(":"), inside="c1")
         for address in ("10.9.0.3", "fd00:9::3"):
             assert seen_from(c1, c2, address, is_refused=True) is None
