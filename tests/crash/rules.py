@@ -20,6 +20,8 @@ _SECONDS: Final = 20.0
 _PODS: Final = (ip_network("10.9.0.0/24"), ip_network("fd00:9::/64"))
 _HOST: Final = ("10.9.0.1", "fd00:9::1")
 _CONTAINERS: Final = range(8)
+# Of bridges, and of nobody: they stay with it.
+_SHARED: Final = ("ways", "apart")
 
 
 def look_at_rules() -> Mapping[str, Any]:
@@ -43,7 +45,7 @@ def elements() -> list[str]:
     return sorted(
         f"{said.get('comment', '?')}: {one['name']}"
         for kind, one in _listed()
-        if kind in ("set", "map") and one["name"] != "ways"
+        if kind in ("set", "map") and one["name"] not in _SHARED
         for _, said in _elements(one.get("elem", ()))
     )
 

@@ -34,9 +34,10 @@ PLUGINS: Final = ("first", "second", "third")
 # On a host with links, what is built in of a chain, as a text.
 BRIDGE_CHAIN: Final = "bridge loopback"
 TUNED_CHAIN: Final = f"{BRIDGE_CHAIN} tuning bandwidth"
-# With what the firewall is told: masquerading, and ports of the host.
+# With what the firewall is told: masquerading, whose senders are checked, ports of the host, and
+# who may reach the container.
 _PORTS: Final = "portmap"
-PORTS_CHAIN: Final = f"masquerading loopback {_PORTS}"
+PORTS_CHAIN: Final = f"masquerading loopback {_PORTS} firewall"
 CONTAINER: Final = AttachmentId("c1")
 
 # No run comes near it, or the machine's load would have a say in what is found.
@@ -188,7 +189,12 @@ def described_ground(texts: Mapping[str, str]) -> Ground:
 # which it would look for others on its wire for a second or two.
 _LINKS: Final[Mapping[str, Mapping[str, object]]] = {
     "bridge": {"isDefaultGateway": True, "hairpinMode": True},
-    "masquerading": {"type": "bridge", "isDefaultGateway": True, "ipMasq": True},
+    "masquerading": {
+        "type": "bridge",
+        "isDefaultGateway": True,
+        "ipMasq": True,
+        "macspoofchk": True,
+    },
     "ptp": {"mtu": 1400},
     "macvlan": {"master": "low0"},
 }
@@ -203,6 +209,7 @@ _CHAINED: Final[Mapping[str, Mapping[str, object]]] = {
         "egressBurst": 800_000,
     },
     _PORTS: {"capabilities": {"portMappings": True}},
+    "firewall": {"ingressPolicy": "isolated"},
 }
 
 

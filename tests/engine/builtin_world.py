@@ -28,9 +28,14 @@ from tests.crash.scenarios import BRIDGE_CHAIN, built_in
 KINDS: Final = ("link", "lease", "second")
 # The same of a chain with tuning and bandwidth: what queues, and what says how it was before.
 TUNED_KINDS: Final = (*KINDS, "limit", "backup")
-# And of one with masquerading and ports: an element of each of these sets of the firewall.
-_SETS: Final = ("owners", "masquerade", "published", "returning", "selves", "hostports")
-PORTS_KINDS: Final = (*KINDS, *(f"{name}{family}" for name in _SETS for family in "46"))
+# And of one with ports: an element in each of these sets of the firewall, and two in "hostports".
+_OF_ADDRESSES: Final = (
+    *("owners", "masquerade", "published", "returning", "selves", "hostports"),
+    *("guarded", "homes", "isolated"),
+)
+_OF_PORTS: Final = ("owners", "checked", "senders")
+RULES: Final = (*_OF_PORTS, *(f"{name}{family}" for name in _OF_ADDRESSES for family in "46"))
+PORTS_KINDS: Final = (*KINDS, *RULES)
 SECONDS: Final = 20.0
 
 

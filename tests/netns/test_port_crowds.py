@@ -21,7 +21,8 @@ from acni.plugins.owners import Owner
 from acni.plugins.ruleset import Port, masquerading, publishing
 from acni.spec.attachment import AttachmentId
 from tests.crash.rules import elements
-from tests.engine.builtin_world import PORTS_KINDS
+from tests.crash.scenarios import PORTS_CHAIN, built_in
+from tests.engine.builtin_world import RULES
 
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
@@ -31,7 +32,6 @@ pytestmark = [pytest.mark.netns, pytest.mark.deep, pytest.mark.timeout(300)]
 PODS: Final = 32
 CONTESTED: Final = 12
 SECONDS: Final = 120.0
-SETS: Final = sorted(kind for kind in PORTS_KINDS if kind[-1] in "46")
 
 # A runtime of its own, which does what it is told line by line, with all its pods at once, and says
 # what became of each.
@@ -82,20 +82,8 @@ Said = Mapping[str, tuple[int | None, str] | None]
 
 
 def network(host: Host) -> str:
-    ranges = [[{"subnet": "10.22.0.0/24"}], [{"subnet": "fd00:22::/64"}]]
-    bridge = {
-        "type": "bridge",
-        "bridge": "br0",
-        "isDefaultGateway": True,
-        "ipMasq": True,
-        "ipam": {
-            "type": "host-local",
-            "dataDir": str(host.state_dir.with_name("leases")),
-            "ranges": ranges,
-        },
-    }
-    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    plugins = [bridge, {"type": "loopback"}, portmap]
+    leases = str(host.state_dir.with_name("leases"))
+    plugins = [built_in(plugin, leases=leases, backups="") for plugin in PORTS_CHAIN.split()]
     return json.dumps({"cniVersion": "1.1.0", "name": "net", "plugins": plugins})
 
 
@@ -164,7 +152,7 @@ def leave_former_owners() -> None:
     try:
         for number in range(2, 2 * PODS + 2):
             owner = Owner("net", AttachmentId(f"former{number}"))
-            for text in (f"10.22.0.{number}", f"fd00:22::{number:x}"):
+            for text in (f"10.9.0.{number}", f"fd00:9::{number:x}"):
                 address = ip_address(text)
                 port = Port(protocol=6, host_port=30_000 + number, pod_port=80)
                 put(firewall, [masquerading(owner, address), publishing(owner, address, [port])])
@@ -214,12 +202,8 @@ def expected(attached: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in attached:
         side, number = map(int, name[1:].split("-"))
-        wanted = ports_of(side, number)
-        for family in "46":
-            here = [one for one in wanted if "host_ip" not in one or family == "4"]
-            names = [each for each in SETS if each[-1] == family and "hostports" not in each]
-            names += [
-                f"{'hostaddresses' if 'host_ip' in one else 'hostports'}{family}" for one in here
-            ]
-            found += [f"acni net {name} eth0: {each}" for each in names]
+        names = [one for one in RULES if "hostports" not in one]
+        for one in ports_of(side, number):
+            names += ["hostaddresses4"] if "host_ip" in one else ["hostports4", "hostports6"]
+        found += [f"acni net {name} eth0: {one}" for one in names]
     return sorted(found)
