@@ -169,10 +169,19 @@ _TUNED: Final[dict[str, Case]] = {
     f"tuned: {name}": evolve(_OF_BRIDGE[f"built-in: {name}"], chain=TUNED_CHAIN)
     for name in ("add, delete", "failed add", "gc", "delete, then the namespace is gone")
 }
-# The same with masquerading and ports of the host.
+# The same with what the firewall is told; "add" is the first half of "add, delete".
 _WITH_PORTS: Final[dict[str, Case]] = {
-    f"ports: {name.removeprefix('built-in: ')}": evolve(case, chain=PORTS_CHAIN)
-    for name, case in _OF_BRIDGE.items()
+    f"ports: {name}": evolve(_OF_BRIDGE[f"built-in: {name}"], chain=PORTS_CHAIN)
+    for name in (
+        "add, delete",
+        "failed add",
+        "delete",
+        "check",
+        "recovery of an add",
+        "gc",
+        "add, then the namespace is gone",
+        "delete, then the namespace is gone",
+    )
 }
 # Of plugins that do as bridge does, without a bridge.
 _OF_OTHERS: Final = (

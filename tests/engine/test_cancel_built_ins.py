@@ -9,6 +9,7 @@ single suspension, so it is struck while the plugin's thread sends, too.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -149,8 +150,13 @@ def test_struck_at_a_suspension_an_add_is_undone_and_the_rest_is_known(
 
 
 @pytest.mark.deep
-@pytest.mark.parametrize("first", [cancel, interrupt])
-@pytest.mark.parametrize("name", [*NAMES, *TUNED_NAMES, *PORTS_NAMES])
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        *product((*NAMES, *TUNED_NAMES), (cancel, interrupt)),
+        *product(PORTS_NAMES, (cancel,)),
+    ],
+)
 def test_struck_while_a_plugin_sends_an_add_is_undone_and_the_rest_is_known(
     name: str, first: Strike, run: Run, step: Step, monkeypatch: pytest.MonkeyPatch
 ) -> None:
