@@ -220,7 +220,7 @@ def test_behind_another_plugin_its_addresses_are_masqueraded(host: Host) -> None
     previous = {"cniVersion": "1.1.0", "interfaces": [{"name": "tap0"}], "ips": ips}
     config = {"cniVersion": "1.1.0", "name": "net", "type": "bridge", "ipMasq": True}
     config["prevResult"] = previous
-    host.ip("tuntap", "add", "tap0", "mode", "tap")
+    host.ip("link", "add", "tap0", "type", "veth", "peer", "name", "tap1")
     assert host.run("ADD", config).status == 0
     assert elements(host) == {"owners4": 1, "masquerade4": 1}
     assert host.run("DEL", config).status == 0
