@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crash.scenarios import port_of
+from tests.crash.scenarios import AT_ONE, port_at_one, port_of
 
 _SECONDS: Final = 20.0
 # Where the containers are, and the host among them (:func:`tests.crash.scenarios.built_in`).
@@ -54,12 +54,12 @@ def talk() -> None:
     """Send something to each port of UDP that may lead to a container, as somebody would who never
     ceases to.
     """
-    for address in _HOST:
+    for address, port_for in (*((one, port_of) for one in _HOST), (AT_ONE, port_at_one)):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         with closing(socket.socket(family, socket.SOCK_DGRAM)) as caller:
             for number in _CONTAINERS:
                 with suppress(OSError):  # there is no bridge, or nobody has the port
-                    caller.sendto(b"x", (address, port_of(number)))
+                    caller.sendto(b"x", (address, port_for(number)))
 
 
 def flows() -> list[str]:

@@ -34,7 +34,11 @@ _OF_ADDRESSES: Final = (
     *("guarded", "homes", "isolated"),
 )
 _OF_PORTS: Final = ("owners", "checked", "senders")
-RULES: Final = (*_OF_PORTS, *(f"{name}{family}" for name in _OF_ADDRESSES for family in "46"))
+RULES: Final = (
+    *_OF_PORTS,
+    "hostaddresses4",
+    *(f"{name}{family}" for name in _OF_ADDRESSES for family in "46"),
+)
 PORTS_KINDS: Final = (*KINDS, *RULES)
 SECONDS: Final = 20.0
 

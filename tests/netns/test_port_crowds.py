@@ -201,7 +201,7 @@ def expected(attached: Sequence[str]) -> list[str]:
     found: list[str] = []
     for name in attached:
         side, number = map(int, name[1:].split("-"))
-        names = [one for one in RULES if "hostports" not in one]
+        names = [one for one in RULES if not one.startswith("host")]
         for one in ports_of(side, number):
             names += ["hostaddresses4"] if "host_ip" in one else ["hostports4", "hostports6"]
         found += [f"acni net {name} eth0: {one}" for one in names]
