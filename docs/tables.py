@@ -148,7 +148,7 @@ def _became(outcomes: Mapping[str, Sequence[Any]]) -> str:
         tools.setdefault(_over_time(*at_each_time), []).append(tool)
     if len(tools) == 1:
         return next(iter(tools))
-    return "; ".join(f"{became} ({', '.join(names)})" for became, names in tools.items())
+    return "; ".join(f"{', '.join(names)}: {became}" for became, names in tools.items())
 
 
 def _over_time(before: Any, later: Any, after: Any) -> str:
@@ -156,10 +156,10 @@ def _over_time(before: Any, later: Any, after: Any) -> str:
     if before == later == after:
         return str(before.value)
     if before == later:
-        return f"{before.value}, if it is made after the pod {after.value}"
+        return f"{before.value} (after the pod: {after.value})"
     if later == after:
-        return f"{before.value} if it is made before the first pod, later {after.value}"
-    return f"{before.value}, {later.value} behind the first pod, {after.value} behind this one"
+        return f"{before.value} (later: {after.value})"
+    return f"{before.value} (later: {later.value}, after the pod: {after.value})"
 
 
 def rules() -> dict[str, str]:

@@ -115,8 +115,8 @@ def test_the_tables_of_the_firewall_have_every_row() -> None:
     assert [row[:2] for row in rules] == [[name, rule.words] for name, rule in RULES.items()]
     by_letter = {row[0]: row for row in rules}
     assert {by_letter[letter][2] for letter in "CF"} == {"holds"}
-    assert by_letter["C"][3] == "bypassed (iptables-nft); holds (iptables-legacy, nft)"
-    assert by_letter["F"][4] == "bypassed if it is made before the first pod, later holds"
+    assert by_letter["C"][3] == "iptables-nft: bypassed; iptables-legacy, nft: holds"
+    assert by_letter["F"][4] == "bypassed (later: holds)"
     ways = [line[2:-2].split(" | ") for line in tables["reaching"].splitlines()[2:]]
     assert [row[0] for row in ways] == [name for name, way in WAYS.items() if way.reason]
 
