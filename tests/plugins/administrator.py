@@ -18,13 +18,13 @@ class Outcome(Enum):
         HOLDS: What it says is what happens.
         BYPASSED: Something else happens.
         REFUSED: The container that it would be about is refused.
-        TOLD: Something else happens, and CHECK tells of it.
+        TOLD: Something else happens, and CHECK and STATUS tell of it.
     """
 
     HOLDS = "holds"
     BYPASSED = "bypassed"
     REFUSED = "refused"
-    TOLD = "bypassed, and CHECK tells"
+    TOLD = "bypassed, and CHECK and STATUS tell"
 
 
 TOOLS: Final = ("iptables-nft", "iptables-legacy", "nft")
