@@ -130,8 +130,8 @@ def test_the_usual_chain_has_a_table_of_its_own(made: Made) -> None:
     made.add(key, 5, 5, 5)
     made.add(evolve(key, peer=BUILT_IN[0]), 300, 300, 300)
     made.add(evolve(key, peer=RULES, phase="add", records=1000), 10_000, 10_000)
-    _, _, debians, ours, rules = builtin_table(made.results(), CHAIN).splitlines()
-    assert "| 200.00 | - |" in debians
+    _, _, of_debian, ours, rules = builtin_table(made.results(), CHAIN).splitlines()
+    assert "| 200.00 | - |" in of_debian
     assert "| 3.33 | 60.00 x (60.00 to 60.00) |" in ours
     assert rules.startswith("| ADD, 1 at once, chain of 3, beside 1,000 pods | a pod's rules alone")
     assert builtin_table(made.results(), EITHER).count("\n") == 1
