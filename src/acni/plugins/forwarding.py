@@ -94,11 +94,11 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain
         NetlinkError: the kernel does not say.
     """
     try:
-        with netfilter.remembering(Dropping) as there:
-            if there.chains is None:
-                found = blocking(list_chains(netfilter, kind="filter"), _SEEN_BY)
-                there.chains = [chain for chain in found if not is_dormant(netfilter, chain)]
-            return list(blocking(there.chains, versions))
+        there = netfilter.remembered(Dropping)
+        if there.chains is None:
+            found = blocking(list_chains(netfilter, kind="filter"), _SEEN_BY)
+            there.chains = [chain for chain in found if not is_dormant(netfilter, chain)]
+        return list(blocking(there.chains, versions))
     except NetlinkError as error:
         if error.errno not in _NOTHING_THERE:
             raise
