@@ -16,8 +16,9 @@ from acni.plugins.portmap_settings import (
     describe,
     parse_settings,
 )
-from acni.plugins.ruleset import Port
+from acni.plugins.ruleset import Port, ports_of
 from acni.skel.errors import PluginError
+from acni.spec.plan import Command
 from acni.spec.result import parse_result
 from tests.plugins.calling import make_call
 
@@ -125,3 +126,46 @@ def test_of_each_family_the_first_address_in_the_container_is_led_to() -> None:
 )
 def test_a_port_is_written_as_people_write_it(at: Any, words: str) -> None:
     assert describe(Port(protocol=6, host_port=80, pod_port=1, host_address=at)) == words
+
+
+def test_a_port_that_was_picked_is_the_one_that_the_result_says() -> None:
+    asked: list[dict[str, Any]] = [
+        {"hostPort": 0, "containerPort": 80},
+        {"hostPort": 0, "containerPort": 80, "hostIP": "192.0.2.1"},
+        {"hostPort": 0, "containerPort": 80, "protocol": "udp"},
+        {"hostPort": 8080, "containerPort": 81},
+        {"hostPort": 0, "containerPort": 81},
+    ]
+    picked = (61003, 61002, 61001, 8080, 0)
+    said = [{**one, "hostPort": number} for one, number in zip(asked, picked, strict=True)]
+    config = {"runtimeConfig": {"portMappings": asked}}
+    result = {"cniVersion": "1.0.0", "portMappings": said}
+    unknown = (0, 0, 0, 8080, 0)
+    cases: list[tuple[Command, Any, tuple[int, ...]]] = [
+        (Command.DEL, result, picked),
+        (Command.CHECK, result, picked),
+        (Command.DEL, {"cniVersion": "1.0.0"}, unknown),
+        (Command.DEL, None, unknown),
+        # The result before an ADD is others'.
+        (Command.ADD, result, unknown),
+    ]
+    for command, previous, found in cases:
+        settings = parse_settings(make_call(config, previous=previous, command=command))
+        assert tuple(one.host_port for one in settings.wanted) == found
+        assert [one.host_port for one in settings.to_pick] == [0] * found.count(0)
+        # One that is not known leads nowhere.
+        (entry,) = settings.entries(owner_of(make_call({})), [V4])
+        assert {port.host_port for port in ports_of(entry)} == set(found) - {0}
+
+
+def test_the_same_that_is_asked_for_twice_is_one_port_and_others_are_more() -> None:
+    one, other = {"hostPort": 0, "containerPort": 80}, {"hostPort": 0, "containerPort": 81}
+    assert len(parsed(one, other, one).to_pick) == 2
+
+
+def test_what_leads_to_no_address_is_not_asked_for() -> None:
+    settings = parsed(
+        {"hostPort": 0, "containerPort": 80, "hostIP": "::"}, {"hostPort": 0, "containerPort": 81}
+    )
+    assert [one.pod_port for one in settings.leading_to([V4]).wanted] == [81]
+    assert settings.leading_to([V4, V6]) == settings

@@ -20,7 +20,7 @@ from attrs import evolve
 from acni.netlink.families import IpAddress
 from acni.plugins.freeports import PortSettings
 from acni.plugins.passing import with_member
-from acni.plugins.portmap_settings import NAMES, PROTOCOLS, Settings, Wanted
+from acni.plugins.portmap_settings import NAMES, Settings, Wanted
 from acni.plugins.ruleset import Entry, Port, ports_of
 from acni.skel.errors import PluginError
 from acni.spec.result import Result
@@ -34,23 +34,6 @@ Led = Mapping[IpAddress, Collection[Port]]
 def led_by(entries: Sequence[Entry]) -> Led:
     """Return what leads to the addresses of entries."""
     return {entry.address: frozenset(ports_of(entry)) for entry in entries}
-
-
-def led_by_result(result: Result, addresses: Sequence[IpAddress]) -> Led:
-    """Return what leads to addresses as a result says it; nothing, where programs lost that."""
-    wanted = [
-        Wanted(
-            protocol=PROTOCOLS[one.protocol],
-            host_port=one.host,
-            pod_port=one.container,
-            host_address=one.host_ip,
-        )
-        for one in result.port_mappings
-    ]
-    return {
-        address: frozenset(port for one in wanted if (port := one.port_for(address)) is not None)
-        for address in addresses
-    }
 
 
 def recognise(settings: Settings, led: Led) -> Settings:

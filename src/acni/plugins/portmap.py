@@ -60,7 +60,7 @@ from acni.plugins.elements import (
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.freeports import read_port_settings
 from acni.plugins.owners import network_mark
-from acni.plugins.pickedports import led_by, led_by_result, pick, recognise, with_ports
+from acni.plugins.pickedports import led_by, pick, recognise, with_ports
 from acni.plugins.portmap_settings import (
     Settings,
     Wanted,
@@ -90,7 +90,8 @@ def add(call: Call) -> Result:
     settings = parse_settings(call)
     addresses = addresses_of(previous)
     _require_all(settings, addresses, call)
-    if not settings.entries(owner_of(call), addresses):
+    settings = settings.leading_to(addresses)
+    if not settings.wanted:
         return previous
     with netfilter_of(call) as netfilter, open_here() as host:
         if not settings.to_pick:
@@ -107,7 +108,6 @@ def delete(call: Call) -> None:
     entries: Sequence[Entry] = []
     is_looked_for = False
     if settings is not None:
-        settings = _as_told(settings, call, addresses)
         # A port that nobody names is found by whose it is, and all others with it.
         is_looked_for = bool(settings.to_pick)
         entries = [] if is_looked_for else settings.entries(owner_of(call), addresses)
@@ -122,15 +122,15 @@ def delete(call: Call) -> None:
 def check(call: Call) -> None:
     """Raise where a port does not lead to the container any more, or should not."""
     addresses = addresses_of(_previous(call))
-    settings = _as_told(parse_settings(call), call, addresses)
-    entries = settings.entries(owner_of(call), addresses)
-    if not entries:
+    settings = parse_settings(call).leading_to(addresses)
+    if not settings.wanted:
         return
     with doing("looking at the ports"), netfilter_of(call) as netfilter:
         if settings.to_pick:
             settings = recognise(settings, led_by(_published(netfilter, call, addresses)))
-            entries = settings.entries(owner_of(call), addresses)
-        gone = missing(netfilter, entries)
+        for one in settings.to_pick:
+            raise differs(f"no port of the host leads to {one.pod_port}", "rule-missing")
+        gone = missing(netfilter, settings.entries(owner_of(call), addresses))
         if gone is not None:
             message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
             raise differs(message, "rule-missing")
@@ -232,13 +232,6 @@ def _is_free(netfilter: Netfilter, one: Wanted, addresses: Sequence[IpAddress]) 
         for port, address in pairs
         if port is not None
     )
-
-
-def _as_told(settings: Settings, call: Call, addresses: Sequence[IpAddress]) -> Settings:
-    """Name the ports that an ADD picked, if its result says them."""
-    if call.previous is None or not settings.to_pick:
-        return settings
-    return recognise(settings, led_by_result(call.previous, addresses))
 
 
 def _put(

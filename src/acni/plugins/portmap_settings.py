@@ -12,10 +12,10 @@ Rule 3: 0 is any port of the host (:mod:`acni.plugins.pickedports`); one that is
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from acni.netlink.families import IpAddress, is_v4
 from acni.plugins.addressing import parse_interface
@@ -25,6 +25,8 @@ from acni.plugins.ranges import parse_address
 from acni.plugins.ruleset import Entry, Port, publishing
 from acni.skel.call import Call
 from acni.skel.reading import Fields
+from acni.spec.capabilities import PortMapping
+from acni.spec.plan import Command
 from acni.spec.result import Result
 
 PROTOCOLS: Final[Mapping[str, int]] = {
@@ -92,8 +94,17 @@ class Settings:
         """Those of which the host's port is to be picked."""
         return tuple(one for one in self.wanted if not one.host_port)
 
+    def leading_to(self, addresses: Sequence[IpAddress]) -> Settings:
+        """Return it without the ports that lead to none of a container's addresses."""
+        leading = (
+            one
+            for one in self.wanted
+            if any(one.port_for(address) is not None for address in addresses)
+        )
+        return evolve(self, wanted=tuple(leading))
+
     def entries(self, owner: Owner, addresses: Sequence[IpAddress]) -> list[Entry]:
-        """Return what the table is to have.
+        """Return what the table is to have, of ports that are named.
 
         Args:
             owner: Whose it is.
@@ -101,7 +112,8 @@ class Settings:
         """
         found: list[Entry] = []
         for address in addresses:
-            ports = [port for one in self.wanted if (port := one.port_for(address)) is not None]
+            found_ports = (one.port_for(address) for one in self.wanted if one.host_port)
+            ports = [port for port in found_ports if port is not None]
             if ports:
                 found.append(
                     publishing(
@@ -116,7 +128,7 @@ class Settings:
 
 
 def parse_settings(call: Call) -> Settings:
-    """Parse the configuration of an ADD or a CHECK.
+    """Parse the configuration; which port an ADD picked is what its result says.
 
     Raises:
         PluginError: a member is not what was expected, asks for what is not done here, or two ports
@@ -124,8 +136,11 @@ def parse_settings(call: Call) -> Settings:
     """
     fields = call.fields
     _refuse_what_is_not_done(fields)
+    asked = _parse_wanted(fields.inner("runtimeConfig"))
+    # The result before an ADD is others'.
+    told = None if call.command is Command.ADD else call.previous
     return Settings(
-        wanted=_parse_wanted(fields.inner("runtimeConfig")),
+        wanted=asked if told is None else _named(asked, told.port_mappings),
         is_returning=fields.flag("snat", True),
         for_anyone=fields.flag("masqAll"),
         overrides=fields.flag("overrideNatRules"),
@@ -165,6 +180,22 @@ def _parse_wanted(runtime: Fields) -> tuple[Wanted, ...]:
                 raise fields.error("hostPort", f"{one.host_port} is there twice", "a port once")
         found.setdefault(one, fields)
     return tuple(found)
+
+
+def _named(asked: tuple[Wanted, ...], said: Iterable[PortMapping]) -> tuple[Wanted, ...]:
+    """Name the ports that were picked, as a result says them."""
+    given = {one.host_port for one in asked}
+    picked = {
+        Wanted(
+            protocol=PROTOCOLS[one.protocol],
+            host_port=0,
+            pod_port=one.container,
+            host_address=one.host_ip,
+        ): one.host
+        for one in said
+        if one.host not in given
+    }
+    return tuple(evolve(one, host_port=picked[one]) if one in picked else one for one in asked)
 
 
 def _parse_one(fields: Fields) -> Wanted:
