@@ -63,6 +63,7 @@ def port(number: int, protocol: str = "tcp", *, to: int = 7000, **others: Any) -
 
 EVERYWHERE4 = "0.0.0.0"  # noqa: S104 (nobody binds to it)
 BOTH: Ports = (port(8080), port(8080, "udp"))
+ANY: Ports = (port(0), port(0, "udp"))
 
 
 def portmap(ports: Ports = BOTH, **members: Any) -> dict[str, Any]:
@@ -552,14 +553,18 @@ def test_a_port_at_an_address_of_a_family_that_the_container_has_not_is_refused(
     assert publish(host, [port(80, hostIP="::"), port(80, hostIP=EVERYWHERE4)]).status == 0
 
 
+@pytest.mark.parametrize(
+    "ports",
+    [pytest.param(BOTH, id="named"), pytest.param(ANY, id="picked", marks=pytest.mark.deep)],
+)
 @pytest.mark.parametrize("is_heeded", [False, True], ids=["unheeded", "heeded"])
 def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
-    host: Host, monkeypatch: pytest.MonkeyPatch, is_heeded: bool
+    host: Host, monkeypatch: pytest.MonkeyPatch, ports: Ports, is_heeded: bool
 ) -> None:
     """Each send of an ADD fails."""
     send = KernelWire.send
     host.run("ADD", BRIDGE)
-    for number in range(1, 30):
+    for number in range(1, 50):
         calls = iter(range(1, 1000))
 
         def sending(
@@ -573,7 +578,7 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
 
         nft(host.namespace, "flush ruleset")
         monkeypatch.setattr(KernelWire, "send", sending)
-        answer = publish(host)
+        answer = publish(host, ports)
         monkeypatch.setattr(KernelWire, "send", send)
         if next(calls) <= number:
             assert answer.status == 0
@@ -719,9 +724,6 @@ class Meanwhile:
             send(wire, data)
 
         return sending
-
-
-ANY: Ports = (port(0), port(0, "udp"))
 
 
 def picked(answer: Answer) -> list[int]:
