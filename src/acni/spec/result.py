@@ -176,6 +176,10 @@ class Result:
         ips: The addresses, in the plugin's order.
         routes: The routes, in the plugin's order; in 0.1.0 and 0.2.0 those of IPv4 come first.
         dns: The DNS settings; empty where there are none.
+        port_mappings: The ports of the host that lead to the container, in the order in which they
+            were asked for, where a plugin says so: acni's ``portmap`` does where it picked one of
+            them, for a :class:`acni.PortMapping` with the host's port 0. The specification has no
+            word for it, and programs in Go do not pass it on.
 
     Example:
         >>> result = call("add", network, attachment)
@@ -257,11 +261,7 @@ class Result:
 
     @cached_property
     def port_mappings(self) -> tuple[PortMapping, ...]:
-        """The ports of the host that lead to the container, in the order in which they were asked
-        for, where a plugin says so.
-
-        acni's ``portmap`` does where it picked one of them: for :class:`acni.PortMapping` with the
-        host's port 0. The specification has no word for it, and programs in Go do not pass it on.
+        """The ports of the host that lead to the container, where a plugin says so.
 
         Example:
             >>> ports = '[{"hostPort": 61234, "containerPort": 80, "protocol": "tcp"}]'
