@@ -476,10 +476,10 @@ def ports_of(entry: Entry) -> Iterator[Port]:
     """Iterate over the ports of the host that lead to an address."""
     for one in entry.elements:
         if one.name[:-1] in _OF_PORTS and one.data is not None:
-            at, place = one.key[:-_PLACE_BYTES], one.key[-_PLACE_BYTES:]
+            at = one.key[:-_PLACE_BYTES]
             yield Port(
-                protocol=place[0],
-                host_port=int.from_bytes(place[4:6], "big"),
+                protocol=one.key[-_PLACE_BYTES],
+                host_port=host_port_of(one),
                 pod_port=int.from_bytes(one.data[-4:-2], "big"),
                 host_address=ip_address(at) if at else None,
             )
