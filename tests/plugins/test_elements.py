@@ -187,6 +187,51 @@ def test_a_table_that_is_gone_is_made_anew_by_who_puts_in(
         assert entries_of(firewall, lambda _: True) == []
 
 
+def test_a_table_of_an_older_layout_is_brought_to_ours_by_who_puts_in(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    """What is in it stays, and so do the administrator's rules."""
+    put(firewall, [masquerading(THEIRS, NEXT)])
+    nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
+    ours_now = rules(host)
+    nft(host, "delete chain inet acni layout_1")
+    nft(host, "flush chain inet acni postrouting")
+    put(firewall, [masquerading(OURS, V4)])
+    assert rules(host) == ours_now
+    assert missing(firewall, [masquerading(THEIRS, NEXT), masquerading(OURS, V4)]) is None
+
+
+def test_a_table_of_a_later_layout_that_we_can_work_with_is_left_alone(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, [masquerading(THEIRS, NEXT)])
+    nft(host, "add chain inet acni layout_2")
+    nft(host, "add rule inet acni postrouting counter")
+    theirs = rules(host)
+    put(firewall, [masquerading(OURS, V4)])
+    assert rules(host) == theirs
+
+
+def rules(host: Namespace) -> list[Any]:
+    """The rules by their chains, whatever their handles."""
+    return [(one["chain"], one["expr"]) for one in listed(host, "rule")]
+
+
+def test_what_is_put_back_takes_nothing_that_is_anothers_by_now(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    put(firewall, [publishing(THEIRS, V4, [port(9090)])])
+    before = there(host)
+    with pytest.raises(Taken) as raised:
+        put(firewall, ours(8080), takes_over=False)
+    assert (raised.value.element.name, raised.value.owner) == ("owners4", "acni net c2 eth0")
+    assert there(host) == before
+    take_out(firewall, [publishing(THEIRS, V4, [port(9090)])])
+    for _ in range(2):
+        put(firewall, ours(8080), takes_over=False)
+        assert missing(firewall, ours(8080)) is None
+
+
 def test_entries_are_found_by_their_owner(firewall: Netfilter) -> None:
     put(firewall, [*ours(8080), masquerading(OURS, V4)])
     put(firewall, [masquerading(THEIRS, NEXT)])

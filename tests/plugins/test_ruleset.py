@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from ipaddress import ip_address
 
@@ -14,6 +15,7 @@ from acni.netns import Namespace
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import (
     ADMIN_PORTS,
+    LAYOUT,
     Entry,
     Port,
     address_of,
@@ -108,6 +110,13 @@ def test_the_table_says_what_it_does(host: Namespace, firewall: Netfilter) -> No
         "}",
         "}",
     ]
+
+
+def test_the_layout_has_a_number_that_changes_with_it() -> None:
+    """Once a release has this layout, a change of it is another one: LAYOUT says which."""
+    told = b"".join(message.body for message in table_messages())
+    digest = hashlib.blake2b(told, digest_size=8).hexdigest()
+    assert (LAYOUT, digest) == ("layout_1", "88efa40bccb022f0")
 
 
 def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: Netfilter) -> None:

@@ -127,9 +127,9 @@ def delete_table(name: str) -> Message:
     return table_message(DELTABLE, 0, text(1, name))
 
 
-def new_chain(table: str, name: str) -> Message:
+def new_chain(table: str, name: str, *, family: int = INET) -> Message:
     """Make a chain that others lead to; one that is there is left as it is."""
-    return table_message(NEWCHAIN, CREATE, text(1, table), text(3, name))
+    return table_message(NEWCHAIN, CREATE, text(1, table), text(3, name), family=family)
 
 
 def new_base_chain(

@@ -1,13 +1,14 @@
 """What pods have in the tables of :mod:`acni.plugins.ruleset` and :mod:`acni.plugins.framerules`:
 put in, taken out and looked at.
 
-Rule 1: where the table is gone, as after ``nft flush ruleset``, it is made anew by whoever puts
-    something in; whoever takes something out finds that nothing is there.
+Rule 1: where the table is gone, as after ``nft flush ruleset``, or was made by an older acni, it is
+    made anew by whoever puts something in; whoever takes something out finds that nothing is there.
 Rule 2: who puts an address in has it from IPAM: what a former owner left of it is removed.
 Rule 3: the kernel refuses a key that is there, and does not know that a port at one address of the
     host and the same port at each are one. Who wants it at one address puts it in only as long as
     nothing has changed since a look; who wants it at each looks once it is in, and takes it out
     again. So of two at the same time one gets it, and not both.
+Rule 4: who puts something back had it once: what is another's by now stays that one's.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ from acni.plugins.ruleset import (
     leading,
     port_maps,
     published,
+    require_layout,
     way,
 )
 from acni.skel.call import Call
@@ -62,17 +64,22 @@ _MOST_AT_ONCE: Final = MOST_ELEMENTS // 2 - 1
 
 
 class Taken(Exception):
-    """A port of the host leads to another pod.
+    """A port of the host leads to another pod, or an address is another one's.
 
     Attributes:
-        element: What was to be put in.
-        owner: Whose the port is, as the table says it; None where it says nothing.
+        element: What was to be put in; the claim, where the address is another one's.
+        owner: Whose it is, as the table says it; None where it says nothing.
     """
 
     def __init__(self, element: Element, owner: str | None) -> None:
         super().__init__(element, owner)
         self.element = element
         self.owner = owner
+
+    @property
+    def is_of_claim(self) -> bool:
+        """Whether the address is another one's, and not a port."""
+        return _is_claim(self.element)
 
 
 @contextmanager
@@ -97,6 +104,7 @@ def put(
     link: int | None = None,
     shared: Sequence[Element] = (),
     look: Callable[[], object] | None = None,
+    takes_over: bool = True,
 ) -> None:
     """Put entries into their table.
 
@@ -106,9 +114,11 @@ def put(
         link: The index of a bridge that they are reached by: what comes by it may go back by it.
         shared: What is nobody's, and is there as well.
         look: Raises where they may not be put in; they are only as long as it would say the same.
+        takes_over: Whether what is there of an address, and another one's, is removed.
 
     Raises:
-        Taken: a port is another one's. Of few nothing was put in; of many some may be.
+        Taken: a port is another one's, or an address. Of few nothing was put in; of many some may
+            be.
         NotSupported: there is no table, and the kernel lacks what it takes.
         NetlinkError: the kernel refuses.
     """
@@ -117,7 +127,7 @@ def put(
         pairs.append((add_element(TABLE, way(link)), way(link)))
     pairs += [(add_element(TABLE, one), one) for one in shared]
     for begin in range(0, len(pairs), MOST_ELEMENTS):
-        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look)
+        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
 
 
 def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:
@@ -321,8 +331,11 @@ def _put(
     netfilter: Netfilter,
     pairs: Sequence[tuple[Message, Element]],
     look: Callable[[], object] | None,
+    *,
+    takes_over: bool,
 ) -> None:
-    messages, subjects = [message for message, _ in pairs], [subject for _, subject in pairs]
+    family = pairs[0][1].family
+    messages = [require_layout(family), *(message for message, _ in pairs)]
     for _ in range(_ATTEMPTS):
         try:
             if look is None:
@@ -331,12 +344,12 @@ def _put(
                 netfilter.decide(lambda: (messages, look()))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
-                _make(netfilter, _LAYOUTS[subjects[0].family].messages())
+                _make(netfilter, _LAYOUTS[family].messages())
                 continue
             if error.errno not in _TAKEN or error.index is None:
                 raise
-            taken = subjects[error.index]
-            if not taken.name.startswith("owners"):
+            _, taken = pairs[error.index - 1]
+            if not (takes_over and _is_claim(taken)):
                 there = netfilter.element(TABLE, taken)
                 raise Taken(taken, None if there is None else there.comment) from error
             _remove_all_of(netfilter, taken)
@@ -399,10 +412,14 @@ def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> Non
 
 
 def _entry(layout: TableLayout, comment: str, elements: Sequence[Element]) -> Entry:
-    claims = [one for one in elements if one.name.startswith("owners")]
-    said = tuple(one for one in elements if not one.name.startswith("owners"))
+    claims = [one for one in elements if _is_claim(one)]
+    said = tuple(one for one in elements if not _is_claim(one))
     claim = claims[0] if claims else layout.claim_of(comment, elements[0])
     return Entry(comment=comment, claim=claim, elements=said)
+
+
+def _is_claim(element: Element) -> bool:
+    return element.name.startswith("owners")
 
 
 def _all(netfilter: Netfilter, layout: TableLayout) -> Iterator[Element]:

@@ -34,12 +34,21 @@ from acni.netlink.nftables import (
     Element,
     delete_rules,
     new_base_chain,
+    new_chain,
     new_rule,
     new_set,
     new_table,
 )
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import TABLE, Entry, TableLayout, comment_of, digest_of, name_key
+from acni.plugins.ruleset import (
+    LAYOUT,
+    TABLE,
+    Entry,
+    TableLayout,
+    comment_of,
+    digest_of,
+    name_key,
+)
 
 _OWNERS: Final = "owners"
 _CHECKED: Final = "checked"
@@ -81,7 +90,7 @@ def entry_of_claim(claim: Element) -> Entry:
 def table_messages() -> list[Message]:
     """Return what makes the table, or brings one that is there to this state: its elements stay."""
     family = nf.BRIDGE
-    messages = [new_table(TABLE, family=family)]
+    messages = [new_table(TABLE, family=family), new_chain(TABLE, LAYOUT, family=family)]
     for number, (name, (key, data)) in enumerate(_TYPES.items(), 1):
         messages.append(new_set(TABLE, name, number, key=key, data=data, family=family))
     by_port_and_sender = nf.load_link_name() + nf.load_sender(_SECOND_REGISTER)

@@ -27,6 +27,9 @@ Rule 3: an address has one owner, which ``owners`` says in four bytes, so that t
     who takes something out has to say whose it was, and a DEL that comes again takes nothing that
     is the next pod's. In words the owner stands beside each element, for GC and whoever lists them.
 Rule 4: no name is a word of nft's language: what it prints it can read.
+Rule 5: the empty chain ``layout_1`` says how the table is laid out. Whoever puts something in says
+    that it is to be there, in the same batch: a table of an older layout is refused like one that
+    is gone, and made this one. A later layout keeps the chains of those that can work with it.
 
 (CVE-2019-9946; nft(8))
 """
@@ -75,6 +78,8 @@ WAYS: Final = "ways"
 ADMIN_PORTS: Final = "admin_ports"
 ADMIN_MASQUERADE: Final = "admin_masquerade"
 ADMIN_FORWARD: Final = "admin_forward"
+# Changed rules or types, once they were released, are another layout.
+LAYOUT: Final = "layout_1"
 # The names of bridges whose pods are not let to guarded pods of others.
 APART: Final = "apart"
 
@@ -327,6 +332,13 @@ def apart(bridge: str) -> Element:
     return Element(APART, name_key(bridge))
 
 
+def require_layout(family: int) -> Message:
+    """Return what a batch is refused by (ENOENT) where the table of a family is gone, or of an
+    older layout; it changes nothing.
+    """
+    return delete_rules(TABLE, LAYOUT, family=family)
+
+
 def set_names() -> Iterator[str]:
     """Iterate over the sets that hold what is a pod's."""
     for family in _FAMILIES:
@@ -344,7 +356,7 @@ def table_messages() -> list[Message]:
     """Return what makes the table, or brings one that is there to this state: its elements, and the
     administrator's chains, stay.
     """
-    messages = [new_table(TABLE), *_sets()]
+    messages = [new_table(TABLE), new_chain(TABLE, LAYOUT), *_sets()]
     messages += [new_chain(TABLE, name) for name in _CHAINS]
     for name, kind, hook, priority in _BASE_CHAINS:
         messages.append(new_base_chain(TABLE, name, kind=kind, hook=hook, priority=priority))
