@@ -15,6 +15,7 @@ from acni.netns import Namespace
 ARP: Final = 0x0806
 IPV4: Final = 0x0800
 IPV6: Final = 0x86DD
+VLAN: Final = 0x8100
 LOCAL_EXPERIMENT: Final = 0x88B5
 
 EVERYBODY: Final = b"\xff" * 6
@@ -90,6 +91,8 @@ def _open() -> socket.socket:
 
 
 def _header_of(kind: int) -> bytes:
+    if kind == VLAN:
+        return struct.pack("!HH", 7, LOCAL_EXPERIMENT)
     if kind == IPV6:
         return _IPV6_HEADER
     if kind != IPV4:

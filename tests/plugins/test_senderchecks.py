@@ -18,7 +18,7 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.wire import KernelWire
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
-from tests.plugins.frames import ARP, IPV4, IPV6, LOCAL_EXPERIMENT, ends
+from tests.plugins.frames import ARP, IPV4, IPV6, LOCAL_EXPERIMENT, VLAN, ends
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import look_for_no_duplicates
 from tests.plugins.traffic import UDP, seen_from
@@ -38,7 +38,7 @@ BASE: Mapping[str, Any] = {
 CONFIG: Mapping[str, Any] = {**BASE, "macspoofchk": True}
 NEWER: Mapping[str, Any] = {**CONFIG, "cniVersion": "1.1.0"}
 FORGED = bytes.fromhex("c20000000001")
-KINDS = (ARP, IPV4, IPV6, LOCAL_EXPERIMENT)
+KINDS = (ARP, IPV4, IPV6, VLAN, LOCAL_EXPERIMENT)
 ONE = {"owners": 1, "checked": 1, "senders": 1}
 
 
@@ -78,9 +78,9 @@ def test_a_container_sends_with_its_own_hardware_address_and_with_no_other(
             with ends(c1, place, link=link) as frames:
                 forged = [(source, kind) for source in (FORGED, mac) for kind in KINDS]
                 own = [(frames.mac, kind) for kind in KINDS]
-                assert frames.arrive(*forged, *own) == [8, 9, 10, 11]
+                assert frames.arrive(*forged, *own) == [10, 11, 12, 13, 14]
             with ends(c3, place, link=link) as frames:
-                assert frames.arrive(*forged) == [*range(8)]
+                assert frames.arrive(*forged) == [*range(10)]
         assert knows(host, mac) != port_of(host, "c1")
         # What is for the bridge itself is no firewall's, or another hook's; it learns from it.
         with ends(c1, c2) as frames:
