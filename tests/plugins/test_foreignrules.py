@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from acni.plugins.elements import put, take_out
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import masquerading, table_messages
+from acni.skel import Bounds, Stopped
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import nft
 
@@ -173,3 +175,12 @@ def test_chains_that_lead_to_each_other_come_to_an_end(
     found = find_objection(firewall, [8080])
     assert found is not None
     assert str(found).endswith("in the chain a of the table inet adm (return)")
+
+
+def test_who_is_out_of_time_reads_no_further(host: Namespace, firewall: Netfilter) -> None:
+    run(host, RULE + "tcp dport 8080 return")
+    over = Bounds(deadline=0.0)
+    with pytest.raises(Stopped):
+        find_objection(firewall, [8080], bounds=over)
+    assert find_objection(firewall, [8080], bounds=Bounds(math.inf)) is not None
+    assert find_objection(firewall, [8080], bounds=over) is not None  # it is remembered

@@ -69,6 +69,7 @@ from acni.plugins.portmap_settings import (
     parse_settings,
 )
 from acni.plugins.ruleset import TABLE, Entry, Port, comment_of, is_mapping_of, leading, ports_of
+from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
@@ -134,7 +135,7 @@ def check(call: Call) -> None:
         if gone is not None:
             message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
             raise differs(message, "rule-missing")
-        _require_no_objection(netfilter, settings)
+        _require_no_objection(netfilter, settings, bounds=call.bounds)
 
 
 class _Refused(PluginError):
@@ -194,7 +195,7 @@ def _publish(
 ) -> None:
     entries = settings.entries(owner_of(call), addresses)
     _require_nobody_listens(settings, addresses)
-    _require_no_objection(netfilter, settings)
+    _require_no_objection(netfilter, settings, bounds=call.bounds)
     ways = _ways_to(host, entries)
     bridge = next((link.index for link in ways.values() if link.kind == "bridge"), None)
     with ExitStack() as undo:
@@ -275,17 +276,20 @@ def _require_all(settings: Settings, addresses: Sequence[IpAddress], call: Call)
             raise PluginError(Code.INVALID_CONFIG, f"{message} at {where}")
 
 
-def _require_no_objection(netfilter: Netfilter, settings: Settings) -> None:
+def _require_no_objection(
+    netfilter: Netfilter, settings: Settings, *, bounds: Bounds | None = None
+) -> None:
     if settings.overrides or not settings.wanted:
         return
     with doing("looking at the rules of nat"):
-        found = find_objection(netfilter, (one.host_port for one in settings.wanted))
+        ports = (one.host_port for one in settings.wanted)
+        found = find_objection(netfilter, ports, bounds=bounds)
     if found is not None:
         wanted = ", ".join(str(one.host_port) for one in settings.wanted)
         details = 'translate the port to itself instead, or say "overrideNatRules": true'
         message = f"{found} may want a port of these left alone: {wanted}"
-        ports = found.ports or frozenset()
-        raise _Refused(NAT_RULE, message, ports=ports, details=details, reason="nat-rule")
+        refused = found.ports or frozenset()
+        raise _Refused(NAT_RULE, message, ports=refused, details=details, reason="nat-rule")
 
 
 def _require_nobody_listens(settings: Settings, addresses: Sequence[IpAddress]) -> None:
