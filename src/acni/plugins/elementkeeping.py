@@ -56,7 +56,8 @@ def remove(
         owner: Whose it is.
         entries: What the ADD's result says; where there is none, it is looked for.
         then: What is to be done once nothing leads there any more. Where it raises, a DEL that
-            comes again does it again.
+            comes again does it again. Of what was looked for it is done before, too: a DEL that
+            comes again finds the addresses alone.
 
     Raises:
         PluginError: the kernel refuses.
@@ -82,6 +83,7 @@ def _remove_found(
 ) -> None:
     there = entries_of(netfilter, lambda comment: comment == theirs)
     if then is not None:
+        then(netfilter, there)
         take_out(netfilter, there, keeps_claims=True)
         then(netfilter, there)
         there = [evolve(entry, elements=()) for entry in there]
