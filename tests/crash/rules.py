@@ -13,13 +13,10 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 
-from tests.crash.scenarios import AT_ONE, port_at_one, port_of
-
 _SECONDS: Final = 20.0
 # Where the containers are, and the host among them (:func:`tests.crash.scenarios.built_in`).
 _PODS: Final = (ip_network("10.9.0.0/24"), ip_network("fd00:9::/64"))
-_HOST: Final = ("10.9.0.1", "fd00:9::1")
-_CONTAINERS: Final = range(8)
+_HOST: Final = {"4": "10.9.0.1", "6": "fd00:9::1"}
 # Of bridges, and of nobody: they stay with it.
 _SHARED: Final = ("ways", "apart")
 
@@ -51,15 +48,26 @@ def elements() -> list[str]:
 
 
 def talk() -> None:
-    """Send something to each port of UDP that may lead to a container, as somebody would who never
+    """Send something to each port of UDP that leads to a container, as somebody would who never
     ceases to.
     """
-    for address, port_for in (*((one, port_of) for one in _HOST), (AT_ONE, port_at_one)):
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        with closing(socket.socket(family, socket.SOCK_DGRAM)) as caller:
-            for number in _CONTAINERS:
-                with suppress(OSError):  # there is no bridge, or nobody has the port
-                    caller.sendto(b"x", (address, port_for(number)))
+    for version, address, port in _ports():
+        family = socket.AF_INET6 if version == "6" else socket.AF_INET
+        with closing(socket.socket(family, socket.SOCK_DGRAM)) as caller, suppress(OSError):
+            caller.sendto(b"x", (address, port))
+
+
+def _ports() -> Iterator[tuple[str, str, int]]:
+    """Iterate over the ports of UDP that lead to containers: version, address and number."""
+    for _, one in _listed():
+        whole = str(one.get("name", "?"))
+        name, version = whole[:-1], whole[-1]
+        if name not in ("hostports", "hostaddresses"):
+            continue
+        for key, _ in _elements(one.get("elem", ())):
+            *at, protocol, port = json.loads(key)["concat"]
+            if protocol == "udp":
+                yield version, at[0] if at else _HOST[version], port
 
 
 def flows() -> list[str]:
@@ -76,7 +84,7 @@ def _flows(lines: Iterable[str]) -> Iterator[str]:
         _, answered_by = (value for key, _, value in said if key == "src")
         port = next(value for key, _, value in said if key == "dport")
         address = ip_address(answered_by)
-        if str(address) not in _HOST and any(address in network for network in _PODS):
+        if str(address) not in _HOST.values() and any(address in network for network in _PODS):
             yield f"{version} {port}"
 
 

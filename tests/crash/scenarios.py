@@ -38,7 +38,6 @@ TUNED_CHAIN: Final = f"{BRIDGE_CHAIN} tuning bandwidth"
 # who may reach the container.
 _PORTS: Final = "portmap"
 PORTS_CHAIN: Final = f"masquerading loopback {_PORTS} firewall"
-AT_ONE: Final = "127.0.0.1"
 CONTAINER: Final = AttachmentId("c1")
 
 # No run comes near it, or the machine's load would have a say in what is found.
@@ -164,26 +163,17 @@ class Ground:
         (self.world / "said").joinpath(what).touch()
 
 
-def port_of(number: int) -> int:
-    """Return the port of the host that leads to one of several containers; 0 is the only one."""
-    return 8000 + number
-
-
-def port_at_one(number: int) -> int:
-    """Return the one that does so at :data:`AT_ONE` alone."""
-    return 9000 + number
-
-
 def ports_of(number: int) -> Mapping[str, object]:
-    """Return what one of several containers asks for besides: a port of TCP and one of UDP, and one
-    at a single address of the host.
+    """Return what one of several containers asks for besides: a port of TCP and one of UDP, one at
+    a single address of the host, and one that is picked.
     """
-    port = port_of(number)
+    port = 8000 + number
     return {
         "portMappings": [
             PortMapping(host=port, container=80, protocol="tcp"),
             PortMapping(host=port, container=53, protocol="udp"),
-            PortMapping(host=port_at_one(number), container=53, protocol="udp", host_ip=AT_ONE),
+            PortMapping(host=1000 + port, container=53, protocol="udp", host_ip="127.0.0.1"),
+            PortMapping(host=0, container=53, protocol="udp"),
         ]
     }
 

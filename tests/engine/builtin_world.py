@@ -28,7 +28,7 @@ from tests.crash.scenarios import BRIDGE_CHAIN, built_in
 KINDS: Final = ("link", "lease", "second")
 # The same of a chain with tuning and bandwidth: what queues, and what says how it was before.
 TUNED_KINDS: Final = (*KINDS, "limit", "backup")
-# And of one with ports: an element in each of these sets of the firewall, and two in "hostports".
+# And of one with ports: an element in each of these sets of the firewall, several in "hostports".
 _OF_ADDRESSES: Final = (
     *("owners", "masquerade", "published", "returning", "selves", "hostports"),
     *("guarded", "homes", "isolated"),

@@ -88,11 +88,12 @@ def network(host: Host) -> str:
 
 
 def ports_of(side: int, number: int) -> Ports:
-    """Return what a pod wants: ports of its own, and of the first ones one more, which a pod of the
-    other process wants as well; at each address of the host, or at one.
+    """Return what a pod wants: ports of its own, one that is picked, and of the first pods one
+    more, which one of the other process wants as well; at each address of the host, or at one.
     """
     own = 20_000 + 100 * side + number
     ports = [{"host": own, "container": 80, "protocol": name} for name in ("tcp", "udp")]
+    ports.append({"host": 0, "container": 82})
     if number < CONTESTED:
         wanted: dict[str, Any] = {"host": 21_000 + number, "container": 81}
         if side == 0 and number % 3 == 0:
