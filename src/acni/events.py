@@ -22,6 +22,7 @@ from attrs import field, frozen
 
 __all__ = [
     "AttachmentKept",
+    "AttachmentRestored",
     "BuiltInChosen",
     "Debt",
     "DebtForgotten",
@@ -427,6 +428,26 @@ class OperationSuperseded(Event):
         >>> superseded.network
         'dbnet'
     """
+
+
+@frozen(kw_only=True)
+class AttachmentRestored(Event):
+    """Something that plugins had made for an attached container was gone, as after ``nft flush
+    ruleset``, and is there again.
+
+    Attributes:
+        plugins: The types of these plugins.
+
+    Example:
+        >>> restored = acni.events.AttachmentRestored(
+        ...     at=7.5, verb="recover", network="dbnet", container_id="web", ifname="eth0",
+        ...     plugins=("bridge", "portmap"),
+        ... )
+        >>> restored.plugins
+        ('bridge', 'portmap')
+    """
+
+    plugins: tuple[str, ...]
 
 
 @frozen(kw_only=True)

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -17,6 +18,11 @@ import pytest
 from attrs import define
 
 from acni.netlink.wire import KernelWire
+from acni.plugins.catalog import BUILT_IN
+from acni.skel import Bounds
+from acni.skel.delegation import Delegates
+from acni.skel.respond import LOST, put_back, respond
+from acni.spec import Request
 from tests.mutation import CHECKOUT
 from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
@@ -398,6 +404,41 @@ def test_a_flow_of_udp_that_was_there_before_is_led_to_the_container(host: Host)
         publish(host)
         caller.sendto(b"two", (HOST4, 8080))
         assert listener.recv(10) == b"two"
+
+
+def test_a_flow_of_udp_that_came_while_the_port_was_gone_is_led_to_the_container(
+    host: Host,
+) -> None:
+    """One that goes on: until the kernel forgets it, it would be the host's."""
+    outside = add_outside(host)
+    publish(host, [port(8080, "udp"), port(8080)])
+    with (
+        closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+        closing(listener_in(host, "c1")) as listener,
+    ):
+        nft(host.namespace, "flush ruleset")
+        # Connections are followed for whoever asks about them.
+        for command in ("add table ip nat", CHAIN, "add rule ip nat PREROUTING ct state new"):
+            nft(host.namespace, command)
+        caller.sendto(b"one", (HOST4, 8080))
+        asked = portmap([port(8080, "udp"), port(8080)])
+        for is_missing in (True, False):
+            answer = host.run("CHECK", asked, previous=True, ask=restore)
+            assert answer.printed == {"lost": is_missing}
+        caller.sendto(b"two", (HOST4, 8080))
+        assert listener.recv(10) == b"two"
+    assert seen(host, OUTSIDE, HOST4) == OUTSIDE4
+    assert seen(host, "c1", HOST4) == "10.9.0.1"
+    assert seen(host, None, "127.0.0.1") == "10.9.0.1"
+
+
+def restore(plugin: str, request: Request) -> Answer:
+    """Have a plugin put back what is missing, as a runtime does."""
+    bounds = Bounds(time.monotonic() + 20)
+    response = respond(
+        BUILT_IN[plugin], request, bounds=bounds, delegates=Delegates(), run=put_back
+    )
+    return Answer(response.status, {"lost": response.stdout == LOST})
 
 
 @pytest.mark.rule("P4")

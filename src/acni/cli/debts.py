@@ -14,7 +14,7 @@ from acni.cli.session import looking_engine, open_records, open_session, report,
 from acni.cli.tables import print_documents, print_table
 from acni.engine.debts import list_debts
 from acni.engine.runtime import Runtime
-from acni.errors import AcniError, AttachmentNotFound
+from acni.errors import AcniError, AttachmentNotFound, PluginError
 from acni.events import Debt
 from acni.spec.names import parse_container_id, parse_ifname
 
@@ -61,22 +61,26 @@ def retry(arguments: argparse.Namespace) -> int:
 
 
 def recover(arguments: argparse.Namespace) -> int:
-    """Settle what killed runtimes left open, what is of an earlier boot, and what is owed."""
+    """Settle what killed runtimes left open, what is of an earlier boot, and what is owed; put back
+    what somebody took away.
+    """
 
     async def verb() -> int:
         async with open_session(arguments) as runtime:
             report = await runtime.recover(assume_rebooted=arguments.assume_rebooted)
         settled = [(*astuple(identity), "settled") for identity in report.settled]
+        restored = [(*astuple(identity), "put back") for identity in report.restored]
         left = [
-            (error.container_id or "", error.ifname or "", _outcome(error))
+            (error.container_id or "", error.ifname or "", _left(error))
             for error in report.failures
         ]
+        outcomes = [*settled, *restored, *left]
         if arguments.output == "human":
-            if settled or left:
-                print_table(("CONTAINER", "IFNAME", "OUTCOME"), [*settled, *left])
+            if outcomes:
+                print_table(("CONTAINER", "IFNAME", "OUTCOME"), outcomes)
         else:
             keys = ("container_id", "ifname", "outcome")
-            rows = (dict(zip(keys, row, strict=True)) for row in [*settled, *left])
+            rows = (dict(zip(keys, row, strict=True)) for row in outcomes)
             print_documents(rows, arguments.output)
         return next((exit_status(error) for error in report.failures), 0)
 
@@ -147,3 +151,9 @@ def _cells(debt: Debt) -> tuple[str, ...]:
 
 def _outcome(error: AcniError | None) -> str:
     return "settled" if error is None else f"still owed: {error.message}"
+
+
+def _left(error: AcniError) -> str:
+    """Say of an attachment that it is still owed, or what of it is still missing."""
+    is_put_back = isinstance(error, PluginError)  # a delete that a plugin refuses says so itself
+    return f"not put back: {error.message}" if is_put_back else _outcome(error)

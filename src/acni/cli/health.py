@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Final
 
 from acni.cli.report import error_document, exit_status
-from acni.cli.session import looking_engine, run_verb
+from acni.cli.session import looking_engine, open_records, run_verb
 from acni.cli.subject import named_network
 from acni.cli.tables import print_documents, print_table
 from acni.engine import status as status_verb
@@ -18,12 +19,13 @@ from acni.engine import validate as validate_verb
 from acni.engine import versions
 from acni.engine.engine import Engine
 from acni.engine.validate import Validation
-from acni.errors import AcniError, NetworkNotFound, printable
+from acni.errors import AcniError, NetworkNotFound, StoreError, printable
 from acni.host.configurations import load_configurations
 from acni.plugins.builtins import BUILTIN
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_plugin_type
 from acni.spec.plan import Command, plan
+from acni.store.records import Records
 
 _REFUSED: Final = 2
 
@@ -32,7 +34,8 @@ def status(arguments: argparse.Namespace) -> int:
     """Ask one network, or all of the configuration directory, whether it is ready."""
 
     async def verb() -> int:
-        engine = looking_engine(arguments)
+        records = arguments.opened.enter_context(_records_if_any(arguments))
+        engine = looking_engine(arguments, records)
         networks = _networks(arguments)
         errors = [await _ask_status(engine, network) for network in networks]
         asked = [bool(plan(Command.STATUS, network)) for network in networks]
@@ -99,6 +102,17 @@ def validate(arguments: argparse.Namespace) -> int:
         return _REFUSED if found.failures else 0
 
     return run_verb(arguments, verb)
+
+
+@contextmanager
+def _records_if_any(arguments: argparse.Namespace) -> Generator[Records]:
+    """Open the state directory for looking; whoever may not look there is told what plugins say."""
+    with ExitStack() as opened:
+        try:
+            records = opened.enter_context(open_records(arguments))
+        except StoreError:
+            records = Records(None, None)
+        yield records
 
 
 def _networks(arguments: argparse.Namespace) -> list[NetworkConfig]:

@@ -250,6 +250,8 @@ def _add_network_verbs(verbs: _Verbs) -> None:
             text = "the network's name" + ("; by default all" if optional else "")
             verb.add_argument("network", metavar="NET", nargs=optional, help=text)
             _conf_dir(verb)
+        if name == "status":
+            _state_dir(verb)
         _plugin_dirs(verb)
         each = "network's plugins together" if name == "status" else "plugin's answer"
         _timeout(verb, f"bound each {each}")

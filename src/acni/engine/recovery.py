@@ -59,19 +59,22 @@ class RecoveryReport:
     Attributes:
         settled: The attachments of which nothing is left open.
         owed: What is still owed.
-        failures: Why.
+        failures: Why, and why something could not be put back.
+        restored: The attachments of which somebody else had taken something away, as by ``nft flush
+            ruleset``, which is there again.
 
     Example:
         >>> async def main():
         ...     async with runtime_over(scripted) as runtime:
         ...         return await runtime.recover()
         >>> anyio.run(main)
-        RecoveryReport(settled=(), owed=(), failures=())
+        RecoveryReport(settled=(), owed=(), failures=(), restored=())
     """
 
     settled: tuple[AttachmentId, ...]
     owed: tuple[Debt, ...]
     failures: tuple[AcniError, ...]
+    restored: tuple[AttachmentId, ...] = ()
 
 
 @frozen(kw_only=True)

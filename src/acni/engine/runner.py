@@ -7,7 +7,7 @@ implementations. Limits, retries and budgets are the engine's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Plugin, Request, Response
@@ -85,4 +85,23 @@ class Runner(Protocol):
             >>> anyio.run(main, acni.Executables()).ending, anyio.run(main, scripted).ending
             (<Ending.EXITED: 'exited'>, <Ending.EXITED: 'exited'>)
         """
+        ...
+
+
+@runtime_checkable
+class Restorer(Protocol):
+    """A runner of plugins in this process, which can be asked for more than the specification's
+    verbs. :class:`acni.BuiltIns` says what each does; no executable is ever asked.
+    """
+
+    def restores(self, plugin: Plugin) -> bool:
+        """Tell whether a plugin puts back what somebody took away that an ADD had made."""
+        ...
+
+    def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
+        """Look whether somebody did; blocks the calling thread."""
+        ...
+
+    async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:
+        """Put it back."""
         ...

@@ -23,7 +23,7 @@ from acni.engine.engine import Ending, Engine, Observer, Operation
 from acni.engine.gc import GCReport, Keep, gc
 from acni.engine.listing import AttachmentRecord, list_records
 from acni.engine.recovery import RecoveryReport
-from acni.engine.recovery import recover as recover_all
+from acni.engine.restoring import recover_and_restore
 from acni.engine.runner import Runner
 from acni.engine.settings import INHERITED, Durability, Limits, Timeouts, plugin_environment
 from acni.engine.settling import Settling
@@ -422,10 +422,13 @@ class Runtime:
             return await engine.in_thread(list_debts, engine)
 
     async def recover(self, *, assume_rebooted: bool = False) -> RecoveryReport:
-        """Settle everything that dead runtimes left, and everything that is owed, now.
+        """Settle everything that dead runtimes left, and everything that is owed, now; then put
+        back what somebody else took away of what built-in plugins had made for attached containers,
+        as ``nft flush ruleset`` does.
 
-        What a runtime that is open does in the background all the same; this waits for it. Never
+        What a runtime does in the background once it is open; this waits for it. To settle is never
         needed for correctness: whatever is done to a container settles first what was left of it.
+        What somebody takes away while a runtime is open is put back by nothing else.
 
         Args:
             assume_rebooted: What was attached from another host network namespace of this boot
@@ -448,7 +451,7 @@ class Runtime:
         """
         with self._operation() as engine:
             host = evolve(engine.host, assumes_reboot=assume_rebooted)
-            return await recover_all(evolve(engine, host=host))
+            return await recover_and_restore(evolve(engine, host=host))
 
     async def settle(self, debt: Debt) -> None:
         """Delete what is owed, beginning where it halted; nothing where it is no longer owed.
@@ -707,8 +710,10 @@ async def open_runtime(
             daemons in sessions of their own included.
         durability: What an attachment that is being made survives: with "power" a power cut, for
             one shared sync each, with "process" the end of this process.
-        recover: Undo in the background what dead runtimes left, and settle what is owed. Without,
-            that happens where something is done to its container, and by :meth:`Runtime.recover`.
+        recover: Undo in the background what dead runtimes left, settle what is owed, and once, in
+            the beginning, put back what somebody took away of what built-in plugins had made.
+            Without, what was left is settled where something is done to its container, and all of
+            it by :meth:`Runtime.recover`.
 
     Yields:
         The runtime.

@@ -1,5 +1,6 @@
 """Settling in the background, as long as a runtime is open: what dead runtimes left at once, what
-fails again and again ever more seldom.
+fails again and again ever more seldom. What somebody took away of attached containers is put back
+once, in the beginning.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from attrs import Factory, define, field
 
 from acni.engine.engine import Engine
 from acni.engine.recovery import Left, list_left, list_open, recover
-from acni.errors import AcniError
+from acni.engine.restoring import restore
+from acni.errors import AcniError, printable
 from acni.events import DebtRecorded, Event
 from acni.host.inotify import Watch
 from acni.spec.attachment import AttachmentId
@@ -64,6 +66,7 @@ class Settling:
         await self._begin()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._watch)
+            tasks.start_soon(self._restore)
             while True:
                 now = anyio.current_time()
                 due = frozenset(left for left, when in self._due.items() if when <= now)
@@ -106,6 +109,15 @@ class Settling:
         for pause in _DROPPED_SECONDS:
             self._look()
             await anyio.sleep(pause)
+
+    async def _restore(self) -> None:
+        try:
+            found = await restore(self._engine)
+        except Exception:  # noqa: BLE001 (as below)
+            _LOG.exception("what was taken away could not be looked for")
+            return
+        for error in found.failures:
+            _LOG.warning("not put back: %s", printable(str(error)))
 
     async def _begin(self) -> None:
         """Settle what dead runtimes left open; what was owed before comes by and by."""

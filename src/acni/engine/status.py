@@ -2,6 +2,10 @@
 
 Informational: no attachment, no lock, never a gate for other verbs (R22). Below 1.1.0 there is no
 STATUS, and the answer is "ready, not asked".
+
+Where all plugins are ready, the records say what those of this process once made: what somebody
+took away of it is told as the specification has it, "existing containers ... may have limited
+connectivity" (code 51).
 """
 
 from __future__ import annotations
@@ -10,9 +14,13 @@ import anyio
 
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
+from acni.engine.restoring import look
 from acni.engine.versions import negotiated
+from acni.errors import NotReady
+from acni.skel.errors import Code
 from acni.spec.configuration import NetworkConfig
 from acni.spec.plan import Command, plan
+from acni.spec.reasons import RULES_LOST
 from acni.spec.request import network_parameters
 
 
@@ -39,3 +47,27 @@ async def status(engine: Engine, network: NetworkConfig) -> None:
         )
         for step in plan(Command.STATUS, network):
             await chain.run(step)
+        await _require_all_there(engine, network)
+
+
+async def _require_all_there(engine: Engine, network: NetworkConfig) -> None:
+    """Look whether somebody took something away from containers of a network; what cannot be looked
+    at is told by those who try to put it back.
+
+    Raises:
+        NotReady: somebody did.
+    """
+    found = await look(engine, lambda said: said == "lost", network=network.name)
+    if found:
+        (first, plugin), number = found[0], len(found)
+        others = f" and {number - 1} more" if number > 1 else ""
+        msg = f"somebody took away what {first.id}{others} had on this host"
+        details = "acni recover, or Runtime.recover(), puts it back"
+        raise NotReady(
+            f"{msg}; {details}",
+            plugin=plugin,
+            code=int(Code.LIMITED),
+            msg=msg,
+            details=details,
+            reason=RULES_LOST,
+        )

@@ -58,7 +58,7 @@ from acni.plugins.hostlinks import (
     told_mac,
     wait_for_port,
 )
-from acni.plugins.masquerading import masquerade, stop_masquerading
+from acni.plugins.masquerading import masquerade, restore_masquerading, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs
@@ -177,4 +177,6 @@ def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
         remove(call, port)
 
 
-VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)
+VERBS: Final = Verbs(
+    add=add, delete=delete, check=check, gc=gc, status=status, restore=restore_masquerading
+)

@@ -17,6 +17,7 @@ from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.bridge_refusals import doing, kernel_refusal
 from acni.plugins.elementkeeping import collect, require_table
+from acni.plugins.losses import require_all_masqueraded
 from acni.plugins.masquerading import parse_masquerade
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.senderchecks import parse_sender_check, require_checks
@@ -65,6 +66,8 @@ def status(call: Call) -> None:
         require_checks(call)
     if call.ipam.type is not None:
         call.ipam.status()
+        if parse_masquerade(call.fields):  # without addresses nothing is
+            require_all_masqueraded(call)
 
 
 def _unowned(call: Call) -> list[Link]:

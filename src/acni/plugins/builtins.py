@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
@@ -27,10 +27,10 @@ from acni.errors import AcniError, PluginNotFound
 from acni.host.plugins import added_by_another
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
-from acni.skel import Bounds, Verbs
+from acni.skel import Bounds, Call, Stopped, Verbs
 from acni.skel.delegation import Delegates
 from acni.skel.kept import Kept
-from acni.skel.respond import respond
+from acni.skel.respond import look_for_lost, put_back, respond, run_verb
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 
@@ -148,48 +148,81 @@ class BuiltIns:
             >>> anyio.run(main).stdout[:23]
             b'{"cniVersion":"1.0.0","'
         """
-        began = perf_counter()
+        return await self._run(plugin, request, run_verb, deadline=deadline, caps=caps, guard=guard)
+
+    def restores(self, plugin: Plugin) -> bool:
+        """Tell whether a plugin puts back what somebody took away that an ADD had made.
+
+        Args:
+            plugin: What :meth:`find` returned, or a record says.
+
+        Example:
+            >>> with acni.BuiltIns() as runner:
+            ...     found = [runner.find(kind, []) for kind in ("portmap", "loopback")]
+            ...     [runner.restores(plugin) for plugin in found]
+            [True, False]
+        """
+        if plugin.runner != BUILTIN:
+            return False
         verbs = self.plugins.get(plugin.type)
-        if verbs is None:
-            return Response(ending=Ending.NOT_STARTED, status=errno.ENOENT)
-        container_id = request.environment.get("CNI_CONTAINERID", "")
-        if not await self._is_free(container_id, deadline):
-            return Response(ending=Ending.OUT_OF_TIME, seconds=perf_counter() - began)
-        bounds = Bounds(time.monotonic() + deadline - anyio.current_time())
-        job = Job(
-            lambda: respond(
-                verbs,
-                request,
-                bounds=bounds,
-                delegates=self._delegates,
-                guard=guard,
-                leave=self._sleepers.leave,
-                kept=self._kept,
-            ),
-            bounds,
+        return verbs is not None and verbs.restore is not None
+
+    def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
+        """Look whether somebody took away what an ADD had made, and change nothing. Blocks the
+        calling thread.
+
+        Args:
+            plugin: One of which :meth:`restores` is true.
+            request: Like CHECK's; without CNI_NETNS.
+            seconds: How long it may take.
+
+        Returns:
+            The response; its standard output is ``lost`` where something is missing.
+
+        Example:
+            >>> verbs = skel.Verbs(add=print, delete=print, restore=lambda call: print)
+            >>> runner = acni.BuiltIns(plugins={"mine": verbs})
+            >>> given = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "web", "CNI_IFNAME": "eth0"}
+            >>> request = spec.Request(environment=given, stdin=b'{"name": "net"}')
+            >>> runner.look(runner.find("mine", []), request, seconds=10).stdout
+            b'lost'
+        """
+        bounds = Bounds(time.monotonic() + seconds)
+        try:
+            return self._respond(self.plugins[plugin.type], request, look_for_lost, bounds=bounds)
+        except Stopped:
+            return Response(ending=Ending.OUT_OF_TIME, seconds=seconds)
+
+    async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:
+        """Put back what somebody took away that an ADD had made.
+
+        Args:
+            plugin: One of which :meth:`restores` is true.
+            request: Like CHECK's; without CNI_NETNS.
+            deadline: When it is out of time, on the event loop's clock.
+
+        Returns:
+            The response; its standard output is ``lost`` where something was missing, and is there
+            now. As with :meth:`run`, nothing goes on when this returns.
+
+        Example:
+            >>> def restore(call):
+            ...     return lambda: print("there again:", call.container_id)
+            >>> verbs = skel.Verbs(add=print, delete=print, restore=restore)
+            >>> given = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "web", "CNI_IFNAME": "eth0"}
+            >>> request = spec.Request(environment=given, stdin=b'{"name": "net"}')
+            >>> async def main():
+            ...     with acni.BuiltIns(plugins={"mine": verbs}) as runner:
+            ...         plugin = runner.find("mine", [])
+            ...         deadline = anyio.current_time() + 10
+            ...         return await runner.restore(plugin, request, deadline=deadline)
+            >>> anyio.run(main).stdout
+            there again: web
+            b'lost'
+        """
+        return await self._run(
+            plugin, request, put_back, deadline=deadline, caps=Caps(), guard=None
         )
-        try:
-            worker = self._worker()
-        except (OSError, RuntimeError, AcniError):  # no descriptor, or no thread
-            return Response(ending=Ending.NOT_STARTED, status=errno.EAGAIN)
-        try:
-            worker.begin(job)
-            with anyio.CancelScope(deadline=deadline):
-                await worker.wait(job)
-            if not job.is_done:
-                bounds.stop()
-                with anyio.move_on_after(_STOP_SECONDS, shield=True):
-                    await worker.wait(job)
-        except GeneratorExit:  # nobody awaits this any more
-            raise
-        except BaseException:
-            bounds.stop()
-            with anyio.move_on_after(_STOP_SECONDS, shield=True):
-                await worker.wait(job)
-            raise
-        finally:
-            self._come_back(worker, job, container_id, guard)
-        return _within(job, caps, perf_counter() - began)
 
     def close(self) -> None:
         """End the threads, and wait for what still waits for the kernel: ten seconds at most.
@@ -222,6 +255,68 @@ class BuiltIns:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    async def _run(
+        self,
+        plugin: Plugin,
+        request: Request,
+        run: Callable[[Verbs, Call], str],
+        *,
+        deadline: float,
+        caps: Caps,
+        guard: int | None,
+    ) -> Response:
+        began = perf_counter()
+        verbs = self.plugins.get(plugin.type)
+        if verbs is None:
+            return Response(ending=Ending.NOT_STARTED, status=errno.ENOENT)
+        container_id = request.environment.get("CNI_CONTAINERID", "")
+        if not await self._is_free(container_id, deadline):
+            return Response(ending=Ending.OUT_OF_TIME, seconds=perf_counter() - began)
+        bounds = Bounds(time.monotonic() + deadline - anyio.current_time())
+        job = Job(lambda: self._respond(verbs, request, run, bounds=bounds, guard=guard), bounds)
+        try:
+            worker = self._worker()
+        except (OSError, RuntimeError, AcniError):  # no descriptor, or no thread
+            return Response(ending=Ending.NOT_STARTED, status=errno.EAGAIN)
+        try:
+            worker.begin(job)
+            with anyio.CancelScope(deadline=deadline):
+                await worker.wait(job)
+            if not job.is_done:
+                bounds.stop()
+                with anyio.move_on_after(_STOP_SECONDS, shield=True):
+                    await worker.wait(job)
+        except GeneratorExit:  # nobody awaits this any more
+            raise
+        except BaseException:
+            bounds.stop()
+            with anyio.move_on_after(_STOP_SECONDS, shield=True):
+                await worker.wait(job)
+            raise
+        finally:
+            self._come_back(worker, job, container_id, guard)
+        return _within(job, caps, perf_counter() - began)
+
+    def _respond(
+        self,
+        verbs: Verbs,
+        request: Request,
+        run: Callable[[Verbs, Call], str],
+        *,
+        bounds: Bounds,
+        guard: int | None = None,
+    ) -> Response:
+        return respond(
+            verbs,
+            request,
+            bounds=bounds,
+            delegates=self._delegates,
+            guard=guard,
+            leave=self._sleepers.leave,
+            kept=self._kept,
+            run=run,
+        )
 
     def _worker(self) -> Worker:
         while self._idle:

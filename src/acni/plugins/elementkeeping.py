@@ -5,6 +5,7 @@ Rule 1: a DEL takes out what the result of the ADD says, without a look at what 
 Rule 2: where the kernel has no nf_tables, nothing can be there.
 Rule 3: whoever has to look for what is the owner's finds it as long as something else depends on
     it: the addresses stay the owner's until that is done, too.
+Rule 4: what is put back takes nothing from anybody: what is another's by now is refused.
 
 (specification, section 2; rules P3, P5, P6)
 """
@@ -15,6 +16,7 @@ import contextlib
 import errno
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from ipaddress import ip_address
 from typing import Final
 
 from attrs import evolve
@@ -22,14 +24,23 @@ from attrs import evolve
 from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.bridge_refusals import doing, kernel_refusal
-from acni.plugins.elements import entries_of, netfilter_of, require_writable, take_out
+from acni.plugins.elements import (
+    Taken,
+    entries_of,
+    missing,
+    netfilter_of,
+    put,
+    require_writable,
+    take_out,
+)
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import OF_PACKETS, Entry, TableLayout, comment_of
-from acni.skel.call import Call
+from acni.plugins.ruleset import OF_PACKETS, TABLE, Entry, TableLayout, comment_of
+from acni.skel.call import Call, PutBack
 from acni.skel.errors import Code, PluginError
 
 NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+ADDRESS_TAKEN: Final = 115
 
 
 def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
@@ -113,6 +124,44 @@ def collect(call: Call) -> None:
         except OSError as error:
             if error.errno not in NO_NETFILTER:
                 raise
+
+
+def are_lost(call: Call, entries: Sequence[Entry]) -> bool:
+    """Tell whether anything of what an ADD put in is not there any more.
+
+    Raises:
+        PluginError: the kernel does not say.
+    """
+    with doing("looking at the table acni"), netfilter_of(call) as netfilter:
+        return missing(netfilter, entries) is not None
+
+
+def restoring(call: Call, entries: Sequence[Entry]) -> PutBack | None:
+    """Look whether anything of what an ADD put in is not there any more; return what puts it back,
+    all or nothing.
+
+    Raises:
+        PluginError: the kernel does not say.
+    """
+
+    def put_back() -> None:
+        with doing("putting back what the table acni had"), netfilter_of(call) as netfilter:
+            try:
+                put(netfilter, entries, takes_over=False)
+            except Taken as taken:
+                raise address_taken(taken) from taken
+
+    return put_back if are_lost(call, entries) else None
+
+
+def address_taken(taken: Taken) -> PluginError:
+    """Make the error of an address, or a port of a bridge, that is another attachment's by now."""
+    key, is_port = taken.element.key, taken.element.family == OF_FRAMES.family
+    what = key.rstrip(b"\0").decode() if is_port else str(ip_address(key))
+    whose = "another attachment" if taken.owner is None else f"another attachment ({taken.owner})"
+    message = f"{what} belongs to {whose} in the table {TABLE}"
+    details = "IPAM gave it twice, or a gc is due: it removes what is of nobody"
+    return PluginError(ADDRESS_TAKEN, message, details=details, reason="address-taken")
 
 
 def require_table(call: Call, *, layout: TableLayout = OF_PACKETS) -> None:

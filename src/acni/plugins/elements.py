@@ -210,6 +210,16 @@ def checked_at(netfilter: Netfilter, port: str, owner: Owner) -> Entry | None:
     return entry_of_claim(there) if there is not None and is_theirs else None
 
 
+def claimants(netfilter: Netfilter) -> set[str]:
+    """Return whose addresses there are, in words.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    claims = (one for family in "46" for one in _listed(netfilter, f"owners{family}"))
+    return {one.comment for one in claims if one.comment is not None}
+
+
 def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool:
     """Tell whether ports lead to an address of an owner.
 

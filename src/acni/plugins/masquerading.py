@@ -11,12 +11,13 @@ from typing import Final
 
 from acni.netlink.families import Interface
 from acni.plugins.addressing import parse_interface
+from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import remove, undo_with
+from acni.plugins.elementkeeping import remove, restoring, undo_with
 from acni.plugins.elements import missing, netfilter_of, put
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import Entry, masquerading
-from acni.skel.call import Call
+from acni.skel.call import Call, PutBack
 from acni.skel.reading import Fields
 
 _BACKENDS: Final = ("", "iptables", "nftables")
@@ -74,6 +75,17 @@ def require_masqueraded(call: Call, owner: Owner) -> None:
         gone = missing(netfilter, _entries(call, owner))
     if gone is not None:
         raise differs(f"{gone.name} of the table acni has not what an ADD put in", "rule-missing")
+
+
+def restore_masquerading(call: Call) -> PutBack | None:
+    """Look whether somebody took away what an ADD with ``ipMasq`` put in; return what puts it back.
+
+    Raises:
+        PluginError: the kernel does not say, or what is configured is not what was expected.
+    """
+    if not parse_masquerade(call.fields):
+        return None
+    return restoring(call, _entries(call, owner_of(call)))
 
 
 def _entries(call: Call, owner: Owner) -> list[Entry]:

@@ -44,7 +44,13 @@ from acni.netlink.settings import Ipv4Setting, ipv4_of, set_ipv4
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import collect, remove, require_table, undo_with
+from acni.plugins.elementkeeping import (
+    address_taken,
+    collect,
+    remove,
+    require_table,
+    undo_with,
+)
 from acni.plugins.elements import (
     Taken,
     entries_of,
@@ -70,12 +76,13 @@ from acni.plugins.portmap_settings import (
 )
 from acni.plugins.ruleset import TABLE, Entry, Port, comment_of, is_mapping_of, leading, ports_of
 from acni.skel.bounds import Bounds
-from acni.skel.call import Call, Verbs
+from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
 
 PORT_TAKEN: Final = 110
 NAT_RULE: Final = 111
+PORT_UNKNOWN: Final = 116
 
 _MOST_TOLD: Final = 16
 
@@ -138,6 +145,28 @@ def check(call: Call) -> None:
         _require_no_objection(netfilter, settings, bounds=call.bounds)
 
 
+def restore(call: Call) -> PutBack | None:
+    """Look whether somebody took away what an ADD published; return what publishes it again."""
+    addresses = addresses_of(_previous(call))
+    settings = parse_settings(call).leading_to(addresses)
+    if not settings.wanted:
+        return None
+    with doing("looking at the ports"), netfilter_of(call) as netfilter:
+        if settings.to_pick:
+            settings = recognise(settings, led_by(_published(netfilter, call, addresses)))
+        if settings.to_pick:
+            message = "nobody says which port of the host was picked"
+            raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")
+        entries = settings.entries(owner_of(call), addresses)
+        lost = [one.address for one in entries if missing(netfilter, [one]) is not None]
+    return partial(_publish_again, call, settings, lost) if lost else None
+
+
+def _publish_again(call: Call, settings: Settings, addresses: Sequence[IpAddress]) -> None:
+    with netfilter_of(call) as netfilter, open_here() as host:
+        _publish(call, netfilter, host, settings, addresses, is_again=True)
+
+
 class _Refused(PluginError):
     """Ports of the host are not to be had.
 
@@ -192,15 +221,29 @@ def _publish(
     host: Netlink,
     settings: Settings,
     addresses: Sequence[IpAddress],
+    *,
+    is_again: bool = False,
 ) -> None:
+    """Publish ports, all or none.
+
+    Args:
+        call: What is called.
+        netfilter: The host's socket.
+        host: The same.
+        settings: Which.
+        addresses: To where.
+        is_again: They are an ADD's of long ago: what somebody has by now stays that one's, and what
+            still leads there is not taken back where the rest cannot be published.
+    """
     entries = settings.entries(owner_of(call), addresses)
     _require_nobody_listens(settings, addresses)
     _require_no_objection(netfilter, settings, bounds=call.bounds)
     ways = _ways_to(host, entries)
     bridge = next((link.index for link in ways.values() if link.kind == "bridge"), None)
     with ExitStack() as undo:
-        undo_with(undo, call, entries)
-        _put(netfilter, entries, settings, addresses, bridge)
+        if not is_again:
+            undo_with(undo, call, entries)
+        _put(netfilter, entries, settings, addresses, bridge, is_again=is_again)
         if settings.is_returning:
             _let_localhost_in(host, ways)
         with doing("forgetting connections"):
@@ -241,6 +284,8 @@ def _put(
     settings: Settings,
     addresses: Sequence[IpAddress],
     link: int | None,
+    *,
+    is_again: bool = False,
 ) -> None:
     found = ((one.port_for(address), address) for address in addresses for one in settings.wanted)
     ports = [(port, address) for port, address in found if port is not None]
@@ -250,11 +295,18 @@ def _put(
         _require_free(netfilter, at_each)
         look = partial(_require_free, netfilter, at_one) if at_one else None
         try:
-            put(netfilter, entries, link=link, look=look)
+            put(netfilter, entries, link=link, look=look, takes_over=not is_again)
         except Taken as taken:
+            if taken.is_of_claim:
+                raise address_taken(taken) from taken
             port = next(one for one, _ in ports if is_mapping_of(one, taken.element))
             raise _taken(port, taken.owner) from taken
-        _require_free(netfilter, at_each)
+        try:
+            _require_free(netfilter, at_each)
+        except PluginError:
+            if is_again:  # else all of the ADD is undone
+                take_out(netfilter, entries, keeps_claims=True)
+            raise
 
 
 def _require_free(netfilter: Netfilter, ports: Sequence[tuple[Port, IpAddress]]) -> None:
@@ -425,4 +477,6 @@ def _require_ports_unobjected(call: Call) -> None:
         raise PluginError(Code.NOT_AVAILABLE, message, details=details, reason="nat-rule")
 
 
-VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=collect, status=status)
+VERBS: Final = Verbs(
+    add=add, delete=delete, check=check, gc=collect, status=status, restore=restore
+)

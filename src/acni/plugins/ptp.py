@@ -37,7 +37,13 @@ from acni.plugins.bridge_upkeep import gc, require_pairs
 from acni.plugins.containerlinks import configure
 from acni.plugins.elementkeeping import require_table
 from acni.plugins.hostlinks import enable_forwarding, wait_for_port
-from acni.plugins.masquerading import masquerade, parse_masquerade, stop_masquerading
+from acni.plugins.losses import require_all_masqueraded
+from acni.plugins.masquerading import (
+    masquerade,
+    parse_masquerade,
+    restore_masquerading,
+    stop_masquerading,
+)
 from acni.plugins.owners import Owner
 from acni.plugins.ptp_check import check
 from acni.plugins.ptp_ends import configure_end, find_end, make_pair
@@ -79,6 +85,8 @@ def status(call: Call) -> None:
     if parse_masquerade(call.fields):
         require_table(call)
     call.ipam.status()
+    if parse_masquerade(call.fields):
+        require_all_masqueraded(call)
 
 
 def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
@@ -130,4 +138,6 @@ def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
         remove(call, end)
 
 
-VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)
+VERBS: Final = Verbs(
+    add=add, delete=delete, check=check, gc=gc, status=status, restore=restore_masquerading
+)

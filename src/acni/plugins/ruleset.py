@@ -242,11 +242,15 @@ def digest_of(comment: str) -> bytes:
 
 def comment_of(owner: Owner) -> str:
     """Return what stands beside the elements of an owner."""
-    mark = owner.mark
+    return comment_of_mark(owner.mark, owner.network)
+
+
+def comment_of_mark(mark: str, network: str) -> str:
+    """Return the same by what its link carries."""
     if len(mark) <= MOST_COMMENT_BYTES:
         return mark
     digest = hashlib.blake2b(mark.encode(), digest_size=_HASH_BYTES * 2).hexdigest()
-    return f"{network_mark(owner.network)}#{digest}"
+    return f"{network_mark(network)}#{digest}"
 
 
 def masquerading(owner: Owner, address: IpAddress) -> Entry:

@@ -115,6 +115,57 @@ class ExecutablesFirst:
         runner = self.built_ins if plugin.runner == BUILTIN else self.executables
         return await runner.run(plugin, request, deadline=deadline, caps=caps, guard=guard)
 
+    def restores(self, plugin: Plugin) -> bool:
+        """Tell whether a plugin puts back what somebody took away; see :meth:`BuiltIns.restores`.
+
+        Args:
+            plugin: What :meth:`find` returned, or a record says. No executable does.
+
+        Example:
+            >>> with acni.ExecutablesFirst() as runner:
+            ...     runner.restores(runner.find("bridge", [plugins.directory]))
+            False
+        """
+        return self.built_ins.restores(plugin)
+
+    def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
+        """Look whether somebody took something away; see :meth:`BuiltIns.look`.
+
+        Args:
+            plugin: One of which :meth:`restores` is true.
+            request: Like CHECK's; without CNI_NETNS.
+            seconds: How long it may take.
+
+        Example:
+            >>> given = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "web", "CNI_IFNAME": "eth0"}
+            >>> request = spec.Request(environment=given, stdin=b'{"name": "net"}')
+            >>> with acni.ExecutablesFirst() as runner:
+            ...     runner.look(runner.find("loopback", []), request, seconds=10).stdout
+            b''
+        """
+        return self.built_ins.look(plugin, request, seconds=seconds)
+
+    async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:
+        """Put back what somebody took away; see :meth:`BuiltIns.restore`.
+
+        Args:
+            plugin: One of which :meth:`restores` is true.
+            request: Like CHECK's; without CNI_NETNS.
+            deadline: When it is out of time, on the event loop's clock.
+
+        Example:
+            >>> given = {"CNI_COMMAND": "CHECK", "CNI_CONTAINERID": "web", "CNI_IFNAME": "eth0"}
+            >>> request = spec.Request(environment=given, stdin=b'{"name": "net"}')
+            >>> async def main():
+            ...     with acni.ExecutablesFirst() as runner:
+            ...         plugin = runner.find("loopback", [])
+            ...         deadline = anyio.current_time() + 10
+            ...         return await runner.restore(plugin, request, deadline=deadline)
+            >>> anyio.run(main).stdout
+            b''
+        """
+        return await self.built_ins.restore(plugin, request, deadline=deadline)
+
     def close(self) -> None:
         """End the threads of its built-ins; see :meth:`BuiltIns.close`.
 

@@ -140,6 +140,9 @@ class Delegate(Protocol):
 Leave = Callable[[Callable[[], object]], None]
 
 
+PutBack = Callable[[], object]
+
+
 def do_now(function: Callable[[], object]) -> None:
     """Leave a function to nobody."""
     function()
@@ -174,6 +177,8 @@ class Call:
             for the memory of a link that is gone already. What it raises nobody sees.
         warn: Says something on standard error, of a verb that succeeds.
         kept: Lends what is dear to make and to unmake, and is kept from call to call.
+        is_alone: No runtime of ours is around, as in an executable: nobody but the host can tell
+            what the plugin made before.
 
     Example:
         >>> called(lambda call: f"{call.command} {call.container_id} {call.ifname}")
@@ -198,6 +203,7 @@ class Call:
     leave: Leave = field(default=do_now, repr=False)
     warn: Callable[[str], None] = field(default=say_nothing, repr=False)
     kept: Kept = field(factory=Kept, repr=False)
+    is_alone: bool = False
 
     @cached_property
     def fields(self) -> Fields:
@@ -217,6 +223,10 @@ class Verbs:
         gc: Frees what is not of ``call.valid`` (P6); None where it keeps nothing.
         status: Raises where an ADD could not succeed (P5); None where it is always ready.
         versions: The versions that it speaks.
+        restore: Looks what of an ADD somebody else has taken away, as by ``nft flush ruleset``, and
+            changes nothing; returns what puts it back, or None where all is there. No verb of the
+            specification: the runtime asks in its own process, with CHECK's call but for the
+            namespace. None where nobody can take anything away.
 
     Example:
         >>> def check(call):
@@ -232,3 +242,4 @@ class Verbs:
     gc: Callable[[Call], None] | None = None
     status: Callable[[Call], None] | None = None
     versions: tuple[str, ...] = SUPPORTED_VERSIONS
+    restore: Callable[[Call], PutBack | None] | None = None

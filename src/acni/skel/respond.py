@@ -11,8 +11,9 @@ Rule 2: :class:`acni.skel.Stopped` alone goes through: then there is no response
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from typing import Final
 
 from attrs import evolve
 
@@ -38,69 +39,8 @@ from acni.spec.plan import Command
 from acni.spec.plugin import Ending, Request, Response
 from acni.spec.versions import SUPPORTED_VERSIONS
 
-
-def respond(
-    verbs: Verbs,
-    request: Request,
-    *,
-    bounds: Bounds,
-    delegates: Delegates,
-    guard: int | None = None,
-    leave: Leave = do_now,
-    own_netns_ok: bool = True,
-    kept: Kept | None = None,
-) -> Response:
-    """Run a plugin's verb in the calling thread, and answer as its executable would.
-
-    Args:
-        verbs: The plugin.
-        request: Environment and standard input.
-        bounds: How long it may go on.
-        delegates: Where the plugins that it delegates to come from.
-        guard: A descriptor that executables among them inherit, or None.
-        leave: Where it leaves functions that only wait.
-        own_netns_ok: Whether the container's namespace may be the calling thread's own.
-        kept: What is kept from call to call; None, nothing is.
-
-    Returns:
-        The response: it exited, with 0 or with 1 and an error object on standard output.
-
-    Raises:
-        Stopped: the verb ended because it was told to, or is out of time.
-    """
-    version = ""
-    warnings: list[str] = []
-    try:
-        command = read_command(request.environment)
-        # First of all the version: what else is wrong is told in it.
-        members = read_configuration(request.stdin)
-        version = read_version(members)
-        if command == VERSION:
-            return _exited(dump(_versions(verbs, version)))
-        require_variables(Command(command), request.environment)
-        require_version(verbs, Command(command), version)
-        ipam = Delegation(request, bounds, delegates, guard)
-        with ExitStack() as opened:
-            call = make_call(
-                Command(command),
-                request,
-                members,
-                version=version,
-                bounds=bounds,
-                ipam=ipam,
-                leave=leave,
-                own_netns_ok=own_netns_ok,
-                opened=opened,
-            )
-            lending = kept or opened.enter_context(Kept())
-            call = evolve(call, warn=warnings.append, kept=lending)
-            ipam.call = call
-            return _exited(run_verb(verbs, call), warnings)
-    except Stranded:  # whose thread this is sees that, too, and ends it
-        message = "the thread cannot come back from a container's namespace"
-        return refuse(PluginError(Code.TRY_AGAIN, message), version)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it is, it is answered)
-        return refuse(refusal_of(error), version)
+# What is answered where somebody took away what an ADD made.
+LOST: Final = b"lost"
 
 
 def run_verb(verbs: Verbs, call: Call) -> str:
@@ -119,6 +59,96 @@ def run_verb(verbs: Verbs, call: Call) -> str:
             if (run := verb[call.command]) is not None:
                 run(call)
     return ""
+
+
+def look_for_lost(verbs: Verbs, call: Call) -> str:
+    """Look whether somebody took away what an ADD made; return ``LOST`` where that is so.
+
+    Raises:
+        PluginError: it cannot be said.
+    """
+    return LOST.decode() if verbs.restore is not None and verbs.restore(call) is not None else ""
+
+
+def put_back(verbs: Verbs, call: Call) -> str:
+    """Put back what somebody took away; return ``LOST`` where there was something.
+
+    Raises:
+        PluginError: it is another one's by now, or the kernel refuses.
+    """
+    put = None if verbs.restore is None else verbs.restore(call)
+    if put is None:
+        return ""
+    call.bounds.check()
+    put()
+    return LOST.decode()
+
+
+def respond(
+    verbs: Verbs,
+    request: Request,
+    *,
+    bounds: Bounds,
+    delegates: Delegates,
+    guard: int | None = None,
+    leave: Leave = do_now,
+    own_netns_ok: bool = True,
+    kept: Kept | None = None,
+    run: Callable[[Verbs, Call], str] = run_verb,
+) -> Response:
+    """Run a plugin's verb in the calling thread, and answer as its executable would.
+
+    Args:
+        verbs: The plugin.
+        request: Environment and standard input.
+        bounds: How long it may go on.
+        delegates: Where the plugins that it delegates to come from.
+        guard: A descriptor that executables among them inherit, or None.
+        leave: Where it leaves functions that only wait.
+        own_netns_ok: Whether the container's namespace may be the calling thread's own.
+        kept: What is kept from call to call; None, nothing is.
+        run: What is run; all but the verb itself needs no more than an attachment.
+
+    Returns:
+        The response: it exited, with 0 or with 1 and an error object on standard output.
+
+    Raises:
+        Stopped: the verb ended because it was told to, or is out of time.
+    """
+    version = ""
+    warnings: list[str] = []
+    try:
+        command = read_command(request.environment)
+        # First of all the version: what else is wrong is told in it.
+        members = read_configuration(request.stdin)
+        version = read_version(members)
+        if command == VERSION:
+            return _exited(dump(_versions(verbs, version)))
+        if run is run_verb:
+            require_variables(Command(command), request.environment)
+            require_version(verbs, Command(command), version)
+        ipam = Delegation(request, bounds, delegates, guard)
+        with ExitStack() as opened:
+            call = make_call(
+                Command(command),
+                request,
+                members,
+                version=version,
+                bounds=bounds,
+                ipam=ipam,
+                leave=leave,
+                own_netns_ok=own_netns_ok,
+                opened=opened,
+            )
+            lending = kept or opened.enter_context(Kept())
+            call = evolve(call, warn=warnings.append, kept=lending, is_alone=kept is None)
+            ipam.call = call
+            return _exited(run(verbs, call), warnings)
+    except Stranded:  # whose thread this is sees that, too, and ends it
+        message = "the thread cannot come back from a container's namespace"
+        return refuse(PluginError(Code.TRY_AGAIN, message), version)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (whatever it is, it is answered)
+        return refuse(refusal_of(error), version)
 
 
 def refusal_of(error: Exception | SystemExit) -> PluginError:

@@ -12,6 +12,7 @@ from typing import Final
 ADDRESSES_EXHAUSTED: Final = "addresses-exhausted"
 ALREADY_ALLOCATED: Final = "already-allocated"
 INTERFACE_EXISTS: Final = "interface-exists"
+RULES_LOST: Final = "rules-lost"
 
 _REASONS: Final = (
     # host-local 1.1.1 and 1.9.1, backend/allocator: "no IP addresses available in range set: ..."

@@ -70,24 +70,43 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         >>> spec.read_response(step, response, network.cni_version).ipv4
         IPv4Address('10.88.0.2')
     """
-    facts: Facts = {
-        "plugin": step.plugin.type,
-        "index": step.index,
-        "elapsed": response.seconds,
-        "stderr": response.stderr.decode("utf-8", "replace"),
-    }
-    if response.ending is not Ending.EXITED:
-        raise ended(step.command, response, facts)
-    if response.status != 0:
-        raise _failed(step, response, facts)
+    require_success(step.command, step, response)
     if not RULES[step.command].has_result:
         return None
     try:
         return parse_result(response.stdout, cni_version)
     except ResultError as error:
         raise PluginProtocolError(
-            f"{step.command} printed no valid result: {error}{_head(response)}", **facts
+            f"{step.command} printed no valid result: {error}{_head(response)}",
+            **_facts(step, response),
         ) from None
+
+
+def require_success(command: str, step: Step, response: Response) -> None:
+    """Look whether a run succeeded.
+
+    Args:
+        command: What was run, if by a word that is no verb of the specification.
+        step: Of which plugin.
+        response: What the run yielded.
+
+    Raises:
+        PluginError: the plugin failed, or was ended; which, is its class.
+    """
+    facts = _facts(step, response)
+    if response.ending is not Ending.EXITED:
+        raise ended(command, response, facts)
+    if response.status != 0:
+        raise _failed(command, response, facts)
+
+
+def _facts(step: Step, response: Response) -> Facts:
+    return {
+        "plugin": step.plugin.type,
+        "index": step.index,
+        "elapsed": response.seconds,
+        "stderr": response.stderr.decode("utf-8", "replace"),
+    }
 
 
 def ended(command: str, response: Response, facts: Facts) -> PluginError:
@@ -109,11 +128,11 @@ def ended(command: str, response: Response, facts: Facts) -> PluginError:
             return PluginLost("its exit status was taken by somebody else in this process", **facts)
 
 
-def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
+def _failed(command: str, response: Response, facts: Facts) -> PluginError:
     said = _error_object(response)
     if said is None:
         return PluginProtocolError(
-            f"{step.command} exited with {response.status} and no error object{_head(response)}",
+            f"{command} exited with {response.status} and no error object{_head(response)}",
             **facts,
         )
     code = _text(said.get("code"))
@@ -121,12 +140,12 @@ def _failed(step: Step, response: Response, facts: Facts) -> PluginError:
     facts["msg"] = _text(said.get("msg"))
     facts["details"] = _text(said.get("details"))
     message = "; ".join(part for part in (facts["msg"], facts["details"]) if part) or "no message"
-    message = f"{step.command} failed with code {code or 'none'}: {message}"
+    message = f"{command} failed with code {code or 'none'}: {message}"
     facts["reason"] = _reason(said.get("reason")) or reason_of(message)
-    return _kind(step.command, facts["code"])(message, **facts)
+    return _kind(command, facts["code"])(message, **facts)
 
 
-def _kind(command: Command, code: int | None) -> type[PluginFailed]:
+def _kind(command: str, code: int | None) -> type[PluginFailed]:
     if code == TRY_AGAIN:
         return TryAgain
     if command is Command.STATUS and code in NOT_READY:

@@ -1,0 +1,256 @@
+"""Restoring: what plugins in this process made for attached containers, and somebody else took away
+since, as ``nft flush ruleset`` and the reload of a firewall service do.
+
+Rule 1: an attached record says what there was. Only plugins that ran in this process are asked, and
+    only about what was attached in this boot from this host namespace: an executable is called with
+    the specification's verbs alone.
+Rule 2: first all are looked at, without a lock and without a word to observers: mostly nothing is
+    missing. What seems to lack something is looked at again under its container's lock, after what
+    is left of the container was settled, and then it counts.
+Rule 3: may be killed at any point, and is done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final, Literal
+
+import anyio
+from attrs import evolve, frozen
+
+from acni.engine.chain import chain_of_record
+from acni.engine.engine import Engine, Operation
+from acni.engine.entering import turn
+from acni.engine.lines import Urgency
+from acni.engine.recovery import Left, RecoveryReport, for_each, recover, settle_container
+from acni.engine.runner import Restorer
+from acni.errors import AcniError, StoreError
+from acni.events import AttachmentRestored
+from acni.host.plugins import EXECUTABLE
+from acni.spec.attachment import AttachmentId
+from acni.spec.names import record_name
+from acni.spec.plan import Command, Step
+from acni.spec.plugin import Plugin, Request
+from acni.spec.request import build_request
+from acni.spec.response import require_success
+from acni.store.outline import Outline
+from acni.store.record import Record, recorded_result
+
+RESTORE: Final = "RESTORE"
+
+# So many are looked at before anybody may cancel it: some milliseconds.
+_LOOKED_AT_ONCE: Final = 32
+
+Look = Literal["whole", "lost", "unknown"]
+
+
+@frozen(kw_only=True)
+class Restored:
+    """What became of what somebody took away.
+
+    Attributes:
+        restored: The attachments of which something was missing, and is there again.
+        failures: Why something could not be put back.
+    """
+
+    restored: tuple[AttachmentId, ...] = ()
+    failures: tuple[AcniError, ...] = ()
+
+
+@frozen(kw_only=True)
+class _Asked:
+    """A plugin of an attachment, and what it is asked.
+
+    Attributes:
+        step: The plugin's place in the chain.
+        plugin: The plugin.
+        request: Like CHECK's; without a namespace, since what is asked for is the host's.
+    """
+
+    step: Step
+    plugin: Plugin
+    request: Request
+
+
+async def recover_and_restore(engine: Engine) -> RecoveryReport:
+    """Settle everything that was left, then put back what somebody took away.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    report = await recover(engine)
+    found = await restore(engine)
+    return evolve(report, restored=found.restored, failures=(*report.failures, *found.failures))
+
+
+async def restore(engine: Engine) -> Restored:
+    """Put back what somebody took away of any container that is attached.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    restored: list[AttachmentId] = []
+    failures: list[AcniError] = []
+
+    async def one(left: Left) -> None:
+        try:
+            await _restore_one(engine, left, restored)
+        except AcniError as error:
+            failures.append(error)
+
+    # What cannot be looked at is told by whoever tries to put it back.
+    found = await look(engine, lambda said: said != "whole")
+    await for_each((left for left, _ in found), one)
+    return Restored(restored=tuple(restored), failures=tuple(failures))
+
+
+async def look(
+    engine: Engine, chosen: Callable[[Look], bool], *, network: str | None = None
+) -> list[tuple[Left, str]]:
+    """Look at all that is attached, and change nothing.
+
+    Args:
+        engine: The runtime's engine.
+        chosen: Which are wanted.
+        network: Only this network; by default any.
+
+    Returns:
+        The attachments, each with the type of the first plugin of which that is so.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    restorer = engine.runner
+    if not isinstance(restorer, Restorer):
+        return []
+    records = _records(engine, network)
+    found: list[tuple[Left, str]] = []
+
+    def look_at_some() -> bool:
+        some = list(islice(records, _LOOKED_AT_ONCE))
+        for record in some:
+            kind = next((kind for kind, said in looks_at(record) if chosen(said)), None)
+            if kind is not None:
+                found.append((Left(id=record.id, network=record.network.name), kind))
+        return bool(some)
+
+    def looks_at(record: Record) -> Iterator[tuple[str, Look]]:
+        try:
+            for asked in _asked(engine, restorer, record):
+                yield asked.plugin.type, _look(engine, restorer, asked)
+        except StoreError:
+            yield "", "unknown"
+
+    while await engine.in_thread(look_at_some):
+        pass
+    return found
+
+
+def _look(engine: Engine, restorer: Restorer, asked: _Asked) -> Look:
+    response = restorer.look(asked.plugin, asked.request, seconds=engine.timeouts.check)
+    try:
+        require_success(RESTORE, asked.step, response)
+    except AcniError:
+        return "unknown"
+    return "lost" if response.stdout else "whole"
+
+
+async def _restore_one(engine: Engine, left: Left, restored: list[AttachmentId]) -> None:
+    """Put back what is missing of an attachment.
+
+    Raises:
+        AcniError: something of it cannot be put back, and stays missing; the rest is there again.
+    """
+    operation = Operation(engine=engine, verb="recover", network=left.network, id=left.id)
+    with operation.reported():
+        async with turn(operation, left.id.container_id):
+            await settle_container(operation, left.id.container_id)
+            name = record_name(left.network, left.id.container_id, left.id.ifname)
+            record = engine.store.records.read(name)
+            if record is None or record.id != left.id or not _is_attached(record, engine):
+                return  # deleted meanwhile, or to be
+            plugins, failures = await _put_back(operation, record)
+        if plugins:
+            restored.append(left.id)
+            operation.notify(AttachmentRestored, plugins=plugins)
+        for failure in failures[1:]:
+            failures[0].add_note(f"and: {failure}")
+        if failures:
+            raise failures[0]
+
+
+async def _put_back(
+    operation: Operation, record: Record
+) -> tuple[tuple[str, ...], list[AcniError]]:
+    """Ask each plugin; one that fails keeps no other from it."""
+    restorer = operation.engine.runner
+    plugins: list[str] = []
+    failures: list[AcniError] = []
+    if isinstance(restorer, Restorer):
+        deadline = anyio.current_time() + operation.engine.timeouts.check
+        for asked in _asked(operation.engine, restorer, record):
+            try:
+                if await _ask(operation, restorer, asked, deadline):
+                    plugins.append(asked.plugin.type)
+            except AcniError as error:
+                failures.append(error)
+    return tuple(plugins), failures
+
+
+async def _ask(operation: Operation, restorer: Restorer, asked: _Asked, deadline: float) -> bool:
+    kind = asked.plugin.type
+    with operation.running(RESTORE, kind, asked.step.index) as run:
+        async with operation.engine.admission.place(kind, Urgency.BEGUN, until=deadline):
+            run.response = await restorer.restore(asked.plugin, asked.request, deadline=deadline)
+        require_success(RESTORE, asked.step, run.response)
+        return bool(run.response.stdout)
+
+
+def _records(engine: Engine, network: str | None) -> Iterator[Record]:
+    """Iterate over the records of what is attached by plugins of this process."""
+
+    def is_wanted(outline: Outline) -> bool:
+        return (
+            network in (None, outline.network)
+            and any(kind != EXECUTABLE for kind in outline.runners)
+            and outline.cause is None
+            and outline.host_netns == engine.host.netns
+            and outline.is_here(engine.host)
+        )
+
+    return engine.store.records.readable(is_wanted)
+
+
+def _is_attached(record: Record, engine: Engine) -> bool:
+    provenance, host = record.provenance, engine.host
+    return (
+        provenance is not None
+        and provenance.owed is None
+        and provenance.host_netns == host.netns
+        and host.is_here(provenance.boot, provenance.host_netns)
+    )
+
+
+def _asked(engine: Engine, restorer: Restorer, record: Record) -> Iterator[_Asked]:
+    """Iterate over the plugins of an attachment that put back, in the order of the chain.
+
+    Raises:
+        StoreError: the recorded result is none.
+    """
+    recorded = record.provenance.plugins if record.provenance else ()
+    chosen = [(index, one) for index, one in enumerate(recorded) if restorer.restores(one)]
+    if not chosen:
+        return
+    operation = Operation(engine=engine, verb="recover", network=record.network.name, id=record.id)
+    parameters = chain_of_record(operation, record, netns="", deadline=0.0).parameters
+    previous = recorded_result(record)
+    for index, plugin in chosen:
+        step = Step(
+            command=Command.CHECK,
+            index=index,
+            plugin=record.network.plugins[index],
+            takes_previous=True,
+        )
+        request = build_request(step, record.network, parameters, previous=previous)
+        yield _Asked(step=step, plugin=plugin, request=request)

@@ -1,0 +1,410 @@
+"""What somebody takes away of what built-in plugins made is put back from the records: by recover,
+and by a runtime that begins.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import pytest
+from attrs import define, field
+
+import acni
+from acni import Attachment, AttachmentId, BuiltIns, NetworkConfig, PluginFailed, Runtime, netns
+from acni.errors import NotReady
+from acni.events import AttachmentRestored, Event
+from acni.netlink.netfilter import Netfilter
+from acni.skel import Call, PluginError, Verbs, make_result
+from acni.testing import ScriptedRunner
+from tests.engine.builtin_world import ip
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.timeout(120),
+    pytest.mark.usefixtures("clean_host", "no_plugin_thread_left"),
+]
+
+C1, C2 = (AttachmentId(name) for name in ("c1", "c2"))
+FLUSHES = ("flush ruleset", "delete table inet acni", "flush map inet acni hostports4")
+
+
+def nft(*words: str) -> str:
+    run = subprocess.run(["nft", *words], capture_output=True, text=True, timeout=30, check=True)
+    return run.stdout
+
+
+def there() -> Any:
+    """What the table has, but for handles."""
+    listed = json.loads(nft("-j", "list", "ruleset"))["nftables"]
+    found = [one for one in listed if "metainfo" not in one]
+    for one in found:
+        for said in one.values():
+            said.pop("handle", None)
+    return sorted(found, key=json.dumps)
+
+
+def generation() -> int:
+    """Changes with whatever changes a rule, or an element."""
+    with closing(Netfilter.open()) as netfilter:
+        return netfilter.generation()
+
+
+def network_of(
+    leases: Path,
+    version: str = "1.1.0",
+    *,
+    name: str = "net",
+    masquerades: bool = True,
+    **members: Any,
+) -> NetworkConfig:
+    bridge = {
+        "type": "bridge",
+        "bridge": "br0",
+        "isGateway": True,
+        "ipMasq": masquerades,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(leases),
+            "ranges": [[{"subnet": "10.9.0.0/16"}]],
+        },
+    }
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    document = {"cniVersion": version, "name": name, "plugins": [bridge, portmap], **members}
+    return acni.parse_network(json.dumps(document).encode())
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> NetworkConfig:
+    return network_of(tmp_path / "leases")
+
+
+@define(eq=False)
+class Pods:
+    """Containers, made when they are first named."""
+
+    made: ExitStack
+    found: dict[str, str] = field(factory=dict[str, str])
+
+    def attachment(self, name: str, port: int) -> Attachment:
+        """Return one that wants a port of the host."""
+        if name not in self.found:
+            self.found[name] = self.made.enter_context(netns.anonymous()).path
+        wanted = [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]
+        return Attachment(
+            container_id=name, netns=self.found[name], capability_args={"portMappings": wanted}
+        )
+
+
+@pytest.fixture
+def pods() -> Iterator[Pods]:
+    with ExitStack() as made:
+        yield Pods(made)
+        # The next test begins on this host; the kernel takes its time with namespaces.
+        for link in ip("-j", "link", "show", "type", "veth"):
+            ip("link", "delete", link["ifname"])
+
+
+Open = Callable[..., AbstractAsyncContextManager[Runtime]]
+
+
+@pytest.fixture
+def runner() -> Iterator[BuiltIns]:
+    with BuiltIns() as made:
+        yield made
+
+
+@pytest.fixture
+def open_it(state_dir: Path, runner: BuiltIns, events: list[Event]) -> Open:
+    def open_it(**options: Any) -> AbstractAsyncContextManager[Runtime]:
+        given: Mapping[str, Any] = {
+            "runner": runner,
+            "recover": False,
+            "durability": "process",
+            "observers": [events.append],
+        }
+        return acni.open_runtime(
+            state_dir=state_dir, plugin_dirs=["/plugins"], **{**given, **options}
+        )
+
+    return open_it
+
+
+@pytest.mark.anyio
+async def test_recover_puts_back_what_somebody_took_away(
+    open_it: Open, network: NetworkConfig, pods: Pods, events: list[Event]
+) -> None:
+    async with open_it() as runtime:
+        for number, name in enumerate(("c1", "c2")):
+            await runtime.add(network, pods.attachment(name, 8080 + number))
+        before = there()
+        for flush in FLUSHES:
+            nft(flush)
+            assert there() != before
+            report = await runtime.recover()
+            assert there() == before, flush
+            assert set(report.restored) == {C1, C2}
+            assert report.failures == ()
+            await runtime.check(C1)
+        told = [event for event in events if isinstance(event, AttachmentRestored)]
+        assert [event.plugins for event in told] == [
+            *[("bridge", "portmap")] * 4,
+            *[("portmap",)] * 2,
+        ]
+
+
+@pytest.mark.anyio
+async def test_where_nothing_is_missing_nothing_is_done_and_nobody_is_told(
+    open_it: Open, network: NetworkConfig, pods: Pods, events: list[Event]
+) -> None:
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        events.clear()
+        before = generation()
+        report = await runtime.recover()
+        assert report == acni.RecoveryReport(settled=(), owed=(), failures=())
+        assert events == []
+        assert generation() == before
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "members",
+    [{"version": "0.3.1"}, {"disableCheck": True, "disableGC": True}],
+    ids=["a version without CHECK", "checks disabled"],
+)
+async def test_whatever_verbs_a_network_has_it_is_put_back(
+    open_it: Open, tmp_path: Path, pods: Pods, members: dict[str, Any]
+) -> None:
+    network = network_of(tmp_path / "leases", **members)
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before = there()
+        nft("flush ruleset")
+        assert (await runtime.recover()).restored == (C1,)
+        assert there() == before
+
+
+@pytest.mark.anyio
+async def test_a_container_whose_namespace_is_gone_has_a_delete_to_come_and_no_check(
+    open_it: Open, network: NetworkConfig, state_dir: Path
+) -> None:
+    with netns.anonymous() as box:
+        attachment = Attachment(container_id="c1", netns=box.path)
+        async with open_it() as runtime:
+            await runtime.add(network, attachment)
+    before = there()
+    nft("flush ruleset")
+    async with open_it() as runtime:
+        assert (await runtime.recover()).failures == ()
+        assert there() == before
+        await runtime.delete(C1)
+        assert elements() == set()
+
+
+def elements() -> set[str]:
+    return {
+        name
+        for one in there()
+        for kind in ("set", "map")
+        if kind in one and "elem" in one[kind]
+        for name in [one[kind]["name"]]
+    }
+
+
+@pytest.mark.anyio
+async def test_a_runtime_that_begins_puts_back_what_is_missing(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+    before = there()
+    nft("flush ruleset")
+    is_told = anyio.Event()
+
+    def tell(event: Event) -> None:
+        if isinstance(event, AttachmentRestored):
+            is_told.set()
+
+    async with open_it(recover=True, observers=[tell]):
+        with anyio.fail_after(20):
+            await is_told.wait()
+        assert there() == before
+
+
+@pytest.mark.anyio
+async def test_what_is_anothers_by_now_stays_so_and_the_rest_is_put_back(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    """After a flush a port may be given to the next container, and a program may listen on one."""
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        nft("flush ruleset")
+        await runtime.add(network, pods.attachment("c2", 8080))
+        theirs = there()
+        for _ in range(2):
+            report = await runtime.recover()
+            (error,) = report.failures
+            assert isinstance(error, PluginFailed)
+            assert (error.plugin, error.verb, str(error.container_id)) == (
+                "portmap",
+                "recover",
+                "c1",
+            )
+            assert error.reason == "port-taken"
+            assert "acni net c2 eth0" in str(error)
+            assert "RESTORE failed" in error.message
+        assert [one for one in theirs if one not in there() and "rule" in one] == []
+        await runtime.check(C2)
+        await runtime.delete(C2)
+        assert (await runtime.recover()).restored == (C1,)
+        await runtime.check(C1)
+
+
+@pytest.mark.anyio
+async def test_status_says_what_somebody_took_away(
+    open_it: Open, tmp_path: Path, pods: Pods
+) -> None:
+    """Of this network alone; one without masquerading has nobody but the records to tell."""
+    network, other = (
+        network_of(tmp_path / "leases", name=name, masquerades=False) for name in ("net", "other")
+    )
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        await runtime.status(network)
+        nft("flush ruleset")
+        with pytest.raises(NotReady, match="acni recover") as raised:
+            await runtime.status(network)
+        error = raised.value
+        assert (error.code, error.reason, error.plugin) == (51, "rules-lost", "portmap")
+        await runtime.status(other)
+        await runtime.recover()
+        await runtime.status(network)
+
+
+@pytest.mark.anyio
+async def test_a_program_or_a_rule_that_came_meanwhile_is_heeded(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before = there()
+        nft("flush ruleset")
+        with closing(socket.create_server(("127.0.0.1", 8080))):
+            (error,) = (await runtime.recover()).failures
+            assert (error.plugin, error.reason) == ("portmap", "port-taken")
+        nft("add table ip nat")
+        nft("add chain ip nat PREROUTING { type nat hook prerouting priority -100; }")
+        nft("add rule ip nat PREROUTING tcp dport 8080 return")
+        (error,) = (await runtime.recover()).failures
+        assert (error.plugin, error.reason) == ("portmap", "nat-rule")
+        nft("delete table ip nat")
+        assert (await runtime.recover()).restored == (C1,)
+        assert there() == before
+
+
+@pytest.mark.anyio
+async def test_an_address_that_is_anothers_by_now_stays_so(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        nft("flush map inet acni owners4")
+        nft('add element inet acni owners4 { 10.9.0.2 comment "acni net c9 eth0" : 0x7 }')
+        before = there()
+        (error,) = (await runtime.recover()).failures
+        assert (error.reason, error.plugin) == ("address-taken", "bridge")
+        assert "10.9.0.2 belongs to another attachment (acni net c9 eth0)" in str(error)
+        assert "portmap" in error.__notes__[0]
+        assert there() == before
+
+
+class Mine:
+    """A plugin that holds something of each container, all of which somebody took away."""
+
+    def __init__(self) -> None:
+        self.put_back: list[str] = []
+        self.fails = False
+        self.is_deleting = threading.Event()
+        self.may_delete = threading.Event()
+        self.has_put_back = threading.Event()
+
+    def runner(self) -> BuiltIns:
+        verbs = Verbs(add=lambda _: make_result(), delete=self._delete, restore=self._find)
+        return BuiltIns(plugins={"mine": verbs})
+
+    def _delete(self, _: Call) -> None:
+        self.is_deleting.set()
+        assert self.may_delete.wait(20)
+
+    def _find(self, call: Call) -> Callable[[], object]:
+        assert (call.netns, call.command) == (None, "CHECK")
+        if self.fails:
+            raise PluginError(120, "not now", reason="not-now")
+
+        def put_back() -> None:
+            self.put_back.append(call.container_id)
+            self.has_put_back.set()
+
+        return put_back
+
+
+@pytest.mark.anyio
+async def test_a_container_that_is_being_deleted_is_not_put_back(open_it: Open, pods: Pods) -> None:
+    """It is attached when it is looked at, and deleted once its turn has come."""
+    mine, reports = Mine(), list[acni.RecoveryReport]()
+    network = acni.networks.from_plugins("net", {"type": "mine"})
+    with mine.runner() as runner:
+        async with open_it(runner=runner) as runtime:
+            for name in ("c1", "c2"):
+                await runtime.add(network, pods.attachment(name, 80))
+
+            async def recover() -> None:
+                reports.append(await runtime.recover())
+
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(runtime.delete, C1)
+                    await anyio.to_thread.run_sync(mine.is_deleting.wait)
+                    tasks.start_soon(recover)
+                    await anyio.to_thread.run_sync(mine.has_put_back.wait)
+                    mine.may_delete.set()
+            assert mine.put_back == ["c2"]
+            assert [report.restored for report in reports] == [(C2,)]
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_looked_at_is_a_failure(open_it: Open, pods: Pods) -> None:
+    mine = Mine()
+    network = acni.networks.from_plugins("net", {"type": "mine"})
+    with mine.runner() as runner:
+        async with open_it(runner=runner) as runtime:
+            await runtime.add(network, pods.attachment("c1", 80))
+            mine.fails = True
+            report = await runtime.recover()
+            assert [(error.plugin, error.reason) for error in report.failures] == [
+                ("mine", "not-now")
+            ]
+            assert (report.restored, report.owed, mine.put_back) == ((), (), [])
+
+
+@pytest.mark.anyio
+async def test_nobody_else_is_asked(open_it: Open, pods: Pods, scripted: ScriptedRunner) -> None:
+    """Neither a runner that cannot, nor about what another kind of runner added."""
+    mine = Mine()
+    network = acni.networks.from_plugins("net", {"type": "mine"})
+    async with open_it(runner=scripted) as runtime:
+        await runtime.add(network, pods.attachment("c1", 80))
+        assert await runtime.recover() == acni.RecoveryReport(settled=(), owed=(), failures=())
+    with mine.runner() as runner:
+        async with open_it(runner=runner) as runtime:
+            assert (await runtime.recover()).restored == ()
+    assert mine.put_back == []

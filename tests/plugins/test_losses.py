@@ -1,0 +1,65 @@
+"""STATUS of plugins that masquerade, where somebody took that away and no record says what was."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.netlink.nft import nft
+from tests.plugins.answering import ask_ours
+from tests.plugins.hosts import Host, host_of
+
+pytestmark = [pytest.mark.netns, pytest.mark.rule("P5")]
+
+BRIDGE: Mapping[str, Any] = {
+    "cniVersion": "1.1.0",
+    "name": "net",
+    "type": "bridge",
+    "isGateway": True,
+    "ipMasq": True,
+    "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"},
+}
+PTP: Mapping[str, Any] = {**BRIDGE, "type": "ptp"}
+OTHER: Mapping[str, Any] = {**BRIDGE, "name": "other"}
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    with host_of(ask_ours, tmp_path / "leases") as made:
+        yield made
+
+
+@pytest.mark.parametrize("config", [BRIDGE, PTP], ids=["bridge", "ptp"])
+def test_what_somebody_took_away_is_told(host: Host, config: Mapping[str, Any]) -> None:
+    long = "c" * 120
+    for container in ("c1", long):
+        host.run("ADD", config, container=container)
+    assert host.run("STATUS", config).status == 0
+    nft(host.namespace, "delete table inet acni")
+    answer = host.run("STATUS", config)
+    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
+    assert "acni net " in answer.printed["msg"]
+    assert "and 1 more" in answer.printed["msg"]
+    assert host.run("STATUS", {**config, "name": "other"}).status == 0
+    assert host.run("STATUS", {**config, "ipMasq": False}).status == 0
+    for container in ("c1", long):
+        host.run("DEL", config, container=container, previous=True)
+    assert host.run("STATUS", config).status == 0
+
+
+def test_a_container_that_is_being_attached_has_lost_nothing(host: Host) -> None:
+    """Its link is there before its masquerading."""
+    host.run("ADD", BRIDGE)
+    host.run("ADD", BRIDGE, container="c2")
+    nft(host.namespace, "delete element inet acni owners4 { 10.9.0.2 }")
+    element = '{ 10.9.0.2 comment "acni net c1 eth0" : 1 }'
+    again = threading.Timer(
+        0.2, nft, (host.namespace, "add", "element", "inet", "acni", "owners4", element)
+    )
+    again.start()
+    assert host.run("STATUS", BRIDGE).status == 0
+    again.join()
