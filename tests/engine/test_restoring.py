@@ -4,9 +4,11 @@ and by a runtime that begins.
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, ExitStack, closing
@@ -23,6 +25,7 @@ from acni import Attachment, AttachmentId, BuiltIns, NetworkConfig, PluginFailed
 from acni.errors import NotReady
 from acni.events import AttachmentRestored, Event
 from acni.netlink.netfilter import Netfilter
+from acni.netlink.wire import KernelWire
 from acni.skel import Call, PluginError, Verbs, make_result
 from acni.testing import ScriptedRunner
 from tests.engine.builtin_world import ip
@@ -66,6 +69,18 @@ def network_of(
     masquerades: bool = True,
     **members: Any,
 ) -> NetworkConfig:
+    document = configuration(leases, version, name=name, masquerades=masquerades, **members)
+    return acni.parse_network(json.dumps(document).encode())
+
+
+def configuration(
+    leases: Path,
+    version: str = "1.1.0",
+    *,
+    name: str = "net",
+    masquerades: bool = True,
+    **members: Any,
+) -> dict[str, Any]:
     bridge = {
         "type": "bridge",
         "bridge": "br0",
@@ -78,8 +93,7 @@ def network_of(
         },
     }
     portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    document = {"cniVersion": version, "name": name, "plugins": [bridge, portmap], **members}
-    return acni.parse_network(json.dumps(document).encode())
+    return {"cniVersion": version, "name": name, "plugins": [bridge, portmap], **members}
 
 
 @pytest.fixture
@@ -325,6 +339,63 @@ async def test_an_address_that_is_anothers_by_now_stays_so(
         assert "10.9.0.2 belongs to another attachment (acni net c9 eth0)" in str(error)
         assert "portmap" in error.__notes__[0]
         assert there() == before
+
+
+@pytest.mark.deep
+def test_a_runtime_that_is_killed_while_it_puts_back_leaves_the_rest_to_the_next(
+    tmp_path: Path,
+) -> None:
+    """After each message to the kernel; on a host of its own."""
+    text = json.dumps(configuration(tmp_path / "leases"))
+    script = [sys.executable, "-m", "tests.engine.killing_recovery", str(tmp_path), text]
+    run = subprocess.run(
+        ["unshare", "-n", *script], capture_output=True, text=True, timeout=100, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout) > 10
+
+
+@pytest.mark.parametrize("is_heeded", [False, True], ids=["unheeded", "heeded"])
+def test_whatever_the_kernel_does_not_take_is_a_failure_and_is_put_back_by_the_next(
+    open_it: Open,
+    network: NetworkConfig,
+    pods: Pods,
+    monkeypatch: pytest.MonkeyPatch,
+    is_heeded: bool,
+) -> None:
+    """Each send of a recover fails."""
+    send = KernelWire.send
+
+    async def main() -> int:
+        async with open_it() as runtime:
+            await runtime.add(network, pods.attachment("c1", 8080))
+            before = there()
+            for number in range(1, 60):
+                calls = iter(range(1, 1000))
+
+                def sending(
+                    wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
+                ) -> None:
+                    is_this = next(calls) == last
+                    if not is_this or is_heeded:
+                        send(wire, data)
+                    if is_this:
+                        raise OSError(errno.ENOBUFS, "as the test wants it")
+
+                nft("flush ruleset")
+                with monkeypatch.context() as patch:
+                    patch.setattr(KernelWire, "send", sending)
+                    report = await runtime.recover()
+                if next(calls) <= number:
+                    assert there() == before
+                    return number
+                for error in report.failures:
+                    assert isinstance(error, acni.PluginFailed | acni.errors.TryAgain)
+                assert (await runtime.recover()).failures == ()
+                assert there() == before, number
+        raise AssertionError("it never came to an end")
+
+    assert anyio.run(main) > 10
 
 
 class Mine:
