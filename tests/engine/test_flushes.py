@@ -105,7 +105,7 @@ def outside() -> Iterator[Namespace]:
 @pytest.mark.anyio
 @pytest.mark.parametrize(
     ("pods", "every"),
-    [(16, 7), *(pytest.param(64, every, marks=pytest.mark.deep) for every in (5, 11, 17))],
+    [(16, 7), *(pytest.param(64, every, marks=pytest.mark.deep) for every in (5, 17))],
 )
 async def test_whenever_somebody_flushes_the_rules_recover_puts_back_all_that_was_added(
     state_dir: Path, tmp_path: Path, runner: BuiltIns, pods: int, every: int

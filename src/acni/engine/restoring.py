@@ -39,8 +39,8 @@ from acni.store.record import Record, recorded_result
 
 RESTORE: Final = "RESTORE"
 
-# So many are looked at before anybody may cancel it: some milliseconds.
-_LOOKED_AT_ONCE: Final = 32
+# So many are looked at in one go, which nobody can cancel: some milliseconds.
+_LOOKED_AT_ONCE: Final = 8
 
 Look = Literal["whole", "lost", "unknown"]
 

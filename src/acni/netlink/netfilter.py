@@ -14,7 +14,8 @@ Rule 4: what was read of others' rules stands as long as nobody else changed any
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Final, Self, TypeVar
 
 from attrs import Factory, define, evolve
@@ -157,22 +158,36 @@ class Netfilter:
         Raises:
             NetlinkError: the kernel does not say.
         """
-        try:
-            answers = self.netlink.request(get_element(table, element))
-        except NetlinkError as error:
-            if error.errno != errno.ENOENT:
-                raise
-            return None
-        found = list(self._elements(element.name, answers))
-        if len(found) != 1:
-            raise malformed(f"{len(found)} elements of one key")
-        return found[0]
+        (found,) = self.elements_like(table, [element])
+        return found
+
+    def elements_like(self, table: str, wanted: Sequence[Element]) -> list[Element | None]:
+        """Return the elements of some keys as they are there; None where there is none.
+
+        Raises:
+            NetlinkError: the kernel does not say.
+        """
+        exchange = self.netlink.exchange([get_element(table, one) for one in wanted])
+        for index, verdict in enumerate(exchange.verdicts):
+            if verdict.code not in (0, errno.ENOENT):
+                raise refusal(index, exchange.verdicts)
+        answers = iter(exchange.answers)
+        found: list[Element | None] = []
+        for one, verdict in zip(wanted, exchange.verdicts, strict=True):
+            if verdict.code:
+                found.append(None)
+                continue
+            there = list(self._elements(one.name, islice(answers, 1)))
+            if len(there) != 1:
+                raise malformed(f"{len(there)} elements of one key")
+            found += there
+        return found
 
     def close(self) -> None:
         """Close the socket; a second call does nothing."""
         self.netlink.close()
 
-    def _elements(self, name: str, answers: Sequence[Answer]) -> Iterator[Element]:
+    def _elements(self, name: str, answers: Iterable[Answer]) -> Iterator[Element]:
         for answer in answers:
             family, said = family_and_attributes(answer)
             yield from read_elements(name, said.get(3, b""), family=family)

@@ -165,11 +165,9 @@ def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    for entry in entries:
-        for element in (entry.claim, *entry.elements):
-            if netfilter.element(TABLE, element) != element:
-                return element
-    return None
+    wanted = [one for entry in entries for one in (entry.claim, *entry.elements)]
+    found = netfilter.elements_like(TABLE, wanted)
+    return next((one for one, there in zip(wanted, found, strict=True) if one != there), None)
 
 
 def entries_of(
