@@ -176,6 +176,50 @@ async def test_recover_puts_back_what_somebody_took_away(
 
 
 @pytest.mark.anyio
+async def test_policies_and_the_check_of_senders_are_put_back_as_well(
+    open_it: Open, tmp_path: Path, pods: Pods
+) -> None:
+    """And, where a policy drops what is forwarded, what lets the container through it."""
+    document = configuration(tmp_path / "leases")
+    document["plugins"][0]["macspoofchk"] = True
+    firewall = {"type": "firewall", "ingressPolicy": "isolated", "openForwarding": True}
+    document["plugins"].append(firewall)
+    network = acni.parse_network(json.dumps(document).encode())
+    drop_what_is_forwarded()
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before, opened = ours(), forwarding()
+        assert any("br0" in line for line in opened)
+        for flush in (
+            "flush ruleset",
+            "delete table bridge acni",
+            "flush set inet acni isolated4",
+            "flush set inet acni apart",
+            "flush chain ip filter FORWARD",
+        ):
+            nft(flush)
+            drop_what_is_forwarded()
+            assert (await runtime.recover()).restored == (C1,), flush
+            assert (ours(), forwarding()) == (before, opened)
+            await runtime.check(C1)
+        assert (await runtime.recover()).restored == ()
+
+
+def drop_what_is_forwarded() -> None:
+    subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True, timeout=30)
+
+
+def forwarding() -> list[str]:
+    command = ["iptables", "-S", "FORWARD"]
+    run = subprocess.run(command, check=True, timeout=30, capture_output=True, text=True)
+    return run.stdout.splitlines()
+
+
+def ours() -> Any:
+    return [one for one in there() if '"table": "acni"' in json.dumps(one)]
+
+
+@pytest.mark.anyio
 async def test_where_nothing_is_missing_nothing_is_done_and_nobody_is_told(
     open_it: Open, network: NetworkConfig, pods: Pods, events: list[Event]
 ) -> None:

@@ -45,6 +45,7 @@ from acni.plugins.bridge_chain import (
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own, find_port, require_new
+from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import gc, status
 from acni.plugins.containerlinks import configure, set_up
@@ -58,7 +59,7 @@ from acni.plugins.hostlinks import (
     told_mac,
     wait_for_port,
 )
-from acni.plugins.masquerading import masquerade, restore_masquerading, stop_masquerading
+from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs
@@ -177,6 +178,4 @@ def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
         remove(call, port)
 
 
-VERBS: Final = Verbs(
-    add=add, delete=delete, check=check, gc=gc, status=status, restore=restore_masquerading
-)
+VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, restore=restore)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
 from typing import Final
@@ -23,6 +23,7 @@ from attrs import evolve
 
 from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
+from acni.netlink.nftables import Element
 from acni.plugins.bridge_refusals import doing, kernel_refusal
 from acni.plugins.elements import (
     Taken,
@@ -126,19 +127,16 @@ def collect(call: Call) -> None:
                 raise
 
 
-def are_lost(call: Call, entries: Sequence[Entry]) -> bool:
-    """Tell whether anything of what an ADD put in is not there any more.
-
-    Raises:
-        PluginError: the kernel does not say.
-    """
-    with doing("looking at the table acni"), netfilter_of(call) as netfilter:
-        return missing(netfilter, entries) is not None
-
-
-def restoring(call: Call, entries: Sequence[Entry]) -> PutBack | None:
+def restoring(
+    call: Call, entries: Sequence[Entry], *, shared: Sequence[Element] = ()
+) -> PutBack | None:
     """Look whether anything of what an ADD put in is not there any more; return what puts it back,
     all or nothing.
+
+    Args:
+        call: What is called.
+        entries: What the ADD put in.
+        shared: What is nobody's, and is there as well.
 
     Raises:
         PluginError: the kernel does not say.
@@ -147,11 +145,34 @@ def restoring(call: Call, entries: Sequence[Entry]) -> PutBack | None:
     def put_back() -> None:
         with doing("putting back what the table acni had"), netfilter_of(call) as netfilter:
             try:
-                put(netfilter, entries, takes_over=False)
+                put(netfilter, entries, shared=shared, takes_over=False)
             except Taken as taken:
                 raise address_taken(taken) from taken
 
-    return put_back if are_lost(call, entries) else None
+    with doing("looking at the table acni"), netfilter_of(call) as netfilter:
+        is_whole = missing(netfilter, entries) is None
+        is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
+    return None if is_whole else put_back
+
+
+def put_back_all(found: Iterable[PutBack | None]) -> PutBack | None:
+    """Return what puts back all of something, whatever of it cannot be; None where it is nothing.
+
+    What it returns raises the first error.
+    """
+    steps = [one for one in found if one is not None]
+
+    def put_back() -> None:
+        failures: list[PluginError] = []
+        for step in steps:
+            try:
+                step()
+            except PluginError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+    return put_back if steps else None
 
 
 def address_taken(taken: Taken) -> PluginError:

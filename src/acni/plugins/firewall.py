@@ -21,6 +21,7 @@ Configuration and meaning are the reference's; how it is done is not:
 
 from __future__ import annotations
 
+import contextlib
 import errno
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
@@ -36,12 +37,20 @@ from acni.netlink.sockets import Netlink, open_here
 from acni.plugins import attaching
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import collect, remove, require_table, undo_with
+from acni.plugins.elementkeeping import (
+    collect,
+    put_back_all,
+    remove,
+    require_table,
+    restoring,
+    undo_with,
+)
 from acni.plugins.elements import collect_apart, is_guarded, missing, netfilter_of, put
 from acni.plugins.firewall_forwarding import (
     close_own,
     collect_closed,
     is_blocked,
+    is_shut,
     let_through,
     require_forwarding,
     require_let_through,
@@ -56,10 +65,11 @@ from acni.plugins.firewall_settings import (
 from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_host
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import TABLE, Entry, apart, guarding
-from acni.skel.call import Call, Verbs
+from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
 
+_NO_BRIDGE: Final = "no-bridge"
 _NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
 
 
@@ -100,6 +110,38 @@ def check(call: Call) -> None:
             require_let_through(netfilter, settings, way)
         for port in _to_isolate(settings, way):
             raise differs(f"{port.name} is not isolated", "port-not-isolated")
+
+
+def restore(call: Call) -> PutBack | None:
+    """Look whether somebody took away what an ADD put in; return what puts it back."""
+    settings = parse_settings(call)
+    if settings.policy is Policy.OPEN and not settings.opens:
+        return None
+    with open_here() as host:
+        try:
+            way = _find_way(host, _previous(call), settings, owner_of(call))
+        except PluginError as error:
+            if error.reason != _NO_BRIDGE:
+                raise
+            return None  # its link is gone, and so is the container
+    shared = [apart(link) for link in way.links]
+    entries = _entries(call, settings, way)
+    found = restoring(call, entries, shared=shared) if entries else None
+    return put_back_all([found, _restore_openings(call, settings, way)])
+
+
+def _restore_openings(call: Call, settings: Settings, way: Way) -> PutBack | None:
+    if not settings.opens:
+        return None
+
+    def open_again() -> None:
+        with netfilter_of(call) as netfilter:
+            let_through(call, netfilter, settings, way, ExitStack())
+
+    with netfilter_of(call) as netfilter, contextlib.suppress(PluginError):
+        if not is_shut(netfilter, settings, way):
+            return None
+    return open_again  # which says what nothing can be done about
 
 
 def gc(call: Call) -> None:
@@ -162,7 +204,7 @@ def _find_way(host: Netlink, previous: Result, settings: Settings, owner: Owner)
     if lacks:
         message = f'no {lacks} for "{settings.policy}" at $.prevResult.interfaces'
         details = "firewall stands behind a plugin that connects the container with a bridge"
-        raise PluginError(Code.INVALID_CONFIG, message, details=details, reason="no-bridge")
+        raise PluginError(Code.INVALID_CONFIG, message, details=details, reason=_NO_BRIDGE)
     return way
 
 
@@ -252,4 +294,4 @@ def _previous(call: Call) -> Result:
     return call.previous
 
 
-VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status)
+VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, restore=restore)

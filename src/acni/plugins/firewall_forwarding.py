@@ -84,6 +84,19 @@ def require_let_through(netfilter: Netfilter, settings: Settings, way: Way) -> N
             raise differs(f"{describe(chain)} does not let {links} through", "rule-missing")
 
 
+def is_shut(netfilter: Netfilter, settings: Settings, way: Way) -> bool:
+    """Tell whether a container is not let through any more by what its ADD appended.
+
+    Raises:
+        PluginError: it cannot be let through, or the kernel does not say.
+    """
+    for chain in _require_open(netfilter, settings, way):
+        with doing(f"looking at {describe(chain)}"):
+            if closed(netfilter, chain, way.links):
+                return True
+    return False
+
+
 def require_forwarding(netfilter: Netfilter, settings: Settings) -> None:
     """Raise where no ADD of a container with an address of IPv4 can succeed.
 
