@@ -54,6 +54,37 @@ def test_what_was_added_by_a_built_in_is_not_deleted_without(
     assert json.loads(acni("ls", "-o", "json").stdout) == []
 
 
+def test_rules_that_somebody_flushed_are_missed_and_put_back(
+    acni: Run, box: netns.Namespace, conf_dir: Path, tmp_path: Path
+) -> None:
+    ipam = {"type": "host-local", "subnet": "10.9.0.0/24", "dataDir": str(tmp_path / "leases")}
+    ptp = {"type": "ptp", "ipMasq": True, "ipam": ipam}
+    config = {"cniVersion": "1.1.0", "name": "routed", "plugins": [ptp]}
+    (conf_dir / "60-routed.conflist").write_text(json.dumps(config))
+    added = acni("add", "routed", box.path, "--container-id", "c1", "--builtin")
+    assert added.returncode == 0, added.stderr
+    assert acni("status", "routed", "--builtin").returncode == 0
+    nft = ["nft", "delete", "table", "inet", "acni"]
+    subprocess.run(nft, check=True, timeout=30)
+    status = acni("status", "routed", "--builtin")
+    assert status.returncode == 1
+    assert "somebody took away what c1/eth0 had on this host; acni recover" in status.stdout
+    recovered = acni("recover")
+    assert recovered.stdout.split()[-4:] == ["c1", "eth0", "put", "back"]
+    assert acni("status", "routed", "--builtin").returncode == 0
+    subprocess.run(nft, check=True, timeout=30)
+    without = acni("recover", "--no-builtin")
+    assert (without.returncode, without.stdout) == (0, "")
+    owners = "add map inet acni owners4 { type ipv4_addr : mark ; }"
+    owner = "add element inet acni owners4 { 10.9.0.2 : 1 }"
+    for command in ("add table inet acni", owners, owner):
+        subprocess.run(["nft", command], check=True, timeout=30)
+    refused = acni("recover")
+    assert refused.returncode == 1
+    assert "not put back: RESTORE failed with code 115: 10.9.0.2 belongs to" in refused.stdout
+    assert acni("del", "routed", "--container-id", "c1").returncode == 0
+
+
 def test_without_built_ins_there_is_nothing_to_run(acni: Run, box: netns.Namespace) -> None:
     refused = acni("add", "local", box.path, "--container-id", "c1", "--no-builtin")
     assert refused.returncode != 0

@@ -176,6 +176,18 @@ async def test_recover_puts_back_what_somebody_took_away(
 
 
 @pytest.mark.anyio
+async def test_a_port_that_was_picked_is_the_same_again(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 0))
+        before = there()
+        nft("flush ruleset")
+        assert (await runtime.recover()).restored == (C1,)
+        assert there() == before
+
+
+@pytest.mark.anyio
 async def test_policies_and_the_check_of_senders_are_put_back_as_well(
     open_it: Open, tmp_path: Path, pods: Pods
 ) -> None:
