@@ -95,6 +95,25 @@ def test_one_of_the_two_is_chosen_not_both(acni: Run, box: netns.Namespace) -> N
     assert acni("add", "local", box.path, "--builtin", "--no-builtin").returncode == 2
 
 
+def test_a_plan_names_what_keeps_a_built_in_from_adding(
+    acni: Run, box: netns.Namespace, conf_dir: Path
+) -> None:
+    plugins = [{"type": "bridge"}, {"type": "firewall"}]
+    config = {"cniVersion": "1.0.0", "name": "kept", "plugins": plugins}
+    (conf_dir / "70-kept.conflist").write_text(json.dumps(config))
+    planned = ["plan", "add", "kept", box.path, "--builtin"]
+    assert acni(*planned).returncode == 0
+    chain = "add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }"
+    for command in ("add table ip filter", chain):
+        subprocess.run(["nft", command], check=True, timeout=30)
+    done = acni(*planned, "-o", "json")
+    subprocess.run(["nft", "delete", "table", "ip", "filter"], check=True, timeout=30)
+    assert done.returncode == 1
+    (obstacle,) = json.loads(done.stdout)["obstacles"]
+    assert "the chain FORWARD of the table ip filter drops" in obstacle["message"]
+    assert obstacle["plugin"] == "firewall"
+
+
 def test_a_plan_says_what_is_built_in(
     acni: Run, box: netns.Namespace, plugins: RecordingPlugins
 ) -> None:

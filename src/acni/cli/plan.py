@@ -1,4 +1,4 @@
-"""``acni plan``: a dry run. Nothing runs, nothing is written."""
+"""``acni plan``: a dry run. No plugin adds or deletes, nothing is written."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What the engine would run for a verb, found without running anything: the same records, the same
 plan, the same requests.
 
-What it would refuse is an obstacle: told beside the plan, which is made all the same.
+What it would refuse is an obstacle: told beside the plan, which is made all the same. So is what
+keeps a built-in plugin from adding, of which STATUS tells: it looks, and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final
 
-from attrs import Factory, define, frozen
+import anyio
+from attrs import Factory, define, evolve, frozen
 
 from acni.engine.add import begin
 from acni.engine.chain import Chain, chain_of_record
@@ -26,6 +28,7 @@ from acni.engine.targets import (
 )
 from acni.errors import AcniError, PluginNotFound
 from acni.host import netns
+from acni.host.plugins import EXECUTABLE
 from acni.spec.attachment import Attachment, AttachmentId
 from acni.spec.configuration import NetworkConfig
 from acni.spec.jsontext import dump
@@ -33,6 +36,7 @@ from acni.spec.names import record_name
 from acni.spec.plan import Command, Step, plan
 from acni.spec.plugin import Plugin, Request
 from acni.spec.request import build_request, network_parameters
+from acni.spec.versions import SUPPORTED_VERSIONS
 from acni.store.record import Record, recorded_result
 
 _NO_RESULT: Final = "none"
@@ -104,6 +108,7 @@ class Rehearsal:
             origin = f"the output of {before.plugin.type}" if before else _NO_RESULT
             self._append(chain, step, None, origin, dump(f"({origin})") if before else None)
             before = step
+        anyio.run(self._ask_built_ins, operation, network)
 
     def delete(
         self, target: Attachment | AttachmentId, network: NetworkConfig | str | None
@@ -144,6 +149,23 @@ class Rehearsal:
         )
         for step in plan(Command.STATUS, network):
             self._append(chain, step, None, _NO_RESULT)
+
+    async def _ask_built_ins(self, operation: Operation, network: NetworkConfig) -> None:
+        """Ask the built-in plugins of an ADD for their STATUS, in the newest version, which has it:
+        of the network's they are asked in any case.
+        """
+        newest = evolve(network, versions=SUPPORTED_VERSIONS[-1:])
+        chain = Chain(
+            operation=operation,
+            network=newest,
+            parameters=network_parameters(self.engine.plugin_dirs, self.engine.environment),
+            deadline=anyio.current_time() + self.engine.timeouts.status,
+        )
+        built_in = {run.step.index: run.plugin for run in self.runs if _is_built_in(run)}
+        for step in plan(Command.STATUS, newest):
+            if (plugin := built_in.get(step.index)) is not None:
+                with self._obstacle(operation):
+                    await chain.run(step, found=plugin)
 
     def _check(self, operation: Operation, record: Record) -> None:
         steps = plan(Command.CHECK, record.network)
@@ -217,3 +239,8 @@ class Rehearsal:
 
     def _operation(self, network: str, identity: AttachmentId | None) -> Operation:
         return Operation(engine=self.engine, verb=self.verb, network=network, id=identity)
+
+
+def _is_built_in(run: Run) -> bool:
+    is_there = run.plugin is not None and run.plugin.runner != EXECUTABLE
+    return is_there and run.step.command is Command.ADD
