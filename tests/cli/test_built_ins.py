@@ -110,8 +110,8 @@ def test_a_plan_names_what_keeps_a_built_in_from_adding(
     subprocess.run(["nft", "delete", "table", "ip", "filter"], check=True, timeout=30)
     assert done.returncode == 1
     (obstacle,) = json.loads(done.stdout)["obstacles"]
-    assert "the chain FORWARD of the table ip filter drops" in obstacle["message"]
-    assert obstacle["plugin"] == "firewall"
+    assert "the chain FORWARD of the table ip filter drops" in obstacle["msg"]
+    assert obstacle["acni"]["plugin"] == "firewall"
 
 
 def test_a_plan_says_what_is_built_in(
