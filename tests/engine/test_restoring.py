@@ -27,6 +27,7 @@ from acni.events import AttachmentRestored, Event
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.wire import KernelWire
 from acni.skel import Call, PluginError, Verbs, make_result
+from acni.spec.plugin import Plugin, Request, Response
 from acni.testing import ScriptedRunner
 from tests.engine.builtin_world import ip
 
@@ -358,6 +359,42 @@ async def test_status_says_what_somebody_took_away(
         await runtime.status(other)
         await runtime.recover()
         await runtime.status(network)
+
+
+class Looking(BuiltIns):
+    """Counts the looks."""
+
+    looks = 0
+
+    def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
+        self.looks += 1
+        return super().look(plugin, request, seconds=seconds)
+
+
+@pytest.mark.anyio
+async def test_status_looks_at_nothing_as_long_as_the_tables_are_the_same(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    with Looking() as runner:
+        async with open_it(runner=runner) as runtime:
+            for number in range(2):
+                await runtime.add(network, pods.attachment(f"c{number}", 8080 + number))
+            for _ in range(3):
+                await runtime.status(network)
+            assert runner.looks == 4
+            await runtime.add(network, pods.attachment("c2", 8082))
+            await runtime.status(network)
+            assert runner.looks == 4
+            nft("delete table inet acni")
+            await runtime.add(network, pods.attachment("c3", 8083))
+            for _ in range(2):
+                with pytest.raises(NotReady):
+                    await runtime.status(network)
+            await runtime.recover()
+            before = runner.looks
+            for _ in range(2):
+                await runtime.status(network)
+            assert runner.looks == before + 8
 
 
 @pytest.mark.anyio

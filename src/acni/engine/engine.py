@@ -8,6 +8,7 @@ import time
 from collections.abc import (
     Callable,
     Generator,
+    Hashable,
     Iterable,
     Iterator,
     Mapping,
@@ -108,6 +109,7 @@ class Engine:
         commits: Makes what is noted durable; None where nothing can be noted.
         warned: What was warned of: each warning is given once.
         replaced: The types of which it was told that they are built in.
+        whole: The networks of which nothing was missing, each with the tables that there were.
         visitor: Looks into namespaces.
         threads: For blocking calls; the runtime's own, so that nothing that is owed waits for what
             the host program does in its threads.
@@ -128,6 +130,7 @@ class Engine:
     commits: Commits | None = None
     warned: set[str] = Factory(set[str])
     replaced: set[PluginType] = Factory(set[PluginType])
+    whole: dict[str, Hashable] = Factory(dict[str, Hashable])
     visitor: Visitor = Factory(Visitor)
     threads: anyio.CapacityLimiter = Factory(lambda: anyio.CapacityLimiter(_THREADS))
 

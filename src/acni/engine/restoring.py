@@ -105,8 +105,43 @@ async def restore(engine: Engine) -> Restored:
     return Restored(restored=tuple(restored), failures=tuple(failures))
 
 
+async def find_lost(engine: Engine, network: str) -> tuple[AttachmentId, str] | None:
+    """Return an attachment of a network of which somebody took something away, and the type of the
+    plugin that had made it; None where nobody did.
+
+    Where nothing was missing before, and the tables are the same, nothing is looked at: what is
+    taken out of a table that stays is found by :func:`restore` and by CHECK.
+
+    Raises:
+        StoreError: the state directory cannot be listed.
+    """
+    restorer = engine.runner
+    if not isinstance(restorer, Restorer):
+        return None
+    tables = await engine.in_thread(restorer.tables)
+    if tables is not None and engine.whole.get(network) == tables:
+        return None
+    told = set[Look]()
+
+    def is_lost(said: Look) -> bool:
+        told.add(said)
+        return said == "lost"
+
+    found = await look(engine, is_lost, network=network, is_first_enough=True)
+    if found:
+        left, plugin = found[0]
+        return left.id, plugin
+    if "unknown" not in told:
+        engine.whole[network] = tables
+    return None
+
+
 async def look(
-    engine: Engine, chosen: Callable[[Look], bool], *, network: str | None = None
+    engine: Engine,
+    chosen: Callable[[Look], bool],
+    *,
+    network: str | None = None,
+    is_first_enough: bool = False,
 ) -> list[tuple[Left, str]]:
     """Look at all that is attached, and change nothing.
 
@@ -114,6 +149,7 @@ async def look(
         engine: The runtime's engine.
         chosen: Which are wanted.
         network: Only this network; by default any.
+        is_first_enough: Whether the others do not matter once there is one.
 
     Returns:
         The attachments, each with the type of the first plugin of which that is so.
@@ -133,7 +169,7 @@ async def look(
             kind = next((kind for kind, said in looks_at(record) if chosen(said)), None)
             if kind is not None:
                 found.append((Left(id=record.id, network=record.network.name), kind))
-        return bool(some)
+        return bool(some) and not (found and is_first_enough)
 
     def looks_at(record: Record) -> Iterator[tuple[str, Look]]:
         try:

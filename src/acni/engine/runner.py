@@ -6,7 +6,7 @@ implementations. Limits, retries and budgets are the engine's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol, runtime_checkable
 
 from acni.spec.names import PluginType
@@ -100,6 +100,12 @@ class Restorer(Protocol):
 
     def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
         """Look whether somebody did; blocks the calling thread."""
+        ...
+
+    def tables(self) -> Hashable:
+        """Return what changes whenever somebody has taken everything away; None where nobody can
+        say. Blocks the calling thread.
+        """
         ...
 
     async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:

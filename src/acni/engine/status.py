@@ -14,7 +14,7 @@ import anyio
 
 from acni.engine.chain import Chain
 from acni.engine.engine import Engine, Operation
-from acni.engine.restoring import look
+from acni.engine.restoring import find_lost
 from acni.engine.versions import negotiated
 from acni.errors import NotReady
 from acni.skel.errors import Code
@@ -57,11 +57,10 @@ async def _require_all_there(engine: Engine, network: NetworkConfig) -> None:
     Raises:
         NotReady: somebody did.
     """
-    found = await look(engine, lambda said: said == "lost", network=network.name)
-    if found:
-        (first, plugin), number = found[0], len(found)
-        others = f" and {number - 1} more" if number > 1 else ""
-        msg = f"somebody took away what {first.id}{others} had on this host"
+    found = await find_lost(engine, network.name)
+    if found is not None:
+        attachment, plugin = found
+        msg = f"somebody took away what {attachment} had on this host, at least"
         details = "acni recover, or Runtime.recover(), puts it back"
         raise NotReady(
             f"{msg}; {details}",

@@ -31,7 +31,7 @@ from acni.netlink.nfmessages import family_and_attributes
 from acni.netlink.nftables import DELRULE, GETCHAIN, GETRULE, NEWRULE, table_message
 
 _GETTABLE: Final = 1
-_TABLE_FLAGS: Final = 2  # NFTA_TABLE_FLAGS
+_TABLE_FLAGS, _TABLE_HANDLE = 2, 4  # NFTA_TABLE_*
 _DORMANT: Final = 1
 _VERDICT_REGISTER: Final = 0
 _SIGN: Final = 1 << 31
@@ -129,6 +129,24 @@ def list_chains(netfilter: Netfilter, *, kind: str | None = None) -> list[Chain]
         answers = [answer for answer in answers if said in answer.body]
     chains = (_chain(*family_and_attributes(answer)) for answer in answers)
     return [chain for chain in chains if kind is None or chain.kind == kind]
+
+
+def handle_of_table(netfilter: Netfilter, name: str, *, family: int) -> int | None:
+    """Return the number of a table, which no other one of the namespace ever has; None where there
+    is no table of this name.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    try:
+        asked = table_message(_GETTABLE, 0, text(1, name), family=family)
+        answers = netfilter.netlink.request(asked)
+    except NetlinkError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None
+    said = (family_and_attributes(answer)[1] for answer in answers)
+    return next((be64_of(one.get(_TABLE_HANDLE, b"")) for one in said), None)
 
 
 def is_dormant(netfilter: Netfilter, chain: Chain) -> bool:

@@ -193,6 +193,27 @@ class BuiltIns:
         except Stopped:
             return Response(ending=Ending.OUT_OF_TIME, seconds=seconds)
 
+    def tables(self) -> tuple[int | None, ...] | None:
+        """Say in which tables of this host plugins have what they restore: others once somebody
+        has removed one, and all that was in it. Blocks the calling thread.
+
+        Returns:
+            What there is is compared with what there was; None where nobody can say, as of plugins
+            that are not acni's.
+
+        Example:
+            >>> acni.BuiltIns(plugins={}).tables() is None
+            True
+        """
+        if self.plugins is not BUILT_IN:
+            return None
+        from acni.plugins.elements import table_handles  # noqa: PLC0415 (few ask)
+
+        try:
+            return table_handles(self._kept)
+        except OSError:  # no netfilter, or no right to ask it
+            return None
+
     async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:
         """Put back what somebody took away that an ADD had made.
 

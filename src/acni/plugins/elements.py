@@ -16,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 from attrs import evolve
@@ -26,6 +26,7 @@ from acni.netlink.families import IpAddress
 from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
+from acni.netlink.nfrules import handle_of_table
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
 from acni.plugins.framerules import OF_FRAMES, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
@@ -51,6 +52,7 @@ from acni.plugins.ruleset import (
     way,
 )
 from acni.skel.call import Call
+from acni.skel.kept import Kept
 
 _LAYOUTS: Final = {layout.family: layout for layout in (OF_PACKETS, OF_FRAMES)}
 
@@ -89,12 +91,28 @@ def netfilter_of(call: Call) -> Generator[Netfilter]:
     Raises:
         OSError: there is no descriptor left, or the kernel has no netfilter.
     """
+    with lent_netfilter(call.kept) as netfilter:
+        yield netfilter
+
+
+def lent_netfilter(kept: Kept) -> AbstractContextManager[Netfilter]:
+    """Lend the same to whoever is no call."""
     place = os.stat("/proc/thread-self/ns/net")
     # What is kept holds its namespace, whose number is no other one's meanwhile.
     key = ("netfilter", place.st_dev, place.st_ino)
-    ledger = call.kept.shared(key, Ledger)
-    with call.kept.lent(key, lambda: Netfilter.open(ledger)) as netfilter:
-        yield netfilter
+    ledger = kept.shared(key, Ledger)
+    return kept.lent(key, lambda: Netfilter.open(ledger))
+
+
+def table_handles(kept: Kept) -> tuple[int | None, ...]:
+    """Return the numbers of the tables, None of one that is not there: whoever removes one takes
+    all that was in it, and the next one has another number.
+
+    Raises:
+        OSError: the kernel does not say.
+    """
+    with lent_netfilter(kept) as netfilter:
+        return tuple(handle_of_table(netfilter, TABLE, family=family) for family in _LAYOUTS)
 
 
 def put(

@@ -145,6 +145,16 @@ class ExecutablesFirst:
         """
         return self.built_ins.look(plugin, request, seconds=seconds)
 
+    def tables(self) -> tuple[int | None, ...] | None:
+        """Say in which tables plugins have what they restore; see :meth:`BuiltIns.tables`.
+
+        Example:
+            >>> with acni.ExecutablesFirst() as runner:
+            ...     runner.tables() == runner.tables()
+            True
+        """
+        return self.built_ins.tables()
+
     async def restore(self, plugin: Plugin, request: Request, *, deadline: float) -> Response:
         """Put back what somebody took away; see :meth:`BuiltIns.restore`.
 
