@@ -281,6 +281,24 @@ async def test_a_container_whose_namespace_is_gone_has_a_delete_to_come_and_no_c
         assert elements() == set()
 
 
+@pytest.mark.anyio
+async def test_what_was_attached_from_another_host_namespace_is_left_alone(
+    open_it: Open, network: NetworkConfig, pods: Pods, state_dir: Path
+) -> None:
+    """Its rules are there, not here."""
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+    path = state_dir / "results" / "net-c1-eth0"
+    record = json.loads(path.read_text())
+    record["acni"]["host_netns"]["id"] += "1"
+    path.write_text(json.dumps(record))
+    nft("flush ruleset")
+    async with open_it() as runtime:
+        assert (await runtime.recover()).restored == ()
+        await runtime.status(network)
+    assert there() == []
+
+
 def elements() -> set[str]:
     return {
         name
