@@ -12,6 +12,8 @@ from acni.netlink.errors import Malformed
 from acni.netlink.messages import attribute, be32, nested
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import (
+    BRIDGE,
+    INET,
     NF_ACCEPT,
     NF_DROP,
     NFT_JUMP,
@@ -25,6 +27,7 @@ from acni.netlink.nfrules import (
     Expression,
     append_rule,
     delete_rule,
+    handle_of_table,
     is_dormant,
     list_chains,
     list_rules_of,
@@ -44,6 +47,19 @@ table ip nat {
 }
 table inet other { chain plain { drop; }; }
 """
+
+
+def test_a_table_that_is_made_again_has_another_number(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    seen: list[int | None] = []
+    for command in ("add", "add", "delete", "add"):
+        nft(host, command, "table", "inet", "acni")
+        seen.append(handle_of_table(firewall, "acni", family=INET))
+    assert seen[0] == seen[1] != seen[3]
+    assert seen[2] is None
+    assert seen[3] is not None
+    assert handle_of_table(firewall, "acni", family=BRIDGE) is None
 
 
 def test_chains_are_read_with_where_the_kernel_leads_to_them(
