@@ -381,6 +381,11 @@ async def recover(ground: Ground) -> None:
         await settled(runtime)
 
 
+async def flush(ground: Ground) -> None:
+    """Let all rules of the firewall be gone, as by somebody who loads others."""
+    await anyio.run_process(["nft", "flush", "ruleset"])
+
+
 async def clear(ground: Ground) -> None:
     """Detach whatever is attached."""
     async with ground.open_runtime() as runtime:
@@ -414,6 +419,7 @@ SCENARIOS: Final[Mapping[str, Callable[[Ground], Awaitable[None]]]] = {
         collect,
         work_aside,
         recover,
+        flush,
         clear,
     )
 }

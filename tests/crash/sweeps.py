@@ -183,6 +183,12 @@ _WITH_PORTS: Final[dict[str, Case]] = {
         "delete, then the namespace is gone",
     )
 }
+_WITH_PORTS["ports: recovery of flushed rules"] = Case(
+    scenario="recover",
+    before=(("add", None), ("flush", None)),
+    chain=PORTS_CHAIN,
+    leaves_out="state/acni/lock",
+)
 # Of plugins that do as bridge does, without a bridge.
 _OF_OTHERS: Final = (
     "add, delete",
