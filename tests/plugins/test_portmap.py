@@ -462,6 +462,24 @@ def test_gc_takes_back_what_is_not_valid(host: Host) -> None:
     assert host.run("CHECK", portmap([port(8080)]), previous=True).status == 0
 
 
+@pytest.mark.parametrize("verb", ["GC", "ADD"])
+def test_whoever_takes_ports_back_has_their_connections_forgotten(host: Host, verb: str) -> None:
+    """A GC, and who is given the address of a container that nobody detached: neither knows the
+    ports but by the table.
+    """
+    addresses = [{"address": "10.9.0.7/24"}, {"address": "fd00:9::7/64"}]
+    bridge = {**BRIDGE, "ipam": {"type": "static", "addresses": addresses}}
+    for container in ("c1", "c2"):
+        host.run("ADD", bridge, container=container)
+    assert publish(host).status == 0
+    start_flows(host, 8080)
+    if verb == "GC":
+        assert host.run("GC", {**portmap(()), "cniVersion": "1.1.0", **valid("c2")}).status == 0
+    else:
+        assert publish(host, [port(9090)], container="c2").status == 0
+    assert flows(host) == []
+
+
 @pytest.mark.rule("P5")
 def test_status_asks_whether_a_table_can_be_written(host: Host) -> None:
     asked = {**portmap(()), "cniVersion": "1.1.0"}

@@ -25,6 +25,7 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import Element
 from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.plugins.connections import forget_led
 from acni.plugins.elements import (
     Taken,
     entries_of,
@@ -121,7 +122,9 @@ def collect(call: Call) -> None:
                         lambda comment: comment.startswith(prefix) and comment not in valid,
                         layout=layout,
                     )
+                    forget_led(netfilter, found)  # what ports these are is known until then
                     take_out(netfilter, found)
+                    forget_led(netfilter, found)
         except OSError as error:
             if error.errno not in NO_NETFILTER:
                 raise

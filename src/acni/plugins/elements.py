@@ -28,6 +28,7 @@ from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nfrules import handle_of_table
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
+from acni.plugins.connections import forget_led
 from acni.plugins.framerules import OF_FRAMES, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import (
@@ -388,7 +389,9 @@ def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
     """Remove what is there of an address or a port, whoever put it in."""
     layout = _LAYOUTS[claim.family]
     theirs = (one for one in _all(netfilter, layout) if _is_of(layout, one, claim))
-    take_out(netfilter, _entries(layout, theirs))
+    former = _entries(layout, theirs)
+    take_out(netfilter, former)
+    forget_led(netfilter, former)  # or they would go on to who has the address now
     if netfilter.element(TABLE, claim) is not None:
         _remove_regardless(netfilter, claim)
 

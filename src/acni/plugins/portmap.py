@@ -29,12 +29,10 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
-from ipaddress import IPv4Address
 from typing import Final
 
 from attrs import evolve
 
-from acni.netlink.conntrack import forget
 from acni.netlink.errors import NetlinkError
 from acni.netlink.families import IpAddress, family_of, is_v4
 from acni.netlink.links import Link, find_link
@@ -44,6 +42,7 @@ from acni.netlink.settings import Ipv4Setting, ipv4_of, set_ipv4
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.connections import UDP, forget_connections
 from acni.plugins.elementkeeping import (
     address_taken,
     collect,
@@ -86,10 +85,7 @@ PORT_UNKNOWN: Final = 116
 
 _MOST_TOLD: Final = 16
 
-_UDP: Final = int(socket.IPPROTO_UDP)
-# What forgetting gives where connections are not followed, or the kernel is older than Linux 5.8.
-_CANNOT_FORGET: Final = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)
-_KINDS: Final = {int(socket.IPPROTO_TCP): socket.SOCK_STREAM, _UDP: socket.SOCK_DGRAM}
+_KINDS: Final = {int(socket.IPPROTO_TCP): socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
 
 
 def add(call: Call) -> Result:
@@ -122,7 +118,7 @@ def delete(call: Call) -> None:
     if not entries and addresses and not is_looked_for and not _has_some(call, addresses):
         return
     then = None
-    if settings is not None and any(one.protocol == _UDP for one in settings.wanted):
+    if settings is not None and any(one.protocol == UDP for one in settings.wanted):
         then = partial(_forget, settings, is_answered=True)
     remove(call, owner_of(call), entries, then=then)
 
@@ -362,7 +358,7 @@ def _somebody_listens(port: Port, address: IpAddress) -> bool:
     everywhere = "0.0.0.0" if is_v4(address) else "::"  # noqa: S104 (nothing is received)
     place = everywhere if port.host_address is None else str(port.host_address)
     with socket.socket(family, _KINDS[port.protocol]) as probe:
-        if port.protocol != _UDP:  # connections that are over hold a port for a minute
+        if port.protocol != UDP:  # connections that are over hold a port for a minute
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if not is_v4(address):
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
@@ -411,18 +407,9 @@ def _forget(
     """Forget connections of UDP by ports; where they were published, those of the container."""
     settings = recognise(settings, led_by(entries))
     for entry in entries:
-        address = entry.address
-        answered_by = address if is_answered and isinstance(address, IPv4Address) else None
         for one in settings.wanted:
-            if one.protocol != _UDP or not one.host_port or one.port_for(address) is None:
-                continue
-            family = family_of(address)
-            message = forget(_UDP, one.host_port, family=family, answered_by=answered_by)
-            try:
-                netfilter.netlink.request(message)
-            except NetlinkError as error:
-                if not error.is_verdict(*_CANNOT_FORGET):
-                    raise
+            if one.protocol == UDP and one.host_port and one.port_for(entry.address) is not None:
+                forget_connections(netfilter, one.host_port, entry.address, is_answered=is_answered)
 
 
 def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
