@@ -138,6 +138,21 @@ def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: N
         assert rules_of(other) == printed
 
 
+@pytest.mark.parametrize("ifname", ['a"b', '"}}#', 'a\\"', "ü;$x", "\\"])
+def test_nft_reads_what_it_prints_whatever_an_interface_is_called(
+    host: Namespace, firewall: Netfilter, ifname: str
+) -> None:
+    owner = Owner("net", AttachmentId("c1", ifname))
+    put_in(firewall, masquerading(owner, V4))
+    said = rules_of(host)
+
+    nft(host, "flush", "ruleset")
+    nft(host, "-f", "-", given=said)
+
+    assert comment_of(owner) in rules_of(host)
+    assert comment_of(owner).startswith(network_mark("net"))
+
+
 def test_a_table_that_is_made_again_keeps_elements_and_the_administrators_chains(
     host: Namespace, firewall: Netfilter
 ) -> None:
@@ -171,6 +186,15 @@ def test_a_home_tells_its_bridge_and_its_address() -> None:
     for address in (V4, V6):
         _, home = guarding(OWNER, address, [LONGEST]).elements
         assert (bridge_of(home), address_of(home)) == (LONGEST, address.packed)
+
+
+def test_words_beside_an_element_are_read_back_as_they_were_however_many_bytes_a_letter_has(
+    firewall: Netfilter,
+) -> None:
+    owner = Owner("n" * 90, AttachmentId("c" * 23, "ü" * 7))
+    entry = masquerading(owner, V4)
+    put_in(firewall, entry)
+    assert firewall.elements_like("acni", entry.elements) == list(entry.elements)
 
 
 def test_owners_with_long_names_are_told_apart_and_by_their_network() -> None:

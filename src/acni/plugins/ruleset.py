@@ -26,7 +26,9 @@ Rule 2: nat has no veto: ``accept`` and ``return`` in somebody's nat chain mean 
 Rule 3: an address has one owner, which ``owners`` says in four bytes, so that the kernel compares:
     who takes something out has to say whose it was, and a DEL that comes again takes nothing that
     is the next pod's. In words the owner stands beside each element, for GC and whoever lists them.
-Rule 4: no name is a word of nft's language: what it prints it can read.
+Rule 4: no name is a word of nft's language: what it prints it can read. Nor is there a quote in the
+    words beside an element, which an interface's name may hold: nft prints it as it is, and to who
+    reads a saved ruleset the words end there, and its own commands begin.
 Rule 5: the empty chain ``layout_1`` says how the table is laid out. Whoever puts something in says
     that it is to be there, in the same batch: a table of an older layout is refused like one that
     is gone, and made this one. A later layout keeps the chains of those that can work with it.
@@ -87,6 +89,7 @@ LAST: Final = 2**31 - 1
 _RAW: Final = -300
 _TO_PODS: Final = "to_pods"
 _HASH_BYTES: Final = 4
+_QUOTE: Final = '"'
 _PLACE_BYTES: Final = 8
 
 
@@ -247,7 +250,7 @@ def comment_of(owner: Owner) -> str:
 
 def comment_of_mark(mark: str, network: str) -> str:
     """Return the same by what its link carries."""
-    if len(mark) <= MOST_COMMENT_BYTES:
+    if len(encoded(mark)) <= MOST_COMMENT_BYTES and _QUOTE not in mark:
         return mark
     digest = hashlib.blake2b(mark.encode(), digest_size=_HASH_BYTES * 2).hexdigest()
     return f"{network_mark(network)}#{digest}"
