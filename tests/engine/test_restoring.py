@@ -177,6 +177,28 @@ async def test_recover_puts_back_what_somebody_took_away(
 
 
 @pytest.mark.anyio
+async def test_rules_that_were_flushed_alone_are_put_back_and_told(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    """As ``nft flush table`` does, which leaves all elements."""
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before = there()
+        for flush in ("flush table inet acni", "flush chain inet acni to_pods"):
+            nft(flush)
+            assert there() != before
+            with pytest.raises(PluginFailed, match="of the table acni has no rules"):
+                await runtime.check(C1)
+            with pytest.raises(NotReady, match="took away"):
+                await runtime.status(network)
+            report = await runtime.recover()
+            assert there() == before, flush
+            assert report.restored == (C1,)
+            await runtime.check(C1)
+            await runtime.status(network)
+
+
+@pytest.mark.anyio
 async def test_a_port_that_was_picked_is_the_same_again(
     open_it: Open, network: NetworkConfig, pods: Pods
 ) -> None:

@@ -28,9 +28,16 @@ from acni.plugins.elements import (
     take_out,
 )
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import Entry, Port, apart, guarding, masquerading, publishing
+from acni.plugins.ruleset import (
+    Entry,
+    Port,
+    apart,
+    guarding,
+    masquerading,
+    publishing,
+)
 from acni.spec.attachment import AttachmentId
-from tests.netlink.nft import all_elements, listed, nft
+from tests.netlink.nft import all_elements, listed, nft, rules_of
 from tests.plugins.calling import make_call
 
 pytestmark = pytest.mark.netns
@@ -199,6 +206,20 @@ def test_a_table_of_an_older_layout_is_brought_to_ours_by_who_puts_in(
     put(firewall, [masquerading(OURS, V4)])
     assert rules(host) == ours_now
     assert missing(firewall, [masquerading(THEIRS, NEXT), masquerading(OURS, V4)]) is None
+
+
+@pytest.mark.parametrize("flush", ["flush table inet acni", "flush chain inet acni forward"])
+def test_rules_that_were_flushed_are_made_again_by_who_puts_in(
+    host: Namespace, firewall: Netfilter, flush: str
+) -> None:
+    put(firewall, ours(8080))
+    nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
+    before = rules_of(host)
+    mine = "" if "chain" in flush else "tcp dport 22 accept"
+    for _ in range(2):
+        nft(host, flush)
+        put(firewall, ours(8080))
+        assert rules_of(host).split() == before.replace(mine, "").split()
 
 
 def test_a_table_of_a_later_layout_that_we_can_work_with_is_left_alone(

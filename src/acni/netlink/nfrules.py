@@ -176,14 +176,16 @@ def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
     return [_rule(*family_and_attributes(answer)) for answer in answers]
 
 
-def dump_rules(netfilter: Netfilter, *, family: int, table: str, chain: str) -> Sequence[Answer]:
-    """Return the rules of a chain, in their order, unread: of thousands few matter. There are none
-    where there is no such chain.
+def dump_rules(
+    netfilter: Netfilter, *, family: int, table: str, chain: str | None = None
+) -> Sequence[Answer]:
+    """Return the rules of a chain, or of all of a table, in their order, unread: of thousands few
+    matter. There are none where there is no such chain.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
-    asked = text(1, table), text(2, chain)
+    asked = [text(1, table), *([] if chain is None else [text(2, chain)])]
     return netfilter.netlink.dump(table_message(GETRULE, 0, *asked, family=family))
 
 

@@ -24,11 +24,12 @@ from attrs import evolve
 from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import Element
-from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.plugins.bridge_refusals import differs, doing, kernel_refusal
 from acni.plugins.connections import forget_led
 from acni.plugins.elements import (
     Taken,
     entries_of,
+    layout_of,
     missing,
     netfilter_of,
     put,
@@ -38,6 +39,7 @@ from acni.plugins.elements import (
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import OF_PACKETS, TABLE, Entry, TableLayout, comment_of
+from acni.plugins.tablerules import flushed
 from acni.skel.call import Call, PutBack
 from acni.skel.errors import Code, PluginError
 
@@ -155,7 +157,20 @@ def restoring(
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
         is_whole = missing(netfilter, entries) is None
         is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
+        is_whole = is_whole and (not entries or flushed(netfilter, layout_of(entries)) is None)
     return None if is_whole else put_back
+
+
+def require_rules(netfilter: Netfilter, layout: TableLayout = OF_PACKETS) -> None:
+    """Raise where the elements of a table are there, and its rules are not.
+
+    Raises:
+        PluginError: so it is.
+        NetlinkError: the kernel does not say.
+    """
+    chain = flushed(netfilter, layout)
+    if chain is not None:
+        raise differs(f"the chain {chain} of the table {TABLE} has no rules", "rule-missing")
 
 
 def put_back_all(found: Iterable[PutBack | None]) -> PutBack | None:

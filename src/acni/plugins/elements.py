@@ -1,8 +1,9 @@
 """What pods have in the tables of :mod:`acni.plugins.ruleset` and :mod:`acni.plugins.framerules`:
 put in, taken out and looked at.
 
-Rule 1: where the table is gone, as after ``nft flush ruleset``, or was made by an older acni, it is
-    made anew by whoever puts something in; whoever takes something out finds that nothing is there.
+Rule 1: where the table is gone, as after ``nft flush ruleset``, or its rules are, as after ``nft
+    flush table``, or it was made by an older acni, it is made anew by whoever puts something in;
+    whoever takes something out finds that nothing is there.
 Rule 2: who puts an address in has it from IPAM: what a former owner left of it is removed.
 Rule 3: the kernel refuses a key that is there, and does not know that a port at one address of the
     host and the same port at each are one. Who wants it at one address puts it in only as long as
@@ -52,6 +53,7 @@ from acni.plugins.ruleset import (
     require_layout,
     way,
 )
+from acni.plugins.tablerules import flushed, forget_flushed
 from acni.skel.call import Call
 from acni.skel.kept import Kept
 
@@ -145,6 +147,8 @@ def put(
     if link is not None:
         pairs.append((add_element(TABLE, way(link)), way(link)))
     pairs += [(add_element(TABLE, one), one) for one in shared]
+    if pairs and flushed(netfilter, layout := _LAYOUTS[pairs[0][1].family]) is not None:
+        _lay(netfilter, layout)
     for begin in range(0, len(pairs), MOST_ELEMENTS):
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
 
@@ -175,6 +179,11 @@ def take_out_way(netfilter: Netfilter, link: int) -> None:
     except NetlinkError as error:
         if error.errno != errno.ENOENT:
             raise
+
+
+def layout_of(entries: Sequence[Entry]) -> TableLayout:
+    """Return the layout of the table that some entries are of."""
+    return _LAYOUTS[entries[0].claim.family]
 
 
 def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
@@ -341,6 +350,11 @@ def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) 
             raise
 
 
+def _lay(netfilter: Netfilter, layout: TableLayout) -> None:
+    _make(netfilter, layout.messages())
+    forget_flushed(netfilter, layout)
+
+
 def _make(netfilter: Netfilter, messages: Sequence[Message]) -> None:
     """Make a table. Nothing that its messages name can be missing but what the kernel has not: the
     family, a kind of chain, a step of a rule.
@@ -371,7 +385,7 @@ def _put(
                 netfilter.decide(lambda: (messages, look()))
         except NetlinkError as error:
             if error.errno == errno.ENOENT:
-                _make(netfilter, _LAYOUTS[family].messages())
+                _lay(netfilter, _LAYOUTS[family])
                 continue
             if error.errno not in _TAKEN or error.index is None:
                 raise

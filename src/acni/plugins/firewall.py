@@ -41,6 +41,7 @@ from acni.plugins.elementkeeping import (
     collect,
     put_back_all,
     remove,
+    require_rules,
     require_table,
     restoring,
     undo_with,
@@ -234,6 +235,7 @@ def _require_guarded(netfilter: Netfilter, entries: list[Entry], way: Way) -> No
         gone = missing(netfilter, entries) or next(
             (one for one in shared if netfilter.element(TABLE, one) is None), None
         )
+        require_rules(netfilter)
     if gone is not None:
         message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
         raise differs(message, "rule-missing")

@@ -13,7 +13,7 @@ from acni.netlink.families import Interface
 from acni.plugins.addressing import parse_interface
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import remove, restoring, undo_with
+from acni.plugins.elementkeeping import remove, require_rules, restoring, undo_with
 from acni.plugins.elements import missing, netfilter_of, put
 from acni.plugins.owners import Owner
 from acni.plugins.ruleset import Entry, masquerading
@@ -73,6 +73,7 @@ def require_masqueraded(call: Call, owner: Owner) -> None:
     """
     with doing("looking at the masquerading"), netfilter_of(call) as netfilter:
         gone = missing(netfilter, _entries(call, owner))
+        require_rules(netfilter)
     if gone is not None:
         raise differs(f"{gone.name} of the table acni has not what an ADD put in", "rule-missing")
 

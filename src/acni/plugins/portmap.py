@@ -47,6 +47,7 @@ from acni.plugins.elementkeeping import (
     address_taken,
     collect,
     remove,
+    require_rules,
     require_table,
     undo_with,
 )
@@ -73,7 +74,17 @@ from acni.plugins.portmap_settings import (
     describe,
     parse_settings,
 )
-from acni.plugins.ruleset import TABLE, Entry, Port, comment_of, is_mapping_of, leading, ports_of
+from acni.plugins.ruleset import (
+    OF_PACKETS,
+    TABLE,
+    Entry,
+    Port,
+    comment_of,
+    is_mapping_of,
+    leading,
+    ports_of,
+)
+from acni.plugins.tablerules import flushed
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
@@ -138,6 +149,7 @@ def check(call: Call) -> None:
         if gone is not None:
             message = f"{gone.name} of the table {TABLE} has not what an ADD put in"
             raise differs(message, "rule-missing")
+        require_rules(netfilter)
         _require_no_objection(netfilter, settings, bounds=call.bounds)
 
 
@@ -154,7 +166,8 @@ def restore(call: Call) -> PutBack | None:
             message = "nobody says which port of the host was picked"
             raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")
         entries = settings.entries(owner_of(call), addresses)
-        lost = [one.address for one in entries if missing(netfilter, [one]) is not None]
+        all_are = flushed(netfilter, OF_PACKETS) is not None
+        lost = [one.address for one in entries if all_are or missing(netfilter, [one]) is not None]
     return partial(_publish_again, call, settings, lost) if lost else None
 
 

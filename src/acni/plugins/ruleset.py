@@ -81,7 +81,8 @@ ADMIN_PORTS: Final = "admin_ports"
 ADMIN_MASQUERADE: Final = "admin_masquerade"
 ADMIN_FORWARD: Final = "admin_forward"
 # Changed rules or types, once they were released, are another layout.
-LAYOUT: Final = "layout_1"
+LAYOUTS: Final = "layout_"
+LAYOUT: Final = f"{LAYOUTS}1"
 # The names of bridges whose pods are not let to guarded pods of others.
 APART: Final = "apart"
 
@@ -148,6 +149,7 @@ _BASE_CHAINS: Final = (
 )
 
 
+_WITH_RULES: Final = (*(name for name, *_ in _BASE_CHAINS), _TO_PODS)
 _CHAINS: Final = (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE, ADMIN_FORWARD)
 
 
@@ -227,6 +229,7 @@ class TableLayout:
     Attributes:
         family: Its family.
         sets: The names of the sets that hold what is a pod's.
+        chains: The names of the chains that have rules of ours.
         messages: Makes it, or brings one that is there to this state.
         claim_of: Returns, for an owner in words and an element, what says whose that is which the
             element is about.
@@ -234,6 +237,7 @@ class TableLayout:
 
     family: int
     sets: tuple[str, ...]
+    chains: tuple[str, ...]
     messages: Callable[[], list[Message]]
     claim_of: Callable[[str, Element], Element]
 
@@ -367,7 +371,7 @@ def table_messages() -> list[Message]:
     messages += [new_chain(TABLE, name) for name in _CHAINS]
     for name, kind, hook, priority in _BASE_CHAINS:
         messages.append(new_base_chain(TABLE, name, kind=kind, hook=hook, priority=priority))
-    for name in (*(name for name, *_ in _BASE_CHAINS), _TO_PODS):
+    for name in _WITH_RULES:
         messages.append(delete_rules(TABLE, name))
     messages += [new_rule(TABLE, chain, *expressions) for chain, expressions in _rules()]
     return messages
@@ -543,5 +547,9 @@ def _named(name: str, address: IpAddress) -> str:
 
 
 OF_PACKETS: Final = TableLayout(
-    family=nf.INET, sets=tuple(set_names()), messages=table_messages, claim_of=_claim_of
+    family=nf.INET,
+    sets=tuple(set_names()),
+    chains=_WITH_RULES,
+    messages=table_messages,
+    claim_of=_claim_of,
 )

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import NO_NETFILTER, require_table, undo_with
+from acni.plugins.elementkeeping import NO_NETFILTER, require_rules, require_table, undo_with
 from acni.plugins.elements import checked_at, entries_of, missing, netfilter_of, put, take_out
 from acni.plugins.framerules import OF_FRAMES, checking
 from acni.plugins.owners import Owner
@@ -90,6 +90,7 @@ def require_checked(call: Call, owner: Owner, port: str, mac: bytes) -> None:
     """
     with doing(f"looking at what {port} takes in"), netfilter_of(call) as netfilter:
         gone = missing(netfilter, [checking(owner, port, mac)])
+        require_rules(netfilter, OF_FRAMES)
     if gone is not None:
         message = f"{gone.name} of the table acni of bridges has not what an ADD put in"
         raise differs(message, "rule-missing")
