@@ -618,6 +618,22 @@ def test_what_lets_a_bridge_through_goes_with_it(host: Host) -> None:
     assert rules(host) == ["-A FORWARD -i cni0 -j ACCEPT"]
 
 
+def test_what_lets_a_link_through_that_is_no_containers_alone_stays(host: Host) -> None:
+    """As the bridge of Open vSwitch, which the kernel does not call one."""
+    iptables(host, "-P FORWARD DROP")
+    host.ip("link", "add", "ovs0", "type", "ifb")
+    for container in ("c1", "c2"):
+        attach(host, container, ROUTED)
+        said = host.last[container, "eth0"]
+        shared = {**said, "interfaces": [*said["interfaces"], {"name": "ovs0"}]}
+        host.last[container, "eth0"] = shared
+        assert guard(host, container, net="routed", openForwarding=True).status == 0
+    asked = firewall(net="routed", openForwarding=True)
+    assert host.run("DEL", asked, previous=True).status == 0
+    assert host.run("CHECK", asked, container="c2", previous=True).status == 0
+    assert len(rules(host)) == 2 * len(RULES4)
+
+
 @pytest.mark.parametrize("previous", [True, False])
 def test_what_lets_a_routed_container_through_is_its_own_and_goes_with_it(
     host: Host, previous: bool

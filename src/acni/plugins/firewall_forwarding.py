@@ -5,7 +5,8 @@ Rule 1: by default the container is refused, and the error names the chain: noth
     elsewhere lets through what that one drops.
 Rule 2: ``"openForwarding": true`` appends to the chain of iptables, and refuses where it is another
     one; ``false`` looks at nothing: whoever says it has rules of his own.
-Rule 3: what lets a bridge through is its other containers', too, and goes with it.
+Rule 3: what lets a bridge through is its other containers', too, and goes with it. So is that of
+    any link that may have several: the kernel does not call each a bridge that is one.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ from acni.skel.errors import Code, PluginError
 FORWARDING_BLOCKED: Final = 112
 
 _NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+# Links of the host that lead to one container.
+_OF_ONE: Final = ("veth", "netkit", "tun", "macvtap", "ipvtap")
 _POLICY_DROPS: Final = "policy-drops"
 # STATUS does not know which addresses containers are going to have.
 _MOST_COMMON: Final = (4,)
@@ -109,13 +112,13 @@ def require_forwarding(netfilter: Netfilter, settings: Settings) -> None:
 
 
 def close_own(call: Call, links: Collection[str]) -> None:
-    """Take back what lets links through that are the container's own: those that are no bridge.
+    """Take back what lets links through that are the container's own, or gone.
 
     Raises:
         PluginError: the kernel refuses.
     """
     with doing("taking back what lets the container through"), open_here() as host:
-        theirs = [link for link in links if not _is_bridge(host, link)]
+        theirs = [link for link in links if _is_own(host, link)]
         _close(call, lambda link: link in theirs)
 
 
@@ -148,9 +151,9 @@ def _blocking(netfilter: Netfilter, settings: Settings, versions: Collection[int
         return find_blocking(netfilter, versions)
 
 
-def _is_bridge(host: Netlink, name: str) -> bool:
+def _is_own(host: Netlink, name: str) -> bool:
     link = find_link(host, name)
-    return link is not None and link.kind == "bridge"
+    return link is None or link.kind in _OF_ONE
 
 
 def _close(call: Call, is_over: Callable[[str], bool]) -> None:
