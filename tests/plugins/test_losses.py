@@ -51,6 +51,17 @@ def test_what_somebody_took_away_is_told(host: Host, config: Mapping[str, Any]) 
     assert host.run("STATUS", config).status == 0
 
 
+@pytest.mark.parametrize("config", [BRIDGE, PTP], ids=["bridge", "ptp"])
+def test_rules_that_were_flushed_alone_are_told(host: Host, config: Mapping[str, Any]) -> None:
+    host.run("ADD", config)
+    nft(host.namespace, "flush table inet acni")
+    answer = host.run("STATUS", config)
+    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
+    assert "has no rules" in answer.printed["msg"]
+    assert host.run("ADD", config, container="c2").status == 0
+    assert host.run("STATUS", config).status == 0
+
+
 def test_a_container_that_is_being_attached_has_lost_nothing(host: Host) -> None:
     """Its link is there before its masquerading."""
     host.run("ADD", BRIDGE)

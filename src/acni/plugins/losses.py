@@ -4,8 +4,9 @@ written down: behind libcni no record of ours says what there was.
 Rule 1: where a link of the host carries the mark of an attachment, and its network masquerades, the
     claim of its address is there. What was attached before the network masqueraded has none, and is
     told as well. What ports a container had, nobody says.
-Rule 2: in a runtime of ours the records say what there was, and the runtime tells.
-Rule 3: an ADD makes the link first. So a link without a claim is looked at again for as long as
+Rule 2: rules that were flushed, and the elements not, are told as well: all containers lack them.
+Rule 3: in a runtime of ours the records say what there was, and the runtime tells.
+Rule 4: an ADD makes the link first. So a link without a claim is looked at again for as long as
     that takes; what comes and goes meanwhile says nothing.
 
 (specification, section 2, "STATUS": code 51)
@@ -21,7 +22,8 @@ from acni.netlink.sockets import open_here
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.elements import claimants, netfilter_of
 from acni.plugins.owners import network_mark
-from acni.plugins.ruleset import TABLE, comment_of_mark
+from acni.plugins.ruleset import OF_PACKETS, TABLE, comment_of_mark
+from acni.plugins.tablerules import flushed
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 from acni.spec.reasons import RULES_LOST
@@ -42,6 +44,7 @@ def require_all_masqueraded(call: Call) -> None:
     """
     if not call.is_alone:
         return
+    _require_rules(call)
     lost = _without_claim(call)
     until = time.monotonic() + _ADD_SECONDS
     while lost and time.monotonic() < until:
@@ -53,6 +56,15 @@ def require_all_masqueraded(call: Call) -> None:
         others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         message = f"{mark}{others} had a place in the table {TABLE}, and has none"
         details = "no record says what: another ADD of the container puts it back"
+        raise PluginError(Code.LIMITED, message, details=details, reason=RULES_LOST)
+
+
+def _require_rules(call: Call) -> None:
+    with doing("looking at the table acni"), netfilter_of(call) as netfilter:
+        chain = flushed(netfilter, OF_PACKETS)
+    if chain is not None:
+        message = f"the chain {chain} of the table {TABLE} has no rules"
+        details = "the next ADD of any container makes them again"
         raise PluginError(Code.LIMITED, message, details=details, reason=RULES_LOST)
 
 
