@@ -84,6 +84,19 @@ def run(host: Namespace, command: str) -> None:
         CHAIN + "nft add chain inet adm a; nft add chain inet adm b; nft add rule inet adm b"
         " tcp dport 8080 return; nft add rule inet adm pre tcp dport != 22 goto a;"
         " nft add rule inet adm a jump b",
+        RULE + "udp dport 8080 udp length 20 accept",  # nft has both loaded as one
+        RULE + "meta l4proto tcp @th,24,8 0x90 accept",
+        RULE + "ct original proto-dst 8080 accept",
+        RULE + "ct original proto-dst vmap '{ 8080 : accept }'",
+        RULE + "ct reply proto-src 8000-9000 return",
+        IPTABLES + "PREROUTING -m conntrack --ctorigdstport 8080 -j RETURN",
+        IPTABLES + "PREROUTING -p tcp -m u32 --u32 '0>>22&0x3C@0&0xFFFF=8080' -j RETURN",
+        f"iptables-nft -t nat -N X; {IPTABLES}X -j RETURN; {IPTABLES}PREROUTING -p tcp --dport 8080"
+        " -j X",
+        CHAIN + "nft add chain inet adm a; nft add chain inet adm b; nft add rule inet adm b"
+        " ip saddr 192.0.2.1 accept; nft add rule inet adm a jump b;"
+        " nft add rule inet adm pre jump a; nft add rule inet adm pre"
+        " tcp dport vmap '{ 8080 : goto a }'",
     ],
     ids=str,
 )
@@ -119,6 +132,16 @@ def test_a_rule_that_may_be_about_the_port_is_found(
         CHAIN + "nft add chain inet adm a; nft add rule inet adm a tcp dport 8080 accept;"
         " nft add rule inet adm pre tcp dport vmap '{ 22 : jump a }'",
         RULE + "ip saddr 192.0.2.0/24 return",
+        CHAIN + "nft add chain inet adm a; nft add rule inet adm a accept;"
+        " nft add rule inet adm pre tcp dport 22 jump a",
+        CHAIN + "nft add chain inet adm a; nft add rule inet adm a tcp dport 22 accept;"
+        " nft add rule inet adm pre tcp dport 8080 jump a",
+        CHAIN + "nft add chain inet adm a; nft add rule inet adm a accept;"
+        " nft add rule inet adm pre ip saddr 192.0.2.1 jump a",
+        RULE + "ct original proto-src 8080 accept",
+        RULE + "ct reply proto-dst 8080 accept",
+        RULE + "udp length 20 udp checksum 0 accept",
+        IPTABLES + "PREROUTING -m conntrack --ctstate NEW --ctorigsrcport 8080 -j RETURN",
     ],
     ids=str,
 )

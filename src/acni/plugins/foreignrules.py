@@ -4,9 +4,11 @@
 ours, too, whatever their priority. An administrator who wrote such a rule about a port wanted it
 left alone (CVE-2019-9946), so the port is refused where such a rule may be about it.
 
-Rule 1: a rule is about ports if it compares them; by a set, a range or another program's match, it
+Rule 1: a rule is about ports if it compares them, in the packet or as the connection began with
+    them; by a set, a range, together with what stands beside it, or another program's match, it
     may be about each. By a map of verdicts it is about its keys.
 Rule 2: one that compares no ports says nothing about one: every host with Docker has such rules.
+    In a chain to which a rule about ports leads it is about those.
 Rule 3: what iptables-legacy has cannot be seen by nf_tables.
 Rule 4: a chain is listed where a packet to one of the ports comes to it, and a rule is read where
     it may be about one. kube-proxy has five rules for each service, of which one leads to the
@@ -16,6 +18,7 @@ Rule 4: a chain is listed where a packet to one of the ports comes to it, and a 
 from __future__ import annotations
 
 import errno
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import Final, NamedTuple
@@ -36,7 +39,6 @@ _FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
 _ENDS: Final = {NF_ACCEPT: "accept", NFT_RETURN: "return"}
 _OF_TRANSPORT: Final = 2
 _DESTINATION_PORT: Final = (_OF_TRANSPORT, 2, 2)
-_BOTH_PORTS: Final = (_OF_TRANSPORT, 0, 4)
 _BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
 _SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
@@ -46,7 +48,14 @@ _VERDICT: Final = b"immediate\0"
 # NFTA_LOOKUP_DREG is NFT_REG_VERDICT: what the map has for a key is a verdict.
 _LEADS: Final = be32(3, 0)
 _NO_PORTS: Final = frozenset[int]()
-_PORT_MATCHES: Final = (b"tcp", b"udp", b"sctp", b"multiport")
+# The last two are programs.
+_PORT_MATCHES: Final = (b"tcp", b"udp", b"sctp", b"multiport", b"u32", b"bpf")
+# Of a connection, NFTA_CT_KEY and _DIRECTION: where it was sent to, and where answers come from.
+_CONNECTION_KEY, _CONNECTION_DIRECTION = 2, 3
+_BEGAN_AT_PORT: Final = ((12, b"\0"), (11, b"\1"))
+# struct xt_conntrack_mtinfo3, match_flags: XT_CONNTRACK_ORIGDST_PORT and _REPLSRC_PORT.
+_FLAGS_AT: Final = 146
+_MATCHES_PORT: Final = 1 << 9 | 1 << 10
 
 
 Place = tuple[int, str, str]
@@ -145,22 +154,25 @@ def _find(
 ) -> Objection | None:
     if rules.asked is None:
         rules.asked = _asked(netfilter)
-    todo, seen = [*rules.asked], set[Place]()
+    # Each with the ports that a packet has that comes there; none, it may have any.
+    todo: list[tuple[Place, frozenset[int] | None]] = [(place, _NO_PORTS) for place in rules.asked]
+    seen = set[tuple[Place, frozenset[int] | None]]()
     while todo:
-        place = todo.pop()
-        if place in seen:
+        place, about = todo.pop()
+        if (place, about) in seen:
             continue
-        seen.add(place)
+        seen.add((place, about))
         if place not in rules.read:
             if bounds is not None:
                 bounds.check()
             rules.read[place] = _read(netfilter, place)
         for one in _endings_about(rules.read[place], wanted):
+            ports = about if one.ports == _NO_PORTS else one.ports
             if one.target is not None:
-                todo.append((*place[:2], one.target))
-            elif one.ports is None or one.ports & wanted:
+                todo.append(((*place[:2], one.target), ports))
+            elif ports is None or ports & wanted:
                 ends = _ENDS[one.code]
-                return Objection(place=place, handle=one.handle, ends=ends, ports=one.ports)
+                return Objection(place=place, handle=one.handle, ends=ends, ports=ports)
     return None
 
 
@@ -177,7 +189,7 @@ def _read(netfilter: Netfilter, place: Place) -> _Endings:
     for answer in dump_rules(netfilter, family=family, table=table, chain=chain):
         handle, steps = outline_of(answer)
         for code, target, ports in _ends_of(netfilter, place, steps):
-            if target is not None or (code in _ENDS and ports != _NO_PORTS):
+            if target is not None or code in _ENDS:
                 only = next(iter(ports)) if ports is not None and len(ports) == 1 else None
                 found.setdefault(only, []).append(_Ending(handle, code, target, ports))
     return found
@@ -219,9 +231,9 @@ def _place_in_key(before: _Steps, first: int) -> int | None:
     """Return where in a key the port stands, by the registers; None, it is not in it."""
     at = None
     for name, said in before:
-        if name == b"payload\0" and _SAYS_TRANSPORT in said:
-            is_port = _place_of(said) == _DESTINATION_PORT
-            at = (_register_of(attributes(said), 1) - first) * 4 if is_port else at
+        if _is_port(name, said):
+            # NFTA_CT_DREG, and NFTA_PAYLOAD_DREG
+            at = (_register_of(attributes(said), 1) - first) * 4
     return at
 
 
@@ -246,22 +258,53 @@ def _ports_of(steps: _Steps) -> frozenset[int] | None:
     """Return the ports that a rule compares; none, it compares none; None, they are not known."""
     is_loaded = False
     for name, said in steps:
-        if name == b"match\0" and _match_name(said) in _PORT_MATCHES:
+        if name == b"match\0" and _may_match_ports(said):
             return None
-        if name == b"payload\0":
-            place = _place_of(said) if _SAYS_TRANSPORT in said else None
-            if place == _BOTH_PORTS:
+        if _is_port(name, said):
+            is_loaded = True
+        elif name == b"payload\0":
+            if _has_port(said):
                 return None
-            is_loaded = is_loaded or place == _DESTINATION_PORT
         elif is_loaded:
             return _compared(said) if name == b"cmp\0" else None
     return _NO_PORTS
 
 
-def _place_of(said: bytes) -> tuple[int, ...]:
+def _is_port(name: bytes, said: bytes) -> bool:
+    """Tell whether a step loads the port that a packet, or the first of its connection, is for."""
+    if name == b"payload\0":
+        return _SAYS_TRANSPORT in said and _place_of(said) == _DESTINATION_PORT
+    if name != b"ct\0":
+        return False
+    told = attributes(said)
+    key, direction = be32_of(told.get(_CONNECTION_KEY, b"")), told.get(_CONNECTION_DIRECTION, b"")
+    return (key, direction[:1]) in _BEGAN_AT_PORT
+
+
+def _has_port(said: bytes) -> bool:
+    """Tell whether a payload has something of the port, and of what stands beside it."""
+    if _SAYS_TRANSPORT not in said:
+        return False
+    base, offset, length = _place_of(said)
+    _, first, size = _DESTINATION_PORT
+    return base == _OF_TRANSPORT and offset < first + size and first < offset + length
+
+
+def _may_match_ports(said: bytes) -> bool:
+    """Tell whether a match of iptables may compare ports."""
+    told = attributes(said)
+    name = told.get(1, b"").rstrip(b"\0")
+    if name == b"conntrack":
+        flags = told.get(3, b"")[_FLAGS_AT : _FLAGS_AT + 2]
+        return bool(int.from_bytes(flags, sys.byteorder) & _MATCHES_PORT)
+    return name in _PORT_MATCHES
+
+
+def _place_of(said: bytes) -> tuple[int, int, int]:
     """Return which header a payload is of, where in it, and how long it is."""
     told = attributes(said)
-    return tuple(be32_of(told.get(kind, b"")) for kind in (_BASE, _OFFSET, _LENGTH))
+    base, offset, length = (be32_of(told.get(kind, b"")) for kind in (_BASE, _OFFSET, _LENGTH))
+    return base, offset, length
 
 
 def _compared(said: bytes) -> frozenset[int] | None:
@@ -270,7 +313,3 @@ def _compared(said: bytes) -> frozenset[int] | None:
         return None
     value = attributes(told.get(3, b"")).get(1, b"")
     return frozenset({int.from_bytes(value, "big")})
-
-
-def _match_name(said: bytes) -> bytes:
-    return attributes(said).get(1, b"").rstrip(b"\0")
