@@ -324,6 +324,33 @@ def test_a_delete_does_what_it_can_with_a_configuration_that_is_refused(host: Ho
         assert elements(host) == {}
 
 
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize(
+    ("ports", "members"),
+    [
+        ([port(8080)], {}),
+        ([port(9999, "udp")], {}),
+        ([port(8080, hostIP=HOST4)], {}),
+        ([port(8080, hostIP="::1")], {}),
+        (BOTH, {"snat": False}),
+        (BOTH, {"masqAll": False}),
+    ],
+    ids=str,
+)
+def test_a_delete_with_other_ports_takes_back_those_that_were_published(
+    host: Host, ports: Ports, members: Mapping[str, Any]
+) -> None:
+    """An executable has its ports from a caller that may have changed its mind; what is left of a
+    container leads to the next one that has its address.
+    """
+    host.run("ADD", BRIDGE, container="c2")
+    publish(host, [port(9090)], container="c2")
+    once = elements(host)
+    publish(host, [*BOTH, port(8081)], masqAll=True)
+    assert host.run("DEL", portmap(ports, **members), previous=True).status == 0
+    assert elements(host) == once
+
+
 def test_a_delete_that_comes_again_leaves_the_next_ones_alone(host: Host) -> None:
     """The same address and the same port are another container's meanwhile."""
     config = {
@@ -868,6 +895,22 @@ def test_the_flow_of_a_picked_port_is_gone_with_it(host: Host) -> None:
         assert first.recv(10) == b"one"
         assert host.run("DEL", portmap(ANY), previous=True).status == 0
         caller.sendto(b"two", (HOST4, udp))
+        first.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            first.recv(10)
+
+
+def test_with_a_port_that_a_delete_does_not_name_its_flow_is_gone(host: Host) -> None:
+    outside = add_outside(host)
+    publish(host)
+    with (
+        closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+        closing(listener_in(host, "c1")) as first,
+    ):
+        caller.sendto(b"one", (HOST4, 8080))
+        assert first.recv(10) == b"one"
+        assert host.run("DEL", portmap([port(9999)]), previous=True).status == 0
+        caller.sendto(b"two", (HOST4, 8080))
         first.settimeout(0.3)
         with pytest.raises(TimeoutError):
             first.recv(10)

@@ -123,13 +123,14 @@ def delete(call: Call) -> None:
     entries: Sequence[Entry] = []
     is_looked_for = False
     if settings is not None:
-        # A port that nobody names is found by whose it is, and all others with it.
-        is_looked_for = bool(settings.to_pick)
+        # A port that nobody names is found by whose it is, and all others with it. Where nobody
+        # keeps what the ADD was asked for, these need not be its ports.
+        is_looked_for = bool(settings.to_pick) or (call.is_alone and bool(settings.wanted))
         entries = [] if is_looked_for else settings.entries(owner_of(call), addresses)
     if not entries and addresses and not is_looked_for and not _has_some(call, addresses):
         return
     then = None
-    if settings is not None and any(one.protocol == UDP for one in settings.wanted):
+    if settings is not None and (is_looked_for or any(_udp_of(settings))):
         then = partial(_forget, settings, is_answered=True)
     remove(call, owner_of(call), entries, then=then)
 
@@ -418,11 +419,17 @@ def _forget(
     settings: Settings, netfilter: Netfilter, entries: Sequence[Entry], *, is_answered: bool
 ) -> None:
     """Forget connections of UDP by ports; where they were published, those of the container."""
-    settings = recognise(settings, led_by(entries))
     for entry in entries:
-        for one in settings.wanted:
-            if one.protocol == UDP and one.host_port and one.port_for(entry.address) is not None:
-                forget_connections(netfilter, one.host_port, entry.address, is_answered=is_answered)
+        address = entry.address
+        asked = (one.port_for(address) for one in _udp_of(settings) if one.host_port)
+        found = {port for port in asked if port is not None}
+        found.update(port for port in ports_of(entry) if port.protocol == UDP)
+        for number in sorted({port.host_port for port in found}):
+            forget_connections(netfilter, number, address, is_answered=is_answered)
+
+
+def _udp_of(settings: Settings) -> Iterator[Wanted]:
+    return (one for one in settings.wanted if one.protocol == UDP)
 
 
 def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
