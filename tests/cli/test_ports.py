@@ -56,5 +56,6 @@ def test_it_is_written_as_others_write_it() -> None:
     ],
 )
 def test_what_is_no_port_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError) as caught:
         parse_port(text)
+    assert caught.value.message.count("; expected ") == 1

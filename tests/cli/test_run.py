@@ -206,6 +206,7 @@ def test_its_streams_directory_and_environment_are_the_callers(run: Commands) ->
         ),
         pytest.param(["-i", "a/b", "true"], 2, "interface name", id="ifname"),
         pytest.param(["-p", "8080-80", "true"], 2, "is no port; expected", id="no port"),
+        pytest.param(["-p", "70000:80", "true"], 2, "expected a port from 0 to 65535\n", id="port"),
     ],
 )
 def test_the_exit_status_is_the_commands_or_tells_why_there_is_none(

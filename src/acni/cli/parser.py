@@ -634,9 +634,8 @@ def _port(text: str) -> object:
 
     try:
         return parse_port(text)
-    except ConfigError as error:
-        message = f"{error.message}; expected {error.expected}"
-        raise argparse.ArgumentTypeError(message) from None
+    except ConfigError as error:  # what was expected is said with it
+        raise argparse.ArgumentTypeError(error.message) from None
 
 
 def _seconds(text: str) -> float:

@@ -25,7 +25,8 @@ def parse_port(text: str) -> PortMapping:
     """
     found = _WRITTEN.fullmatch(text)
     if found is None:
-        raise ConfigError(f"{text[:80]!a} is no port", place="--publish", expected=_EXPECTED)
+        message = f"{text[:80]!a} is no port; expected {_EXPECTED}"
+        raise ConfigError(message, place="--publish", expected=_EXPECTED)
     given: dict[str, Any] = {
         "host": int(found["host"] or 0),
         "container": int(found["container"]),
