@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from time import perf_counter
 from types import TracebackType
 from typing import Final, Self
@@ -193,9 +193,9 @@ class BuiltIns:
         except Stopped:
             return Response(ending=Ending.OUT_OF_TIME, seconds=seconds)
 
-    def tables(self) -> tuple[int | None, ...] | None:
+    def tables(self) -> Hashable:
         """Say in which tables of this host plugins have what they restore: others once somebody
-        has removed one, and all that was in it. Blocks the calling thread.
+        has removed one, and all that was in it, or its rules. Blocks the calling thread.
 
         Returns:
             What there is is compared with what there was; None where nobody can say, as of plugins
@@ -207,10 +207,10 @@ class BuiltIns:
         """
         if self.plugins is not BUILT_IN:
             return None
-        from acni.plugins.elements import table_handles  # noqa: PLC0415 (few ask)
+        from acni.plugins.elements import table_states  # noqa: PLC0415 (few ask)
 
         try:
-            return table_handles(self._kept)
+            return table_states(self._kept)
         except OSError:  # no netfilter, or no right to ask it
             return None
 

@@ -107,15 +107,19 @@ def lent_netfilter(kept: Kept) -> AbstractContextManager[Netfilter]:
     return kept.lent(key, lambda: Netfilter.open(ledger))
 
 
-def table_handles(kept: Kept) -> tuple[int | None, ...]:
-    """Return the numbers of the tables, None of one that is not there: whoever removes one takes
-    all that was in it, and the next one has another number.
+def table_states(kept: Kept) -> tuple[tuple[int | None, str | None], ...]:
+    """Return the numbers of the tables, None of one that is not there, and a chain of each from
+    which somebody took all rules: whoever removes a table takes all that was in it, and the next
+    one has another number.
 
     Raises:
         OSError: the kernel does not say.
     """
     with lent_netfilter(kept) as netfilter:
-        return tuple(handle_of_table(netfilter, TABLE, family=family) for family in _LAYOUTS)
+        return tuple(
+            (handle_of_table(netfilter, TABLE, family=family), flushed(netfilter, layout))
+            for family, layout in _LAYOUTS.items()
+        )
 
 
 def put(

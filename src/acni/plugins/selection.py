@@ -10,7 +10,7 @@ Rule 2: an executable that is there and may not be used (everybody may write to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -145,7 +145,7 @@ class ExecutablesFirst:
         """
         return self.built_ins.look(plugin, request, seconds=seconds)
 
-    def tables(self) -> tuple[int | None, ...] | None:
+    def tables(self) -> Hashable:
         """Say in which tables plugins have what they restore; see :meth:`BuiltIns.tables`.
 
         Example:
