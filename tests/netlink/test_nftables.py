@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,9 @@ from acni.netns import Namespace
 from tests.netlink.nft import elements_of, listed, nft, rules_of
 
 pytestmark = pytest.mark.netns
+
+# Marks, as the machine has them.
+ONE, TWO = (number.to_bytes(4, sys.byteorder) for number in (1, 2))
 
 NAMES = new_set("t", "names", 1, key=IPV4_ADDRESS, data=MARK)
 PORTS = new_set("t", "ports", 2, key=PROTOCOL.then(PORT), data=IPV6_ADDRESS.then(PORT))
@@ -83,7 +88,7 @@ def test_elements_are_read_by_nft_with_their_comments(host: Namespace, rules: Ne
     port = b"\x06\0\0\0" + b"\x1f\x90\0\0", bytes(15) + b"\x01" + b"\0\x50\0\0"
     rules.transact(
         [
-            add_element("t", Element("names", bytes((10, 9, 0, 2)), b"\0\0\0\1", "whose it is")),
+            add_element("t", Element("names", bytes((10, 9, 0, 2)), ONE, "whose it is")),
             add_element("t", Element("ports", *port)),
             add_element("t", Element("addresses", bytes((10, 9, 0, 3)))),
         ]
@@ -100,8 +105,8 @@ def test_elements_are_read_by_nft_with_their_comments(host: Namespace, rules: Ne
 def test_what_nft_adds_is_read(host: Namespace, rules: Netfilter) -> None:
     nft(host, 'add element inet t names { 10.9.0.2 comment "mine" : 0x1 , 10.9.0.3 : 0x2 }')
     there = {one.key[-1]: one for one in rules.elements("t", "names")}
-    assert there[2] == Element("names", bytes((10, 9, 0, 2)), b"\0\0\0\1", "mine")
-    assert there[3] == Element("names", bytes((10, 9, 0, 3)), b"\0\0\0\2")
+    assert there[2] == Element("names", bytes((10, 9, 0, 2)), ONE, "mine")
+    assert there[3] == Element("names", bytes((10, 9, 0, 3)), TWO)
 
 
 def test_what_nft_prints_nft_reads_again(host: Namespace, pod: Namespace, rules: Netfilter) -> None:

@@ -80,7 +80,7 @@ def test_what_is_put_in_is_there_and_what_is_taken_out_is_not(
     for _ in range(2):
         put(firewall, ours(8080, 8081), link=7)
         assert missing(firewall, ours(8080, 8081)) is None
-        once = dict.fromkeys(("owners", "published", "returning", "selves"), 1)
+        once: dict[str, int] = dict.fromkeys(("owners", "published", "returning", "selves"), 1)
         once["hostports"] = 2
         assert there(host) == {
             **{name + family: count for family in "46" for name, count in once.items()},

@@ -58,9 +58,11 @@ _KEY, _DATA, _USERDATA = 1, 2, 6
 # libnftnl's comment, which nft prints; longer ones it does not read.
 _COMMENT: Final = 0
 _COMMENT_HEAD: Final = 2
-# The same of a set: libnftnl's byte order of the key, the machine's (BYTEORDER_HOST_ENDIAN).
+# The same of a set: libnftnl's byte order of the key, and of data, the machine's
+# (BYTEORDER_HOST_ENDIAN).
 _SET_USERDATA: Final = 13
-_KEY_IS_TEXT: Final = struct.pack("=BBI", 0, 4, 1)
+_KEY_IS_OF_HOST: Final = struct.pack("=BBI", 0, 4, 1)
+_DATA_IS_OF_HOST: Final = struct.pack("=BBI", 1, 4, 1)
 MOST_COMMENT_BYTES: Final = 127
 
 
@@ -71,12 +73,13 @@ class Type:
     Attributes:
         number: nft's own, by which it prints; six bits a part.
         size: Its bytes; each part begins at a multiple of four.
-        is_text: Whether it is read from left to right: nft takes it for a number otherwise.
+        is_of_host: Whether its byte order is the machine's, as those of text and of a mark: nft
+            prints it as a number of the network's otherwise, and reads that as one of the machine.
     """
 
     number: int
     size: int
-    is_text: bool = False
+    is_of_host: bool = False
 
     def then(self, other: Type) -> Type:
         """Return the concatenation with a type of one part."""
@@ -88,9 +91,9 @@ IPV6_ADDRESS: Final = Type(8, 16)
 ETHERNET_ADDRESS: Final = Type(9, 6)
 PROTOCOL: Final = Type(12, 1)
 PORT: Final = Type(13, 2)
-MARK: Final = Type(19, 4)
+MARK: Final = Type(19, 4, is_of_host=True)
 LINK_INDEX: Final = Type(20, 4)
-LINK_NAME: Final = Type(41, 16, is_text=True)
+LINK_NAME: Final = Type(41, 16, is_of_host=True)
 
 
 @frozen
@@ -184,8 +187,10 @@ def new_set(
     if data is not None:
         flags, into = _NFT_SET_MAP, be32(6, data.number) + be32(7, data.size)
     types = be32(3, flags), be32(4, key.number), be32(5, key.size), be32(10, number)
-    order = attribute(_SET_USERDATA, _KEY_IS_TEXT) if key.is_text else b""
-    said = text(1, table), text(2, name), *types, into, order
+    order = _KEY_IS_OF_HOST if key.is_of_host else b""
+    order += _DATA_IS_OF_HOST if data is not None and data.is_of_host else b""
+    told = attribute(_SET_USERDATA, order) if order else b""
+    said = text(1, table), text(2, name), *types, into, told
     return table_message(NEWSET, CREATE, *said, family=family)
 
 
