@@ -540,6 +540,7 @@ class Mine:
         self.is_deleting = threading.Event()
         self.may_delete = threading.Event()
         self.has_put_back = threading.Event()
+        self.was_asked = threading.Event()
 
     def runner(self) -> BuiltIns:
         verbs = Verbs(add=lambda _: make_result(), delete=self._delete, restore=self._find)
@@ -551,6 +552,7 @@ class Mine:
 
     def _find(self, call: Call) -> Callable[[], object]:
         assert (call.netns, call.command) == (None, "CHECK")
+        self.was_asked.set()
         if self.fails:
             raise PluginError(120, "not now", reason="not-now")
 
@@ -583,6 +585,44 @@ async def test_a_container_that_is_being_deleted_is_not_put_back(open_it: Open, 
                     mine.may_delete.set()
             assert mine.put_back == ["c2"]
             assert [report.restored for report in reports] == [(C2,)]
+
+
+@pytest.mark.anyio
+async def test_what_a_delete_has_taken_out_is_nothing_that_status_misses(
+    open_it: Open, pods: Pods
+) -> None:
+    mine = Mine()
+    network = acni.networks.from_plugins("net", {"type": "mine"}, version="1.1.0")
+    with mine.runner() as runner:
+        async with open_it(runner=runner) as runtime:
+            await runtime.add(network, pods.attachment("c1", 80))
+            with pytest.raises(NotReady, match="took away what c1/eth0 had"):
+                await runtime.status(network)
+            mine.was_asked.clear()
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(runtime.delete, C1)
+                    await anyio.to_thread.run_sync(mine.is_deleting.wait)
+                    tasks.start_soon(runtime.status, network)
+                    await anyio.to_thread.run_sync(mine.was_asked.wait)
+                    mine.may_delete.set()
+
+
+@pytest.mark.anyio
+async def test_what_is_worked_on_for_long_is_nothing_that_status_misses(
+    open_it: Open, pods: Pods
+) -> None:
+    mine = Mine()
+    network = acni.networks.from_plugins("net", {"type": "mine"}, version="1.1.0")
+    with mine.runner() as runner:
+        async with open_it(runner=runner) as runtime:
+            await runtime.add(network, pods.attachment("c1", 80))
+            with anyio.fail_after(20):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(runtime.delete, C1)
+                    await anyio.to_thread.run_sync(mine.is_deleting.wait)
+                    await runtime.status(network)
+                    mine.may_delete.set()
 
 
 @pytest.mark.anyio

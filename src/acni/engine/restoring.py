@@ -6,13 +6,15 @@ Rule 1: an attached record says what there was. Only plugins that ran in this pr
     the specification's verbs alone.
 Rule 2: first all are looked at, without a lock and without a word to observers: mostly nothing is
     missing. What seems to lack something is looked at again under its container's lock, after what
-    is left of the container was settled, and then it counts.
+    is left of the container was settled, and then it counts. So it is for STATUS, which settles
+    nothing: a delete under way has taken out what its record still says.
 Rule 3: may be killed at any point, and is done again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import Final, Literal
 
@@ -41,6 +43,8 @@ RESTORE: Final = "RESTORE"
 
 # So many are looked at in one go, which nobody can cancel: some milliseconds.
 _LOOKED_AT_ONCE: Final = 8
+# How long STATUS waits for those who work on a container.
+_MOST_SECONDS: Final = 2.0
 
 Look = Literal["whole", "lost", "unknown"]
 
@@ -112,6 +116,10 @@ async def find_lost(engine: Engine, network: str) -> tuple[AttachmentId, str] | 
     Where nothing was missing before, and the tables are the same, nothing is looked at: what is
     taken out of a table that stays is found by :func:`restore` and by CHECK.
 
+    A DEL takes everything out before its record is gone. So what seems to lack something counts
+    once nobody works on its container; who is worked on for longer than that is waited for is not
+    told of.
+
     Raises:
         StoreError: the state directory cannot be listed.
     """
@@ -125,15 +133,48 @@ async def find_lost(engine: Engine, network: str) -> tuple[AttachmentId, str] | 
 
     def is_lost(said: Look) -> bool:
         told.add(said)
-        return said == "lost"
+        return _is_lost(said)
 
     found = await look(engine, is_lost, network=network, is_first_enough=True)
     if found:
-        left, plugin = found[0]
-        return left.id, plugin
+        with anyio.move_on_after(_MOST_SECONDS):
+            lost = await _first_still_lost(engine, found)
+            if lost is None:
+                found = await look(engine, _is_lost, network=network)
+                lost = await _first_still_lost(engine, found)
+            return lost
+        return None
     if "unknown" not in told:
         engine.whole[network] = tables
     return None
+
+
+async def _first_still_lost(
+    engine: Engine, found: Iterable[tuple[Left, str]]
+) -> tuple[AttachmentId, str] | None:
+    """Look again, under the locks of the containers."""
+    lost: list[tuple[AttachmentId, str]] = []
+
+    async def one(left: Left) -> None:
+        if not lost and (plugin := await _still_lost(engine, left)) is not None:
+            lost.append((left.id, plugin))
+
+    await for_each((left for left, _ in found), one)
+    return lost[0] if lost else None
+
+
+async def _still_lost(engine: Engine, left: Left) -> str | None:
+    restorer = engine.runner
+    operation = Operation(engine=engine, verb="status", network=left.network, id=left.id)
+    try:
+        async with turn(operation, left.id.container_id):
+            record = _record_of(engine, left)
+            if record is None or not isinstance(restorer, Restorer):
+                return None
+            looking = partial(_first_chosen, engine, restorer, record, _is_lost)
+            return await engine.in_thread(looking)
+    except AcniError:
+        return None  # others work on it, or it cannot be looked at
 
 
 async def look(
@@ -166,21 +207,31 @@ async def look(
     def look_at_some() -> bool:
         some = list(islice(records, _LOOKED_AT_ONCE))
         for record in some:
-            kind = next((kind for kind, said in looks_at(record) if chosen(said)), None)
+            kind = _first_chosen(engine, restorer, record, chosen)
             if kind is not None:
                 found.append((Left(id=record.id, network=record.network.name), kind))
         return bool(some) and not (found and is_first_enough)
 
-    def looks_at(record: Record) -> Iterator[tuple[str, Look]]:
-        try:
-            for asked in _asked(engine, restorer, record):
-                yield asked.plugin.type, _look(engine, restorer, asked)
-        except StoreError:
-            yield "", "unknown"
-
     while await engine.in_thread(look_at_some):
         pass
     return found
+
+
+def _is_lost(said: Look) -> bool:
+    return said == "lost"
+
+
+def _first_chosen(
+    engine: Engine, restorer: Restorer, record: Record, chosen: Callable[[Look], bool]
+) -> str | None:
+    """Return the type of the first plugin of an attachment of which something is so."""
+    try:
+        for asked in _asked(engine, restorer, record):
+            if chosen(_look(engine, restorer, asked)):
+                return asked.plugin.type
+    except StoreError:
+        return "" if chosen("unknown") else None
+    return None
 
 
 def _look(engine: Engine, restorer: Restorer, asked: _Asked) -> Look:
@@ -202,9 +253,8 @@ async def _restore_one(engine: Engine, left: Left, restored: list[AttachmentId])
     with operation.reported():
         async with turn(operation, left.id.container_id):
             await settle_container(operation, left.id.container_id)
-            name = record_name(left.network, left.id.container_id, left.id.ifname)
-            record = engine.store.records.read(name)
-            if record is None or record.id != left.id or not _is_attached(record, engine):
+            record = _record_of(engine, left)
+            if record is None:
                 return  # deleted meanwhile, or to be
             plugins, failures = await _put_back(operation, record)
         if plugins:
@@ -256,6 +306,19 @@ def _records(engine: Engine, network: str | None) -> Iterator[Record]:
         )
 
     return engine.store.records.readable(is_wanted)
+
+
+def _record_of(engine: Engine, left: Left) -> Record | None:
+    """Return the record of what is attached; None where it is not any more.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    record = engine.store.records.read(
+        record_name(left.network, left.id.container_id, left.id.ifname)
+    )
+    is_there = record is not None and record.id == left.id and _is_attached(record, engine)
+    return record if is_there else None
 
 
 def _is_attached(record: Record, engine: Engine) -> bool:

@@ -5,7 +5,7 @@ STATUS, and the answer is "ready, not asked".
 
 Where all plugins are ready, the records say what those of this process once made: what somebody
 took away of it is told as the specification has it, "existing containers ... may have limited
-connectivity" (code 51).
+connectivity" (code 51). What is not there is looked at once more under its container's lock.
 """
 
 from __future__ import annotations
