@@ -351,6 +351,20 @@ def test_a_delete_with_other_ports_takes_back_those_that_were_published(
     assert elements(host) == once
 
 
+@pytest.mark.parametrize("ports", [[port(8080)], ANY], ids=["named", "picked"])
+@pytest.mark.parametrize("previous", [True, False])
+def test_a_delete_leaves_what_other_plugins_need_for_as_long_as_the_link_is_there(
+    host: Host, ports: Ports, previous: bool
+) -> None:
+    assert host.run("ADD", {**BRIDGE, "ipMasq": True}).status == 0
+    firewall = {**portmap(()), "type": "firewall", "ingressPolicy": "isolated"}
+    assert host.run("ADD", firewall, previous=True).status == 0
+    kept = elements(host)
+    publish(host, ports)
+    assert host.run("DEL", portmap(ports), previous=previous).status == 0
+    assert elements(host) == {name: kept[name] for name in kept if not name.startswith("owners")}
+
+
 def test_a_delete_that_comes_again_leaves_the_next_ones_alone(host: Host) -> None:
     """The same address and the same port are another container's meanwhile."""
     config = {

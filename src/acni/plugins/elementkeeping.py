@@ -63,6 +63,7 @@ def remove(
     entries: Sequence[Entry],
     *,
     then: Callable[[Netfilter, Sequence[Entry]], object] | None = None,
+    is_ours: Callable[[Element], bool] | None = None,
 ) -> None:
     """Take out what an ADD put in.
 
@@ -73,6 +74,8 @@ def remove(
         then: What is to be done once nothing leads there any more. Where it raises, a DEL that
             comes again does it again. Of what was looked for it is done before, too: a DEL that
             comes again finds the addresses alone.
+        is_ours: Tells which of what was looked for goes; None, all. What keeps a container's
+            neighbours from it is needed for as long as its link is there.
 
     Raises:
         PluginError: the kernel refuses.
@@ -85,7 +88,7 @@ def remove(
                     if then is not None:
                         then(netfilter, entries)
                 else:
-                    _remove_found(netfilter, comment_of(owner), then)
+                    _remove_found(netfilter, comment_of(owner), then, is_ours)
         except OSError as error:
             if error.errno not in NO_NETFILTER:
                 raise
@@ -95,8 +98,10 @@ def _remove_found(
     netfilter: Netfilter,
     theirs: str,
     then: Callable[[Netfilter, Sequence[Entry]], object] | None,
+    is_ours: Callable[[Element], bool] | None,
 ) -> None:
-    there = entries_of(netfilter, lambda comment: comment == theirs)
+    found = entries_of(netfilter, lambda comment: comment == theirs)
+    there = [evolve(one, elements=tuple(filter(is_ours, one.elements))) for one in found]
     if then is not None:
         then(netfilter, there)
         take_out(netfilter, there, keeps_claims=True)

@@ -81,6 +81,7 @@ from acni.plugins.ruleset import (
     Port,
     comment_of,
     is_mapping_of,
+    is_of_ports,
     leading,
     ports_of,
 )
@@ -123,7 +124,7 @@ def delete(call: Call) -> None:
     entries: Sequence[Entry] = []
     is_looked_for = False
     if settings is not None:
-        # A port that nobody names is found by whose it is, and all others with it. Where nobody
+        # A port that nobody names is found by whose it is, and all ports with it. Where nobody
         # keeps what the ADD was asked for, these need not be its ports.
         is_looked_for = bool(settings.to_pick) or (call.is_alone and bool(settings.wanted))
         entries = [] if is_looked_for else settings.entries(owner_of(call), addresses)
@@ -132,7 +133,7 @@ def delete(call: Call) -> None:
     then = None
     if settings is not None and (is_looked_for or any(_udp_of(settings))):
         then = partial(_forget, settings, is_answered=True)
-    remove(call, owner_of(call), entries, then=then)
+    remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)
 
 
 def check(call: Call) -> None:

@@ -139,6 +139,8 @@ _LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
 _OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone", "guarded", "isolated")
 _OF_PAIRS: Final = ("selves", "homes")
 _OF_PORTS: Final = ("hostports", "hostaddresses")
+# What is said of an address that ports lead to.
+_BESIDE_PORTS: Final = ("published", "returning", "anyone", "selves")
 
 _BASE_CHAINS: Final = (
     ("prerouting", "nat", PREROUTING, LAST),
@@ -289,6 +291,11 @@ def publishing(
         said += [_said("returning", address), itself]
     said += [_said("anyone", address)] if for_anyone else []
     return _entry(owner, address, said)
+
+
+def is_of_ports(element: Element) -> bool:
+    """Tell whether it is what :func:`publishing` puts in, and no other plugin's."""
+    return element.name.rstrip("46") in (*_OF_PORTS, *_BESIDE_PORTS)
 
 
 def way(index: int) -> Element:
