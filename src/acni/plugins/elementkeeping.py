@@ -1,7 +1,8 @@
 """What plugins that have elements in a table of ours do with them in each verb.
 
 Rule 1: a DEL takes out what the result of the ADD says, without a look at what is others'; without
-    that result it looks for what is the owner's.
+    that result, or where a result does not say it all and no runtime of ours is around, it looks
+    for what is the owner's.
 Rule 2: where the kernel has no nf_tables, nothing can be there.
 Rule 3: whoever has to look for what is the owner's finds it as long as something else depends on
     it: the addresses stay the owner's until that is done, too.
