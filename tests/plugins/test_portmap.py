@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 from attrs import define
 
+from acni.netlink.nftables import SUBSYSTEM
 from acni.netlink.wire import KernelWire
 from acni.plugins.catalog import BUILT_IN
 from acni.skel import Bounds
@@ -349,6 +351,26 @@ def test_a_delete_with_other_ports_takes_back_those_that_were_published(
     publish(host, [*BOTH, port(8081)], masqAll=True)
     assert host.run("DEL", portmap(ports, **members), previous=True).status == 0
     assert elements(host) == once
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("plugin", ["portmap", "firewall"])
+def test_where_the_kernel_has_no_nf_tables_a_delete_finds_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch, plugin: str
+) -> None:
+    """An ADD without ports, and of an open firewall, needs none; its DEL looks for some."""
+    host.run("ADD", BRIDGE)
+    send = KernelWire.send
+
+    def of_no_subsystem(wire: KernelWire, data: bytes) -> None:
+        length, kind = struct.unpack_from("=IH", data)
+        # A kernel that is built without says what it says of a number that it has nothing for.
+        if kind >> 8 == SUBSYSTEM and length == len(data):
+            data = data[:4] + struct.pack("=H", 200 << 8 | kind & 255) + data[6:]
+        send(wire, data)
+
+    monkeypatch.setattr(KernelWire, "send", of_no_subsystem)
+    assert host.run("DEL", {**portmap(()), "type": plugin}, previous=True).status == 0
 
 
 @pytest.mark.parametrize("ports", [[port(8080)], ANY], ids=["named", "picked"])

@@ -256,7 +256,7 @@ def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool
     Raises:
         NetlinkError: the kernel does not say.
     """
-    there = netfilter.element(TABLE, published(address))
+    there = _there(netfilter, published(address))
     return there is not None and there.comment == comment_of(owner)
 
 
@@ -282,7 +282,7 @@ def is_guarded(netfilter: Netfilter, entry: Entry) -> bool:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    there = netfilter.element(TABLE, guarded(entry.address))
+    there = _there(netfilter, guarded(entry.address))
     return there is not None and there.comment == entry.comment
 
 
@@ -472,6 +472,16 @@ def _is_claim(element: Element) -> bool:
 def _all(netfilter: Netfilter, layout: TableLayout) -> Iterator[Element]:
     for name in layout.sets:
         yield from _listed(netfilter, name, family=layout.family)
+
+
+def _there(netfilter: Netfilter, wanted: Element) -> Element | None:
+    """Return an element as it is there; None where it is not, or nothing can be."""
+    try:
+        return netfilter.element(TABLE, wanted)
+    except NetlinkError as error:
+        if error.errno not in _NOTHING_THERE:
+            raise
+        return None
 
 
 def _listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) -> list[Element]:

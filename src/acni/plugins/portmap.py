@@ -44,6 +44,7 @@ from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.connections import UDP, forget_connections
 from acni.plugins.elementkeeping import (
+    NO_NETFILTER,
     address_taken,
     collect,
     remove,
@@ -435,8 +436,14 @@ def _udp_of(settings: Settings) -> Iterator[Wanted]:
 
 def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
     """Tell whether ports were published of which the configuration says nothing."""
-    with doing("looking for ports"), netfilter_of(call) as netfilter:
-        return any(is_published(netfilter, owner_of(call), address) for address in addresses)
+    with doing("looking for ports"):
+        try:
+            with netfilter_of(call) as netfilter:
+                return any(is_published(netfilter, owner_of(call), one) for one in addresses)
+        except OSError as error:
+            if error.errno not in NO_NETFILTER:
+                raise
+            return False
 
 
 def _settings_or_none(call: Call) -> Settings | None:
