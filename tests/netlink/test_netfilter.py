@@ -246,11 +246,17 @@ def test_a_batch_counts_as_ours_by_the_generation_that_it_is_told(
     def batch(n: int, _: int) -> list[Said]:
         return [verdict(n + 1)] if told is None else [generation(n + 1, told), verdict(n + 1)]
 
-    netlink, _ = scripted(saying(7), batch, saying(8 if told is None else told))
+    def nothing(n: int, _: int) -> list[Said]:
+        return [verdict(n)]
+
+    now = saying(8 if told is None else told)
+    netlink, wire = scripted(saying(7), nothing, batch, now, nothing)
     firewall = Netfilter(netlink)
     first = firewall.remembered(Notes)
     firewall.transact([new_table("t")])
     assert (firewall.remembered(Notes) is first) == is_kept
+    # Before anything is read anew, a batch of nothing waits for whoever is changing a rule.
+    assert [count for _, count in wire.sent] == [1, 2, 3, 1, *([] if is_kept else [2])]
 
 
 def generation(sequence: int, number: int) -> Said:

@@ -57,6 +57,11 @@ class Ledger:
                 self._note(made)
                 self._changed.notify_all()
 
+    def stands(self, now: int) -> bool:
+        """Tell whether what was read stands at a generation, as far as is noted."""
+        with self._changed:
+            return self._stands(now)
+
     def remembered(self, kind: type[Memory], *, now: int) -> Memory:
         """Return what was read, to be read on; an empty one where it does not stand any more.
 

@@ -138,7 +138,12 @@ class Netfilter:
         Raises:
             NetlinkError: the kernel does not say which generation it is.
         """
-        return self._ledger.remembered(kind, now=self.generation())
+        now = self.generation()
+        if not self._ledger.stands(now):
+            # The kernel tells a generation some moments before it lists what that has: whoever is
+            # making it is waited for (nf_tables_commit: base_seq, then gencursor, in one mutex).
+            self.netlink.batch(batch_of(()))
+        return self._ledger.remembered(kind, now=now)
 
     def elements(self, table: str, name: str, *, family: int = INET) -> list[Element]:
         """Return the elements of a set.

@@ -49,7 +49,7 @@ def batch_of(messages: Sequence[Message], *, generation: int | None = None) -> l
     """Put messages to nf_tables between a begin and an end.
 
     Args:
-        messages: One at least.
+        messages: Any number; of none nothing comes but that every change under way is waited for.
         generation: The only one of the rules in which they are heeded.
     """
     edge = header(NFGENMSG, 0, 0, _NFNL_SUBSYS_NFTABLES)

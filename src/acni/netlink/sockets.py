@@ -116,7 +116,7 @@ class Netlink:
         more than a socket holds. So one whose verdict is lost was not refused, if nothing was.
 
         Args:
-            messages: The batch's begin, its messages, one at least, and its end.
+            messages: The batch's begin, its messages, and its end.
 
         Raises:
             NetlinkError: it could not be sent (EMSGSIZE: it is longer than the send buffer).
