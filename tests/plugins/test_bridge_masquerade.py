@@ -164,6 +164,14 @@ def test_who_was_never_masqueraded_has_nothing_looked_for(host: Host) -> None:
     assert host.run("DEL", {**NEWER, "ipMasq": False}).status == 0
 
 
+@pytest.mark.rule("P3")
+def test_a_caller_whose_configuration_has_changed_leaves_nothing(host: Host) -> None:
+    """Behind another runtime nobody has recorded what an ADD was asked for."""
+    host.run("ADD", NEWER)
+    assert host.run("DEL", {**NEWER, "ipMasq": False}, previous=True).status == 0
+    assert elements(host) == {}
+
+
 @pytest.mark.rule("P4")
 def test_check_finds_what_is_missing(host: Host) -> None:
     host.run("ADD", NEWER)

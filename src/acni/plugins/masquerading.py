@@ -16,7 +16,8 @@ from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import remove, require_rules, restoring, undo_with
 from acni.plugins.elements import missing, netfilter_of, put
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import Entry, masquerading
+from acni.plugins.podelements import masquerading
+from acni.plugins.tables import Entry
 from acni.skel.call import Call, PutBack
 from acni.skel.reading import Fields
 
@@ -55,14 +56,17 @@ def masquerade(call: Call, owner: Owner, addresses: Sequence[Interface], undo: E
 
 
 def stop_masquerading(call: Call, owner: Owner) -> None:
-    """Undo what an ADD did, as far as it is there; with a configuration that never asked for it,
-    nothing is looked for.
+    """Undo what an ADD did, as far as it is there. Where a runtime's record says that none was
+    asked for, nothing is looked for; other callers' configurations may have changed since, and
+    then the result says whose addresses they were.
 
     Raises:
         PluginError: the kernel refuses.
     """
-    if call.fields.get("ipMasq") not in (None, False):
-        remove(call, owner, _entries(call, owner))
+    entries = _entries(call, owner)
+    is_asked = call.fields.get("ipMasq") not in (None, False)
+    if is_asked or (call.is_alone and entries):
+        remove(call, owner, entries)
 
 
 def require_masqueraded(call: Call, owner: Owner) -> None:
