@@ -25,7 +25,8 @@ from acni.netlink.netfilter import Netfilter
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.elements import put, take_out
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import Entry, Port, masquerading, publishing
+from acni.plugins.podelements import Port, masquerading, publishing
+from acni.plugins.tables import Entry
 from acni.plugins.workers import Sleepers
 from acni.skel import Bounds
 from acni.skel.delegation import Delegates

@@ -171,21 +171,22 @@ SABOTAGES = (
         "DEL, and so a failed ADD, leaves elements in the firewall",
         "ports: failed add",
         "acni/plugins/portmap.py",
-        "    remove(call, owner_of(call), entries, then=then)\n",
+        "    remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
         "    call.bounds.check()\n",
     ),
     (
         "elements are left where the namespace is gone",
         "ports: delete, then the namespace is gone",
         "acni/plugins/portmap.py",
-        "    remove(call, owner_of(call), entries, then=then)\n",
-        "    if call.netns:\n        remove(call, owner_of(call), entries, then=then)\n",
+        "    remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
+        "    if call.netns:\n"
+        "        remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
     ),
     (
         "a connection goes on without its port",
         "ports: delete",
         "acni/plugins/portmap.py",
-        "        then = partial(_forget, settings, is_answered=True)\n",
+        "        then = partial(forget_flows, settings, is_answered=True)\n",
         "        then = None\n",
     ),
 )

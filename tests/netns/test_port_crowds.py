@@ -18,7 +18,7 @@ from attrs import frozen
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.elements import put
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import Port, masquerading, publishing
+from acni.plugins.podelements import Port, masquerading, publishing
 from acni.spec.attachment import AttachmentId
 from tests.crash.rules import elements
 from tests.crash.scenarios import PORTS_CHAIN, built_in

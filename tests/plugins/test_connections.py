@@ -11,7 +11,7 @@ from acni.netlink.errors import AnswerLost, NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.connections import forget_connections, forget_led
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import Port, masquerading, publishing
+from acni.plugins.podelements import Port, masquerading, publishing
 from acni.spec.attachment import AttachmentId
 from tests.netlink.scripted import agrees, overrun, scripted, verdict
 

@@ -19,7 +19,6 @@ from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
 from acni.plugins.elements import (
     Taken,
-    collect_apart,
     entries_of,
     missing,
     netfilter_of,
@@ -27,15 +26,10 @@ from acni.plugins.elements import (
     require_writable,
     take_out,
 )
+from acni.plugins.firewall_elements import collect_apart
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import (
-    Entry,
-    Port,
-    apart,
-    guarding,
-    masquerading,
-    publishing,
-)
+from acni.plugins.podelements import Port, apart, guarding, masquerading, publishing, way
+from acni.plugins.tables import Entry
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import all_elements, listed, nft, rules_of
 from tests.plugins.calling import make_call
@@ -78,7 +72,7 @@ def test_what_is_put_in_is_there_and_what_is_taken_out_is_not(
     host: Namespace, firewall: Netfilter
 ) -> None:
     for _ in range(2):
-        put(firewall, ours(8080, 8081), link=7)
+        put(firewall, ours(8080, 8081), shared=[way(7)])
         assert missing(firewall, ours(8080, 8081)) is None
         once: dict[str, int] = dict.fromkeys(("owners", "published", "returning", "selves"), 1)
         once["hostports"] = 2

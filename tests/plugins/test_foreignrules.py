@@ -16,7 +16,8 @@ from acni.netns import Namespace
 from acni.plugins.elements import put, take_out
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import masquerading, table_messages
+from acni.plugins.podelements import masquerading
+from acni.plugins.ruleset import table_messages
 from acni.skel import Bounds, Stopped
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import nft

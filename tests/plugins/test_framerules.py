@@ -9,9 +9,10 @@ import pytest
 from acni import netns
 from acni.netlink.netfilter import Netfilter
 from acni.netns import Namespace
-from acni.plugins.elements import checked_at, put
+from acni.plugins.elements import put
 from acni.plugins.framerules import OF_FRAMES, checking, entry_of_claim
 from acni.plugins.owners import Owner
+from acni.plugins.senderchecks import checked_at
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import listed, nft
 

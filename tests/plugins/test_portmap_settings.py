@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from acni.plugins.attaching import owner_of
+from acni.plugins.podelements import Port, ports_of
 from acni.plugins.portmap_settings import (
     Settings,
     Wanted,
@@ -16,7 +17,6 @@ from acni.plugins.portmap_settings import (
     describe,
     parse_settings,
 )
-from acni.plugins.ruleset import Port, ports_of
 from acni.skel.errors import PluginError
 from acni.spec.plan import Command
 from acni.spec.result import parse_result

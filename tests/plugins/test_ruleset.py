@@ -14,21 +14,16 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import add_element
 from acni.netns import Namespace
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import (
-    ADMIN_PORTS,
-    LAYOUT,
-    Entry,
+from acni.plugins.podelements import (
     Port,
-    address_of,
     apart,
-    bridge_of,
-    comment_of,
     guarding,
     masquerading,
     publishing,
     set_names,
-    table_messages,
 )
+from acni.plugins.ruleset import ADMIN_PORTS, table_messages
+from acni.plugins.tables import LAYOUT, Entry, comment_of
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import elements_of, listed, nft, rules_of
 
@@ -186,12 +181,6 @@ def test_all_sets_are_named(host: Namespace, firewall: Netfilter) -> None:
     assert set(set_names()) | {"ways", "apart"} == there
 
 
-def test_a_home_tells_its_bridge_and_its_address() -> None:
-    for address in (V4, V6):
-        _, home = guarding(OWNER, address, [LONGEST]).elements
-        assert (bridge_of(home), address_of(home)) == (LONGEST, address.packed)
-
-
 def test_words_beside_an_element_are_read_back_as_they_were_however_many_bytes_a_letter_has(
     firewall: Netfilter,
 ) -> None:
@@ -199,12 +188,3 @@ def test_words_beside_an_element_are_read_back_as_they_were_however_many_bytes_a
     entry = masquerading(owner, V4)
     put_in(firewall, entry)
     assert firewall.elements_like("acni", entry.elements) == list(entry.elements)
-
-
-def test_owners_with_long_names_are_told_apart_and_by_their_network() -> None:
-    owners = [Owner("n" * 90, AttachmentId("c" * 90 + str(number))) for number in range(3)]
-    comments = {comment_of(owner) for owner in owners}
-    assert len(comments) == 3
-    assert all(len(one) <= 127 and one.startswith(network_mark("n" * 90)) for one in comments)
-    longest = Owner("n" * 200, AttachmentId("c" * 200))
-    assert len(comment_of(longest)) <= 127

@@ -10,8 +10,9 @@ from acni import netns
 from acni.netlink.netfilter import Netfilter
 from acni.netns import Namespace
 from acni.plugins.framerules import OF_FRAMES
-from acni.plugins.ruleset import OF_PACKETS, TableLayout
+from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed, forget_flushed
+from acni.plugins.tables import TableLayout
 from tests.netlink.nft import nft
 
 pytestmark = pytest.mark.netns

@@ -35,7 +35,7 @@ from acni.host.private_host import enter_private_host
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.builtins import BuiltIns
 from acni.plugins.elements import entries_of
-from acni.plugins.ruleset import ports_of
+from acni.plugins.podelements import ports_of
 from acni.spec.attachment import Attachment
 from acni.spec.capabilities import PortMapping
 from acni.spec.configuration import parse_network

@@ -33,7 +33,8 @@ from acni.netlink import links
 from acni.netlink.bridges import count_ports
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.sockets import open_here
-from acni.plugins.elements import take_out_way
+from acni.plugins.elements import take_out_shared
+from acni.plugins.podelements import way
 from acni.spec.attachment import AttachmentId
 from acni.spec.capabilities import PortMapping
 from acni.spec.configuration import NetworkConfig
@@ -263,7 +264,7 @@ def _remove_bridge(name: str) -> None:
 
 
 def _forget_way(index: int) -> None:
-    """Forget what ports of the host left of a bridge."""
+    """Forget what ports of the host left of a bridge: another link may have its index next."""
     # Where the kernel has no nf_tables there is nothing.
     with contextlib.suppress(OSError), closing(Netfilter.open()) as netfilter:
-        take_out_way(netfilter, index)
+        take_out_shared(netfilter, way(index))

@@ -16,7 +16,8 @@ from acni.netlink.conntrack import forget
 from acni.netlink.errors import NetlinkError
 from acni.netlink.families import IpAddress, family_of
 from acni.netlink.netfilter import Netfilter
-from acni.plugins.ruleset import Entry, ports_of
+from acni.plugins.podelements import ports_of
+from acni.plugins.tables import Entry
 
 UDP: Final = int(socket.IPPROTO_UDP)
 

@@ -39,8 +39,9 @@ from acni.plugins.elements import (
 )
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
-from acni.plugins.ruleset import OF_PACKETS, TABLE, Entry, TableLayout, comment_of
+from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed
+from acni.plugins.tables import TABLE, Entry, TableLayout, comment_of
 from acni.skel.call import Call, PutBack
 from acni.skel.errors import Code, PluginError
 

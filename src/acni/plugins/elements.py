@@ -23,37 +23,16 @@ from typing import Final
 from attrs import evolve
 
 from acni.netlink.errors import NetlinkError, NotSupported
-from acni.netlink.families import IpAddress
 from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nfrules import handle_of_table
 from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
 from acni.plugins.connections import forget_led
-from acni.plugins.framerules import OF_FRAMES, claim_of_port, entry_of_claim
-from acni.plugins.owners import Owner
-from acni.plugins.ruleset import (
-    APART,
-    OF_PACKETS,
-    TABLE,
-    Entry,
-    Port,
-    TableLayout,
-    address_of,
-    apart,
-    beside,
-    bridge_of,
-    comment_of,
-    guarded,
-    home_names,
-    host_port_of,
-    leading,
-    port_maps,
-    published,
-    require_layout,
-    way,
-)
+from acni.plugins.framerules import OF_FRAMES
+from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed, forget_flushed
+from acni.plugins.tables import TABLE, Entry, TableLayout, require_layout
 from acni.skel.call import Call
 from acni.skel.kept import Kept
 
@@ -126,7 +105,6 @@ def put(
     netfilter: Netfilter,
     entries: Sequence[Entry],
     *,
-    link: int | None = None,
     shared: Sequence[Element] = (),
     look: Callable[[], object] | None = None,
     takes_over: bool = True,
@@ -136,7 +114,6 @@ def put(
     Args:
         netfilter: The host's socket.
         entries: Of an attachment, and of one table.
-        link: The index of a bridge that they are reached by: what comes by it may go back by it.
         shared: What is nobody's, and is there as well.
         look: Raises where they may not be put in; they are only as long as it would say the same.
         takes_over: Whether what is there of an address, and another one's, is removed.
@@ -148,8 +125,6 @@ def put(
         NetlinkError: the kernel refuses.
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
-    if link is not None:
-        pairs.append((add_element(TABLE, way(link)), way(link)))
     pairs += [(add_element(TABLE, one), one) for one in shared]
     if pairs and flushed(netfilter, layout := _LAYOUTS[pairs[0][1].family]) is not None:
         _lay(netfilter, layout)
@@ -172,14 +147,14 @@ def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bo
         _take_out(netfilter, entry, keeps_claim=keeps_claims)
 
 
-def take_out_way(netfilter: Netfilter, link: int) -> None:
-    """Take out that packets may go back by a link, which is gone; others may have its index then.
+def take_out_shared(netfilter: Netfilter, element: Element) -> None:
+    """Take out what is nobody's, if it is there.
 
     Raises:
         NetlinkError: the kernel refuses.
     """
     try:
-        netfilter.transact([delete_element(TABLE, way(link))])
+        netfilter.transact([delete_element(TABLE, element)])
     except NetlinkError as error:
         if error.errno != errno.ENOENT:
             raise
@@ -228,113 +203,14 @@ def _entries(layout: TableLayout, elements: Iterable[Element]) -> list[Entry]:
     return [_entry(layout, comment, elements) for (comment, *_), elements in found.items()]
 
 
-def checked_at(netfilter: Netfilter, port: str, owner: Owner) -> Entry | None:
-    """Return what lets a port take in frames of one hardware address alone; None where nothing
-    does, or where the port is another owner's.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    there = netfilter.element(TABLE, claim_of_port(port))
-    is_theirs = there is not None and there.comment == comment_of(owner)
-    return entry_of_claim(there) if there is not None and is_theirs else None
-
-
 def claimants(netfilter: Netfilter) -> set[str]:
     """Return whose addresses there are, in words.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
-    claims = (one for family in "46" for one in _listed(netfilter, f"owners{family}"))
+    claims = (one for family in "46" for one in listed(netfilter, f"owners{family}"))
     return {one.comment for one in claims if one.comment is not None}
-
-
-def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool:
-    """Tell whether ports lead to an address of an owner.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    there = _there(netfilter, published(address))
-    return there is not None and there.comment == comment_of(owner)
-
-
-def published_ports(netfilter: Netfilter, is_wanted: Callable[[str], bool]) -> frozenset[int]:
-    """Return the ports of the host that lead to some owners' pods.
-
-    Args:
-        netfilter: The host's socket.
-        is_wanted: Tells by an owner in words.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    there = (one for name in port_maps() for one in _listed(netfilter, name))
-    return frozenset(
-        host_port_of(one) for one in there if one.comment is not None and is_wanted(one.comment)
-    )
-
-
-def is_guarded(netfilter: Netfilter, entry: Entry) -> bool:
-    """Tell whether something is kept from the address of an entry, for its owner.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    there = _there(netfilter, guarded(entry.address))
-    return there is not None and there.comment == entry.comment
-
-
-def collect_apart(netfilter: Netfilter) -> None:
-    """Take out the bridges at which nobody is guarded any more.
-
-    Raises:
-        NetlinkError: the kernel refuses, or the rules changed all the time.
-    """
-
-    def decide() -> tuple[list[Message], None]:
-        homes = (one for name in home_names() for one in _listed(netfilter, name))
-        used = {apart(bridge_of(home)).key for home in homes}
-        there = _listed(netfilter, APART)
-        return [delete_element(TABLE, one) for one in there if one.key not in used], None
-
-    if _listed(netfilter, APART):
-        netfilter.decide(decide)
-
-
-def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Element | None:
-    """Return what leads a port elsewhere at all addresses of the host, where it is wanted at one,
-    or at one where it is wanted at all; None where nothing does.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    name, end = beside(port, address)
-    there = (
-        [netfilter.element(TABLE, Element(name, end))]
-        if port.host_address is not None
-        else _listed(netfilter, name)
-    )
-    return next(
-        (
-            one
-            for one in there
-            if one is not None and one.key.endswith(end) and address_of(one) != address.packed
-        ),
-        None,
-    )
-
-
-def is_taken(netfilter: Netfilter, port: Port, address: IpAddress) -> bool:
-    """Tell whether a port leads elsewhere at one of the host's addresses at which it is wanted.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    there = netfilter.element(TABLE, leading(port, address))
-    is_elsewhere = there is not None and address_of(there) != address.packed
-    return is_elsewhere or taken_beside(netfilter, port, address) is not None
 
 
 def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) -> None:
@@ -471,10 +347,10 @@ def _is_claim(element: Element) -> bool:
 
 def _all(netfilter: Netfilter, layout: TableLayout) -> Iterator[Element]:
     for name in layout.sets:
-        yield from _listed(netfilter, name, family=layout.family)
+        yield from listed(netfilter, name, family=layout.family)
 
 
-def _there(netfilter: Netfilter, wanted: Element) -> Element | None:
+def find_element(netfilter: Netfilter, wanted: Element) -> Element | None:
     """Return an element as it is there; None where it is not, or nothing can be."""
     try:
         return netfilter.element(TABLE, wanted)
@@ -484,7 +360,12 @@ def _there(netfilter: Netfilter, wanted: Element) -> Element | None:
         return None
 
 
-def _listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) -> list[Element]:
+def listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) -> list[Element]:
+    """Return the elements of a set; none where there is no table.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
     try:
         return netfilter.elements(TABLE, name, family=family)
     except NetlinkError as error:

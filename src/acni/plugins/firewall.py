@@ -46,7 +46,8 @@ from acni.plugins.elementkeeping import (
     restoring,
     undo_with,
 )
-from acni.plugins.elements import collect_apart, is_guarded, missing, netfilter_of, put
+from acni.plugins.elements import missing, netfilter_of, put
+from acni.plugins.firewall_elements import collect_apart, is_guarded
 from acni.plugins.firewall_forwarding import (
     close_own,
     collect_closed,
@@ -65,7 +66,8 @@ from acni.plugins.firewall_settings import (
 )
 from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_host
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import TABLE, Entry, apart, guarding
+from acni.plugins.podelements import apart, guarding
+from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result

@@ -15,7 +15,8 @@ from typing import Final
 from attrs import frozen
 
 from acni.plugins.linksettings import unsupported
-from acni.plugins.ruleset import ADMIN_FORWARD, TABLE
+from acni.plugins.ruleset import ADMIN_FORWARD
+from acni.plugins.tables import TABLE
 from acni.skel.call import Call
 from acni.skel.errors import PluginError
 from acni.skel.reading import Fields

@@ -32,7 +32,7 @@ from acni.netlink.nfexpressions import FIRST_REGISTER, INET, NF_ACCEPT, NFT_RETU
 from acni.netlink.nfoutlines import list_branches, outline_of
 from acni.netlink.nfrules import dump_rules, is_dormant, list_chains, verdict_of
 from acni.netlink.nftables import OUTPUT, PREROUTING
-from acni.plugins.ruleset import TABLE
+from acni.plugins.tables import TABLE
 from acni.skel.bounds import Bounds
 
 _FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}

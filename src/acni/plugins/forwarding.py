@@ -38,7 +38,7 @@ from acni.netlink.nfrules import (
     list_rules_of,
 )
 from acni.netlink.nftables import FORWARD
-from acni.plugins.ruleset import TABLE
+from acni.plugins.tables import TABLE
 
 COMMENT: Final = "acni: openForwarding"
 

@@ -40,15 +40,7 @@ from acni.netlink.nftables import (
     new_table,
 )
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import (
-    LAYOUT,
-    TABLE,
-    Entry,
-    TableLayout,
-    comment_of,
-    digest_of,
-    name_key,
-)
+from acni.plugins.tables import LAYOUT, TABLE, Entry, TableLayout, comment_of, digest_of, name_key
 
 _OWNERS: Final = "owners"
 _CHECKED: Final = "checked"

@@ -22,8 +22,9 @@ from acni.netlink.sockets import open_here
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.elements import claimants, netfilter_of
 from acni.plugins.owners import network_mark
-from acni.plugins.ruleset import OF_PACKETS, TABLE, comment_of_mark
+from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed
+from acni.plugins.tables import TABLE, comment_of_mark
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 from acni.spec.reasons import RULES_LOST

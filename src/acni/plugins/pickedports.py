@@ -20,8 +20,9 @@ from attrs import evolve
 from acni.netlink.families import IpAddress
 from acni.plugins.freeports import PortSettings
 from acni.plugins.passing import with_member
+from acni.plugins.podelements import Port, ports_of
 from acni.plugins.portmap_settings import NAMES, Settings, Wanted
-from acni.plugins.ruleset import Entry, Port, ports_of
+from acni.plugins.tables import Entry
 from acni.skel.errors import PluginError
 from acni.spec.result import Result
 

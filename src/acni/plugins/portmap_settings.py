@@ -21,8 +21,9 @@ from acni.netlink.families import IpAddress, is_v4
 from acni.plugins.addressing import parse_interface
 from acni.plugins.linksettings import unsupported
 from acni.plugins.owners import Owner
+from acni.plugins.podelements import Port, publishing
 from acni.plugins.ranges import parse_address
-from acni.plugins.ruleset import Entry, Port, publishing
+from acni.plugins.tables import Entry
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 from acni.spec.capabilities import PortMapping

@@ -38,17 +38,13 @@ Rule 5: the empty chain ``layout_1`` says how the table is laid out. Whoever put
 
 from __future__ import annotations
 
-import hashlib
-import struct
-from collections.abc import Callable, Iterator, Sequence
-from ipaddress import ip_address
+from collections.abc import Iterator
 from typing import Final
 
 from attrs import frozen
 
 from acni.netlink import nfexpressions as nf
-from acni.netlink.families import IpAddress, is_v4
-from acni.netlink.messages import Message, encoded
+from acni.netlink.messages import Message
 from acni.netlink.nftables import (
     FORWARD,
     IPV4_ADDRESS,
@@ -56,16 +52,12 @@ from acni.netlink.nftables import (
     LINK_INDEX,
     LINK_NAME,
     MARK,
-    MOST_COMMENT_BYTES,
     OUTPUT,
     PORT,
     POSTROUTING,
     PREROUTING,
     PROTOCOL,
-    Element,
     Type,
-    add_element,
-    delete_element,
     delete_rules,
     new_base_chain,
     new_chain,
@@ -73,25 +65,16 @@ from acni.netlink.nftables import (
     new_set,
     new_table,
 )
-from acni.plugins.owners import Owner, network_mark
+from acni.plugins.podelements import APART, OF_ADDRESSES, WAYS, claim_of, set_names
+from acni.plugins.tables import LAYOUT, TABLE, TableLayout
 
-TABLE: Final = "acni"
-WAYS: Final = "ways"
 ADMIN_PORTS: Final = "admin_ports"
 ADMIN_MASQUERADE: Final = "admin_masquerade"
 ADMIN_FORWARD: Final = "admin_forward"
-# Changed rules or types, once they were released, are another layout.
-LAYOUTS: Final = "layout_"
-LAYOUT: Final = f"{LAYOUTS}1"
-# The names of bridges whose pods are not let to guarded pods of others.
-APART: Final = "apart"
 
 LAST: Final = 2**31 - 1
 _RAW: Final = -300
 _TO_PODS: Final = "to_pods"
-_HASH_BYTES: Final = 4
-_QUOTE: Final = '"'
-_PLACE_BYTES: Final = 8
 
 
 @frozen(kw_only=True)
@@ -132,15 +115,8 @@ _SIX: Final = _Family(
     multicast=(b"\xff" + bytes(15), b"\xff" + bytes(15)),
 )
 _FAMILIES: Final = (_FOUR, _SIX)
-_SIZES: Final = {family.suffix: family.address.size for family in _FAMILIES}
 _LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
 
-# Sets whose keys are addresses of pods, or begin with one, and maps that lead to them.
-_OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone", "guarded", "isolated")
-_OF_PAIRS: Final = ("selves", "homes")
-_OF_PORTS: Final = ("hostports", "hostaddresses")
-# What is said of an address that ports lead to.
-_BESIDE_PORTS: Final = ("published", "returning", "anyone", "selves")
 
 _BASE_CHAINS: Final = (
     ("prerouting", "nat", PREROUTING, LAST),
@@ -153,221 +129,6 @@ _BASE_CHAINS: Final = (
 
 _WITH_RULES: Final = (*(name for name, *_ in _BASE_CHAINS), _TO_PODS)
 _CHAINS: Final = (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE, ADMIN_FORWARD)
-
-
-@frozen(kw_only=True)
-class Port:
-    """A port of the host that leads to one of a pod.
-
-    Attributes:
-        protocol: IPPROTO_TCP, _UDP or _SCTP.
-        host_port: The host's port.
-        pod_port: The pod's.
-        host_address: The only address of the host at which; None, at each.
-    """
-
-    protocol: int
-    host_port: int
-    pod_port: int
-    host_address: IpAddress | None = None
-
-
-@frozen(kw_only=True)
-class Entry:
-    """What a table holds of one address of a pod, or of another thing that has one owner.
-
-    Attributes:
-        comment: Whose it is: :func:`comment_of` its owner.
-        claim: What says in the table whose it is.
-        elements: What leads to it, or is said of it.
-    """
-
-    comment: str
-    claim: Element
-    elements: tuple[Element, ...]
-
-    @property
-    def address(self) -> IpAddress:
-        """The pod's address, of which it is."""
-        return ip_address(self.claim.key)
-
-    def adding(self) -> tuple[list[Message], list[Element]]:
-        """Return what puts it into the table, and which element each message is about.
-
-        An element that is there is taken out and put in again, as the kernel would keep its
-        comment: nobody's, if its owner is gone.
-        """
-        subjects = [self.claim, *(element for element in self.elements for _ in range(3))]
-        messages = [add_element(TABLE, self.claim)]
-        for element in self.elements:
-            again = add_element(TABLE, element)
-            messages += [again, delete_element(TABLE, element), again]
-        return messages, subjects
-
-    def removing(self, *, has_claim: bool = True) -> tuple[list[Message], list[Element]]:
-        """Return what takes it out of the table, and which element each message is about.
-
-        The kernel compares keys alone when it deletes, and fails where there is none. Adding first
-        mends both: it makes what is missing, and is refused where the key leads elsewhere.
-
-        Args:
-            has_claim: Whether the address goes, too.
-        """
-        messages = [add_element(TABLE, self.claim)]
-        subjects = [self.claim]
-        for element in self.elements:
-            messages += [add_element(TABLE, element), delete_element(TABLE, element)]
-            subjects += [element, element]
-        if has_claim:
-            messages.append(delete_element(TABLE, self.claim))
-            subjects.append(self.claim)
-        return messages, subjects
-
-
-@frozen(kw_only=True)
-class TableLayout:
-    """A table of ours, as far as its elements go.
-
-    Attributes:
-        family: Its family.
-        sets: The names of the sets that hold what is a pod's.
-        chains: The names of the chains that have rules of ours.
-        messages: Makes it, or brings one that is there to this state.
-        claim_of: Returns, for an owner in words and an element, what says whose that is which the
-            element is about.
-    """
-
-    family: int
-    sets: tuple[str, ...]
-    chains: tuple[str, ...]
-    messages: Callable[[], list[Message]]
-    claim_of: Callable[[str, Element], Element]
-
-
-def digest_of(comment: str) -> bytes:
-    """Return an owner in four bytes."""
-    return hashlib.blake2b(comment.encode(), digest_size=_HASH_BYTES).digest()
-
-
-def comment_of(owner: Owner) -> str:
-    """Return what stands beside the elements of an owner."""
-    return comment_of_mark(owner.mark, owner.network)
-
-
-def comment_of_mark(mark: str, network: str) -> str:
-    """Return the same by what its link carries."""
-    if len(encoded(mark)) <= MOST_COMMENT_BYTES and _QUOTE not in mark:
-        return mark
-    digest = hashlib.blake2b(mark.encode(), digest_size=_HASH_BYTES * 2).hexdigest()
-    return f"{network_mark(network)}#{digest}"
-
-
-def masquerading(owner: Owner, address: IpAddress) -> Entry:
-    """Return what makes an address's packets leave with the host's address."""
-    return _entry(owner, address, [_said("masquerade", address)])
-
-
-def publishing(
-    owner: Owner,
-    address: IpAddress,
-    ports: Sequence[Port],
-    *,
-    is_returning: bool = True,
-    for_anyone: bool = False,
-) -> Entry:
-    """Return what makes ports of the host lead to an address.
-
-    Args:
-        owner: Whose it is.
-        address: The pod's.
-        ports: The ports.
-        is_returning: Whether what comes from its neighbours, itself and 127.0.0.1 by them gets the
-            host's address: else the answers go past the host.
-        for_anyone: Whether all that comes by them does.
-    """
-    said = [_said("published", address), *(_mapping(port, address) for port in ports)]
-    if is_returning:
-        itself = Element(_named("selves", address), address.packed * 2)
-        said += [_said("returning", address), itself]
-    said += [_said("anyone", address)] if for_anyone else []
-    return _entry(owner, address, said)
-
-
-def is_of_ports(element: Element) -> bool:
-    """Tell whether it is what :func:`publishing` puts in, and no other plugin's."""
-    return element.name.rstrip("46") in (*_OF_PORTS, *_BESIDE_PORTS)
-
-
-def way(index: int) -> Element:
-    """Return what says that packets may go back by the link they came by."""
-    return Element(WAYS, struct.pack("=II", index, index))
-
-
-def guarding(
-    owner: Owner, address: IpAddress, bridges: Sequence[str], *, is_isolated: bool = False
-) -> Entry:
-    """Return what keeps pods of other bridges from an address.
-
-    Args:
-        owner: Whose it is.
-        address: The pod's.
-        bridges: The names of the bridges from which it is let to; mostly its own one.
-        is_isolated: Whether it is not let to from those either.
-    """
-    said = [_said("guarded", address)]
-    said += [Element(_named("homes", address), home_key(address, one)) for one in bridges]
-    said += [_said("isolated", address)] if is_isolated else []
-    return _entry(owner, address, said)
-
-
-def home_key(address: IpAddress, bridge: str) -> bytes:
-    """Return the key that says at which bridge an address is."""
-    return address.packed + name_key(bridge)
-
-
-def bridge_of(home: Element) -> str:
-    """Return the bridge that an element of ``homes`` names."""
-    return home.key[_SIZES[home.name[-1]] :].rstrip(b"\0").decode(errors="surrogateescape")
-
-
-def home_names() -> tuple[str, ...]:
-    """Return the sets that say at which bridges addresses are."""
-    return tuple("homes" + family.suffix for family in _FAMILIES)
-
-
-def name_key(link: str) -> bytes:
-    """Return the key of a link's name."""
-    return encoded(link).ljust(LINK_NAME.size, b"\0")
-
-
-def guarded(address: IpAddress) -> Element:
-    """Return what says that an address is guarded, whoever's."""
-    return _said("guarded", address)
-
-
-def apart(bridge: str) -> Element:
-    """Return what keeps a bridge's pods from guarded pods of others."""
-    return Element(APART, name_key(bridge))
-
-
-def require_layout(family: int) -> Message:
-    """Return what a batch is refused by (ENOENT) where the table of a family is gone, or of an
-    older layout; it changes nothing.
-    """
-    return delete_rules(TABLE, LAYOUT, family=family)
-
-
-def set_names() -> Iterator[str]:
-    """Iterate over the sets that hold what is a pod's."""
-    for family in _FAMILIES:
-        for name in (*_OF_ADDRESSES, *_OF_PAIRS, *_OF_PORTS, "owners"):
-            yield name + family.suffix
-
-
-def address_of(element: Element) -> bytes:
-    """Return the 4 or 16 bytes of the pod's address that an element leads to, or is about."""
-    begins = element.data if element.name[:-1] in _OF_PORTS else element.key
-    return (begins or b"")[: _SIZES[element.name[-1]]]
 
 
 def table_messages() -> list[Message]:
@@ -390,7 +151,7 @@ def _sets() -> Iterator[Message]:
         address, endpoint = family.address, family.address.then(PORT)
         types = {
             "owners": (address, MARK),
-            **dict.fromkeys(_OF_ADDRESSES, (address, None)),
+            **dict.fromkeys(OF_ADDRESSES, (address, None)),
             "selves": (address.then(address), None),
             "homes": (address.then(LINK_NAME), None),
             "hostports": (PROTOCOL.then(PORT), endpoint),
@@ -463,100 +224,10 @@ def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
     yield "forward", [*is_isolated, *home, nf.is_in(homes), nf.verdict(nf.NF_DROP)]
 
 
-def _entry(owner: Owner, address: IpAddress, elements: Sequence[Element]) -> Entry:
-    comment = comment_of(owner)
-    said = (Element(one.name, one.key, one.data, comment) for one in elements)
-    return Entry(comment=comment, claim=_claim(comment, address), elements=tuple(said))
-
-
-def _claim(comment: str, address: IpAddress) -> Element:
-    return Element(_named("owners", address), address.packed, digest_of(comment), comment)
-
-
-def _claim_of(comment: str, element: Element) -> Element:
-    return _claim(comment, ip_address(address_of(element)))
-
-
-def _said(name: str, address: IpAddress) -> Element:
-    return Element(_named(name, address), address.packed)
-
-
-def _mapping(port: Port, address: IpAddress) -> Element:
-    name, place = _place_of(port)
-    return Element(_named(name, address), place, address.packed + _port(port.pod_port))
-
-
-def _place_of(port: Port) -> tuple[str, bytes]:
-    """Return in which map a port is, and its key there."""
-    if port.host_address is None:
-        return "hostports", _place(port)
-    return "hostaddresses", port.host_address.packed + _place(port)
-
-
-def _place(port: Port) -> bytes:
-    return bytes([port.protocol, 0, 0, 0]) + _port(port.host_port)
-
-
-def leading(port: Port, address: IpAddress) -> Element:
-    """Return what a port of the host leads to an address by, whoever's."""
-    return _mapping(port, address)
-
-
-def ports_of(entry: Entry) -> Iterator[Port]:
-    """Iterate over the ports of the host that lead to an address."""
-    for one in entry.elements:
-        if one.name[:-1] in _OF_PORTS and one.data is not None:
-            at = one.key[:-_PLACE_BYTES]
-            yield Port(
-                protocol=one.key[-_PLACE_BYTES],
-                host_port=host_port_of(one),
-                pod_port=int.from_bytes(one.data[-4:-2], "big"),
-                host_address=ip_address(at) if at else None,
-            )
-
-
-def published(address: IpAddress) -> Element:
-    """Return what says that ports lead to an address, whoever's."""
-    return _said("published", address)
-
-
-def port_maps() -> Iterator[str]:
-    """Iterate over the maps by which ports of the host lead to pods."""
-    for family in _FAMILIES:
-        yield from (name + family.suffix for name in _OF_PORTS)
-
-
-def host_port_of(element: Element) -> int:
-    """Return the port of the host by which an element of such a map leads."""
-    return int.from_bytes(element.key[-4:-2], "big")
-
-
-def is_mapping_of(port: Port, element: Element) -> bool:
-    """Tell whether an element is what a port of the host leads by."""
-    return (element.name[:-1], element.key) == _place_of(port)
-
-
-def beside(port: Port, address: IpAddress) -> tuple[str, bytes]:
-    """Return the other map in which a port may be, and how its keys end there: at each address of
-    the host, where it is wanted at one, and the other way round.
-    """
-    name, _ = _place_of(port)
-    other = "hostaddresses" if name == "hostports" else "hostports"
-    return _named(other, address), _place(port)
-
-
-def _port(number: int) -> bytes:
-    return number.to_bytes(2, "big") + bytes(2)
-
-
-def _named(name: str, address: IpAddress) -> str:
-    return name + ("4" if is_v4(address) else "6")
-
-
 OF_PACKETS: Final = TableLayout(
     family=nf.INET,
     sets=tuple(set_names()),
     chains=_WITH_RULES,
     messages=table_messages,
-    claim_of=_claim_of,
+    claim_of=claim_of,
 )

@@ -14,12 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import ExitStack
 
+from acni.netlink.netfilter import Netfilter
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import NO_NETFILTER, require_rules, require_table, undo_with
-from acni.plugins.elements import checked_at, entries_of, missing, netfilter_of, put, take_out
-from acni.plugins.framerules import OF_FRAMES, checking
+from acni.plugins.elements import entries_of, missing, netfilter_of, put, take_out
+from acni.plugins.framerules import OF_FRAMES, checking, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
-from acni.plugins.ruleset import comment_of
+from acni.plugins.tables import TABLE, Entry, comment_of
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 
@@ -103,3 +104,15 @@ def require_checks(call: Call) -> None:
         PluginError: they cannot: no ADD can succeed.
     """
     require_table(call, layout=OF_FRAMES)
+
+
+def checked_at(netfilter: Netfilter, port: str, owner: Owner) -> Entry | None:
+    """Return what lets a port take in frames of one hardware address alone; None where nothing
+    does, or where the port is another owner's.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    there = netfilter.element(TABLE, claim_of_port(port))
+    is_theirs = there is not None and there.comment == comment_of(owner)
+    return entry_of_claim(there) if there is not None and is_theirs else None

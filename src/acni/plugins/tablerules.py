@@ -22,7 +22,7 @@ from acni.netlink.messages import text_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfmessages import family_and_attributes
 from acni.netlink.nfrules import dump_rules, list_chains
-from acni.plugins.ruleset import LAYOUT, LAYOUTS, TABLE, TableLayout
+from acni.plugins.tables import LAYOUT, LAYOUTS, TABLE, TableLayout
 
 # What listing rules of a kernel without nf_tables gives.
 _NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)

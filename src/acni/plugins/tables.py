@@ -1,0 +1,145 @@
+"""What the tables of nf_tables that are acni's have in common: their name, and whose an element is.
+
+Rule: what a pod has in a table has one owner, which a claim says in four bytes, so that the kernel
+    compares: who takes something out has to say whose it was, and a DEL that comes again takes
+    nothing that is the next pod's. In words the owner stands beside each element, for GC and
+    whoever lists them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+from attrs import frozen
+
+from acni.netlink.families import IpAddress
+from acni.netlink.messages import Message, encoded
+from acni.netlink.nftables import (
+    LINK_NAME,
+    MOST_COMMENT_BYTES,
+    Element,
+    add_element,
+    delete_element,
+    delete_rules,
+)
+from acni.plugins.owners import Owner, network_mark
+
+TABLE: Final = "acni"
+
+
+# Changed rules or types, once they were released, are another layout.
+LAYOUTS: Final = "layout_"
+
+
+LAYOUT: Final = f"{LAYOUTS}1"
+
+
+_HASH_BYTES: Final = 4
+
+
+_QUOTE: Final = '"'
+
+
+@frozen(kw_only=True)
+class Entry:
+    """What a table holds of one address of a pod, or of another thing that has one owner.
+
+    Attributes:
+        comment: Whose it is: :func:`comment_of` its owner.
+        claim: What says in the table whose it is.
+        elements: What leads to it, or is said of it.
+    """
+
+    comment: str
+    claim: Element
+    elements: tuple[Element, ...]
+
+    @property
+    def address(self) -> IpAddress:
+        """The pod's address, of which it is."""
+        return ip_address(self.claim.key)
+
+    def adding(self) -> tuple[list[Message], list[Element]]:
+        """Return what puts it into the table, and which element each message is about.
+
+        An element that is there is taken out and put in again, as the kernel would keep its
+        comment: nobody's, if its owner is gone.
+        """
+        subjects = [self.claim, *(element for element in self.elements for _ in range(3))]
+        messages = [add_element(TABLE, self.claim)]
+        for element in self.elements:
+            again = add_element(TABLE, element)
+            messages += [again, delete_element(TABLE, element), again]
+        return messages, subjects
+
+    def removing(self, *, has_claim: bool = True) -> tuple[list[Message], list[Element]]:
+        """Return what takes it out of the table, and which element each message is about.
+
+        The kernel compares keys alone when it deletes, and fails where there is none. Adding first
+        mends both: it makes what is missing, and is refused where the key leads elsewhere.
+
+        Args:
+            has_claim: Whether the address goes, too.
+        """
+        messages = [add_element(TABLE, self.claim)]
+        subjects = [self.claim]
+        for element in self.elements:
+            messages += [add_element(TABLE, element), delete_element(TABLE, element)]
+            subjects += [element, element]
+        if has_claim:
+            messages.append(delete_element(TABLE, self.claim))
+            subjects.append(self.claim)
+        return messages, subjects
+
+
+@frozen(kw_only=True)
+class TableLayout:
+    """A table of ours, as far as its elements go.
+
+    Attributes:
+        family: Its family.
+        sets: The names of the sets that hold what is a pod's.
+        chains: The names of the chains that have rules of ours.
+        messages: Makes it, or brings one that is there to this state.
+        claim_of: Returns, for an owner in words and an element, what says whose that is which the
+            element is about.
+    """
+
+    family: int
+    sets: tuple[str, ...]
+    chains: tuple[str, ...]
+    messages: Callable[[], list[Message]]
+    claim_of: Callable[[str, Element], Element]
+
+
+def digest_of(comment: str) -> bytes:
+    """Return an owner in four bytes."""
+    return hashlib.blake2b(comment.encode(), digest_size=_HASH_BYTES).digest()
+
+
+def comment_of(owner: Owner) -> str:
+    """Return what stands beside the elements of an owner."""
+    return comment_of_mark(owner.mark, owner.network)
+
+
+def comment_of_mark(mark: str, network: str) -> str:
+    """Return the same by what its link carries."""
+    if len(encoded(mark)) <= MOST_COMMENT_BYTES and _QUOTE not in mark:
+        return mark
+    digest = hashlib.blake2b(mark.encode(), digest_size=_HASH_BYTES * 2).hexdigest()
+    return f"{network_mark(network)}#{digest}"
+
+
+def name_key(link: str) -> bytes:
+    """Return the key of a link's name."""
+    return encoded(link).ljust(LINK_NAME.size, b"\0")
+
+
+def require_layout(family: int) -> Message:
+    """Return what a batch is refused by (ENOENT) where the table of a family is gone, or of an
+    older layout; it changes nothing.
+    """
+    return delete_rules(TABLE, LAYOUT, family=family)
