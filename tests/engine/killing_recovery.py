@@ -86,7 +86,7 @@ def status_of(run: Callable[[], object]) -> int:
         try:
             run()
             status = 0
-        except BaseException:  # noqa: BLE001 (whatever it is, the test is told)
+        except BaseException:  # noqa: ASYNC103, BLE001 (whatever it is, the test is told)
             traceback.print_exc()
         finally:
             os._exit(status)

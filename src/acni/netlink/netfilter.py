@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final, Self, TypeVar
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, field
 
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
 from acni.netlink.generations import Ledger, Memory
@@ -59,6 +59,7 @@ class Netfilter:
 
     netlink: Netlink
     _ledger: Ledger = Factory(Ledger)
+    _last_made: int | None = field(default=None, init=False)
 
     def transact(self, messages: Sequence[Message], *, generation: int | None = None) -> None:
         """Have messages heeded, all or none.
@@ -77,11 +78,12 @@ class Netfilter:
             return
         # The generation that a batch makes is told to who asks for an echo of its first message.
         first, *others = messages
-        asked = [evolve(first, flags=first.flags | ECHO), *others]
+        asked = [Message(first.kind, first.flags | ECHO, first.body), *others]
         with self._ledger.making() as made:
             exchange = self.netlink.batch(batch_of(asked, generation=generation))
             news = (answer for answer in exchange.answers if answer.kind == _NEW_GENERATION)
             made.extend(map(_generation_of, news))
+            self._last_made = made[-1] if made else None
         whole, *each, _ = exchange.verdicts
         # The first of a flood of refusals are told, and what was not told of was not refused.
         told = tuple(_told(verdict) for verdict in each)
@@ -128,17 +130,21 @@ class Netfilter:
             raise malformed(f"{len(answers)} generations")
         return _generation_of(answers[0])
 
-    def remembered(self, kind: type[Memory]) -> Memory:
+    def remembered(self, kind: type[Memory], *, is_after_batch: bool = False) -> Memory:
         """Return what was read of others' rules, to be read on: an empty one where anybody else
         changed any rule since.
 
         Args:
             kind: What it is; one is made of it without arguments.
+            is_after_batch: Whether it is enough that nobody did until the last batch of this
+                socket, of which the generation is known, so that the kernel is not asked.
 
         Raises:
             NetlinkError: the kernel does not say which generation it is.
         """
-        now = self.generation()
+        now = self._last_made if is_after_batch else None
+        if now is None:
+            now = self.generation()
         if not self._ledger.stands(now):
             # The kernel tells a generation some moments before it lists what that has: whoever is
             # making it is waited for (nf_tables_commit: base_seq, then gencursor, in one mutex).

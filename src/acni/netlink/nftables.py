@@ -30,7 +30,7 @@ from acni.netlink.messages import (
     text_of,
 )
 from acni.netlink.nfexpressions import INET
-from acni.netlink.nfmessages import subsystem_message
+from acni.netlink.nfmessages import kind_of, subsystem_message
 
 SUBSYSTEM: Final = 10
 
@@ -206,6 +206,15 @@ def add_element(table: str, element: Element, *, is_new: bool = False) -> Messag
 def delete_element(table: str, element: Element) -> Message:
     """Delete the element of a key, whatever its data (ENOENT: there is none)."""
     return _about_element(DELSETELEM, 0, table, element)
+
+
+def deletion_of(added: Message) -> Message:
+    """Delete the element that a message adds, whatever its data (ENOENT: there is none).
+
+    Args:
+        added: What :func:`add_element` returned; beside the key the kernel reads nothing of it.
+    """
+    return Message(kind_of(SUBSYSTEM, DELSETELEM), 0, added.body)
 
 
 def get_element(table: str, element: Element) -> Message:

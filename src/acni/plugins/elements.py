@@ -126,10 +126,15 @@ def put(
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
     pairs += [(add_element(TABLE, one), one) for one in shared]
-    if pairs and flushed(netfilter, layout := _LAYOUTS[pairs[0][1].family]) is not None:
-        _lay(netfilter, layout)
     for begin in range(0, len(pairs), MOST_ELEMENTS):
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
+    # Of which generation the batch was is told, so that nobody has to be asked.
+    if (
+        pairs
+        and flushed(netfilter, layout := _LAYOUTS[pairs[0][1].family], is_after_batch=True)
+        is not None
+    ):
+        _lay(netfilter, layout)
 
 
 def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:

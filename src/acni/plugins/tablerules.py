@@ -36,15 +36,22 @@ class _Seen:
     flushed: dict[int, str | None] = Factory(dict[int, "str | None"])
 
 
-def flushed(netfilter: Netfilter, layout: TableLayout) -> str | None:
+def flushed(
+    netfilter: Netfilter, layout: TableLayout, *, is_after_batch: bool = False
+) -> str | None:
     """Return the name of a chain of a table of ours from which somebody took all rules; None where
     there is none, as where the table is gone.
+
+    Args:
+        netfilter: The host's socket.
+        layout: The table.
+        is_after_batch: Whether it is enough that nobody did until the last batch of this socket.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
     try:
-        seen = netfilter.remembered(_Seen).flushed
+        seen = netfilter.remembered(_Seen, is_after_batch=is_after_batch).flushed
         if layout.family not in seen:
             seen[layout.family] = _look(netfilter, layout)
         return seen[layout.family]

@@ -22,8 +22,8 @@ from acni.netlink.nftables import (
     MOST_COMMENT_BYTES,
     Element,
     add_element,
-    delete_element,
     delete_rules,
+    deletion_of,
 )
 from acni.plugins.owners import Owner, network_mark
 
@@ -72,7 +72,7 @@ class Entry:
         messages = [add_element(TABLE, self.claim)]
         for element in self.elements:
             again = add_element(TABLE, element)
-            messages += [again, delete_element(TABLE, element), again]
+            messages += [again, deletion_of(again), again]
         return messages, subjects
 
     def removing(self, *, has_claim: bool = True) -> tuple[list[Message], list[Element]]:
@@ -87,10 +87,11 @@ class Entry:
         messages = [add_element(TABLE, self.claim)]
         subjects = [self.claim]
         for element in self.elements:
-            messages += [add_element(TABLE, element), delete_element(TABLE, element)]
+            there = add_element(TABLE, element)
+            messages += [there, deletion_of(there)]
             subjects += [element, element]
         if has_claim:
-            messages.append(delete_element(TABLE, self.claim))
+            messages.append(deletion_of(messages[0]))
             subjects.append(self.claim)
         return messages, subjects
 
