@@ -28,6 +28,19 @@ def _shortly(value: object) -> str:
     return f"{type(value).__name__} {value}"[:20] if value != 10**5000 else "10**5000"
 
 
+@pytest.mark.parametrize(
+    ("members", "written"),
+    [
+        ({}, "8080:80/tcp"),
+        ({"host": 0, "protocol": "udp"}, "0:80/udp"),
+        ({"host_ip": "127.0.0.1"}, "127.0.0.1:8080:80/tcp"),
+        ({"host_ip": "fd00::1"}, "[fd00::1]:8080:80/tcp"),
+    ],
+)
+def test_a_port_is_told_as_the_command_takes_it(members: dict[str, Any], written: str) -> None:
+    assert str(_mapping(**members)) == written
+
+
 @pytest.mark.rule("R51")
 def test_the_examples_of_the_conventions_are_written() -> None:
     ports = [
