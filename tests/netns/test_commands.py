@@ -219,7 +219,10 @@ REFUSED_COMMANDS = [
         ["add", "net", "/run/netns/a", "-i", "a/b"], 2, "interface name", id="interface-name"
     ),
     pytest.param(
-        ["add", "net", "/run/netns/a", "--plugin-dir", "/run"], 2, "CNI_PATH", id="plugin"
+        ["add", "net", "/run/netns/a", "--plugin-dir", "/run", "--no-builtin"],
+        2,
+        "CNI_PATH",
+        id="plugin",
     ),
     pytest.param(["netns", "run", "absent", "true"], 2, "No such file", id="run-nowhere"),
     pytest.param(["netns", "run", "a", "absent"], 1, "No such file", id="run-no-program"),
