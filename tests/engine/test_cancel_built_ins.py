@@ -214,8 +214,8 @@ def test_struck_while_they_send_other_plugins_do_as_bridge_does(
             id="the link",
         ),
         pytest.param(
-            "portmap",
-            "            undo_with(undo, call, entries)\n",
+            "portmap_publishing",
+            "        if not is_again:\n            undo_with(undo, call, entries)\n",
             "test_portmap.py",
             "'hostports4': 2",
             id="the ports",
