@@ -17,6 +17,7 @@ INET: Final = 1
 IPV4: Final = 2
 BRIDGE: Final = 7
 IPV6: Final = 10
+_FAMILY_NAMES: Final = {INET: "inet", IPV4: "ip", IPV6: "ip6"}
 
 # Four bytes each, lying one after the other: NFT_REG32_00 and what follows.
 FIRST_REGISTER: Final = 8
@@ -56,6 +57,11 @@ NFT_GOTO: Final = -4
 NFT_RETURN: Final = -5
 
 _LOOPBACK_INDEX: Final = 1
+
+
+def family_name(family: int) -> str:
+    """Return what nft calls a family of tables."""
+    return _FAMILY_NAMES.get(family, str(family))
 
 
 def expression(name: str, *inner: bytes) -> bytes:

@@ -32,7 +32,7 @@ from acni.plugins.connections import forget_led
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed, forget_flushed
-from acni.plugins.tables import TABLE, Entry, TableLayout, require_layout
+from acni.plugins.tables import NOTHING_THERE, TABLE, Entry, TableLayout, require_layout
 from acni.skel.call import Call
 from acni.skel.kept import Kept
 
@@ -40,8 +40,6 @@ _LAYOUTS: Final = {layout.family: layout for layout in (OF_PACKETS, OF_FRAMES)}
 
 # What adding a key with other data gives: Linux 5.18 and later, and before.
 _TAKEN: Final = (errno.EEXIST, errno.EBUSY)
-# What listing a set of no table gives, and listing anything of a kernel without nf_tables.
-_NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
 # Others may take an address over at the same time; they have it from IPAM as well.
 _ATTEMPTS: Final = 8
 _MOST_AT_ONCE: Final = MOST_ELEMENTS // 2 - 1
@@ -360,7 +358,7 @@ def find_element(netfilter: Netfilter, wanted: Element) -> Element | None:
     try:
         return netfilter.element(TABLE, wanted)
     except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
+        if error.errno not in NOTHING_THERE:
             raise
         return None
 
@@ -374,6 +372,6 @@ def listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) 
     try:
         return netfilter.elements(TABLE, name, family=family)
     except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
+        if error.errno not in NOTHING_THERE:
             raise
         return []

@@ -22,7 +22,6 @@ Configuration and meaning are the reference's; how it is done is not:
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -38,6 +37,7 @@ from acni.plugins import attaching
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
+    NO_NETFILTER,
     collect,
     put_back_all,
     remove,
@@ -73,7 +73,6 @@ from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
 
 _NO_BRIDGE: Final = "no-bridge"
-_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
 
 
 def add(call: Call) -> Result:
@@ -190,7 +189,7 @@ def _firewall(call: Call, settings: Settings) -> Generator[Netfilter | None]:
         try:
             netfilter = lent.enter_context(netfilter_of(call))
         except OSError as error:
-            if error.errno not in _NO_NETFILTER or settings.policy is not Policy.OPEN:
+            if error.errno not in NO_NETFILTER or settings.policy is not Policy.OPEN:
                 raise
             netfilter = None
         yield netfilter
@@ -275,7 +274,7 @@ def _has_some(call: Call, entries: list[Entry]) -> bool:
             with netfilter_of(call) as netfilter:
                 return any(is_guarded(netfilter, entry) for entry in entries)
         except OSError as error:
-            if error.errno not in _NO_NETFILTER:
+            if error.errno not in NO_NETFILTER:
                 raise
             return False
 
@@ -286,7 +285,7 @@ def _collect_apart(call: Call) -> None:
             with netfilter_of(call) as netfilter:
                 collect_apart(netfilter)
         except OSError as error:
-            if error.errno not in _NO_NETFILTER:
+            if error.errno not in NO_NETFILTER:
                 raise
 
 

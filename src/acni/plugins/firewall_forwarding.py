@@ -12,7 +12,6 @@ Rule 3: what lets a bridge through is its other containers', too, and goes with 
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from typing import Final
@@ -24,6 +23,7 @@ from acni.netlink.nfrules import Chain
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import undo_with
 from acni.plugins.bridge_refusals import differs, doing
+from acni.plugins.elementkeeping import NO_NETFILTER
 from acni.plugins.elements import netfilter_of
 from acni.plugins.firewall_settings import Settings
 from acni.plugins.firewall_ways import Way
@@ -40,7 +40,6 @@ from acni.skel.errors import Code, PluginError
 
 FORWARDING_BLOCKED: Final = 112
 
-_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
 # Links of the host that lead to one container.
 _OF_ONE: Final = ("veth", "netkit", "tun", "macvtap", "ipvtap")
 _POLICY_DROPS: Final = "policy-drops"
@@ -161,7 +160,7 @@ def _close(call: Call, is_over: Callable[[str], bool]) -> None:
         try:
             netfilter = lent.enter_context(netfilter_of(call))
         except OSError as error:
-            if error.errno not in _NO_NETFILTER:
+            if error.errno not in NO_NETFILTER:
                 raise
             return
         close_forwarding(netfilter, is_over)

@@ -28,14 +28,13 @@ from attrs import define, field, frozen
 from acni.netlink.errors import NetlinkError
 from acni.netlink.messages import attributes, be32, be32_of, text_of
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import FIRST_REGISTER, INET, NF_ACCEPT, NFT_RETURN
+from acni.netlink.nfexpressions import FIRST_REGISTER, INET, NF_ACCEPT, NFT_RETURN, family_name
 from acni.netlink.nfoutlines import list_branches, outline_of
 from acni.netlink.nfrules import dump_rules, is_dormant, list_chains, verdict_of
 from acni.netlink.nftables import OUTPUT, PREROUTING
 from acni.plugins.tables import TABLE
 from acni.skel.bounds import Bounds
 
-_FAMILIES: Final = {1: "inet", 2: "ip", 10: "ip6"}
 _ENDS: Final = {NF_ACCEPT: "accept", NFT_RETURN: "return"}
 _OF_TRANSPORT: Final = 2
 _DESTINATION_PORT: Final = (_OF_TRANSPORT, 2, 2)
@@ -83,8 +82,7 @@ class Objection:
     def __str__(self) -> str:
         """Name it as ``nft -a list ruleset`` shows it."""
         number, table, chain = self.place
-        family = _FAMILIES.get(number, str(number))
-        where = f"chain {chain} of the table {family} {table}"
+        where = f"chain {chain} of the table {family_name(number)} {table}"
         return f"the rule with handle {self.handle} in the {where} ({self.ends})"
 
 

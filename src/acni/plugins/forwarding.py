@@ -16,7 +16,6 @@ Rule 4: what iptables-legacy has cannot be seen by nf_tables.
 
 from __future__ import annotations
 
-import errno
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final
@@ -38,13 +37,10 @@ from acni.netlink.nfrules import (
     list_rules_of,
 )
 from acni.netlink.nftables import FORWARD
-from acni.plugins.tables import TABLE
+from acni.plugins.tables import NOTHING_THERE, TABLE
 
 COMMENT: Final = "acni: openForwarding"
 
-# What listing anything of a kernel without nf_tables gives.
-_NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
-_FAMILIES: Final = {nf.INET: "inet", nf.IPV4: "ip", nf.IPV6: "ip6"}
 # Chains of which families see packets of an IP version.
 _SEEN_BY: Final = {4: (nf.INET, nf.IPV4), 6: (nf.INET, nf.IPV6)}
 
@@ -100,7 +96,7 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain
             there.chains = [chain for chain in found if not is_dormant(netfilter, chain)]
         return list(blocking(there.chains, versions))
     except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
+        if error.errno not in NOTHING_THERE:
             raise
         return []
 
@@ -123,8 +119,7 @@ def is_iptables(chain: Chain) -> bool:
 
 def describe(chain: Chain) -> str:
     """Name a chain as ``nft list ruleset`` shows it."""
-    family = _FAMILIES.get(chain.family, str(chain.family))
-    return f"the chain {chain.name} of the table {family} {chain.table}"
+    return f"the chain {chain.name} of the table {nf.family_name(chain.family)} {chain.table}"
 
 
 def openings(link: str) -> tuple[Opening, ...]:
@@ -194,7 +189,7 @@ def close_forwarding(netfilter: Netfilter, is_over: Callable[[str], bool]) -> No
     try:
         chains = [one for one in list_chains(netfilter, kind="filter") if is_iptables(one)]
     except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
+        if error.errno not in NOTHING_THERE:
             raise
         return
     if chains:

@@ -12,7 +12,6 @@ Rule 3: what was read stands as long as nobody else changed any rule. Where some
 
 from __future__ import annotations
 
-import errno
 from typing import Final
 
 from attrs import Factory, define
@@ -22,10 +21,8 @@ from acni.netlink.messages import text_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfmessages import family_and_attributes
 from acni.netlink.nfrules import dump_rules, list_chains
-from acni.plugins.tables import LAYOUT, LAYOUTS, TABLE, TableLayout
+from acni.plugins.tables import LAYOUT, LAYOUTS, NOTHING_THERE, TABLE, TableLayout
 
-# What listing rules of a kernel without nf_tables gives.
-_NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
 _CHAIN: Final = 2  # NFTA_RULE_CHAIN
 
 
@@ -58,7 +55,7 @@ def flushed(
     except DumpInterrupted:
         return None
     except NetlinkError as error:
-        if error.errno not in _NOTHING_THERE:
+        if error.errno not in NOTHING_THERE:
             raise
         return None
 

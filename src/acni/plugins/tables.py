@@ -8,6 +8,7 @@ Rule: what a pod has in a table has one owner, which a claim says in four bytes,
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -28,6 +29,8 @@ from acni.netlink.nftables import (
 from acni.plugins.owners import Owner, network_mark
 
 TABLE: Final = "acni"
+# What listing a set of no table gives, and listing anything of a kernel without nf_tables.
+NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
 
 
 # Changed rules or types, once they were released, are another layout.
