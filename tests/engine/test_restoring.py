@@ -4,7 +4,6 @@ and by a runtime that begins.
 
 from __future__ import annotations
 
-import errno
 import json
 import socket
 import subprocess
@@ -30,6 +29,7 @@ from acni.skel import Call, PluginError, Verbs, make_result
 from acni.spec.plugin import Plugin, Request, Response
 from acni.testing import ScriptedRunner
 from tests.engine.builtin_world import ip
+from tests.plugins.striking import Failing
 
 pytestmark = [
     pytest.mark.netns,
@@ -504,22 +504,12 @@ def test_whatever_the_kernel_does_not_take_is_a_failure_and_is_put_back_by_the_n
             await runtime.add(network, pods.attachment("c1", 8080))
             before = there()
             for number in range(1, 60):
-                calls = iter(range(1, 1000))
-
-                def sending(
-                    wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
-                ) -> None:
-                    is_this = next(calls) == last
-                    if not is_this or is_heeded:
-                        send(wire, data)
-                    if is_this:
-                        raise OSError(errno.ENOBUFS, "as the test wants it")
-
+                failing = Failing(number, is_heeded)
                 nft("flush ruleset")
                 with monkeypatch.context() as patch:
-                    patch.setattr(KernelWire, "send", sending)
+                    patch.setattr(KernelWire, "send", failing.given(send))
                     report = await runtime.recover()
-                if next(calls) <= number:
+                if failing.calls < number:
                     assert there() == before
                     return number
                 for error in report.failures:

@@ -30,8 +30,14 @@ _MOST: Final = 40
 
 
 @define(eq=False)
-class _Failing:
-    """A socket's ``send`` that fails, once it was called so often."""
+class Failing:
+    """A socket's ``send`` that fails, once it was called so often.
+
+    Attributes:
+        number: Which call fails, from 1.
+        after: Whether the kernel hears it all the same.
+        calls: How many there were.
+    """
 
     number: int
     after: bool = False
@@ -87,7 +93,7 @@ class Striking:
         there are.
         """
         for number in range(1, _MOST):
-            failing = _Failing(number, after)
+            failing = Failing(number, after)
             with self._host(ask_ours, number) as (host, before):
                 with self.monkeypatch.context() as patch:
                     patch.setattr(KernelWire, "send", failing.given(KernelWire.send))

@@ -16,6 +16,7 @@ from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import HOST4, OUTSIDE, OUTSIDE4, add_outside
+from tests.plugins.striking import Failing
 from tests.plugins.test_portmap import BRIDGE, OTHER, let_bridges_alone, port
 from tests.plugins.traffic import TCP, UDP, seen_from
 
@@ -446,25 +447,15 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
     iptables(host, "-P FORWARD DROP")
     before = host.see()
     for number in range(1, 40):
-        calls = iter(range(1, 1000))
-
-        def sending(
-            wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
-        ) -> None:
-            is_this = next(calls) == last
-            if not is_this or is_heeded:
-                send(wire, data)
-            if is_this:
-                raise OSError(errno.ENOBUFS, "as the test wants it")
-
+        failing = Failing(number, is_heeded)
         nft(host.namespace, "add table inet acni")
         nft(host.namespace, "delete table inet acni")
         host.ip("link", "set", host_end(host), "type", "bridge_slave", "isolated", "off")
         iptables(host, "-F FORWARD")
-        monkeypatch.setattr(KernelWire, "send", sending)
+        monkeypatch.setattr(KernelWire, "send", failing.given(send))
         answer = guard(host, "c1", "isolated", openForwarding=True)
         monkeypatch.setattr(KernelWire, "send", send)
-        if next(calls) <= number:
+        if failing.calls < number:
             assert answer.status == 0
             assert number > 10
             return

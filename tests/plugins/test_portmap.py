@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import struct
@@ -38,6 +37,7 @@ from tests.plugins.outside import (
     add_outside,
     look_for_no_duplicates,
 )
+from tests.plugins.striking import Failing
 from tests.plugins.traffic import TCP, UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -687,22 +687,12 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
     send = KernelWire.send
     host.run("ADD", BRIDGE)
     for number in range(1, 50):
-        calls = iter(range(1, 1000))
-
-        def sending(
-            wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
-        ) -> None:
-            is_this = next(calls) == last
-            if not is_this or is_heeded:
-                send(wire, data)
-            if is_this:
-                raise OSError(errno.ENOBUFS, "as the test wants it")
-
+        failing = Failing(number, is_heeded)
         nft(host.namespace, "flush ruleset")
-        monkeypatch.setattr(KernelWire, "send", sending)
+        monkeypatch.setattr(KernelWire, "send", failing.given(send))
         answer = publish(host, ports)
         monkeypatch.setattr(KernelWire, "send", send)
-        if next(calls) <= number:
+        if failing.calls < number:
             assert answer.status == 0
             assert number > 6
             return
@@ -731,15 +721,15 @@ def test_whatever_the_kernel_does_not_take_a_delete_that_comes_again_takes_all_b
         answer = publish(host, ports or BOTH)
         said = answer.printed.get("portMappings", [{}])[-1]
         start_flows(host, said.get("hostPort", 8080))
-        sends = Sends(number, is_heeded)
+        failing = Failing(number, is_heeded)
         with monkeypatch.context() as patch:
-            patch.setattr(KernelWire, "send", sends.of(KernelWire.send))
+            patch.setattr(KernelWire, "send", failing.given(KernelWire.send))
             answer = host.run("DEL", portmap(ports), previous=previous)
         if answer.status:
             assert host.run("DEL", portmap(ports), previous=previous).status == 0
         assert elements(host) == {}, number
         assert not (ports and flows(host)), number
-        if sends.count < number:
+        if failing.calls < number:
             assert (answer.status, number > 2) == (0, True)
             return
     pytest.fail("it never came to an end")
@@ -756,31 +746,6 @@ def flows(host: Host) -> list[str]:
     """The connections of UDP to the port that is led elsewhere, by their families."""
     there = host.namespace.call(lambda: Path("/proc/thread-self/net/nf_conntrack").read_text())
     return sorted(line.split()[0] for line in there.splitlines() if " sport=7000 " in line)
-
-
-@define
-class Sends:
-    """Messages to the kernel, one of which fails.
-
-    Attributes:
-        at: Which, from 1.
-        is_heeded: Whether the kernel hears it all the same.
-        count: How many there were.
-    """
-
-    at: int
-    is_heeded: bool
-    count: int = 0
-
-    def of(self, send: Callable[[KernelWire, bytes], None]) -> Callable[[KernelWire, bytes], None]:
-        def sending(wire: KernelWire, data: bytes) -> None:
-            self.count += 1
-            if self.count != self.at or self.is_heeded:
-                send(wire, data)
-            if self.count == self.at:
-                raise OSError(errno.ENOBUFS, "as the test wants it")
-
-        return sending
 
 
 EACH_PORT: Ports = [port(8080)]

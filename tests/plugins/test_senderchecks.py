@@ -4,7 +4,6 @@ nowhere, whatever it is.
 
 from __future__ import annotations
 
-import errno
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -21,6 +20,7 @@ from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
 from tests.plugins.frames import ARP, IPV4, IPV6, LOCAL_EXPERIMENT, VLAN, ends
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import look_for_no_duplicates
+from tests.plugins.striking import Failing
 from tests.plugins.traffic import UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -323,23 +323,13 @@ def test_whatever_the_kernel_does_not_take_an_add_leaves_nothing(
     """Each send of an ADD fails, those to the firewall among them."""
     send = KernelWire.send
     for number in range(1, 40):
-        calls = iter(range(1, 1000))
-
-        def sending(
-            wire: KernelWire, data: bytes, calls: Iterator[int] = calls, last: int = number
-        ) -> None:
-            is_this = next(calls) == last
-            if not is_this or is_heeded:
-                send(wire, data)
-            if is_this:
-                raise OSError(errno.ENOBUFS, "as the test wants it")
-
+        failing = Failing(number, is_heeded)
         with host_of(ask_ours, tmp_path / str(number)) as host:
             host.container("c1")
-            monkeypatch.setattr(KernelWire, "send", sending)
+            monkeypatch.setattr(KernelWire, "send", failing.given(send))
             answer = host.run("ADD", NEWER)
             monkeypatch.setattr(KernelWire, "send", send)
-            if next(calls) <= number:
+            if failing.calls < number:
                 assert answer.status == 0
                 assert number > 10
                 return
