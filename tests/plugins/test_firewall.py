@@ -405,7 +405,7 @@ def test_both_backends_and_the_chain_that_is_there_by_default_are_served(host: H
 @pytest.mark.parametrize("verb", ["ADD", "CHECK"])
 def test_it_stands_behind_another_plugin(host: Host, verb: str) -> None:
     answer = host.run(verb, firewall())
-    assert answer.printed["code"] == 7
+    assert (answer.printed["code"], answer.printed["reason"]) == (7, "not-chained")
     assert "$.prevResult" in answer.printed["msg"]
 
 

@@ -661,7 +661,7 @@ def test_what_cannot_be_done_is_refused_with_its_place(
 @pytest.mark.parametrize("verb", ["ADD", "CHECK"])
 def test_it_stands_behind_another_plugin(host: Host, verb: str) -> None:
     answer = host.run(verb, portmap())
-    assert answer.printed["code"] == 7
+    assert (answer.printed["code"], answer.printed["reason"]) == (7, "not-chained")
     assert "$.prevResult" in answer.printed["msg"]
 
 

@@ -66,6 +66,7 @@ from acni.plugins.firewall_settings import (
 )
 from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_host
 from acni.plugins.owners import Owner
+from acni.plugins.passing import require_previous
 from acni.plugins.podelements import apart, guarding
 from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs
@@ -77,7 +78,7 @@ _NO_BRIDGE: Final = "no-bridge"
 
 def add(call: Call) -> Result:
     """Keep from a container what its policy does not let through; or refuse it."""
-    previous = _previous(call)
+    previous = require_previous(call)
     settings = parse_settings(call)
     with _firewall(call, settings) as netfilter:
         if netfilter is not None:
@@ -103,7 +104,7 @@ def delete(call: Call) -> None:
 
 def check(call: Call) -> None:
     """Raise where the policy does not hold, or somebody else's drops what is forwarded."""
-    previous = _previous(call)
+    previous = require_previous(call)
     settings = parse_settings(call)
     with open_here() as host, _firewall(call, settings) as netfilter:
         way = _find_way(host, previous, settings, owner_of(call))
@@ -121,7 +122,7 @@ def restore(call: Call) -> PutBack | None:
         return None
     with open_here() as host:
         try:
-            way = _find_way(host, _previous(call), settings, owner_of(call))
+            way = _find_way(host, require_previous(call), settings, owner_of(call))
         except PluginError as error:
             if error.reason != _NO_BRIDGE:
                 raise
@@ -287,14 +288,6 @@ def _collect_apart(call: Call) -> None:
         except OSError as error:
             if error.errno not in NO_NETFILTER:
                 raise
-
-
-def _previous(call: Call) -> Result:
-    if call.previous is None:
-        message = "no prevResult at $.prevResult"
-        details = "firewall stands behind a plugin that makes an interface"
-        raise PluginError(Code.INVALID_CONFIG, message, details=details)
-    return call.previous
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, restore=restore)

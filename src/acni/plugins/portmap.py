@@ -42,6 +42,7 @@ from acni.plugins.elementkeeping import (
 from acni.plugins.elements import missing, netfilter_of
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.owners import network_mark
+from acni.plugins.passing import require_previous
 from acni.plugins.pickedports import led_by, recognise, with_ports
 from acni.plugins.podelements import is_of_ports
 from acni.plugins.portelements import is_published, published_ports
@@ -72,7 +73,7 @@ _MOST_TOLD: Final = 16
 
 def add(call: Call) -> Result:
     """Publish the ports that are asked for, all or none."""
-    previous = _previous(call)
+    previous = require_previous(call)
     settings = parse_settings(call)
     addresses = addresses_of(previous)
     _require_all(settings, addresses, call)
@@ -108,7 +109,7 @@ def delete(call: Call) -> None:
 
 def check(call: Call) -> None:
     """Raise where a port does not lead to the container any more, or should not."""
-    addresses = addresses_of(_previous(call))
+    addresses = addresses_of(require_previous(call))
     settings = parse_settings(call).leading_to(addresses)
     if not settings.wanted:
         return
@@ -127,7 +128,7 @@ def check(call: Call) -> None:
 
 def restore(call: Call) -> PutBack | None:
     """Look whether somebody took away what an ADD published; return what publishes it again."""
-    addresses = addresses_of(_previous(call))
+    addresses = addresses_of(require_previous(call))
     settings = parse_settings(call).leading_to(addresses)
     if not settings.wanted:
         return None
@@ -177,14 +178,6 @@ def _settings_or_none(call: Call) -> Settings | None:
         return parse_settings(call)
     except PluginError:
         return None
-
-
-def _previous(call: Call) -> Result:
-    if call.previous is None:
-        message = "no prevResult at $.prevResult"
-        details = "portmap stands behind a plugin that makes an interface"
-        raise PluginError(Code.INVALID_CONFIG, message, details=details)
-    return call.previous
 
 
 def status(call: Call) -> None:
