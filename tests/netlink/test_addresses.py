@@ -60,7 +60,7 @@ def test_an_address_is_given_and_taken(
     assert seen(host, device) == {(str(interface.ip), interface.network.prefixlen, broadcast)}
     (ours,) = (one for one in list_addresses(on_host, index=device) if one.scope == 0)
     assert (ours.interface, ours.index, ours.packed) == (interface, device, interface.packed)
-    assert (ours.is_permanent, ours.is_tentative, ours.is_duplicate) == (True, False, False)
+    assert (ours.is_tentative, ours.is_duplicate) == (False, False)
     with pytest.raises(NetlinkError) as raised:
         on_host.request(add(interface, index=device))
     assert raised.value.errno == errno.EEXIST
@@ -78,12 +78,6 @@ def test_another_prefix_of_an_address_is_not_taken_away(
     with pytest.raises(NetlinkError):
         on_host.request(remove(ip_interface("10.88.0.2/24"), index=device))
     assert len(seen(host, device)) == 1
-
-
-def test_the_second_address_of_a_network_goes_with_the_first(on_host: Netlink, device: int) -> None:
-    first, second = ip_interface("10.88.0.2/16"), ip_interface("10.88.0.3/16")
-    on_host.request(add(first, index=device), add(second, index=device))
-    assert [one.is_secondary for one in list_addresses(on_host, index=device)[:2]] == [False, True]
 
 
 def test_addresses_of_all_links_are_those_of_pyroute2(
@@ -126,7 +120,6 @@ def test_flags_beyond_a_byte_count_and_say_what_ipv6_found() -> None:
     address = read_address(described(attribute(1, bytes(16)), u32(8, 0x248), family=V6))
     assert address is not None
     assert (address.flags, address.is_tentative, address.is_duplicate) == (0x248, True, True)
-    assert not address.is_permanent
 
 
 def test_an_address_of_another_family_is_none() -> None:

@@ -23,7 +23,6 @@ from acni.netlink.nftables import (
     add_element,
     delete_element,
     delete_rules,
-    delete_table,
     new_base_chain,
     new_chain,
     new_rule,
@@ -113,11 +112,6 @@ def test_what_nft_prints_nft_reads_again(host: Namespace, pod: Namespace, rules:
     printed = rules_of(host, "t")
     nft(pod, "-f", "-", given=printed)
     assert rules_of(pod, "t") == printed
-
-
-def test_a_table_goes_with_all_that_is_in_it(host: Namespace, rules: Netfilter) -> None:
-    rules.transact([delete_table("t")])
-    assert nft(host, "list", "ruleset") == ""
 
 
 def test_a_long_comment_is_cut_to_what_nft_reads(host: Namespace, rules: Netfilter) -> None:

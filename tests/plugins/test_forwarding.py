@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from acni.netlink.messages import Answer, Message
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import INET, IPV4, IPV6, NF_ACCEPT, NF_DROP
 from acni.netlink.nfrules import Chain, list_chains, list_rules_of
-from acni.netlink.nftables import FORWARD, INPUT, delete_table, new_table
+from acni.netlink.nftables import FORWARD, INPUT, new_table
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from acni.plugins.forwarding import (
@@ -216,6 +217,7 @@ def test_what_was_found_stands_until_somebody_else_changes_a_rule(
     """To list the chains of a node takes long, where there are thousands."""
     iptables(host, "-P FORWARD DROP")
     dumps: list[Message] = []
+    numbers = count()
     dump = Netlink.dump
 
     def dumping(self: Netlink, message: Message, **others: Any) -> Sequence[Answer]:
@@ -226,7 +228,7 @@ def test_what_was_found_stands_until_somebody_else_changes_a_rule(
     for policy, is_blocking in (("DROP", True), ("ACCEPT", False), ("DROP", True)):
         iptables(host, f"-P FORWARD {policy}")
         for version in (4, 4, 6):
-            firewall.transact([new_table("ours"), delete_table("ours")])
+            firewall.transact([new_table(f"ours{next(numbers)}")])
             found = find_blocking(firewall, {version})
             assert bool(found) == (is_blocking and version == 4)
         assert len(dumps) == 1

@@ -39,11 +39,9 @@ _IFA_LOCAL: Final = 2
 _IFA_BROADCAST: Final = 4
 _IFA_FLAGS: Final = 8
 
-_IFA_F_SECONDARY: Final = 0x01
 _IFA_F_NODAD: Final = 0x02
 _IFA_F_DADFAILED: Final = 0x08
 _IFA_F_TENTATIVE: Final = 0x40
-_IFA_F_PERMANENT: Final = 0x80
 
 # Both ends of a /31 are hosts (RFC 3021).
 _LONGEST_WITH_BROADCAST: Final = 30
@@ -81,16 +79,6 @@ class Address:
     def is_duplicate(self) -> bool:
         """Whether another one has it."""
         return bool(self.flags & _IFA_F_DADFAILED)
-
-    @property
-    def is_secondary(self) -> bool:
-        """Whether another one of its network was there before; it goes with that one."""
-        return bool(self.flags & _IFA_F_SECONDARY)
-
-    @property
-    def is_permanent(self) -> bool:
-        """Whether it ends only when somebody removes it."""
-        return bool(self.flags & _IFA_F_PERMANENT)
 
 
 def add(interface: Interface, *, index: int, detects_duplicates: bool = False) -> Message:

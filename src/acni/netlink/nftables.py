@@ -35,7 +35,6 @@ from acni.netlink.nfmessages import kind_of, subsystem_message
 SUBSYSTEM: Final = 10
 
 NEWTABLE: Final = 0
-DELTABLE: Final = 2
 NEWCHAIN: Final = 3
 GETCHAIN: Final = 4
 NEWRULE: Final = 6
@@ -123,11 +122,6 @@ def table_message(kind: int, flags: int, *inner: bytes, family: int = INET) -> M
 def new_table(name: str, *, family: int = INET) -> Message:
     """Make a table; one that is there is left as it is."""
     return table_message(NEWTABLE, CREATE, text(1, name), family=family)
-
-
-def delete_table(name: str) -> Message:
-    """Delete a table with all that is in it."""
-    return table_message(DELTABLE, 0, text(1, name))
 
 
 def new_chain(table: str, name: str, *, family: int = INET) -> Message:

@@ -1,7 +1,7 @@
 """Settings of a device that are files below ``/proc/sys/net`` to everybody else.
 
 Those of IPv4 are set by netlink, which also works where ``/proc/sys`` is read-only, as in most
-containers. IPv6 has one such; the others are written there.
+containers. Those of IPv6 are written there.
 
 (include/uapi/linux: ip.h, if_link.h; Documentation/networking/ip-sysctl.rst)
 """
@@ -17,15 +17,12 @@ import sys
 from collections.abc import Generator
 from typing import Final
 
-from acni.host.netns import Namespace
-from acni.host.visits import visit
 from acni.netlink.errors import NetlinkError
 from acni.netlink.linkmessages import IFLA_AF_SPEC, RTM_NEWLINK, link_message
 from acni.netlink.links import Link
-from acni.netlink.messages import Message, attributes, nested, u8, u32
+from acni.netlink.messages import Message, attributes, nested, u32
 
 _IFLA_INET_CONF: Final = 1
-_IFLA_INET6_ADDR_GEN_MODE: Final = 8
 
 _ROOT: Final = "/proc/sys/net"
 _SETTING_BYTES: Final = 4
@@ -35,19 +32,8 @@ class Ipv4Setting(enum.IntEnum):
     """``net.ipv4.conf.<device>.<name>``: IPV4_DEVCONF_*, include/uapi/linux/ip.h."""
 
     FORWARDING = 1
-    PROXY_ARP = 3
-    RP_FILTER = 8
     ARP_NOTIFY = 22
     ROUTE_LOCALNET = 26
-
-
-class AddressMode(enum.IntEnum):
-    """How IPv6 makes its link-local address: IN6_ADDR_GEN_MODE_*."""
-
-    EUI64 = 0
-    NONE = 1
-    STABLE_PRIVACY = 2
-    RANDOM = 3
 
 
 def set_ipv4(index: int, setting: Ipv4Setting, value: int) -> Message:
@@ -72,12 +58,6 @@ def ipv4_of(link: Link, setting: Ipv4Setting) -> int | None:
     begin = (setting - 1) * _SETTING_BYTES
     value = settings[begin : begin + _SETTING_BYTES]
     return int.from_bytes(value, sys.byteorder, signed=True) if value else None
-
-
-def set_address_mode(index: int, mode: AddressMode) -> Message:
-    """Say how IPv6 makes a device's link-local address; it is made when it is set up."""
-    spec = nested(IFLA_AF_SPEC, nested(socket.AF_INET6, u8(_IFLA_INET6_ADDR_GEN_MODE, mode)))
-    return link_message(RTM_NEWLINK, 0, spec, which=index)
 
 
 def read_sysctl(name: str) -> str:
@@ -107,25 +87,6 @@ def write_sysctl(name: str, value: str) -> None:
     """
     with _opened(name, os.O_WRONLY) as fd:
         os.write(fd, value.encode())
-
-
-def write_sysctl_inside(
-    fd: int, name: str, value: str, *, path: str, home: Namespace | None = None
-) -> None:
-    """Write a setting of another network namespace; the calling thread is there for a moment.
-
-    Args:
-        fd: The open namespace.
-        name: The setting's path below ``/proc/sys/net``.
-        value: What is written.
-        path: The namespace's path, for errors.
-        home: The namespace the thread comes from; without it the kernel is asked.
-
-    Raises:
-        NetlinkError: as by :func:`write_sysctl`.
-        NotPermitted, Busy, Stranded: as by :func:`acni.host.visits.visit`.
-    """
-    visit(fd, lambda: write_sysctl(name, value), path=path, home=home)
 
 
 @contextlib.contextmanager
