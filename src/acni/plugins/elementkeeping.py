@@ -18,6 +18,7 @@ import errno
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from ipaddress import ip_address
+from types import TracebackType
 from typing import Final
 
 from attrs import evolve
@@ -45,8 +46,25 @@ from acni.plugins.tables import TABLE, Entry, TableLayout, comment_of
 from acni.skel.call import Call, PutBack
 from acni.skel.errors import Code, PluginError
 
-NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
 ADDRESS_TAKEN: Final = 115
+
+# What a kernel without netfilter, or with one without nf_tables, gives: for a socket, and a batch.
+_NO_NETFILTER: Final = (errno.EPROTONOSUPPORT, errno.EOPNOTSUPP)
+
+
+class if_there_is_netfilter:  # noqa: N801 (read as a statement)
+    """Ends what is done in its block where the kernel has no netfilter, and goes on behind it."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        return isinstance(error, OSError) and error.errno in _NO_NETFILTER
 
 
 def undo_with(undo: ExitStack, call: Call, entries: Sequence[Entry]) -> None:
@@ -82,18 +100,14 @@ def remove(
     Raises:
         PluginError: the kernel refuses.
     """
-    with doing(f"removing what is {owner.attachment}'s of the table acni"):
-        try:
-            with netfilter_of(call) as netfilter:
-                if entries:
-                    take_out(netfilter, entries)
-                    if then is not None:
-                        then(netfilter, entries)
-                else:
-                    _remove_found(netfilter, comment_of(owner), then, is_ours)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
+    what = f"removing what is {owner.attachment}'s of the table acni"
+    with doing(what), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        if entries:
+            take_out(netfilter, entries)
+            if then is not None:
+                then(netfilter, entries)
+        else:
+            _remove_found(netfilter, comment_of(owner), then, is_ours)
 
 
 def _remove_found(
@@ -122,21 +136,17 @@ def collect(call: Call) -> None:
         return
     valid = {comment_of(Owner(call.network, one)) for one in call.valid}
     prefix = network_mark(call.network)
-    with doing("collecting elements of the tables acni"):
-        try:
-            with netfilter_of(call) as netfilter:
-                for layout in (OF_PACKETS, OF_FRAMES):
-                    found = entries_of(
-                        netfilter,
-                        lambda comment: comment.startswith(prefix) and comment not in valid,
-                        layout=layout,
-                    )
-                    forget_led(netfilter, found)  # what ports these are is known until then
-                    take_out(netfilter, found)
-                    forget_led(netfilter, found)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
+    what = "collecting elements of the tables acni"
+    with doing(what), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        for layout in (OF_PACKETS, OF_FRAMES):
+            found = entries_of(
+                netfilter,
+                lambda comment: comment.startswith(prefix) and comment not in valid,
+                layout=layout,
+            )
+            forget_led(netfilter, found)  # what ports these are is known until then
+            take_out(netfilter, found)
+            forget_led(netfilter, found)
 
 
 def restoring(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Final
 
@@ -37,8 +37,8 @@ from acni.plugins import attaching
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
-    NO_NETFILTER,
     collect,
+    if_there_is_netfilter,
     put_back_all,
     remove,
     require_rules,
@@ -186,13 +186,11 @@ def _firewall(call: Call, settings: Settings) -> Generator[Netfilter | None]:
     """Lend a netfilter socket; None where the kernel has no netfilter and nothing is to be kept
     from anybody: then nothing is dropped either.
     """
+    is_needed = settings.policy is not Policy.OPEN
     with ExitStack() as lent:
-        try:
+        netfilter = None
+        with nullcontext() if is_needed else if_there_is_netfilter():
             netfilter = lent.enter_context(netfilter_of(call))
-        except OSError as error:
-            if error.errno not in NO_NETFILTER or settings.policy is not Policy.OPEN:
-                raise
-            netfilter = None
         yield netfilter
 
 
@@ -270,24 +268,16 @@ def _require_no_admin_chain(call: Call, netfilter: Netfilter, settings: Settings
 
 def _has_some(call: Call, entries: list[Entry]) -> bool:
     """Tell whether something is kept from the container."""
-    with doing("looking at what is kept from the container"):
-        try:
-            with netfilter_of(call) as netfilter:
-                return any(is_guarded(netfilter, entry) for entry in entries)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
-            return False
+    what = "looking at what is kept from the container"
+    with doing(what), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        return any(is_guarded(netfilter, entry) for entry in entries)
+    return False
 
 
 def _collect_apart(call: Call) -> None:
-    with doing("collecting bridges at which nobody is guarded"):
-        try:
-            with netfilter_of(call) as netfilter:
-                collect_apart(netfilter)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
+    what = "collecting bridges at which nobody is guarded"
+    with doing(what), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        collect_apart(netfilter)
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, restore=restore)

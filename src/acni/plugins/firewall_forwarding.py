@@ -11,7 +11,6 @@ Rule 3: what lets a bridge through is its other containers', too, and goes with 
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Collection, Iterable
 from contextlib import ExitStack
 from typing import Final
@@ -23,7 +22,7 @@ from acni.netlink.nfrules import Chain
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import undo_with
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import NO_NETFILTER
+from acni.plugins.elementkeeping import if_there_is_netfilter
 from acni.plugins.elements import netfilter_of
 from acni.plugins.firewall_settings import Settings
 from acni.plugins.firewall_ways import Way
@@ -156,13 +155,7 @@ def _is_own(host: Netlink, name: str) -> bool:
 
 
 def _close(call: Call, is_over: Callable[[str], bool]) -> None:
-    with contextlib.ExitStack() as lent:
-        try:
-            netfilter = lent.enter_context(netfilter_of(call))
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
-            return
+    with if_there_is_netfilter(), netfilter_of(call) as netfilter:
         close_forwarding(netfilter, is_over)
 
 

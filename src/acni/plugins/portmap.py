@@ -33,8 +33,8 @@ from acni.netlink.sockets import open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
-    NO_NETFILTER,
     collect,
+    if_there_is_netfilter,
     remove,
     require_rules,
     require_table,
@@ -163,14 +163,9 @@ def _require_all(settings: Settings, addresses: Sequence[IpAddress], call: Call)
 
 def _has_some(call: Call, addresses: Sequence[IpAddress]) -> bool:
     """Tell whether ports were published of which the configuration says nothing."""
-    with doing("looking for ports"):
-        try:
-            with netfilter_of(call) as netfilter:
-                return any(is_published(netfilter, owner_of(call), one) for one in addresses)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
-            return False
+    with doing("looking for ports"), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        return any(is_published(netfilter, owner_of(call), one) for one in addresses)
+    return False
 
 
 def _settings_or_none(call: Call) -> Settings | None:

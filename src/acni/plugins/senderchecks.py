@@ -16,7 +16,12 @@ from contextlib import ExitStack
 
 from acni.netlink.netfilter import Netfilter
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.elementkeeping import NO_NETFILTER, require_rules, require_table, undo_with
+from acni.plugins.elementkeeping import (
+    if_there_is_netfilter,
+    require_rules,
+    require_table,
+    undo_with,
+)
 from acni.plugins.elements import entries_of, missing, netfilter_of, put, take_out
 from acni.plugins.framerules import OF_FRAMES, checking, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
@@ -69,18 +74,14 @@ def stop_checking(call: Call, owner: Owner, ports: Iterable[str]) -> None:
     """
     if call.fields.get(_KEY) in (None, False):
         return
-    with doing(f"removing what is {owner.attachment}'s of the table acni of bridges"):
-        try:
-            with netfilter_of(call) as netfilter:
-                named = [checked_at(netfilter, port, owner) for port in ports]
-                found = [entry for entry in named if entry is not None]
-                if not found and call.previous is None:
-                    theirs = comment_of(owner)
-                    found = entries_of(netfilter, lambda one: one == theirs, layout=OF_FRAMES)
-                take_out(netfilter, found)
-        except OSError as error:
-            if error.errno not in NO_NETFILTER:
-                raise
+    what = f"removing what is {owner.attachment}'s of the table acni of bridges"
+    with doing(what), if_there_is_netfilter(), netfilter_of(call) as netfilter:
+        named = [checked_at(netfilter, port, owner) for port in ports]
+        found = [entry for entry in named if entry is not None]
+        if not found and call.previous is None:
+            theirs = comment_of(owner)
+            found = entries_of(netfilter, lambda one: one == theirs, layout=OF_FRAMES)
+        take_out(netfilter, found)
 
 
 def require_checked(call: Call, owner: Owner, port: str, mac: bytes) -> None:
