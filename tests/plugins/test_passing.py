@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from acni.plugins.passing import require_previous, with_changes, with_interface
+from acni.plugins.passing import require_previous, with_changes, with_interface, with_previous
 from acni.skel import PluginError
 from acni.spec.result import Interface, Result, parse_result
 from tests.plugins.calling import make_call
@@ -68,6 +68,28 @@ def test_an_mtu_is_told_only_where_it_was() -> None:
     raw = '{"interfaces": [{"name": "eth0", "sandbox": "/x"}]}'
     changed = said(with_changes(result(raw), "eth0", {"mac": "z", "mtu": 1400}))
     assert changed["interfaces"] == [{"name": "eth0", "sandbox": "/x", "mac": "z"}]
+
+
+@pytest.mark.rule("P2", "P12")
+def test_what_others_made_comes_behind_with_its_addresses_at_their_interfaces() -> None:
+    ours = result('{"interfaces": [{"name": "a"}, {"name": "b"}], "ips": [{"address": "::1/64"}]}')
+    theirs = result(
+        '{"interfaces": [{"name": "eth0", "sandbox": "/x"}], "x-more": [1.5],'
+        ' "ips": [{"address": "10.9.0.2/24", "Interface": 0}, {"address": "10.9.0.3/24"}]}'
+    )
+    both = said(with_previous(ours, theirs))
+    assert [one["name"] for one in both["interfaces"]] == ["a", "b", "eth0"]
+    assert both["ips"] == [
+        {"address": "::1/64"},
+        {"address": "10.9.0.2/24", "interface": 2},
+        {"address": "10.9.0.3/24"},
+    ]
+    assert both["x-more"] == [1.5]
+
+
+def test_with_nothing_before_it_a_result_is_passed_on_as_it_is() -> None:
+    ours = result()
+    assert with_previous(ours, None) is ours
 
 
 def test_what_did_not_change_is_the_same_result() -> None:

@@ -40,7 +40,6 @@ from acni.plugins.bridge_chain import (
     join_bridge,
     leave_bridge,
     named_before,
-    with_previous,
 )
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
@@ -61,6 +60,7 @@ from acni.plugins.hostlinks import (
 )
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
+from acni.plugins.passing import with_previous
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs
 from acni.skel.results import make_result

@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import takewhile
 
@@ -39,13 +38,11 @@ from acni.plugins.hostlinks import (
 )
 from acni.plugins.linksettings import parse_hardware_address, unsupported
 from acni.plugins.masquerading import masquerade
+from acni.plugins.passing import with_interface
 from acni.plugins.senderchecks import check_sender
 from acni.skel.call import Call
 from acni.skel.reading import Fields
-from acni.spec.conversion import fold_keys
-from acni.spec.jsontext import dump, fold_key, is_array, is_object, join, object_members
-from acni.spec.result import Interface, Result, parse_result
-from acni.spec.versions import RESULT_SHAPES
+from acni.spec.result import Interface, Result
 
 
 def interface_of_others(host: Netlink, previous: Result | None, bridge: str) -> Link | None:
@@ -103,29 +100,7 @@ def join_bridge(
     if settings.masquerades:
         masquerade(call, owner_of(call), layout.addresses, undo)
     mac = mac_text(told_mac(host, bridge))
-    return _passed_on(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
-
-
-def with_previous(result: Result, previous: Result | None) -> Result:
-    """Put what earlier plugins made behind what this one made (P2).
-
-    Args:
-        result: Of this plugin, in the newest version.
-        previous: What they made, nothing of it on the host; in any version.
-    """
-    if previous is None:
-        return result
-    ours = fold_keys(json.loads(result.raw))
-    theirs = fold_keys(json.loads(parse_result(previous.raw, result.cni_version).raw))
-    merged = theirs | ours
-    for key in ("interfaces", "ips", "routes"):
-        merged[key] = [*_elements(ours, key), *_elements(theirs, key)]
-    first = len(_elements(ours, "interfaces"))
-    merged["ips"] = [
-        *_elements(ours, "ips"),
-        *(_moved(ip, by=first) for ip in _elements(theirs, "ips")),
-    ]
-    return parse_result(dump(merged), result.cni_version)
+    return _with_bridge(previous, Interface(name=bridge.name, mac=mac, sandbox=None))
 
 
 def leave_bridge(host: Netlink, link: Link, bridge: str) -> None:
@@ -158,22 +133,6 @@ def named_before(previous: Result | None, bridge: str) -> Iterator[str]:
     return (interface.name for interface in before if not interface.sandbox)
 
 
-def _elements(members: Mapping[str, object], key: str) -> list[object]:
-    value = members.get(key)
-    return value if is_array(value) else []
-
-
-def _moved(ip: object, *, by: int) -> object:
-    """Return an address whose interface stands further behind."""
-    if not is_object(ip):
-        return ip
-    interface = fold_keys(ip).get("interface")
-    if type(interface) is not int or interface < 0:
-        return ip
-    rest = {key: value for key, value in ip.items() if fold_key(key) != "interface"}
-    return rest | {"interface": interface + by}
-
-
 def _refuse_what_is_others(fields: Fields, settings: Settings) -> None:
     if settings.has_ipam:
         instead = "the addresses are the earlier plugin's: ipam belongs to that one"
@@ -202,15 +161,7 @@ def mac_of_container(call: Call, previous: Result) -> bytes:
         raise call.fields.error("macspoofchk", message, expected) from None
 
 
-def _passed_on(previous: Result, bridge: Interface) -> Result:
-    """Return a result with one more interface, and otherwise as it came."""
-    has_place = previous.cni_version not in RESULT_SHAPES[0]
-    if not has_place or any(one.name == bridge.name for one in previous.interfaces):
+def _with_bridge(previous: Result, bridge: Interface) -> Result:
+    if any(one.name == bridge.name for one in previous.interfaces):
         return previous
-    members = object_members(previous.raw)
-    key = next((key for key in members if key.lower() == "interfaces"), "interfaces")
-    value = members[key].value if key in members else None
-    texts = {name: member.text for name, member in members.items()}
-    added = {"name": bridge.name, "mac": bridge.mac}
-    texts[key] = dump([*(value if is_array(value) else ()), added])
-    return parse_result(join(texts), previous.cni_version)
+    return with_interface(previous, bridge)

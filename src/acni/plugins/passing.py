@@ -1,4 +1,5 @@
-"""What a plugin behind others passes on: their result, and in it what it changed itself (P2).
+"""What a plugin behind others passes on: their result, in it what it changed itself, and before it
+what it made (P2).
 
 All else of a result stays as it came, members that nobody here knows included.
 
@@ -7,6 +8,7 @@ All else of a result stays as it came, members that nobody here knows included.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 
 from acni.skel.call import Call
@@ -71,6 +73,28 @@ def with_member(previous: Result, key: str, value: object) -> Result:
     return parse_result(join(texts | {key: dump(value)}), previous.cni_version)
 
 
+def with_previous(result: Result, previous: Result | None) -> Result:
+    """Put what earlier plugins made behind what this one made (P2).
+
+    Args:
+        result: Of this plugin, in the newest version.
+        previous: What they made, nothing of it on the host; in any version.
+    """
+    if previous is None:
+        return result
+    ours = fold_keys(json.loads(result.raw))
+    theirs = fold_keys(json.loads(parse_result(previous.raw, result.cni_version).raw))
+    merged = theirs | ours
+    for key in ("interfaces", "ips", "routes"):
+        merged[key] = [*_elements(ours, key), *_elements(theirs, key)]
+    first = len(_elements(ours, "interfaces"))
+    merged["ips"] = [
+        *_elements(ours, "ips"),
+        *(_moved(ip, by=first) for ip in _elements(theirs, "ips")),
+    ]
+    return parse_result(dump(merged), result.cni_version)
+
+
 def _with_interfaces(
     previous: Result, change: Callable[[Sequence[object]], Sequence[object]]
 ) -> Result:
@@ -82,3 +106,19 @@ def _with_interfaces(
     texts = {name: member.text for name, member in members.items()}
     texts[key] = dump(change(value if is_array(value) else ()))
     return parse_result(join(texts), previous.cni_version)
+
+
+def _elements(members: Mapping[str, object], key: str) -> list[object]:
+    value = members.get(key)
+    return value if is_array(value) else []
+
+
+def _moved(ip: object, *, by: int) -> object:
+    """Return an address whose interface stands further behind."""
+    if not is_object(ip):
+        return ip
+    interface = fold_keys(ip).get("interface")
+    if type(interface) is not int or interface < 0:
+        return ip
+    rest = {key: value for key, value in ip.items() if fold_key(key) != "interface"}
+    return rest | {"interface": interface + by}

@@ -30,7 +30,6 @@ from acni.host.visits import Stranded
 from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_chain import with_previous
 from acni.plugins.bridge_layout import lay_out, mac_text, random_mac
 from acni.plugins.bridge_ports import find_own, require_new
 from acni.plugins.bridge_upkeep import gc, require_pairs
@@ -45,6 +44,7 @@ from acni.plugins.masquerading import (
     stop_masquerading,
 )
 from acni.plugins.owners import Owner
+from acni.plugins.passing import with_previous
 from acni.plugins.ptp_check import check
 from acni.plugins.ptp_ends import configure_end, find_end, make_pair
 from acni.plugins.ptp_layout import CONTAINER_PLACE, ends_of

@@ -28,7 +28,6 @@ from acni.netlink.links import Link
 from acni.netlink.sockets import Netlink, open_here
 from acni.netlink.stacked import MacvlanMode, probe
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_chain import with_previous
 from acni.plugins.bridge_layout import Layout, lay_out, mac_text
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.bridge_upkeep import NO_NAME, require_kind
@@ -42,6 +41,7 @@ from acni.plugins.linkchecks import (
     told_interface,
 )
 from acni.plugins.owners import Owner
+from acni.plugins.passing import with_previous
 from acni.plugins.upper_settings import Settings
 from acni.plugins.upperlinks import (
     find_made,
