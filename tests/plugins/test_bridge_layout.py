@@ -12,14 +12,10 @@ from hypothesis import strategies as st
 from acni.plugins.bridge_layout import (
     Layout,
     addresses_in_the_way,
-    choose_mac,
     gateways_to_give,
     lay_out,
     layout_of_result,
-    link_local,
-    mac_text,
     overlapping,
-    random_mac,
 )
 from acni.skel import PluginError
 from acni.spec.result import IpConfig, Route, parse_result
@@ -168,23 +164,6 @@ def test_which_addresses_are_in_the_way(
         assert "forceAddress" in raised.value.details
     else:
         assert addresses_in_the_way(there, one, is_forced=False) == found
-
-
-def test_a_hardware_address_follows_from_the_first_of_ipv4() -> None:
-    addresses = [ip_interface("fd00::3/64"), ip_interface("10.1.2.3/24")]
-    assert mac_text(choose_mac(addresses)) == "0a:58:0a:01:02:03"
-
-
-def test_without_ipv4_a_hardware_address_is_anybodys_own() -> None:
-    several = {choose_mac([ip_interface("fd00::3/64")]) for _ in range(64)}
-    several |= {random_mac() for _ in range(64)} | {choose_mac([]) for _ in range(64)}
-    assert len(several) == 192
-    assert all(len(mac) == 6 and mac[0] & 3 == 2 for mac in several)
-
-
-def test_a_link_local_address_follows_from_a_hardware_address() -> None:
-    mac = bytes.fromhex("0a580a010203")
-    assert str(link_local(mac)) == "fe80::858:aff:fe01:203/64"
 
 
 @given(st.integers(0, 30), st.integers(0, 2**32 - 1))

@@ -42,12 +42,13 @@ from acni.plugins.bridge_chain import (
     named_before,
 )
 from acni.plugins.bridge_check import check
-from acni.plugins.bridge_layout import Layout, choose_mac, lay_out, mac_text, random_mac
+from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_ports import find_own, find_port, require_new
 from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import gc, status
 from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.hardwareaddresses import choose_mac, mac_text, random_mac
 from acni.plugins.hostlinks import (
     enable_forwarding,
     ensure_bridge,

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -23,11 +22,6 @@ from acni.spec.result import IpConfig, Result, Route
 CONTAINER_PLACE: Final = 2
 
 _EVERYWHERE: Final = {4: "0.0.0.0/0", 6: "::/0"}
-# Locally administered, of one interface; the second byte is that of Kubernetes' bridges.
-_FROM_IPV4: Final = b"\x0a\x58"
-_MAC_BYTES: Final = 6
-_LOCAL: Final = 0x02
-_GROUP: Final = 0x01
 
 
 @frozen(kw_only=True)
@@ -198,31 +192,6 @@ def _begins_as(one: Interface, other: Interface, bits: int) -> bool:
     """Tell whether two addresses of a family have their first bits in common."""
     rest = one.max_prefixlen - bits
     return int(one) >> rest == int(other) >> rest
-
-
-def choose_mac(addresses: Sequence[Interface]) -> bytes:
-    """Choose a hardware address. With one of IPv4 it follows from that: who talked to its last
-    holder finds this one at once.
-    """
-    first = next((address for address in addresses if is_v4(address)), None)
-    return _FROM_IPV4 + first.ip.packed if first is not None else random_mac()
-
-
-def random_mac() -> bytes:
-    """Choose a hardware address at random."""
-    mac = os.urandom(_MAC_BYTES)
-    return bytes((mac[0] & ~_GROUP | _LOCAL,)) + mac[1:]
-
-
-def link_local(mac: bytes) -> Interface:
-    """Return the address that IPv6 makes of a hardware address (RFC 4291, appendix A)."""
-    half = bytes((mac[0] ^ _LOCAL,)) + mac[1:3] + b"\xff\xfe" + mac[3:]
-    return ipaddress.IPv6Interface((b"\xfe\x80" + bytes(6) + half, 64))
-
-
-def mac_text(mac: bytes) -> str:
-    """Write a hardware address."""
-    return mac.hex(":")
 
 
 @frozen

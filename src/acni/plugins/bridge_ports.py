@@ -17,9 +17,9 @@ from __future__ import annotations
 from acni.netlink.links import Link, find_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_layout import mac_text
 from acni.plugins.bridge_refusals import doing
 from acni.plugins.containerlinks import open_container, require_no_interface
+from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.hostlinks import find_marked, require_no_port
 from acni.plugins.owners import Owner, is_mark
 from acni.skel.call import Call, OpenNetns

@@ -16,14 +16,8 @@ from attrs import frozen
 
 from acni.errors import InvalidName
 from acni.plugins.addressing import parsed_argument
-from acni.plugins.linksettings import (
-    MAC_EXPECTED,
-    parse_hardware_address,
-    parse_mtu,
-    parse_own_dns,
-    require_result,
-    unsupported,
-)
+from acni.plugins.hardwareaddresses import MAC_EXPECTED, parse_hardware_address
+from acni.plugins.linksettings import parse_mtu, parse_own_dns, require_result, unsupported
 from acni.plugins.masquerading import parse_masquerade
 from acni.plugins.senderchecks import parse_sender_check
 from acni.skel.call import Call

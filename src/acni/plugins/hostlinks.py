@@ -25,7 +25,7 @@ from acni.netlink.lookup import has_link, index_of, ipv4_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_layout import gateways_to_give, link_local, overlapping, random_mac
+from acni.plugins.bridge_layout import gateways_to_give, overlapping
 from acni.plugins.bridge_refusals import (
     PORT_DOWN,
     bridge_full,
@@ -37,6 +37,7 @@ from acni.plugins.bridge_refusals import (
     not_a_bridge,
 )
 from acni.plugins.bridge_settings import Settings
+from acni.plugins.hardwareaddresses import link_local, random_mac
 from acni.plugins.owners import BRIDGE_MARK, Owner
 from acni.skel.bounds import Bounds
 from acni.skel.errors import PluginError

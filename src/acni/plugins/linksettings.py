@@ -8,7 +8,6 @@ Rule: a key that asks for what is not done here is refused, never passed over (P
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from acni.plugins.addressing import parse_dns
@@ -18,11 +17,9 @@ from acni.spec.result import Dns
 from acni.spec.versions import RESULT_SHAPES
 
 UNSUPPORTED: Final = "unsupported"
-MAC_EXPECTED: Final = "a hardware address of one interface, such as 02:00:00:00:00:01"
 
 _LEAST_MTU: Final = 68  # RFC 791; what the kernel takes for these links
 _MOST_MTU: Final = 65535
-_MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?:([:-])[0-9a-fA-F]{2})(?:\1[0-9a-fA-F]{2}){4}")
 
 
 def parse_mtu(fields: Fields) -> int | None:
@@ -35,20 +32,6 @@ def parse_mtu(fields: Fields) -> int | None:
     if mtu is not None and mtu < _LEAST_MTU:
         raise fields.error("mtu", f"{mtu} is too small", f"at least {_LEAST_MTU}, or 0")
     return mtu
-
-
-def parse_hardware_address(text: str) -> bytes:
-    """Parse the hardware address of one interface.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if _MAC.fullmatch(text) is None:
-        raise ValueError(text)
-    mac = bytes.fromhex(text.replace("-", ":").replace(":", ""))
-    if mac[0] & 1 or not any(mac):  # of a group, or of nobody
-        raise ValueError(text)
-    return mac
 
 
 def parse_own_dns(fields: Fields) -> Dns | None:

@@ -17,14 +17,8 @@ from typing import Final
 
 from acni.netlink.stacked import MacvlanMode, new_macvlan
 from acni.plugins.addressing import parsed_argument
-from acni.plugins.linksettings import (
-    MAC_EXPECTED,
-    parse_hardware_address,
-    parse_mtu,
-    parse_own_dns,
-    require_result,
-    unsupported,
-)
+from acni.plugins.hardwareaddresses import MAC_EXPECTED, parse_hardware_address
+from acni.plugins.linksettings import parse_mtu, parse_own_dns, require_result, unsupported
 from acni.plugins.upper_settings import Settings, parse_master, parse_mode
 from acni.plugins.uppers import verbs_of
 from acni.skel.call import Call

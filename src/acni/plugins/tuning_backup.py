@@ -32,9 +32,8 @@ from typing import Final
 from attrs import evolve, field, frozen
 
 from acni.host.files import close_all, read_regular, write_at
-from acni.plugins.bridge_layout import mac_text
+from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
 from acni.plugins.lease_refusals import io_failure
-from acni.plugins.linksettings import parse_hardware_address
 from acni.plugins.owners import Owner
 from acni.plugins.tuning_traits import Traits
 from acni.skel.errors import Code, PluginError

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import field, frozen
 
 from acni.plugins.addressing import known_args, parse_path, parsed_argument
-from acni.plugins.linksettings import MAC_EXPECTED, parse_hardware_address
+from acni.plugins.hardwareaddresses import MAC_EXPECTED, parse_hardware_address
 from acni.plugins.sysctls import Sysctl, parse_sysctl
 from acni.plugins.tuning_traits import Traits
 from acni.skel.call import Call

@@ -12,7 +12,7 @@ from attrs import asdict, frozen
 from acni.netlink import links
 from acni.netlink.links import Link
 from acni.netlink.messages import Message
-from acni.plugins.bridge_layout import mac_text
+from acni.plugins.hardwareaddresses import mac_text
 
 
 @frozen(kw_only=True)

@@ -28,10 +28,11 @@ from acni.netlink.links import Link
 from acni.netlink.sockets import Netlink, open_here
 from acni.netlink.stacked import MacvlanMode, probe
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_layout import Layout, lay_out, mac_text
+from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.bridge_upkeep import NO_NAME, require_kind
 from acni.plugins.containerlinks import configure, open_container, require_no_interface, set_up
+from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.linkchecks import (
     previous_of,
     require_addresses,
