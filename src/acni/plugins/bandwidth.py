@@ -51,8 +51,8 @@ from acni.plugins.bandwidth_links import (
 from acni.plugins.bandwidth_upkeep import gc, status
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.hardwareaddresses import mac_text
-from acni.plugins.hostlinks import find_marked
 from acni.plugins.owners import Owner
+from acni.plugins.ownlinks import find_marked
 from acni.plugins.passing import require_previous, with_interface
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import PluginError

@@ -43,7 +43,7 @@ from acni.plugins.bridge_chain import (
 )
 from acni.plugins.bridge_check import check
 from acni.plugins.bridge_layout import Layout, lay_out
-from acni.plugins.bridge_ports import find_own, find_port, require_new
+from acni.plugins.bridge_ports import find_port
 from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import gc, status
@@ -61,6 +61,7 @@ from acni.plugins.hostlinks import (
 )
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
+from acni.plugins.ownlinks import find_own, require_new
 from acni.plugins.passing import with_previous
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs

@@ -15,39 +15,13 @@ Rule 2: what carries another attachment's mark is none of them.
 from __future__ import annotations
 
 from acni.netlink.links import Link, find_link
-from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_refusals import doing
-from acni.plugins.containerlinks import open_container, require_no_interface
 from acni.plugins.hardwareaddresses import mac_text
-from acni.plugins.hostlinks import find_marked, require_no_port
 from acni.plugins.owners import Owner, is_mark
-from acni.skel.call import Call, OpenNetns
+from acni.plugins.ownlinks import find_marked, find_own, other_end_of
+from acni.skel.call import Call
 from acni.spec.result import Result
-
-
-def find_own(host: Netlink, owner: Owner) -> Link | None:
-    """Return the link of the name that this plugin gives; None where there is none.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    link = find_link(host, owner.link_name)
-    is_own = link is not None and link.kind == "veth" and owner.may_own(link.alias)
-    return link if is_own else None
-
-
-def require_new(host: Netlink, call: Call, owner: Owner) -> None:
-    """Refuse an attachment that has a link already. That is before IPAM is asked: what it gave an
-    earlier ADD is not to be undone by this one.
-
-    Raises:
-        PluginError: the host's end is there, or an interface of its name in the container.
-    """
-    require_no_port(host, owner, call.ifname)
-    if call.netns is not None:
-        with open_container(call.netns) as inside:
-            require_no_interface(inside, call.ifname)
 
 
 def find_port(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | None:
@@ -68,28 +42,6 @@ def find_port(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | No
         return _find_behind(host, call, owner, bridge) or find_marked(host, owner, kind="veth")
 
 
-def other_end(host: Netlink, netns_fd: int, inside: Link) -> Link | None:
-    """Return the link of the host that is the other end of one of a container; None where that is
-    elsewhere.
-
-    Args:
-        host: The host's socket.
-        netns_fd: The container's namespace.
-        inside: The link there.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    if inside.kind != "veth" or inside.peer is None or inside.peer_netnsid is None:
-        return None
-    link = find_link(host, inside.peer)
-    # An index says little: each namespace counts by itself. So the other side is asked as well.
-    if link is None or link.kind != "veth" or link.peer != inside.index:
-        return None
-    number = netnsid_of(host, netns_fd)
-    return link if number is not None and link.peer_netnsid == number else None
-
-
 def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link | None:
     """Return the port of a bridge to which the container or its result leads."""
     on_host = find_link(host, bridge)
@@ -100,19 +52,6 @@ def _find_behind(host: Netlink, call: Call, owner: Owner, bridge: str) -> Link |
         *_named_in(host, call.previous, on_host.name),
     )
     return next((one for one in candidates if one and _is_of(one, on_host, owner)), None)
-
-
-def other_end_of(host: Netlink, netns: OpenNetns | None, ifname: str) -> Link | None:
-    """Return the link of the host that is the other end of a container's interface of a name.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    if netns is None:
-        return None
-    with open_container(netns) as container:
-        inside = find_link(container, ifname)
-    return None if inside is None else other_end(host, netns.fd, inside)
 
 
 def _named_in(host: Netlink, previous: Result | None, bridge: str) -> list[Link]:

@@ -4,9 +4,7 @@ Rule 1: whoever comes first makes the bridge, whoever comes at the same time fin
 Rule 2: the bridge has a hardware address of its own. The kernel would give it the lowest of its
     ports', and another one when that port goes, and each container would have to ask for it anew.
 Rule 3: nothing here lists the links of the host, so that a container costs as much beside a
-    thousand others as alone; but for a mark that is looked for where nothing else led to a link.
-Rule 4: a link is removed where it is proved to be ours: by its name and mark, or as the other end
-    of the container's interface.
+    thousand others as alone.
 """
 
 from __future__ import annotations
@@ -18,10 +16,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from acni.netlink import addresses, bridges, links
-from acni.netlink.errors import DumpInterrupted, NetlinkError
+from acni.netlink.errors import NetlinkError
 from acni.netlink.families import Interface, is_v4
-from acni.netlink.links import Link, Peer, find_by_alias, find_link
-from acni.netlink.lookup import has_link, index_of, ipv4_of
+from acni.netlink.links import Link, Peer, find_link
+from acni.netlink.lookup import index_of, ipv4_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
@@ -38,7 +36,7 @@ from acni.plugins.bridge_refusals import (
 )
 from acni.plugins.bridge_settings import Settings
 from acni.plugins.hardwareaddresses import link_local, random_mac
-from acni.plugins.owners import BRIDGE_MARK, Owner
+from acni.plugins.owners import BRIDGE_MARK
 from acni.skel.bounds import Bounds
 from acni.skel.errors import PluginError
 
@@ -52,21 +50,6 @@ _FIRST_STEP_SECONDS: Final = 0.0002
 _LAST_STEP_SECONDS: Final = 0.05
 
 _DEFAULT_VLAN: Final = 1
-# Most deletes that look for a mark look for what is gone with its namespace.
-_LISTS: Final = 3
-
-
-def find_marked(host: Netlink, owner: Owner, *, kind: str) -> Link | None:
-    """Return the link of the owner's mark, whatever it is called. Where the list changes whenever
-    it is read, as beside many that come and go, there is none: GC finds what is left then.
-
-    Raises:
-        NetlinkError: the kernel does not say.
-    """
-    try:
-        return find_by_alias(host, owner.mark, kind=kind, tries=_LISTS)
-    except DumpInterrupted:
-        return None
 
 
 def ensure_bridge(host: Netlink, settings: Settings, *, has_ipv6: bool) -> Link:
@@ -100,18 +83,6 @@ def ensure_bridge(host: Netlink, settings: Settings, *, has_ipv6: bool) -> Link:
     if bridge.alias != BRIDGE_MARK or not bridge.is_up:
         own_routes(name)
     return bridge
-
-
-def require_no_port(host: Netlink, owner: Owner, ifname: str) -> None:
-    """Refuse an attachment that has its link already.
-
-    Raises:
-        PluginError: it was added, and not deleted since.
-    """
-    with doing(f"looking for {owner.link_name}"):
-        if has_link(host, owner.link_name):
-            details = f"{owner.link_name} is the host's end of {owner.attachment}: delete it first"
-            raise interface_exists(ifname, details)
 
 
 def make_port(
