@@ -8,11 +8,6 @@ from typing import Any
 
 import pytest
 
-from acni.netlink.bridges import new_bridge
-from acni.netlink.errors import NetlinkError
-from acni.netlink.linkmessages import IFLA_INFO_KIND, IFLA_LINKINFO, RTM_NEWLINK, link_message
-from acni.netlink.messages import CREATE, EXCL, nested, text
-from acni.netlink.sockets import open_inside
 from tests.plugins.answering import ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
 
@@ -94,14 +89,3 @@ def test_status_says_what_the_address_plugin_says(host: Host) -> None:
     host.run("ADD", config)
     answer = host.run("STATUS", config)
     assert (answer.printed["code"], answer.printed["reason"]) == (50, "addresses-exhausted")
-
-
-def test_a_kind_that_the_kernel_has_not_is_told_from_a_name_that_is_none(host: Host) -> None:
-    """STATUS relies on it: the kernel looks for the kind before it looks at the name."""
-    namespace = host.namespace
-    kind = nested(IFLA_LINKINFO, text(IFLA_INFO_KIND, "nosuchkind"))
-    with open_inside(namespace.fd, path=namespace.path) as netlink:
-        with pytest.raises(NetlinkError, match="not supported"):
-            netlink.request(link_message(RTM_NEWLINK, CREATE | EXCL, kind, which="."))
-        with pytest.raises(NetlinkError, match="Invalid argument"):
-            netlink.request(new_bridge("."))

@@ -5,27 +5,22 @@
 
 from __future__ import annotations
 
-import errno
 from typing import Final
 
-from acni.host import netns
 from acni.netlink.bridges import new_bridge
-from acni.netlink.errors import NetlinkError
-from acni.netlink.links import Link, Peer, list_links, new_veth
-from acni.netlink.messages import Message
+from acni.netlink.links import Link, list_links
 from acni.netlink.removal import remove_link
-from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.bridge_refusals import doing, kernel_refusal
+from acni.netlink.sockets import open_here
+from acni.plugins.bridge_refusals import doing
 from acni.plugins.elementkeeping import collect, require_table
+from acni.plugins.linkkinds import NO_NAME, require_kind, require_pairs
 from acni.plugins.losses import require_all_masqueraded
 from acni.plugins.masquerading import parse_masquerade
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.senderchecks import parse_sender_check, require_checks
 from acni.skel.call import Call
-from acni.skel.errors import Code, PluginError
+from acni.skel.errors import PluginError
 
-# No link can have this name: the kernel looks for the kind first, and then makes nothing.
-NO_NAME: Final = "."
 _REMOVAL_SECONDS: Final = 10.0
 
 
@@ -84,30 +79,3 @@ def _unowned(call: Call) -> list[Link]:
             and link.alias.startswith(prefix)
             and link.alias not in valid
         ]
-
-
-def require_pairs(host: Netlink) -> None:
-    """Raise where this kernel makes no pairs of links, or lets nobody here make them."""
-    with netns.own() as own:
-        peer = Peer(name=NO_NAME, netns_fd=own.fd)
-        require_kind(host, "veth", new_veth(NO_NAME, peer=peer))
-
-
-def require_kind(host: Netlink, kind: str, attempt: Message) -> None:
-    """Raise where this kernel makes no links of a kind, or lets nobody here make them.
-
-    Args:
-        host: The host's socket.
-        kind: The kind.
-        attempt: Makes one of the name ``NO_NAME``, which no link can have.
-
-    Raises:
-        PluginError: it does not; STATUS says so.
-    """
-    try:
-        host.request(attempt)
-    except NetlinkError as error:
-        if error.errno == errno.EINVAL:  # the name, and nothing else
-            return
-        refusal = kernel_refusal(error, f"links of the kind {kind}")
-        raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error

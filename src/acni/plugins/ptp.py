@@ -31,11 +31,12 @@ from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_layout import lay_out
-from acni.plugins.bridge_upkeep import gc, require_pairs
+from acni.plugins.bridge_upkeep import gc
 from acni.plugins.containerlinks import configure
 from acni.plugins.elementkeeping import require_table
 from acni.plugins.hardwareaddresses import mac_text, random_mac
 from acni.plugins.hostlinks import enable_forwarding, wait_for_port
+from acni.plugins.linkkinds import require_pairs
 from acni.plugins.losses import require_all_masqueraded
 from acni.plugins.masquerading import (
     masquerade,

@@ -30,7 +30,6 @@ from acni.netlink.stacked import MacvlanMode, probe
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_refusals import differs, doing
-from acni.plugins.bridge_upkeep import NO_NAME, require_kind
 from acni.plugins.containerlinks import configure, open_container, require_no_interface, set_up
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.linkchecks import (
@@ -41,6 +40,7 @@ from acni.plugins.linkchecks import (
     require_up,
     told_interface,
 )
+from acni.plugins.linkkinds import NO_NAME, require_kind
 from acni.plugins.owners import Owner
 from acni.plugins.passing import with_previous
 from acni.plugins.upper_settings import Settings
