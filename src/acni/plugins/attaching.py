@@ -54,12 +54,19 @@ def has_ipam(call: Call) -> bool:
         return False
 
 
-def remove(call: Call, link: Link, *, container: OpenNetns | None = None) -> None:
+def remove(
+    call: Call,
+    link: Link,
+    *,
+    within: float = _REMOVAL_SECONDS,
+    container: OpenNetns | None = None,
+) -> None:
     """Remove a link.
 
     Args:
         call: What is called.
         link: The link.
+        within: Seconds that there are for it; what a removal may take at the most is less.
         container: The namespace that it is in; None, it is the host's.
 
     Raises:
@@ -68,8 +75,9 @@ def remove(call: Call, link: Link, *, container: OpenNetns | None = None) -> Non
     inside = None
     if container is not None:
         inside = open_inside(container.fd, path=container.path, seconds=_REMOVAL_SECONDS)
+    within = min(within, _REMOVAL_SECONDS)
     with doing(f"removing {link.name}"):
-        remove_link(link.index, within=_REMOVAL_SECONDS, leave=call.leave, netlink=inside)
+        remove_link(link.index, within=within, leave=call.leave, netlink=inside)
 
 
 def undo_with(undo: ExitStack, function: Callable[[], object]) -> None:

@@ -29,9 +29,8 @@ from typing import Final
 
 from acni.netlink.links import Link
 from acni.netlink.qdiscs import MOST, Bucket, find_root
-from acni.netlink.removal import remove_link
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.attaching import owner_of, undo_with
+from acni.plugins.attaching import owner_of, remove, undo_with
 from acni.plugins.bandwidth_limits import Limits, held_bytes, parse_limits
 from acni.plugins.bandwidth_links import (
     IFB,
@@ -59,7 +58,6 @@ from acni.skel.errors import PluginError
 from acni.spec.result import Interface, Result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
-_REMOVAL_SECONDS: Final = 10.0
 # As the reference: those below have no interfaces in their results.
 _VERSIONS: Final = SUPPORTED_VERSIONS[SUPPORTED_VERSIONS.index("0.3.0") :]
 _NO_LIMITS: Final = Limits(ingress=None, egress=None)
@@ -101,7 +99,7 @@ def delete(call: Call) -> None:
                 ends = find_ends(host).get(ifb.index, ())
             release_ends(host, ends, ifb=ifb)
         if ifb is not None:
-            _remove(call, ifb)
+            remove(call, ifb)
 
 
 def check(call: Call) -> None:
@@ -166,12 +164,7 @@ def _limits_of_delete(call: Call) -> Limits:
 
 def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:
     if (ifb := find_ifb(host, owner)) is not None:
-        _remove(call, ifb)
-
-
-def _remove(call: Call, ifb: Link) -> None:
-    with doing(f"removing {ifb.name}"):
-        remove_link(ifb.index, within=_REMOVAL_SECONDS, leave=call.leave)
+        remove(call, ifb)
 
 
 VERBS: Final = Verbs(add=add, delete=delete, check=check, gc=gc, status=status, versions=_VERSIONS)

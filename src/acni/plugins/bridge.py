@@ -46,7 +46,7 @@ from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_ports import find_port
 from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
-from acni.plugins.bridge_upkeep import gc, status
+from acni.plugins.bridge_upkeep import status
 from acni.plugins.containerlinks import configure, set_up
 from acni.plugins.hardwareaddresses import choose_mac, mac_text, random_mac
 from acni.plugins.hostlinks import (
@@ -62,6 +62,7 @@ from acni.plugins.hostlinks import (
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import find_own, require_new
+from acni.plugins.pairs_upkeep import gc
 from acni.plugins.passing import with_previous
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs

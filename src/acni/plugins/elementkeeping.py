@@ -17,6 +17,7 @@ import contextlib
 import errno
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Final
@@ -43,6 +44,7 @@ from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import flushed
 from acni.plugins.tables import TABLE, Entry, TableLayout, comment_of
+from acni.plugins.thorough import do_all
 from acni.skel.call import Call, PutBack
 from acni.skel.errors import Code, PluginError
 
@@ -196,18 +198,7 @@ def put_back_all(found: Iterable[PutBack | None]) -> PutBack | None:
     What it returns raises the first error.
     """
     steps = [one for one in found if one is not None]
-
-    def put_back() -> None:
-        failures: list[PluginError] = []
-        for step in steps:
-            try:
-                step()
-            except PluginError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
-
-    return put_back if steps else None
+    return partial(do_all, steps) if steps else None
 
 
 def address_taken(taken: Taken) -> PluginError:

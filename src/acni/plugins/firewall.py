@@ -69,6 +69,7 @@ from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous
 from acni.plugins.podelements import apart, guarding
 from acni.plugins.tables import TABLE, Entry
+from acni.plugins.thorough import do_all
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Result
@@ -151,15 +152,8 @@ def gc(call: Call) -> None:
     """Take out what is of no valid attachment, and what was a bridge's: as much as possible."""
     if call.valid is None:
         return
-    failures: list[PluginError] = []
-    for step in (collect, collect_closed, _collect_apart):
-        call.bounds.check()
-        try:
-            step(call)
-        except PluginError as error:
-            failures.append(error)
-    if failures:
-        raise failures[0]
+    steps = (collect, collect_closed, _collect_apart)
+    do_all((partial(step, call) for step in steps), bounds=call.bounds)
 
 
 def status(call: Call) -> None:

@@ -11,13 +11,13 @@ from __future__ import annotations
 from typing import Final
 
 from acni.netlink.errors import DumpInterrupted
-from acni.netlink.links import Link, find_by_alias, find_link
+from acni.netlink.links import Link, find_by_alias, find_link, list_links
 from acni.netlink.lookup import has_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_refusals import doing, interface_exists
 from acni.plugins.containerlinks import open_container, require_no_interface
-from acni.plugins.owners import Owner
+from acni.plugins.owners import Owner, network_mark
 from acni.skel.call import Call, OpenNetns
 
 # Most deletes that look for a mark look for what is gone with its namespace.
@@ -46,6 +46,32 @@ def find_marked(host: Netlink, owner: Owner, *, kind: str) -> Link | None:
         return find_by_alias(host, owner.mark, kind=kind, tries=_LISTS)
     except DumpInterrupted:
         return None
+
+
+def list_unowned(host: Netlink, call: Call, *, kind: str) -> list[Link]:
+    """Return the links of a kind that are of a network and of none of its valid attachments.
+
+    Args:
+        host: The host's socket.
+        call: A GC.
+        kind: The kind.
+
+    Raises:
+        PluginError: the kernel does not say.
+    """
+    if call.valid is None:
+        return []
+    valid = {Owner(call.network, one).mark for one in call.valid}
+    prefix = network_mark(call.network)
+    with doing("listing links"):
+        return [
+            link
+            for link in list_links(host)
+            if link.kind == kind
+            and link.alias is not None
+            and link.alias.startswith(prefix)
+            and link.alias not in valid
+        ]
 
 
 def require_new(host: Netlink, call: Call, owner: Owner) -> None:

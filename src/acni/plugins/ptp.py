@@ -31,7 +31,6 @@ from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_layout import lay_out
-from acni.plugins.bridge_upkeep import gc
 from acni.plugins.containerlinks import configure
 from acni.plugins.elementkeeping import require_table
 from acni.plugins.hardwareaddresses import mac_text, random_mac
@@ -46,6 +45,7 @@ from acni.plugins.masquerading import (
 )
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import find_own, require_new
+from acni.plugins.pairs_upkeep import gc
 from acni.plugins.passing import with_previous
 from acni.plugins.ptp_check import check
 from acni.plugins.ptp_ends import configure_end, find_end, make_pair
