@@ -12,8 +12,8 @@ from acni.host import netns
 from acni.netlink.bridges import new_bridge
 from acni.netlink.links import Peer, new_veth
 from acni.netlink.sockets import open_inside
-from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.layouts import Layout, lay_out
 from acni.skel import Bounds, OpenNetns, PluginError
 from acni.spec.result import IpConfig, Route
 
@@ -38,7 +38,7 @@ def run_configure(container: OpenNetns, layout: Layout, *, duplicates: bool = Fa
 
 def laid_out(*addresses: str, routes: tuple[Route, ...] = ()) -> Layout:
     ips = [IpConfig(address=one, gateway=None, interface=None) for one in addresses]
-    return lay_out(ips, routes, is_gateway=False, is_default_gateway=False)
+    return lay_out(ips, routes, place=2)
 
 
 def write(container: OpenNetns, setting: str, value: str) -> None:

@@ -42,7 +42,6 @@ from acni.plugins.bridge_chain import (
     named_before,
 )
 from acni.plugins.bridge_check import check
-from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_ports import find_port
 from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
@@ -59,6 +58,7 @@ from acni.plugins.hostlinks import (
     told_mac,
     wait_for_port,
 )
+from acni.plugins.layouts import Layout, lay_out
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import find_own, require_new
@@ -69,6 +69,8 @@ from acni.skel.call import Call, OpenNetns, Verbs
 from acni.skel.results import make_result
 from acni.spec.result import Dns, Interface, Result
 
+# The bridge and the host's end come first in a result.
+_CONTAINER_PLACE: Final = 2
 _NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
@@ -154,6 +156,7 @@ def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns
     layout = lay_out(
         given.ips,
         given.routes,
+        place=_CONTAINER_PLACE,
         is_gateway=settings.is_gateway,
         is_default_gateway=settings.is_default_gateway,
     )

@@ -25,7 +25,6 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_layout import layout_of_result
 from acni.plugins.bridge_refusals import bridge_full, doing, port_of_another
 from acni.plugins.bridge_settings import Settings
 from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
@@ -37,6 +36,7 @@ from acni.plugins.hostlinks import (
     set_vlans,
     told_mac,
 )
+from acni.plugins.layouts import layout_of_result
 from acni.plugins.linksettings import unsupported
 from acni.plugins.masquerading import masquerade
 from acni.plugins.passing import with_interface

@@ -23,7 +23,7 @@ from acni.netlink.lookup import index_of, ipv4_of
 from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_layout import gateways_to_give, overlapping
+from acni.plugins.bridge_gateways import gateways_to_give, overlapping
 from acni.plugins.bridge_refusals import (
     PORT_DOWN,
     bridge_full,

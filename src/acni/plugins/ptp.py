@@ -30,11 +30,11 @@ from acni.host.visits import Stranded
 from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_layout import lay_out
 from acni.plugins.containerlinks import configure
 from acni.plugins.elementkeeping import require_table
 from acni.plugins.hardwareaddresses import mac_text, random_mac
 from acni.plugins.hostlinks import enable_forwarding, wait_for_port
+from acni.plugins.layouts import lay_out
 from acni.plugins.linkkinds import require_pairs
 from acni.plugins.losses import require_all_masqueraded
 from acni.plugins.masquerading import (
@@ -95,9 +95,7 @@ def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Resu
     container, owner = netns_of(call), owner_of(call)
     require_new(host, call, owner)
     given = lease(call, undo)
-    layout = lay_out(
-        given.ips, given.routes, is_gateway=False, is_default_gateway=False, place=CONTAINER_PLACE
-    )
+    layout = lay_out(given.ips, given.routes, place=CONTAINER_PLACE)
     ends = ends_of(given.ips)
     require_room(call, settings.mtu, ends)
     call.bounds.check()

@@ -21,7 +21,7 @@ from acni.plugins.ranges import parse_address
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import IpConfig
 
-# A container's interface is the second of a result: the host's end comes first.
+# The host's end comes first in a result.
 CONTAINER_PLACE: Final = 1
 
 

@@ -28,10 +28,10 @@ from acni.netlink.links import Link
 from acni.netlink.sockets import Netlink, open_here
 from acni.netlink.stacked import MacvlanMode, probe
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_layout import Layout, lay_out
 from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import configure, open_container, require_no_interface, set_up
 from acni.plugins.hardwareaddresses import mac_text
+from acni.plugins.layouts import Layout, lay_out
 from acni.plugins.linkchecks import (
     previous_of,
     require_addresses,
@@ -159,9 +159,7 @@ def _addresses(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout,
     given = lease(call, undo) if settings.has_ipam else call.previous
     if given is None or not (settings.has_ipam or settings.takes_addresses):
         return Layout(), settings.dns or _NO_DNS
-    layout = lay_out(
-        given.ips, given.routes, is_gateway=False, is_default_gateway=False, place=_PLACE
-    )
+    layout = lay_out(given.ips, given.routes, place=_PLACE)
     return layout, settings.dns or given.dns
 
 
