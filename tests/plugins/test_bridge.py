@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from acni.skel.respond import respond
 from acni.spec import Request
 from acni.spec.attachment import AttachmentId
 from tests.plugins.answering import Answer, ask_ours, ask_reference
-from tests.plugins.hosts import Host, Seen, host_of
+from tests.plugins.hosts import Host, Seen
 from tests.plugins.striking import Striking
 
 pytestmark = pytest.mark.netns
@@ -41,12 +41,6 @@ CONFIG: Mapping[str, Any] = {
     "mtu": 1400,
     "ipam": IPAM,
 }
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def beside_the_bridge(seen: Seen) -> Seen:

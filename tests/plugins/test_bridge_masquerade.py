@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,6 @@ OTHER: Mapping[str, Any] = {
     },
 }
 NEWER: Mapping[str, Any] = {**CONFIG, "cniVersion": "1.1.0"}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def elements(host: Host) -> dict[str, int]:

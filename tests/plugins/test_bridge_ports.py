@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from sys import byteorder
 
 import pytest
@@ -14,18 +12,12 @@ from acni.netlink.messages import DUMP
 from acni.netlink.wire import Datagram, KernelWire
 from acni.plugins.owners import Owner
 from acni.spec.attachment import AttachmentId
-from tests.plugins.answering import ask_ours, ask_reference
-from tests.plugins.hosts import Host, host_of
+from tests.plugins.answering import ask_reference
+from tests.plugins.hosts import Host
 
 pytestmark = pytest.mark.netns
 
 CONFIG = {"cniVersion": "1.0.0", "name": "net", "type": "bridge"}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 @pytest.mark.rule("P3")

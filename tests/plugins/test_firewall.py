@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import shlex
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,12 +69,6 @@ def guard(
     """Ask for a policy, of a container that is attached."""
     asked = firewall(policy, net=net, **members)
     return host.run("ADD", asked, container=container, previous=True)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def elements(host: Host) -> dict[str, int]:

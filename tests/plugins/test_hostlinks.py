@@ -6,7 +6,6 @@ import errno
 import sys
 from collections.abc import Callable, Iterator
 from ipaddress import ip_interface
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,19 +29,12 @@ from acni.plugins.hostlinks import (
     wait_for_port,
 )
 from acni.skel import Bounds, PluginError
-from tests.plugins.answering import ask_ours
 from tests.plugins.calling import make_call
-from tests.plugins.hosts import Host, host_of
+from tests.plugins.hosts import Host
 
 pytestmark = pytest.mark.netns
 
 GATEWAYS = (ip_interface("10.9.0.1/24"),)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 @pytest.fixture

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from tests.netlink.nft import nft
-from tests.plugins.answering import ask_ours
-from tests.plugins.hosts import Host, host_of
+from tests.plugins.hosts import Host
 
 pytestmark = [pytest.mark.netns, pytest.mark.rule("P5")]
 
@@ -25,12 +23,6 @@ BRIDGE: Mapping[str, Any] = {
 }
 PTP: Mapping[str, Any] = {**BRIDGE, "type": "ptp"}
 OTHER: Mapping[str, Any] = {**BRIDGE, "name": "other"}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 @pytest.mark.parametrize("config", [BRIDGE, PTP], ids=["bridge", "ptp"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,12 +18,6 @@ from tests.plugins.hosts import Host, host_of
 pytestmark = pytest.mark.netns
 
 CONFIG = {"cniVersion": "1.0.0", "name": "net", "type": "bridge"}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def test_an_index_alone_proves_nothing(host: Host, tmp_path: Path) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from tests.plugins.answering import ask_ours, ask_reference, valid
-from tests.plugins.hosts import Host, host_of
+from tests.plugins.answering import ask_reference, valid
+from tests.plugins.hosts import Host
 
 pytestmark = pytest.mark.netns
 
@@ -21,12 +20,6 @@ CONFIG: Mapping[str, Any] = {
     "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"},
 }
 VALID = "cni.dev/valid-attachments"
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def marks(host: Host) -> list[str]:

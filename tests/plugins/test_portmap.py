@@ -8,7 +8,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -84,12 +84,6 @@ def publish(host: Host, ports: Ports = BOTH, *, container: str = "c1", **members
     if (container, "eth0") not in host.last:
         assert host.run("ADD", BRIDGE, container=container).status == 0
     return host.run("ADD", portmap(ports, **members), container=container, previous=True)
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def elements(host: Host) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from acni.plugins.catalog import BUILT_IN
 from acni.plugins.owners import Owner
 from acni.spec.attachment import AttachmentId
 from tests.plugins.answering import ask_ours, ask_reference, valid
-from tests.plugins.hosts import Host, Seen, host_of
+from tests.plugins.hosts import Host, Seen
 from tests.plugins.striking import Striking
 
 pytestmark = pytest.mark.netns
@@ -32,12 +32,6 @@ CONFIG: Mapping[str, Any] = {
     "ipam": {"type": "host-local", "ranges": RANGES, "routes": ROUTES},
 }
 VALID = "cni.dev/valid-attachments"
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def beside_forwarding(seen: Seen) -> Seen:

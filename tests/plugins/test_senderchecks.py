@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,6 @@ NEWER: Mapping[str, Any] = {**CONFIG, "cniVersion": "1.1.0"}
 FORGED = bytes.fromhex("c20000000001")
 KINDS = (ARP, IPV4, IPV6, VLAN, LOCAL_EXPERIMENT)
 ONE = {"owners": 1, "checked": 1, "senders": 1}
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[Host]:
-    with host_of(ask_ours, tmp_path / "leases") as made:
-        yield made
 
 
 def elements(host: Host) -> dict[str, int]:
