@@ -775,5 +775,5 @@ async def test_what_one_plugin_waits_for_its_start_is_charged_to_none(
         runtime._engine = evolved
         await runtime.add(network, attachment)
     first, second, third = deadlines
-    # Of the loop's clock, which goes on meanwhile.
-    assert (second - first, third - second) == pytest.approx((100.0, 100.0), abs=1)
+    # Of the loop's clock, which goes on meanwhile, while the machine may stand still.
+    assert (second - first, third - second) == pytest.approx((100.0, 100.0), abs=30)

@@ -572,6 +572,7 @@ async def test_a_gc_plugin_that_outlived_its_runtime_is_waited_for(
                 tasks.start_soon(runtime.add, network, pods("c1"))
             else:
                 tasks.start_soon(_collect_all, runtime, network)
+            await anyio.wait_all_tasks_blocked()  # it has seen the orphan, and waits
             await anyio.sleep(0.1)
             assert scripted.calls == []
             os.close(orphan)

@@ -51,15 +51,13 @@ def boxes() -> Iterator[list[Attachment]]:
 def limited(state_dir: Path, scripted: ScriptedRunner, events: list[Event]) -> Open:
     """Open a runtime with limits; the first attachments are not kept apart."""
 
-    def open_it(
-        *, wait: float = 60, gc: float = 120, **limits: Any
-    ) -> AbstractAsyncContextManager[Runtime]:
+    def open_it(*, wait: float = 60, **limits: Any) -> AbstractAsyncContextManager[Runtime]:
         return open_runtime(
             state_dir=state_dir,
             plugin_dirs=["/plugins"],
             runner=scripted,
             limits=Limits(**({"first_add_alone": False} | limits)),
-            timeouts=Timeouts(wait=wait, gc=gc),
+            timeouts=Timeouts(wait=wait),
             observers=[events.append],
             recover=False,
         )
@@ -288,20 +286,6 @@ async def test_a_delete_without_a_place_is_owed_and_no_attempt_of_a_plugin(
         assert found.owed is not None
         assert found.owed.attempts == 1
         await runtime.settle(debt)
-
-
-async def test_a_gc_s_time_is_all_that_there_is_waiting_included(
-    limited: Open, scripted: ScriptedRunner, network: NetworkConfig
-) -> None:
-    network = make_network(version="1.1.0")
-    async with limited(per_type={"second": 1}, gc=0.3) as runtime:
-        admission = runtime._engine.admission
-        began = anyio.current_time()
-        async with admission.place(network.plugins[1].type, Urgency.NEW, until=math.inf):
-            report = await runtime.gc(network, keep=[])
-        assert anyio.current_time() - began < 5
-    assert [type(error).__name__ for error in report.failures] == ["Busy"]
-    assert [str(call) for call in scripted.calls] == ["GC first", "GC third"]
 
 
 async def test_who_finds_all_free_is_in_no_line(

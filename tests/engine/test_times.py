@@ -7,6 +7,7 @@ is set while a thread works. What waits for real processes (a grace, an orphan) 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -206,6 +207,21 @@ async def test_each_plugin_s_gc_has_its_share_of_what_is_left(
         "GC third": pytest.approx(120),
     }
     assert [error.plugin for error in report.failures] == ["first", "third"]
+
+
+@pytest.mark.trio
+async def test_a_gc_s_time_is_all_that_there_is_waiting_included(
+    opened: Open, scripted: ScriptedRunner, clock: Clock, autojump_clock: object
+) -> None:
+    async with opened(gc=90) as runtime:
+        engine = runtime._engine
+        engine.admission = Admission(Limits(per_type={"second": 1}), engine.turns.locks)
+        clock.restart()
+        async with engine.admission.place(NETWORK.plugins[1].type, Urgency.NEW, until=math.inf):
+            report = await runtime.gc(NETWORK, keep=[])
+        assert clock.now() - 45 == PACE
+    assert [type(error).__name__ for error in report.failures] == ["Busy"]
+    assert [str(call) for call in scripted.calls] == ["GC first", "GC third"]
 
 
 @pytest.mark.trio
