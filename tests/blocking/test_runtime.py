@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -40,6 +41,8 @@ from tests.blocking.conftest import SECONDS, Gate, OpenRuntime
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
 
+# The deadline of an ADD that never ends, longer each time it was not under way by then.
+PATIENCE = (0.2, 2.5, 10.5)
 # open_runtime() calls it.
 NOT_FOR_CALLERS = {"close"}
 
@@ -161,9 +164,13 @@ def test_what_is_out_of_time_is_undone_before_it_is_said(
 ) -> None:
     scripted.tell("third", "ADD", Behaviour(seconds=3600))
     with opened() as runtime:
-        with pytest.raises(TimeoutError, match=r"0\.2 s"):
-            runtime.add(network, attachment, timeout=0.2)
-        assert scripted.held == set()
+        for seconds in PATIENCE:
+            with pytest.raises(TimeoutError, match=re.escape(f"{seconds} s")):
+                runtime.add(network, attachment, timeout=seconds)
+            assert scripted.held == set()
+            if came_so_far := "ADD third" in map(str, scripted.calls):
+                break
+        assert came_so_far
         assert [str(call) for call in scripted.calls][-1] == "DEL first"
         assert records(state_dir) == []
         scripted.tell("third", "ADD", Behaviour())
