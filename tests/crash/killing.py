@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,8 @@ class Plan:
         seconds: When it ends although not so many were.
         pause: After how many kills all of it is stopped and looked at.
         seed: Says what workers do, and when they are killed, as far as anything can.
+        wanted: Outcomes, by "verb: outcome". However late it is, and however many were killed, it
+            goes on until it has seen them, has paused, and has struck somebody at work.
     """
 
     ground: Ground
@@ -70,6 +72,7 @@ class Plan:
     seconds: float
     pause: int
     seed: int
+    wanted: Sequence[str] = ()
 
 
 @frozen(kw_only=True)
@@ -184,7 +187,7 @@ class Killing:
         tell(self.plan.ground, _TOLD)
         for _ in range(self.plan.workers):
             self._start()
-        while len(self.killed) < self.plan.kills and time.monotonic() < until:
+        while not self._is_enough(until):
             victim = self._chance.choice(list(self._workers.values()))
             self._wait_for_the_moment(victim)
             container = self._kill(victim)
@@ -196,6 +199,14 @@ class Killing:
             if is_time and not is_before:
                 self._attend(self._chance.uniform(0, 0.1))
                 self._pause()
+
+    def _is_enough(self, until: float) -> bool:
+        """Tell whether so many were killed, or it is late, and all was seen that was to be; it is
+        not waited for any longer than a minute.
+        """
+        is_seen = self.pauses and self.at_work and self.outcomes.keys() >= set(self.plan.wanted)
+        is_late = time.monotonic() > until + (0.0 if is_seen else 3 * _MOST_SECONDS)
+        return is_late or (bool(is_seen) and len(self.killed) >= self.plan.kills)
 
     def _start(self, container: str | None = None) -> None:
         name = str(self._started)
@@ -394,7 +405,7 @@ def carry_out(plan: Plan, log: Path, *, sources: Path = CHECKOUT / "src") -> Rep
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
-            timeout=plan.seconds + 10 * _MOST_SECONDS,
+            timeout=plan.seconds + 13 * _MOST_SECONDS,
             check=False,
         )
     if done.returncode:

@@ -30,8 +30,8 @@ class Sabotage:
         case: The case of the sweep.
         at: The points that are struck, around what is taken away.
         workers: How many runtimes there are at once, at random moments.
-        finds: Parts of what they complain of: they have to find one of these, and nothing else will
-            do.
+        finds: Parts of what they complain of: they have to find one of these, or what plugins and
+            the world show, and nothing else will do.
     """
 
     name: str

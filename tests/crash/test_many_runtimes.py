@@ -4,7 +4,7 @@ one container, nothing held that is not noted, and in the end nothing is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import SystemRandom
 from typing import Final
@@ -23,9 +23,22 @@ pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(900)]
 # How many are killed, in how many seconds at most, and after how many everything is looked at.
 SAMPLE: Final = (60, 8.0, 10)
 WHOLE: Final = (1000, 600.0, 50)
-UNTIL_FOUND: Final = (500, 60.0, 10)
+UNTIL_FOUND: Final = (500, 240.0, 10)
+# It must have looked at what it is for.
+WANTED: Final = ("add: done", "delete: done")
+# What is taken away may be found by whatever plugins and the world show: chance, and how busy the
+# machine is, decide what comes first. A worker that fails for another reason does not find it.
+SHOWN: Final = (
+    "at once, ",
+    "ADD of what is held: ",
+    "CheckFailed: ",
+    "held and noted nowhere: ",
+    "held and not attached: ",
+    "attached and not held: ",
+    "still held: ",
+)
 
-MakePlan = Callable[[int, tuple[int, float, int]], Plan]
+MakePlan = Callable[..., Plan]
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +65,7 @@ def make_plan(ground: Ground, compiled: Compiled, pytestconfig: pytest.Config) -
     """Make a plan for so many workers; the seed is new, or the one that was asked for."""
     asked = pytestconfig.getoption("--crash-seed")
 
-    def make(workers: int, size: tuple[int, float, int]) -> Plan:
+    def make(workers: int, size: tuple[int, float, int], wanted: Sequence[str] = WANTED) -> Plan:
         kills, seconds, pause = size
         return Plan(
             ground=ground,
@@ -62,6 +75,7 @@ def make_plan(ground: Ground, compiled: Compiled, pytestconfig: pytest.Config) -
             seconds=seconds,
             pause=pause,
             seed=SystemRandom().getrandbits(32) if asked is None else asked,
+            wanted=wanted,
         )
 
     return make
@@ -76,16 +90,15 @@ def test_killed_at_random_moments(
     tmp_path: Path,
 ) -> None:
     is_whole = pytestconfig.getoption("--crash") == "whole"
-    plan = make_plan(workers, WHOLE if is_whole else SAMPLE)
+    wanted = (*WANTED, "gc: done") if is_whole else WANTED
+    plan = make_plan(workers, WHOLE if is_whole else SAMPLE, wanted)
     report = carry_out(plan, tmp_path / "log")
     told = f"seed {plan.seed}: {report}"
     count(told)
     assert not report.complaints, "\n    ".join((told, *report.complaints))
-    # It looked at what it is for.
     assert report.at_work, told
     assert report.pauses, told
-    wanted = {"add: done", "delete: done"} | ({"gc: done"} if is_whole else set())
-    assert wanted <= report.outcomes.keys(), told
+    assert report.outcomes.keys() >= set(wanted), told
 
 
 @pytest.mark.parametrize(
@@ -101,4 +114,5 @@ def test_random_moments_find(
     told = f"seed {plan.seed}: {report}"
     count(told)
     found = "\n    ".join((told, *report.complaints))
-    assert any(part in told for part in sabotage.finds for told in report.complaints), found
+    finds = (*SHOWN, *sabotage.finds)
+    assert any(part in told for part in finds for told in report.complaints), found
