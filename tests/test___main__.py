@@ -1,0 +1,49 @@
+import subprocess
+import sys
+
+
+def run(program: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def test_the_process_ends_with_the_status_of_the_command_and_what_it_wrote_is_there() -> None:
+    program = "from acni.__main__ import main; main()"
+    done = run(program, "completion", "bash")
+    assert done.returncode == 0
+    assert "acni" in done.stdout
+    refused = run(program, "inspect", "not/a/name")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("acni: ")
+
+
+def test_nothing_is_taken_down_at_the_end() -> None:
+    program = "import atexit; atexit.register(print, 'taken down')\n"
+    program += "from acni.__main__ import main; main()"
+    assert "taken down" not in run(program, "completion", "bash").stdout
+
+
+def test_a_thread_that_works_for_somebody_is_waited_for() -> None:
+    program = """
+import threading
+from acni.__main__ import main
+
+def work():
+    threading.main_thread().join(0.2)
+    print("worked", flush=True)
+
+threading.Thread(target=work).start()
+main()
+"""
+    assert run(program, "completion", "bash").stdout.endswith("worked\n")
+
+
+def test_a_closed_standard_error_is_none_of_its_concern() -> None:
+    program = "import os, sys; sys.stderr.close(); sys.stderr = None\n"
+    program += "from acni.__main__ import main; main()"
+    assert run(program, "completion", "bash").returncode == 0
