@@ -5,6 +5,7 @@ asks whether it may go on.
 from __future__ import annotations
 
 import errno
+import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any, Final
 import pytest
 from attrs import define, field
 
+from acni.netlink.nftables import SUBSYSTEM
 from acni.netlink.wire import KernelWire
 from acni.plugins.catalog import BUILT_IN
 from acni.skel import Bounds, Stopped
@@ -27,6 +29,7 @@ Stays = Callable[[Seen], Seen]
 Prepare = Callable[[Host], object]
 
 _MOST: Final = 40
+_NO_SUBSYSTEM: Final = 200
 
 
 @define(eq=False)
@@ -54,6 +57,20 @@ class Failing:
             raise OSError(errno.ENOBUFS, "as the test wants it")
 
         return sending
+
+
+def of_no_nf_tables(send: Any) -> Any:
+    """Return a socket's ``send`` to a kernel that is built without nf_tables: what it says of a
+    number that it has nothing for.
+    """
+
+    def sending(wire: KernelWire, data: bytes) -> None:
+        length, kind = struct.unpack_from("=IH", data)
+        if kind >> 8 == SUBSYSTEM and length == len(data):
+            data = data[:4] + struct.pack("=H", _NO_SUBSYSTEM << 8 | kind & 255) + data[6:]
+        send(wire, data)
+
+    return sending
 
 
 @define(eq=False)

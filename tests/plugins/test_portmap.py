@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 import subprocess
 import sys
 import time
@@ -17,7 +16,6 @@ from typing import Any
 import pytest
 from attrs import define
 
-from acni.netlink.nftables import SUBSYSTEM
 from acni.netlink.wire import KernelWire
 from acni.plugins.catalog import BUILT_IN
 from acni.skel import Bounds
@@ -37,7 +35,7 @@ from tests.plugins.outside import (
     add_outside,
     look_for_no_duplicates,
 )
-from tests.plugins.striking import Failing
+from tests.plugins.striking import Failing, of_no_nf_tables
 from tests.plugins.traffic import TCP, UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -354,16 +352,7 @@ def test_where_the_kernel_has_no_nf_tables_a_delete_finds_nothing(
 ) -> None:
     """An ADD without ports, and of an open firewall, needs none; its DEL looks for some."""
     host.run("ADD", BRIDGE)
-    send = KernelWire.send
-
-    def of_no_subsystem(wire: KernelWire, data: bytes) -> None:
-        length, kind = struct.unpack_from("=IH", data)
-        # A kernel that is built without says what it says of a number that it has nothing for.
-        if kind >> 8 == SUBSYSTEM and length == len(data):
-            data = data[:4] + struct.pack("=H", 200 << 8 | kind & 255) + data[6:]
-        send(wire, data)
-
-    monkeypatch.setattr(KernelWire, "send", of_no_subsystem)
+    monkeypatch.setattr(KernelWire, "send", of_no_nf_tables(KernelWire.send))
     assert host.run("DEL", {**portmap(()), "type": plugin}, previous=True).status == 0
 
 

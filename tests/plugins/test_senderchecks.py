@@ -20,7 +20,7 @@ from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
 from tests.plugins.frames import ARP, IPV4, IPV6, LOCAL_EXPERIMENT, VLAN, ends
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import look_for_no_duplicates
-from tests.plugins.striking import Failing
+from tests.plugins.striking import Failing, of_no_nf_tables
 from tests.plugins.traffic import UDP, seen_from
 
 pytestmark = pytest.mark.netns
@@ -165,6 +165,18 @@ def test_who_was_never_checked_has_nothing_looked_for(host: Host) -> None:
     assert listed(host.namespace, "table") == []
     assert host.run("DEL", BASE).status == 0
     assert listed(host.namespace, "table") == []
+
+
+@pytest.mark.rule("P3")
+@pytest.mark.parametrize("previous", [True, False])
+def test_where_the_kernel_has_no_nf_tables_a_delete_finds_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch, previous: bool
+) -> None:
+    """What an ADD made that was refused there is undone by a DEL, which is not."""
+    host.run("ADD", BASE)
+    monkeypatch.setattr(KernelWire, "send", of_no_nf_tables(KernelWire.send))
+    assert host.run("DEL", {**CONFIG, "ipMasq": True}, previous=previous).status == 0
+    assert host.leases() == []
 
 
 def test_what_is_left_of_an_attachment_gives_way_to_its_next_one(host: Host) -> None:

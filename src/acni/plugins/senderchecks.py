@@ -22,10 +22,17 @@ from acni.plugins.elementkeeping import (
     require_table,
     undo_with,
 )
-from acni.plugins.elements import entries_of, missing, netfilter_of, put, take_out
+from acni.plugins.elements import (
+    entries_of,
+    find_element,
+    missing,
+    netfilter_of,
+    put,
+    take_out,
+)
 from acni.plugins.framerules import OF_FRAMES, checking, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
-from acni.plugins.tables import TABLE, Entry, comment_of
+from acni.plugins.tables import Entry, comment_of
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 
@@ -114,6 +121,6 @@ def checked_at(netfilter: Netfilter, port: str, owner: Owner) -> Entry | None:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    there = netfilter.element(TABLE, claim_of_port(port))
+    there = find_element(netfilter, claim_of_port(port))
     is_theirs = there is not None and there.comment == comment_of(owner)
     return entry_of_claim(there) if there is not None and is_theirs else None
