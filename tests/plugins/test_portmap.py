@@ -478,6 +478,56 @@ def test_a_flow_of_udp_that_came_while_the_port_was_gone_is_led_to_the_container
     assert seen(host, None, "127.0.0.1") == "10.9.0.1"
 
 
+@pytest.mark.parametrize(
+    ("ports", "flush", "is_heeded"),
+    [
+        pytest.param([port(8080, "udp")], "flush ruleset", False, id="the table, unheeded"),
+        # Which port was picked no result says: the table has to.
+        pytest.param([port(0, "udp")], "flush table inet acni", True, id="its rules, heeded"),
+    ],
+)
+def test_whatever_the_kernel_does_not_take_ports_are_put_back_whole_by_who_comes_next(
+    host: Host, monkeypatch: pytest.MonkeyPatch, ports: Ports, flush: str, is_heeded: bool
+) -> None:
+    """So that a flow that came while the port was gone does not stay the host's. The last sends
+    fail: before them it only looks.
+    """
+    outside, asked = add_outside(host), portmap(ports)
+    said = publish(host, ports).printed.get("portMappings", ports)
+    told = host.last["c1", "eth0"]
+    host.last["c1", "eth0"] = {key: told[key] for key in told if key != "portMappings"}
+    once = elements(host)
+
+    def put_back_twice(number: int) -> int:
+        """Fail this send of the first time; return how many there were."""
+        with (
+            closing(outside.call(lambda: socket.socket(socket.AF_INET, UDP))) as caller,
+            closing(listener_in(host, "c1")) as listener,
+        ):
+            nft(host.namespace, flush)
+            for command in ("add table ip nat", CHAIN, "add rule ip nat PREROUTING ct state new"):
+                nft(host.namespace, command)
+            caller.sendto(b"one", (HOST4, said[0]["hostPort"]))
+            failing = Failing(number, is_heeded)
+            with monkeypatch.context() as patch:
+                patch.setattr(KernelWire, "send", failing.given(KernelWire.send))
+                host.run("CHECK", asked, previous=True, ask=restore)
+            assert host.run("CHECK", asked, previous=True, ask=restore).status == 0
+            caller.sendto(b"two", (HOST4, said[0]["hostPort"]))
+            assert listener.recv(10) == b"two", number
+            assert elements(host) == once
+            nft(host.namespace, "delete table ip nat")
+        return failing.calls
+
+    sends = put_back_twice(0)
+    for number in range(sends - _PUTTING_BACK, sends):
+        put_back_twice(number + 1)
+
+
+# So many sends at most are the last two steps and what lies between them.
+_PUTTING_BACK = 8
+
+
 def restore(plugin: str, request: Request) -> Answer:
     """Have a plugin put back what is missing, as a runtime does."""
     bounds = Bounds(time.monotonic() + 20)

@@ -168,16 +168,28 @@ def restoring(
 
     def put_back() -> None:
         with doing("putting back what the table acni had"), netfilter_of(call) as netfilter:
-            try:
-                put(netfilter, entries, shared=shared, takes_over=False)
-            except Taken as taken:
-                raise address_taken(taken) from taken
+            put_again(netfilter, entries, shared=shared)
 
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
         is_whole = missing(netfilter, entries) is None
         is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
         is_whole = is_whole and (not entries or flushed(netfilter, layout_of(entries)) is None)
     return None if is_whole else put_back
+
+
+def put_again(
+    netfilter: Netfilter, entries: Sequence[Entry], *, shared: Sequence[Element] = ()
+) -> None:
+    """Put in what an ADD put in before, no ports among it.
+
+    Raises:
+        PluginError: an address is another attachment's by now.
+        NetlinkError: the kernel refuses.
+    """
+    try:
+        put(netfilter, entries, shared=shared, takes_over=False)
+    except Taken as taken:
+        raise address_taken(taken) from taken
 
 
 def require_rules(netfilter: Netfilter, layout: TableLayout = OF_PACKETS) -> None:

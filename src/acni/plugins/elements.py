@@ -27,7 +27,13 @@ from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
 from acni.netlink.nfrules import handle_of_table
-from acni.netlink.nftables import Element, add_element, delete_element, delete_rules
+from acni.netlink.nftables import (
+    Element,
+    add_element,
+    delete_element,
+    delete_rules,
+    deletion_of,
+)
 from acni.plugins.connections import forget_led
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
@@ -104,6 +110,7 @@ def put(
     entries: Sequence[Entry],
     *,
     shared: Sequence[Element] = (),
+    gone: Sequence[Element] = (),
     look: Callable[[], object] | None = None,
     takes_over: bool = True,
 ) -> None:
@@ -113,6 +120,7 @@ def put(
         netfilter: The host's socket.
         entries: Of an attachment, and of one table.
         shared: What is nobody's, and is there as well.
+        gone: What is of the same attachment, and goes where it is there.
         look: Raises where they may not be put in; they are only as long as it would say the same.
         takes_over: Whether what is there of an address, and another one's, is removed.
 
@@ -124,6 +132,9 @@ def put(
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
     pairs += [(add_element(TABLE, one), one) for one in shared]
+    for one in gone:
+        there = add_element(TABLE, one)
+        pairs += [(there, one), (deletion_of(there), one)]
     for begin in range(0, len(pairs), MOST_ELEMENTS):
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
     # Of which generation the batch was is told, so that nobody has to be asked.

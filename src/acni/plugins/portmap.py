@@ -115,7 +115,7 @@ def check(call: Call) -> None:
         return
     with doing("looking at the ports"), netfilter_of(call) as netfilter:
         if settings.to_pick:
-            settings = recognise(settings, led_by(published_before(netfilter, call, addresses)))
+            settings = recognise(settings, led_by(published_before(netfilter, call)))
         for one in settings.to_pick:
             raise differs(f"no port of the host leads to {one.pod_port}", "rule-missing")
         gone = missing(netfilter, settings.entries(owner_of(call), addresses))
@@ -134,7 +134,7 @@ def restore(call: Call) -> PutBack | None:
         return None
     with doing("looking at the ports"), netfilter_of(call) as netfilter:
         if settings.to_pick:
-            settings = recognise(settings, led_by(published_before(netfilter, call, addresses)))
+            settings = recognise(settings, led_by(published_before(netfilter, call)))
         if settings.to_pick:
             message = "nobody says which port of the host was picked"
             raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")

@@ -1,7 +1,9 @@
 """How ``portmap`` publishes ports of the host: named ones, and those that it picks.
 
-Rule: who has a port already keeps it, a rule of somebody's about it is heeded, and of what is asked
-    for all is published or nothing.
+Rule 1: who has a port already keeps it, a rule of somebody's about it is heeded, and of what is
+    asked for all is published or nothing.
+Rule 2: of what is published again something is missing until all is done that belongs to it: who is
+    killed in between, or refused, is followed by somebody who sees that.
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from acni.plugins.bridge_refusals import doing
 from acni.plugins.connections import UDP, forget_connections
 from acni.plugins.elementkeeping import (
     address_taken,
+    put_again,
     undo_with,
 )
 from acni.plugins.elements import Taken, entries_of, put, take_out
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.freeports import read_port_settings
 from acni.plugins.pickedports import led_by, pick, recognise
-from acni.plugins.podelements import Port, is_mapping_of, leading, ports_of, way
+from acni.plugins.podelements import Port, is_mapping_of, leading, ports_of, published, way
 from acni.plugins.portelements import is_published, is_taken, taken_beside
 from acni.plugins.portmap_settings import (
     Settings,
@@ -75,8 +78,10 @@ def publish_picked(
 ) -> Settings:
     """Publish ports of which some are to be picked; return which they are."""
     port_settings, named = read_port_settings(), {one.host_port for one in settings.wanted}
+    owner = owner_of(call)
     with doing("looking for ports"):
-        had = published_before(netfilter, call, addresses)
+        is_there = any(is_published(netfilter, owner, address) for address in addresses)
+        had = published_before(netfilter, call) if is_there else []
     picked, refused = recognise(settings, led_by(had)), set[int]()
     while True:  # each time another port is refused
         call.bounds.check()
@@ -84,7 +89,7 @@ def publish_picked(
             picked = pick(
                 picked,
                 port_settings,
-                owner_of(call).mark,
+                owner.mark,
                 lambda one: _is_free(netfilter, one, addresses),
                 refused=refused,
             )
@@ -134,17 +139,16 @@ def publish(
             let_localhost_in(host, ways)
         with doing("forgetting connections"):
             forget_flows(settings, netfilter, entries, is_answered=False)
+        if is_again:
+            with doing("publishing ports"):
+                _, saying = _parted(entries)
+                put_again(netfilter, saying)
         undo.pop_all()
 
 
-def published_before(
-    netfilter: Netfilter, call: Call, addresses: Sequence[IpAddress]
-) -> Sequence[Entry]:
+def published_before(netfilter: Netfilter, call: Call) -> Sequence[Entry]:
     """Return what an ADD of the same attachment published before."""
-    owner = owner_of(call)
-    if not any(is_published(netfilter, owner, address) for address in addresses):
-        return []
-    theirs = comment_of(owner)
+    theirs = comment_of(owner_of(call))
     return entries_of(netfilter, lambda comment: comment == theirs)
 
 
@@ -182,8 +186,17 @@ def _put(
     with doing("publishing ports"):
         _require_free(netfilter, at_each)
         look = partial(_require_free, netfilter, at_one) if at_one else None
+        first, saying = _parted(entries) if is_again else (entries, [])
+        gone = [one for entry in saying for one in entry.elements]
         try:
-            put(netfilter, entries, shared=ways_back, look=look, takes_over=not is_again)
+            put(
+                netfilter,
+                first,
+                shared=ways_back,
+                gone=gone,
+                look=look,
+                takes_over=not is_again,
+            )
         except Taken as taken:
             if taken.is_of_claim:
                 raise address_taken(taken) from taken
@@ -195,6 +208,17 @@ def _put(
             if is_again:  # else all of the ADD is undone
                 take_out(netfilter, entries, keeps_claims=True)
             raise
+
+
+def _parted(entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Part what ports lead by from what says that some do, which nothing is led by."""
+
+    def part(entry: Entry, *, says: bool) -> Entry:
+        word = published(entry.address).name
+        chosen = (one for one in entry.elements if (one.name == word) is says)
+        return evolve(entry, elements=tuple(chosen))
+
+    return [part(one, says=False) for one in entries], [part(one, says=True) for one in entries]
 
 
 def _require_free(netfilter: Netfilter, ports: Sequence[tuple[Port, IpAddress]]) -> None:
