@@ -263,6 +263,28 @@ RULES: Final[Mapping[str, Rule]] = {
         reference=_HOLDS,
         laid=_HOLDS,
     ),
+    "O": Rule(
+        words="the last rule of FORWARD drops everything, also what leaves",
+        iptables="-A FORWARD -j DROP",
+        nft=(_FILTER, "drop"),
+        way="out",
+        holds=None,
+        bypassed=HOST,
+        acni=_LOOKED_FOR,
+        reference=_OVERRULED,
+        laid=_HOLDS,
+    ),
+    "O, in": Rule(
+        words="the last rule of FORWARD drops everything, also what comes in",
+        iptables="-A FORWARD -j DROP",
+        nft=(_FILTER, "drop"),
+        way="in",
+        holds=None,
+        bypassed=OUTSIDE,
+        acni=_LOOKED_FOR,
+        reference=_HOLDS,
+        laid=_HOLDS,
+    ),
 }
 
 

@@ -97,7 +97,7 @@ FIREWALL: Final = {"cniVersion": "1.0.0", "name": "net", "type": "firewall", "ba
 def attach_by_ours(host: Host, pod: Pod) -> Outcome | None:
     for config in (bridge(pod), pod.asked_for(), FIREWALL):
         answer = host.run("ADD", config, container=pod.name, previous=True)
-        if answer.printed.get("reason") in {"nat-rule", "policy-drops"}:
+        if answer.printed.get("reason") in {"nat-rule", "policy-drops", "rule-drops"}:
             return Outcome.REFUSED
         assert answer.status == 0, answer
     return None

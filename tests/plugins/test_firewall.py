@@ -589,6 +589,64 @@ def test_another_ones_chain_is_never_touched(host: Host) -> None:
     assert host.run("STATUS", status).printed["code"] == 50
 
 
+def close_what_is_forwarded(host: Host, how: str) -> str:
+    """Drop everything by a last rule; return how an error names its chain."""
+    if how == "nft":
+        nft(host.namespace, "add table inet mine")
+        nft(host.namespace, "add chain inet mine ward { type filter hook forward priority 0; }")
+        nft(host.namespace, "add rule inet mine ward reject")
+        return "the chain ward of the table inet mine rejects"
+    iptables(host, "-A FORWARD -j DROP", how)
+    return f"the chain FORWARD of the table {how.replace('tables-nft', '')} filter drops"
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_rule_that_drops_everything_is_named_and_the_container_refused(
+    host: Host, how: str
+) -> None:
+    attach(host)
+    assert guard(host).status == 0
+    words = close_what_is_forwarded(host, how)
+    asked: tuple[dict[str, Any], ...] = ({}, {"openForwarding": True})
+    for opens in asked:
+        refused = guard(host, "c1", "isolated", **opens)
+        assert (refused.printed["code"], refused.printed["reason"]) == (112, "rule-drops")
+        assert words in refused.printed["msg"]
+        assert "the rule with handle" in refused.printed["msg"]
+        assert "insert rules before it that accept for cni0" in refused.printed["details"]
+        assert elements(host) == {}
+        checked = host.run("CHECK", firewall(**opens), previous=True)
+        assert (checked.printed["code"], checked.printed["reason"]) == (112, "rule-drops")
+        status = host.run("STATUS", firewall(cniVersion="1.1.0", **opens)).printed
+        assert status.get("code") == (None if how == "ip6tables-nft" else 50)
+    for verb in ("ADD", "CHECK", "STATUS"):
+        said = firewall(openForwarding=False, cniVersion="1.1.0")
+        assert host.run(verb, said, previous=verb != "STATUS").status == 0
+
+
+def test_a_bridge_that_is_let_past_the_rule_by_what_was_appended_before_is_served(
+    host: Host,
+) -> None:
+    """As where somebody closes the chain once the first container is there."""
+    add_outside(host, knows_the_way=True)
+    iptables(host, "-P FORWARD DROP")
+    attach(host)
+    assert guard(host, openForwarding=True).status == 0
+    for words in ("-P FORWARD ACCEPT", "-A FORWARD -j DROP"):
+        iptables(host, words)
+    asked = firewall(openForwarding=True, cniVersion="1.1.0")
+    for verb in ("ADD", "CHECK", "STATUS"):
+        assert host.run(verb, asked, previous=verb != "STATUS").status == 0
+    assert rules(host) == [*RULES4, "-A FORWARD -j DROP"]
+    assert reaches(host, "to the outside")
+    iptables(host, RULES4[0].replace("-A", "-D", 1))
+    assert host.run("CHECK", asked, previous=True).printed["reason"] == "rule-drops"
+    assert guard(host, openForwarding=True).printed["code"] == 112
+    for rule in RULES4[1:]:
+        iptables(host, rule.replace("-A", "-D", 1))
+    assert host.run("STATUS", asked).printed["code"] == 50
+
+
 def test_what_lets_a_bridge_through_goes_with_it(host: Host) -> None:
     iptables(host, "-P FORWARD DROP")
     attach(host)

@@ -40,6 +40,14 @@ DOES: Final[Mapping[str, Mapping[str, Sequence[str]]]] = {
         "iptables-legacy": ["iptables-legacy -P FORWARD DROP"],
         "nft": ["add table inet mine", WARD],
     },
+    "O": {
+        "iptables-nft": ["iptables-nft -A FORWARD -j REJECT"],
+        "nft": [
+            "add table inet mine",
+            WARD.replace("policy drop", "policy accept"),
+            "add rule inet mine ward counter drop",
+        ],
+    },
 }
 OPENS: Final[Mapping[str, Mapping[str, Any]]] = {
     "absent": {},
@@ -67,7 +75,7 @@ def expected(row: str, tool: str, opens: str, when: str) -> Expected:
     """Say what is meant to be."""
     if row == "C" or opens == "false" or tool == "iptables-legacy":  # that one cannot be seen
         return Expected()
-    if opens == "true" and tool == "iptables-nft":
+    if opens == "true" and tool == "iptables-nft" and row == "D":
         # Rules that are missing, behind a policy that was made later.
         return Expected(is_led=True) if when == "before" else Expected(checked=105)
     return Expected(added=112) if when == "before" else Expected(checked=112)

@@ -16,20 +16,22 @@ import pytest
 from acni import netns
 from acni.netlink.messages import Answer, Message
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import INET, IPV4, IPV6, NF_ACCEPT, NF_DROP
+from acni.netlink.nfexpressions import INET, IPV4, IPV6
 from acni.netlink.nfrules import Chain, list_chains, list_rules_of
 from acni.netlink.nftables import FORWARD, INPUT, new_table
 from acni.netlink.sockets import Netlink
 from acni.netns import Namespace
 from acni.plugins.forwarding import (
     COMMENT,
-    blocking,
+    Barrier,
+    asked,
     close_forwarding,
     closed,
     describe,
     find_blocking,
     is_iptables,
     open_forwarding,
+    opened,
     opening_of,
     openings,
 )
@@ -159,13 +161,13 @@ def test_many_at_once_append_each_rule_once(host: Namespace, firewall: Netfilter
     assert [opening_of(rule) for rule in list_rules_of(firewall, chain)] == list(openings(LINK))
 
 
-def base(family: int, policy: int = NF_DROP, **members: object) -> Chain:
+def base(family: int, **members: object) -> Chain:
     said = {"table": "t", "name": "c", "kind": "filter", "hook": FORWARD, "priority": 0, **members}
-    return Chain(family=family, policy=policy, **said)  # type: ignore[arg-type]
+    return Chain(family=family, **said)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("chain", "versions", "is_blocking"),
+    ("chain", "versions", "is_asked"),
     [
         (base(IPV4), {4}, True),
         (base(IPV4), {4, 6}, True),
@@ -176,7 +178,6 @@ def base(family: int, policy: int = NF_DROP, **members: object) -> Chain:
         (base(INET), {6}, True),
         (base(INET), set[int](), False),
         (base(7), {4, 6}, False),
-        (base(IPV4, NF_ACCEPT), {4}, False),
         (base(IPV4, hook=INPUT), {4}, False),
         (base(IPV4, kind="nat"), {4}, False),
         (base(INET, table="acni"), {4}, False),
@@ -184,10 +185,10 @@ def base(family: int, policy: int = NF_DROP, **members: object) -> Chain:
         (Chain(family=IPV4, table="t", name="c"), {4}, False),
     ],
 )
-def test_a_chain_blocks_where_its_policy_drops_what_is_forwarded(
-    chain: Chain, versions: Collection[int], is_blocking: bool
+def test_a_chain_is_asked_about_what_is_forwarded_by_its_hook_and_its_family(
+    chain: Chain, versions: Collection[int], is_asked: bool
 ) -> None:
-    assert list(blocking([chain], versions)) == ([chain] if is_blocking else [])
+    assert list(asked([chain], versions)) == ([chain] if is_asked else [])
 
 
 def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
@@ -202,13 +203,40 @@ def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
     nft(host, "add table inet mine")
     nft(host, "add chain inet mine ward { type filter hook forward priority 9; policy drop; }")
     found = find_blocking(firewall, {4})
-    assert {(describe(one), is_iptables(one)) for one in found} == {
+    assert {(describe(one.chain), is_iptables(one.chain)) for one in found} == {
         ("the chain FORWARD of the table ip filter", True),
         ("the chain ward of the table inet mine", False),
     }
     assert len(find_blocking(firewall, {6})) == 1
     nft(host, "add table inet mine { flags dormant; }")
     assert find_blocking(firewall, {6}) == []
+    nft(host, "add table inet mine")
+    nft(host, "add chain inet mine ward { policy accept; }")
+    assert find_blocking(firewall, {6}) == []
+
+
+def test_a_rule_about_everything_blocks_as_a_policy_does(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    iptables(host, "-A FORWARD -i other -j ACCEPT")
+    assert find_blocking(firewall, {4}) == []
+    iptables(host, "-A FORWARD -j REJECT", "-P FORWARD DROP")
+    (found,) = find_blocking(firewall, {4})
+    (handle,) = (one.handle for one in list_rules_of(firewall, found.chain)[1:])
+    words = f"the rule with handle {handle} in the chain FORWARD of the table ip filter rejects"
+    assert str(found) == f"{words} all that comes"
+    assert find_blocking(firewall, {6}) == []
+
+
+def test_what_is_appended_lets_nothing_past_a_rule_that_stands_before_it(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    first, answers, led = openings(LINK)
+    iptables(host, f"-A FORWARD {ACCEPTS[0]}", "-A FORWARD -j DROP")
+    (barrier,) = find_blocking(firewall, {4})
+    assert open_forwarding(firewall, barrier.chain, [LINK]) == (answers, led)
+    assert opened(firewall, barrier) == {first}
+    assert opened(firewall, Barrier(chain=barrier.chain)) == {first, answers, led}
 
 
 def test_what_was_found_stands_until_somebody_else_changes_a_rule(
@@ -231,5 +259,5 @@ def test_what_was_found_stands_until_somebody_else_changes_a_rule(
             firewall.transact([new_table(f"ours{next(numbers)}")])
             found = find_blocking(firewall, {version})
             assert bool(found) == (is_blocking and version == 4)
-        assert len(dumps) == 1
+        assert len(dumps) == 2, "the chains, and the rules of the only one"
         dumps.clear()

@@ -1,6 +1,6 @@
 """``firewall``: which connections to a container are let through (``ingressPolicy``).
 
-    ADD  somebody else's policy drops what is forwarded? -> elements in the table -> the port of the
+    ADD  somebody else drops what is forwarded? -> elements in the table -> the port of the
          bridge is isolated
     DEL  elements; of a link that is the container's own, what lets it through
 
@@ -104,7 +104,7 @@ def delete(call: Call) -> None:
 
 
 def check(call: Call) -> None:
-    """Raise where the policy does not hold, or somebody else's drops what is forwarded."""
+    """Raise where the policy does not hold, or somebody else drops what is forwarded."""
     previous = require_previous(call)
     settings = parse_settings(call)
     with open_here() as host, _firewall(call, settings) as netfilter:

@@ -1,10 +1,11 @@
-"""What ``firewall`` does where somebody else's policy drops what is forwarded: see
-:mod:`acni.plugins.forwarding` for what there is.
+"""What ``firewall`` does where somebody else's policy, or a rule about everything, drops what is
+forwarded: see :mod:`acni.plugins.forwarding` for what there is.
 
-Rule 1: by default the container is refused, and the error names the chain: nothing that is accepted
-    elsewhere lets through what that one drops.
+Rule 1: by default the container is refused, and the error names the chain or the rule: nothing that
+    is accepted elsewhere lets through what that one drops.
 Rule 2: ``"openForwarding": true`` appends to the chain of iptables, and refuses where it is another
-    one; ``false`` looks at nothing: whoever says it has rules of his own.
+    one, or where a rule before drops everything; ``false`` looks at nothing: whoever says it has
+    rules of his own.
 Rule 3: what lets a bridge through is its other containers', too, and goes with it. So is that of
     any link that may have several: the kernel does not call each a bridge that is one.
 """
@@ -27,12 +28,15 @@ from acni.plugins.elements import netfilter_of
 from acni.plugins.firewall_settings import Settings
 from acni.plugins.firewall_ways import Way
 from acni.plugins.forwarding import (
+    Barrier,
     close_forwarding,
     closed,
     describe,
     find_blocking,
     is_iptables,
     open_forwarding,
+    opened,
+    openings,
 )
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
@@ -42,6 +46,7 @@ FORWARDING_BLOCKED: Final = 112
 # Links of the host that lead to one container.
 _OF_ONE: Final = ("veth", "netkit", "tun", "macvtap", "ipvtap")
 _POLICY_DROPS: Final = "policy-drops"
+_RULE_DROPS: Final = "rule-drops"
 # STATUS does not know which addresses containers are going to have.
 _MOST_COMMON: Final = (4,)
 
@@ -49,7 +54,7 @@ _MOST_COMMON: Final = (4,)
 def let_through(
     call: Call, netfilter: Netfilter, settings: Settings, way: Way, undo: ExitStack
 ) -> None:
-    """Let a container through the policies that drop, or refuse it.
+    """Let a container through what drops, or refuse it.
 
     Raises:
         PluginError: it is not to be let through, or cannot be; or the kernel refuses.
@@ -62,8 +67,8 @@ def let_through(
 
 
 def is_blocked(netfilter: Netfilter, settings: Settings, addresses: Iterable[IpAddress]) -> bool:
-    """Tell whether somebody else's policy drops what is forwarded from or to some addresses, and
-    that matters.
+    """Tell whether somebody else drops what is forwarded from or to some addresses, and that
+    matters.
 
     Raises:
         PluginError: the kernel does not say.
@@ -104,9 +109,19 @@ def require_forwarding(netfilter: Netfilter, settings: Settings) -> None:
     Raises:
         PluginError: it cannot, or the kernel does not say.
     """
-    for chain in _blocking(netfilter, settings, _MOST_COMMON):
-        if not (settings.opens and is_iptables(chain)):
-            raise _blocked(chain, settings, "the containers", code=Code.NOT_AVAILABLE)
+    for barrier in _blocking(netfilter, settings, _MOST_COMMON):
+        if not _may_be_opened(netfilter, barrier, settings):
+            raise _blocked(barrier, settings, "the containers", code=Code.NOT_AVAILABLE)
+
+
+def _may_be_opened(netfilter: Netfilter, barrier: Barrier, settings: Settings) -> bool:
+    """Tell whether containers of some link are let past a barrier."""
+    if not (settings.opens and is_iptables(barrier.chain)):
+        return False
+    if barrier.rule is None:
+        return True
+    with doing(f"looking at {describe(barrier.chain)}"):
+        return bool(opened(netfilter, barrier))
 
 
 def close_own(call: Call, links: Collection[str]) -> None:
@@ -135,17 +150,29 @@ def _require_open(netfilter: Netfilter, settings: Settings, way: Way) -> list[Ch
     if way.is_past_the_host:
         return []
     versions = {address.version for address in way.addresses}
-    chains = _blocking(netfilter, settings, versions)
-    for chain in chains:
-        if not (settings.opens and way.links and is_iptables(chain)):
-            raise _blocked(chain, settings, " and ".join(way.links))
-    return chains
+    barriers = _blocking(netfilter, settings, versions)
+    for barrier in barriers:
+        is_opened = settings.opens and way.links and is_iptables(barrier.chain)
+        if not is_opened or not _is_open_before(netfilter, barrier, way):
+            raise _blocked(barrier, settings, " and ".join(way.links))
+    return [barrier.chain for barrier in barriers]
 
 
-def _blocking(netfilter: Netfilter, settings: Settings, versions: Collection[int]) -> list[Chain]:
+def _is_open_before(netfilter: Netfilter, barrier: Barrier, way: Way) -> bool:
+    """Tell whether what lets a container through stands before a rule that drops everything; it
+    need not before a policy.
+    """
+    if barrier.rule is None:
+        return True
+    with doing(f"looking at {describe(barrier.chain)}"):
+        there = opened(netfilter, barrier)
+    return all(one in there for link in way.links for one in openings(link))
+
+
+def _blocking(netfilter: Netfilter, settings: Settings, versions: Collection[int]) -> list[Barrier]:
     if settings.opens is False:
         return []
-    with doing("looking for policies that drop"):
+    with doing("looking for what drops what is forwarded"):
         return find_blocking(netfilter, versions)
 
 
@@ -160,10 +187,15 @@ def _close(call: Call, is_over: Callable[[str], bool]) -> None:
 
 
 def _blocked(
-    chain: Chain, settings: Settings, links: str, *, code: int = FORWARDING_BLOCKED
+    barrier: Barrier, settings: Settings, links: str, *, code: int = FORWARDING_BLOCKED
 ) -> PluginError:
-    message = f"{describe(chain)} drops what is forwarded: its policy is drop"
     said = '"openForwarding": false says that rules of yours let the containers through'
-    if is_iptables(chain) and links and not settings.opens:
+    if barrier.rule is not None:
+        said = (
+            f"insert rules before it that accept for {links or 'the containers'}, as none is asked "
+            f'behind it, such as those of "openForwarding": true; {said}'
+        )
+        return PluginError(code, str(barrier), details=said, reason=_RULE_DROPS)
+    if is_iptables(barrier.chain) and links and not settings.opens:
         said = f'"openForwarding": true has rules appended to it that accept for {links}; {said}'
-    return PluginError(code, message, details=said, reason=_POLICY_DROPS)
+    return PluginError(code, str(barrier), details=said, reason=_POLICY_DROPS)

@@ -2,7 +2,8 @@
 through where an administrator asks for it.
 
 A chain at the forward hook whose policy is ``drop`` drops what no rule of it accepts (Docker sets
-that of iptables' FORWARD), and nothing that is accepted in a chain of ours comes past it.
+that of iptables' FORWARD), and nothing that is accepted in a chain of ours comes past it. So does
+one that ends with a rule that drops or rejects everything (:mod:`acni.plugins.closingrules`).
 
 Rule 1: the administrator is first: rules that let through are appended to iptables' own chain, and
     never inserted, so what a rule before them drops is dropped; and to no other chain at all.
@@ -37,6 +38,7 @@ from acni.netlink.nfrules import (
     list_rules_of,
 )
 from acni.netlink.nftables import FORWARD
+from acni.plugins.closingrules import ClosingRule, find_closing_rule
 from acni.plugins.tables import NOTHING_THERE, TABLE
 
 COMMENT: Final = "acni: openForwarding"
@@ -72,14 +74,34 @@ class Opening:
     states: int | None = None
 
 
+@frozen(kw_only=True)
+class Barrier:
+    """A chain that drops what it does not accept.
+
+    Attributes:
+        chain: The chain.
+        rule: The rule by which it does; None, by its policy.
+    """
+
+    chain: Chain
+    rule: ClosingRule | None = None
+
+    def __str__(self) -> str:
+        """Say what it does, and name it as ``nft -a list ruleset`` shows it."""
+        where = describe(self.chain)
+        if self.rule is None:
+            return f"{where} drops what is forwarded: its policy is drop"
+        return f"the rule with handle {self.rule.handle} in {where} {self.rule.ends} all that comes"
+
+
 @define
-class Dropping:
+class Barriers:
     """The chains of others that drop what they do not accept; None, nobody has looked."""
 
-    chains: list[Chain] | None = None
+    found: list[Barrier] | None = None
 
 
-def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain]:
+def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Barrier]:
     """Return the chains of others that drop what they do not accept, of what is forwarded.
 
     Args:
@@ -90,24 +112,39 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Chain
         NetlinkError: the kernel does not say.
     """
     try:
-        there = netfilter.remembered(Dropping)
-        if there.chains is None:
-            found = blocking(list_chains(netfilter, kind="filter"), _SEEN_BY)
-            there.chains = [chain for chain in found if not is_dormant(netfilter, chain)]
-        return list(blocking(there.chains, versions))
+        there = netfilter.remembered(Barriers)
+        if there.found is None:
+            chains = asked(list_chains(netfilter, kind="filter"), _SEEN_BY)
+            found = [_barrier_of(netfilter, chain) for chain in chains]
+            there.found = [
+                one for one in found if one is not None and not is_dormant(netfilter, one.chain)
+            ]
+        seen = list(asked((one.chain for one in there.found), versions))
+        return [one for one in there.found if one.chain in seen]
     except NetlinkError as error:
         if error.errno not in NOTHING_THERE:
             raise
         return []
 
 
-def blocking(chains: Iterable[Chain], versions: Collection[int]) -> Iterator[Chain]:
-    """Iterate over those of some chains that drop what they do not accept, of what is forwarded."""
+def _barrier_of(netfilter: Netfilter, chain: Chain) -> Barrier | None:
+    rule = find_closing_rule(netfilter, chain)
+    is_barrier = rule is not None or chain.policy == nf.NF_DROP
+    return Barrier(chain=chain, rule=rule) if is_barrier else None
+
+
+def asked(chains: Iterable[Chain], versions: Collection[int]) -> Iterator[Chain]:
+    """Iterate over those of some chains, others', that are asked about what is forwarded.
+
+    Args:
+        chains: The chains.
+        versions: Of IP that matter: 4, 6.
+    """
     families = {family for version in versions for family in _SEEN_BY[version]}
     for chain in chains:
         is_ours = (chain.family, chain.table) == (nf.INET, TABLE)
-        is_asked = (chain.kind, chain.hook) == ("filter", FORWARD) and chain.family in families
-        if is_asked and chain.policy == nf.NF_DROP and not is_ours:
+        is_there = (chain.kind, chain.hook) == ("filter", FORWARD)
+        if is_there and chain.family in families and not is_ours:
             yield chain
 
 
@@ -163,8 +200,24 @@ def closed(netfilter: Netfilter, chain: Chain, links: Iterable[str]) -> list[Ope
     Raises:
         NetlinkError: the kernel does not say.
     """
-    there = {opening_of(rule) for rule in list_rules_of(netfilter, chain)}
+    there = opened(netfilter, Barrier(chain=chain))
     return [one for link in links for one in openings(link) if one not in there]
+
+
+def opened(netfilter: Netfilter, barrier: Barrier) -> set[Opening]:
+    """Return what rules of ours let past a barrier: those before it, where it is a rule.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    found = set[Opening]()
+    for rule in list_rules_of(netfilter, barrier.chain):
+        if barrier.rule is not None and rule.handle == barrier.rule.handle:
+            break
+        opening = opening_of(rule)
+        if opening is not None:
+            found.add(opening)
+    return found
 
 
 def close_forwarding(netfilter: Netfilter, is_over: Callable[[str], bool]) -> None:
