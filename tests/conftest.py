@@ -9,18 +9,19 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from acni import netns
 from acni.host.private_host import COVERED
 from acni.testing import RecordingPlugins, ScriptedRunner, look_for_leftovers
 
-# This machine's load is not the code's: no deadline for an example.
-settings.register_profile("acni", deadline=None)
-settings.register_profile("thin", deadline=None, max_examples=10)
+# This machine's load is not the code's: no deadline for an example, or for making one up.
+_PATIENT: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("acni", **_PATIENT)
+settings.register_profile("thin", **_PATIENT, max_examples=10)
 settings.load_profile("acni")
 
 

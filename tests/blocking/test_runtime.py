@@ -39,7 +39,7 @@ from acni.events import Event, OperationStarted
 from acni.testing import Behaviour, ScriptedRunner
 from tests.blocking.conftest import SECONDS, Gate, OpenRuntime
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.netns
 
 # The deadline of an ADD that never ends, longer each time it was not under way by then.
 PATIENCE = (0.2, 2.5, 10.5)

@@ -19,7 +19,7 @@ from acni.host.locks import is_held
 from acni.testing import Behaviour, RecordingPlugins
 from tests.commands import all_at_once
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.netns
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -17,7 +17,7 @@ from acni.testing import Behaviour, RecordingPlugins, look_for_leftovers
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.netns
 
 
 @pytest.mark.parametrize(

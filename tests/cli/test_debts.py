@@ -12,7 +12,7 @@ import pytest
 from acni import netns
 from acni.testing import Behaviour, RecordingPlugins
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.netns
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

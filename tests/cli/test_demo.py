@@ -12,7 +12,7 @@ import pytest
 from acni.testing import look_for_leftovers
 from tests.another_user import as_another_user, without_rights
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120), pytest.mark.usefixtures("clean_host")]
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
 SECONDS = 100
 

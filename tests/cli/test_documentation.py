@@ -44,7 +44,6 @@ def test_every_verb_has_its_part_and_its_example() -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.timeout(120)
 @pytest.mark.usefixtures("clean_host")
 def test_the_examples_run_and_print_what_the_page_says(
     tmp_path: Path, plugins: RecordingPlugins

@@ -13,7 +13,7 @@ import acni as library
 from acni import netns
 from acni.testing import Behaviour, RecordingPlugins
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.netns
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,8 +12,6 @@ import pytest
 
 from acni.testing import Behaviour, RecordingPlugins
 
-pytestmark = pytest.mark.timeout(60)
-
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

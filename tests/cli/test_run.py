@@ -26,7 +26,7 @@ from acni.testing import Behaviour, Leftovers, RecordingPlugins, look_for_leftov
 from tests.another_user import as_another_user
 from tests.netlink.nft import all_elements
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120), pytest.mark.usefixtures("clean_host")]
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
 SECONDS = 50.0
 # What only processes of these tests have on their command line: others may run beside them.

@@ -19,7 +19,7 @@ from acni.cli.words import Verb, walk
 from acni.testing import Behaviour, RecordingPlugins
 from tests.observe.drawing import Drawing, read, small_disk
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.netns
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

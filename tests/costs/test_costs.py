@@ -22,7 +22,7 @@ import pytest
 from tests.crash.forkserver import CHECKOUT
 from tests.crash.sabotages import Sabotage, run_against
 
-pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(600)]
 
 LOOPS: Final = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 FEW, MANY = 20, 60
@@ -60,7 +60,7 @@ def counted(loop: str, durability: str, count: int, plugin_dir: Path, **changes:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         check=True,
-        timeout=120,
+        timeout=250,
     )
     figures: Costs = json.loads(done.stdout)
     return figures
@@ -101,7 +101,7 @@ def system_calls(durability: str, count: int, plugin_dir: Path, log: Path) -> Ma
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         check=True,
-        timeout=200,
+        timeout=500,
     )
     threads: set[str] = set()
     found: dict[str, int] = {}

@@ -67,7 +67,7 @@ def run_against(sabotage: Sabotage, tests: str, file: str, directory: Path) -> s
         capture_output=True,
         text=True,
         check=False,
-        timeout=200,
+        timeout=500,
     )
     assert ran.returncode == pytest.ExitCode.TESTS_FAILED, ran.stdout + ran.stderr
     return ran.stdout

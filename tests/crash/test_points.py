@@ -14,7 +14,7 @@ from tests.crash.scenarios import Ground
 from tests.crash.systemcalls import calls_in_state, strace
 from tests.crash.world import copy_ground, make_ground, tell
 
-pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.crash, pytest.mark.netns]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

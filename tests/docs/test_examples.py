@@ -25,7 +25,7 @@ from tests.docs.conftest import DOCS
 
 EXAMPLES = DOCS / "examples"
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60), pytest.mark.usefixtures("clean_host")]
+pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
 
 class Client:

@@ -12,7 +12,6 @@ from tests.docs.conftest import DOCS, Reader, blocks_of
 pytestmark = [
     pytest.mark.deep,
     pytest.mark.netns,
-    pytest.mark.timeout(120),
     pytest.mark.usefixtures("page_host"),
 ]
 

@@ -58,7 +58,6 @@ def test_the_command_lines_of_the_readme_run(reader: Reader) -> None:
 
 
 @pytest.mark.netns
-@pytest.mark.timeout(120)
 @pytest.mark.usefixtures("clean_host")
 def test_the_first_command_runs_for_another_user_with_python_and_nothing_else() -> None:
     """All of it but pip, which would ask the network; `nox -s package` does that."""

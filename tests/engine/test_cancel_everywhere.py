@@ -55,7 +55,7 @@ from tests.engine.strikes import (
     three_pods,
 )
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(600)]
 
 Count = Callable[[object], None]
 Sweeping = Callable[[Sweep], Awaitable[None]]

@@ -31,7 +31,6 @@ from tests.plugins.traffic import seen_from
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.timeout(240),
     pytest.mark.usefixtures("clean_host", "no_plugin_thread_left"),
 ]
 

@@ -597,7 +597,6 @@ anyio.run(main, *sys.argv[1:])
 """
 
 
-@pytest.mark.timeout(60)
 async def test_a_runtime_that_is_killed_leaves_a_gc_plugin_that_an_add_waits_for(
     network: NetworkConfig, pods: Any, state_dir: Path, tmp_path: Path
 ) -> None:

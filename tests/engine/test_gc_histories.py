@@ -143,7 +143,6 @@ class History:
 
 @pytest.mark.deep
 @pytest.mark.netns
-@pytest.mark.timeout(240)
 @pytest.mark.rule("R24", "R27", "R59")
 def test_in_random_histories_nothing_that_is_alive_is_ever_collected(
     state_dir: Path, request: pytest.FixtureRequest

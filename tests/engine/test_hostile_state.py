@@ -150,7 +150,6 @@ async def make(opened: Opened, network: NetworkConfig) -> None:
 # On one loop: neither knows anything of files, and there are many of them.
 @pytest.mark.parametrize("anyio_backend", ["trio"])
 @pytest.mark.anyio
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize(("place", "kind"), EACH_AT_EACH)
 async def test_it_works_or_says_why_not(
     place: str,

@@ -31,7 +31,7 @@ from acni.events import Event, LockWaited, PluginStarted
 from acni.testing import Behaviour, ScriptedRunner
 from tests.engine.conftest import make_network
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 Open = Callable[..., AbstractAsyncContextManager[Runtime]]
 

@@ -15,7 +15,7 @@ from acni import Attachment, AttachmentId, Busy, NetworkConfig, Timeouts, netns,
 from acni.host.libc import CLONE_NEWNS, MS_BIND, MS_PRIVATE, MS_REC, mount, unshare
 from acni.testing import ScriptedRunner
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.netns
 
 ELSEWHERE = "/mnt"
 

@@ -20,7 +20,7 @@ from acni.host.libc import MNT_DETACH, mount, unmount
 from acni.testing import ScriptedRunner
 from tests.crash.disks import Disk, NoDiskError, mounted
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 Open = Callable[[], Any]
 

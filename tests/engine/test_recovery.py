@@ -23,7 +23,7 @@ from acni.events import Event, OperationStarted, OrphanWaited, RecoveryFinished
 from acni.host.locks import try_lock
 from acni.testing import Behaviour, RecordingPlugins, ScriptedRunner
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.netns
 
 CHAIN = b"""{"cniVersion": "1.0.0", "name": "net",
     "plugins": [{"type": "first"}, {"type": "second"}, {"type": "third"}]}"""
@@ -489,7 +489,6 @@ print(counts)
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(240)
 def test_a_kill_anywhere_while_something_is_taken_over_loses_nothing(state_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", DYING, str(state_dir)],

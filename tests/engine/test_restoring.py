@@ -33,7 +33,6 @@ from tests.plugins.striking import Failing
 
 pytestmark = [
     pytest.mark.netns,
-    pytest.mark.timeout(120),
     pytest.mark.usefixtures("clean_host", "no_plugin_thread_left"),
 ]
 

@@ -34,8 +34,6 @@ from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from tests.host.conftest import groups
 
-pytestmark = pytest.mark.timeout(60)
-
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 CAP: Final = 128 * KIB

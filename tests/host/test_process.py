@@ -35,9 +35,6 @@ from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.testing import Behaviour, Call, RecordingPlugins, RunnerContract, cancelled_at
 from tests.host.marks import living_with
 
-# A plugin that hangs is tried with more time each time, and what was killed needs a moment.
-pytestmark = pytest.mark.timeout(60)
-
 KIB = 1 << 10
 MIB = 1 << 20
 ROOMY = Caps(stdout_bytes=4 * MIB, stderr_bytes=4 * MIB)

@@ -108,7 +108,6 @@ def quick_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(180)
 async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
     second_long: Runs,
 ) -> None:
@@ -134,7 +133,6 @@ async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
 
 @pytest.mark.deep
 @pytest.mark.anyio
-@pytest.mark.timeout(180)
 async def test_thousands_of_runs_one_after_another_leave_nothing(quick_program: Path) -> None:
     runs = Runs(quick_program)
     await runs.one_after_another(500)

@@ -227,7 +227,6 @@ def begin(process: Process) -> None:
     process.stdin.flush()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("loop", ["asyncio", "trio"])
 def test_nobody_is_passed_often(tmp_path: Path, path: Path, loop: str) -> None:
     """Who lets go and asks again at once would have the lock again before anybody else asks."""

@@ -21,9 +21,6 @@ from acni.spec import NetworkConfig, parse_single
 from tests.libcni.answers import Refused, ask, encoded, kind_of, parameters, shown
 from tests.libcni.intended import CONFIGURATIONS, Kind
 
-# The first one to ask libcni builds it; where Go has compiled nothing yet that takes a while.
-pytestmark = pytest.mark.timeout(300)
-
 
 @frozen(kw_only=True)
 class Case:

@@ -13,7 +13,7 @@ import pytest
 from acni.plugins.installing import install
 from acni.testing.pytest_plugin import CANNOT_RUN
 
-pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
 PROGRAMS: Final = ("containerd", "ctr", "runc", "busybox")
 IPAM: Final[dict[str, Any]] = {

@@ -36,9 +36,6 @@ from tests.spec.models import (
     written,
 )
 
-# The first one to ask libcni builds it; where Go has compiled nothing yet that takes a while.
-pytestmark = pytest.mark.timeout(300)
-
 KNOWN: Final = VERSIONS[:-1]
 """The versions that Debian's libcni 1.1.2 knows."""
 

@@ -25,7 +25,7 @@ from acni import (
 from acni.testing import Behaviour, RecordingPlugins
 from tests.libcni.conftest import Judge, JudgeError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 
 @define(eq=False)

@@ -20,7 +20,7 @@ from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import HOST4, OUTSIDE4, add_outside
 from tests.plugins.traffic import seen_from
 
-pytestmark = [pytest.mark.deep, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.deep, pytest.mark.netns]
 
 SECONDS: Final = 30
 # libcni 1.1.2 knows no newer one.

@@ -16,7 +16,7 @@ from acni import Attachment, VersionUnsupported, netns, open_runtime, parse_netw
 from acni.testing import Behaviour, Call, RecordingPlugins
 from tests.libcni.conftest import Judge, JudgeError
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0")
 WITH_CHECK = ("0.4.0", "1.0.0")

@@ -33,7 +33,7 @@ from tests.netns.conftest import PLUGINS
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",

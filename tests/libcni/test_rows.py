@@ -337,7 +337,6 @@ def test_a_plugin_is_looked_for_by_its_bare_name_only(name: str) -> None:
 
 
 @pytest.mark.rule("R42")
-@pytest.mark.timeout(300)
 async def test_a_result_that_libcni_recorded_in_another_version_is_converted(
     judge: Judge, attachment: Attachment, plugins: Any
 ) -> None:

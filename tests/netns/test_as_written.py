@@ -16,7 +16,7 @@ from acni.testing import Behaviour, RecordingPlugins
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 # A number of 30 digits, which no float holds; 1e2, which Python would write as 100.0; a text with
 # an escape that needs none; nesting; spaces.

@@ -42,7 +42,6 @@ async def measured(host: Host) -> Step:
     return tally.step()
 
 
-@pytest.mark.timeout(300)
 async def test_the_lanes_explain_the_time_of_five_plugins(host: Host) -> None:
     step = await measured(host)
     for _ in range(2):  # a machine that stands still meanwhile explains nothing

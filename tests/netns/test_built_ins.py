@@ -15,7 +15,7 @@ from tests.netlink.nft import elements_of
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 SUBNETS = ("10.22.0.0/24", "fd00:22::/64")
 

@@ -22,7 +22,6 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.parametrize("anyio_backend", ["asyncio"]),
     pytest.mark.netns,
-    pytest.mark.timeout(60),
 ]
 
 # The number is none that a float holds, and 1e2 none that Python would write.

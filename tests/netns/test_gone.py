@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 BOTH: dict[str, Any] = {
     "type": "host-local",

@@ -13,7 +13,7 @@ from acni import AttachmentExists, NetnsChanged, NetnsInUse, NetworkConfig, Runt
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 BRIDGE: dict[str, Any] = {
     "type": "bridge",

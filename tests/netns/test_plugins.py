@@ -14,7 +14,7 @@ from acni import AttachmentId, CheckFailed, Runtime, VersionUnsupported, network
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 HOST_LOCAL: dict[str, Any] = {
     "type": "host-local",

@@ -27,7 +27,7 @@ from tests.engine.builtin_world import RULES
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.netns, pytest.mark.deep, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.netns, pytest.mark.deep]
 
 PODS: Final = 32
 CONTESTED: Final = 12

@@ -11,7 +11,7 @@ from acni import PluginFailed, Runtime, netns
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 HOST_LOCAL: dict[str, Any] = {"type": "host-local", "subnet": "10.22.0.0/24"}
 BRIDGE: dict[str, Any] = {

@@ -20,7 +20,7 @@ from acni.cli.ping import ping
 if TYPE_CHECKING:
     from tests.netns.conftest import Host
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.deep, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.deep]
 
 PODS: Final = 1040
 BATCH: Final = 40

@@ -17,7 +17,7 @@ from tests.observe.drawing import read
 if TYPE_CHECKING:
     from tests.netns.conftest import Host, Pod
 
-pytestmark = [pytest.mark.anyio, pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.anyio, pytest.mark.netns]
 
 PHASES = ["queue", "spawn", "run", "read"]
 

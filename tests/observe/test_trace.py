@@ -129,7 +129,6 @@ async def test_no_secret_is_in_it(
     assert SECRET not in drawing.text
 
 
-@pytest.mark.timeout(120)
 async def test_a_plugin_s_run_is_divided_into_phases(
     opened: OpenTraced, attach: Attach, path: Path, plugins: RecordingPlugins
 ) -> None:

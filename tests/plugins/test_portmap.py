@@ -1019,7 +1019,6 @@ def test_a_rule_about_any_port_is_about_each_that_could_be_picked(host: Host) ->
 
 @pytest.mark.deep
 @pytest.mark.rule("P7")
-@pytest.mark.timeout(100)
 def test_two_processes_that_pick_at_once_never_pick_the_same_port(host: Host) -> None:
     """They want 112 of 120 ports, half of them at one address of the host."""
     host.write("ipv4/ip_local_port_range", "1024\t65415")

@@ -22,7 +22,7 @@ from acni.store.intents import is_open, replay
 from acni.store.journal import Journal
 from tests.store.journals import HOST, make_intent, make_journal, open_in, operation
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
+pytestmark = pytest.mark.anyio
 
 LOST = OSError(errno.EIO, os.strerror(errno.EIO))
 

@@ -260,7 +260,6 @@ async def hold_for_a_while(take: Take, locks: Locks, taken: anyio.Event, pace: C
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(240)
 async def test_a_thousand_who_wait_have_few_descriptors(
     runtimes: list[Locks],
 ) -> None:

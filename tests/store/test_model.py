@@ -17,7 +17,7 @@ from tests.store.model.flaws import FLAWS
 from tests.store.model.scenarios import QUICK, WHOLE
 from tests.store.model.search import explore
 
-pytestmark = [pytest.mark.deep, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.deep
 
 
 @pytest.fixture(autouse=True)

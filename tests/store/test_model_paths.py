@@ -635,7 +635,6 @@ def make_small_slots(state_dir: Path) -> None:
 
 @pytest.mark.deep
 @pytest.mark.netns
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize("backend", ["asyncio"])
 def test_the_store_goes_where_the_model_goes(
     backend: str,

@@ -228,7 +228,6 @@ with slots_in(Path(sys.argv[1]), Path(sys.argv[2])) as slots:
 """
 
 
-@pytest.mark.timeout(60)
 def test_who_gets_a_dying_process_s_container_sees_what_it_left_of_that(
     place: Path, aside: Path, tmp_path: Path
 ) -> None:

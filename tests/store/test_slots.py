@@ -369,7 +369,6 @@ def dying(program: str, place: Path, aside: Path) -> int:
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_kill_anywhere_in_an_opening_loses_nothing(
     is_damaged: bool, opened: Opened, place: Path, aside: Path
@@ -463,7 +462,6 @@ def test_a_living_process_has_it_and_a_killed_one_has_it_no_more(
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(240)
 @pytest.mark.parametrize("in_the_way", [None, "directory"])
 def test_of_many_that_open_at_once_each_has_one_and_there_are_no_more(
     in_the_way: str | None, place: Path, aside: Path
@@ -699,7 +697,6 @@ print("ended", flush=True)
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(120)
 def test_of_ends_that_many_processes_note_at_once_none_is_lost(
     opened: Opened, place: Path, aside: Path
 ) -> None:
@@ -722,7 +719,6 @@ def test_of_ends_that_many_processes_note_at_once_none_is_lost(
 
 
 @pytest.mark.deep
-@pytest.mark.timeout(120)
 def test_a_kill_anywhere_while_ends_are_noted_loses_nothing(
     opened: Opened, place: Path, aside: Path
 ) -> None:

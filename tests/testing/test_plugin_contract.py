@@ -13,7 +13,7 @@ from acni.skel import Verbs
 from acni.testing import PluginBench, PluginContract, RuleBroken
 from tests.plugins.answering import REFERENCES
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.netns
 
 
 class TestLoopback(PluginContract):
