@@ -231,7 +231,7 @@ def test_two_that_make_one_thing_are_a_race(
     racing = Path(plugins.directory) / "racing"
     racing.write_text(
         '#!/bin/sh\n[ "$CNI_COMMAND" = ADD ] || exit 0\n'
-        "if ! [ -e /run/cni/chain ]; then\n  sleep 0.3\n"
+        "if ! [ -e /run/cni/chain ]; then\n  sleep 1\n"
         "  if ! mkdir /run/cni/chain 2>/dev/null; then\n"
         '    echo \'{"code":999,"msg":"it exists"}\'; exit 1\n  fi\n'
         'fi\necho \'{"cniVersion":"1.0.0","ips":[{"address":"192.0.2.7/24"}]}\'\n'

@@ -28,7 +28,7 @@ from tests.netlink.nft import all_elements
 
 pytestmark = [pytest.mark.netns, pytest.mark.usefixtures("clean_host")]
 
-SECONDS = 50.0
+SECONDS = 200.0
 # What only processes of these tests have on their command line: others may run beside them.
 MARK = f"acni-test-{os.getpid()}"
 FOREVER = f"1000.{os.getpid():07d}"
@@ -240,13 +240,18 @@ def test_a_command_that_a_signal_ends_gives_the_status_of_that_signal(run: Comma
 
 
 def test_a_command_that_outlives_sigterm_is_killed_after_the_grace(run: Commands) -> None:
-    argv = ("--grace", "0.2", sys.executable, "-c", COUNTING, MARK)
-    with run.start(*argv) as process:
-        _ready(process)
-        process.send_signal(signal.SIGTERM)
-        assert process.stdout is not None
-        assert process.stdout.read() == "got SIGTERM\n"
-        assert process.wait(SECONDS) == 137
+    said = ""
+    for grace in ("0.2", "3", "20"):  # more, where it had not come to say what it got
+        argv = ("--grace", grace, sys.executable, "-c", COUNTING, MARK)
+        with run.start(*argv) as process:
+            _ready(process)
+            process.send_signal(signal.SIGTERM)
+            assert process.stdout is not None
+            said = process.stdout.read()
+            assert process.wait(SECONDS) == 137
+        if said:
+            break
+    assert said == "got SIGTERM\n"
 
 
 def test_what_the_command_leaves_running_ends_with_it(run: Commands) -> None:

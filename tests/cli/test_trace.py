@@ -122,7 +122,7 @@ def in_its_second_plugin(
     plugins.tell("second", "ADD", Behaviour(seconds=60))
     argv = [sys.executable, "-m", "acni", "add", "net", box.path, "--trace", str(file)]
     with subprocess.Popen(argv, env=environment, stdout=subprocess.DEVNULL) as command:
-        deadline = time.monotonic() + 50
+        deadline = time.monotonic() + 200
         while not file.exists() or "ADD second" not in file.read_text():
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -143,7 +143,7 @@ def test_of_one_that_is_interrupted_the_undo_is_drawn(
 ) -> None:
     with in_its_second_plugin(environment, box, plugins, file) as command:
         command.send_signal(signal.SIGTERM)
-        assert command.wait(50) == 143
+        assert command.wait(200) == 143
     (added,) = next(iter(read(file).lanes.values()))
     assert added.names() == ["ADD first", "ADD second", "rollback"]
     assert added.inside[2].names() == ["DEL second", "DEL first"]

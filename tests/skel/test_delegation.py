@@ -198,15 +198,18 @@ def test_a_verb_that_a_built_in_does_not_have_succeeds() -> None:
 
 
 def test_an_executable_is_ended_with_its_caller(tmp_path: Path) -> None:
-    path = script(tmp_path, "ipam", 'echo $$ >"$0.pid"; exec sleep 60\n')
-    within = bounds(0.3)
+    path = script(tmp_path, "ipam", 'echo $$ >"$0.new"; mv "$0.new" "$0.pid"; exec sleep 60\n')
+    noted = tmp_path / "ipam.pid"
     asked = request("ADD", CONFIG, NETNS=NETNS, PATH=path)
-    begun = time.monotonic()
-    with pytest.raises(Stopped):
-        respond(outer().verbs(), asked, bounds=within, delegates=Delegates())
-    assert time.monotonic() - begun < 20
+    for seconds in (0.3, 3.0, 10.0):  # more, where it was not at work by then
+        begun = time.monotonic()
+        with pytest.raises(Stopped):
+            respond(outer().verbs(), asked, bounds=bounds(seconds), delegates=Delegates())
+        assert time.monotonic() - begun < seconds + 20
+        if noted.exists():
+            break
     # What is out of time tells nobody to delete: whoever undoes the ADD does.
-    pid = int((tmp_path / "ipam.pid").read_text())
+    pid = int(noted.read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
