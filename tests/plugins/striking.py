@@ -39,17 +39,20 @@ class Failing:
     Attributes:
         number: Which call fails, from 1.
         after: Whether the kernel hears it all the same.
+        of: Only messages of this subsystem of netfilter count; None, all.
         calls: How many there were.
     """
 
     number: int
     after: bool = False
+    of: int | None = None
     calls: int = field(default=0, init=False)
 
     def given(self, send: Any) -> Any:
         def sending(wire: KernelWire, data: bytes) -> None:
-            self.calls += 1
-            if self.calls != self.number:
+            is_counted = self.of in (None, _subsystem_of(data))
+            self.calls += is_counted
+            if not is_counted or self.calls != self.number:
                 send(wire, data)
                 return
             if self.after:
@@ -57,6 +60,11 @@ class Failing:
             raise OSError(errno.ENOBUFS, "as the test wants it")
 
         return sending
+
+
+def _subsystem_of(data: bytes) -> int:
+    _, kind = struct.unpack_from("=IH", data)
+    return int(kind) >> 8
 
 
 def of_no_nf_tables(send: Any) -> Any:

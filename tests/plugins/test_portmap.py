@@ -576,6 +576,33 @@ def test_whoever_takes_ports_back_has_their_connections_forgotten(host: Host, ve
     assert flows(host) == []
 
 
+_CONNECTIONS = 1  # NFNL_SUBSYS_CTNETLINK
+
+
+def test_connections_that_could_not_be_forgotten_are_when_the_address_is_taken_over_again(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever of it the kernel does not do: who comes again finds the ports as they were."""
+    bridge = {**BRIDGE, "ipam": {"type": "static", "addresses": [{"address": "10.9.0.7/24"}]}}
+    for container in ("c1", "c2"):
+        host.run("ADD", bridge, container=container)
+    for number in range(1, 10):
+        assert publish(host).status == 0
+        host.namespace.call(partial(send_to, "10.9.0.1", 8080))
+        assert flows(host) == ["ipv4"]
+        failing = Failing(number, of=_CONNECTIONS)
+        with monkeypatch.context() as patch:
+            patch.setattr(KernelWire, "send", failing.given(KernelWire.send))
+            publish(host, [port(9090)], container="c2")
+        assert publish(host, [port(9090)], container="c2").status == 0
+        assert flows(host) == [], number
+        host.run("DEL", portmap([port(9090)]), container="c2", previous=True)
+        if failing.calls < number:
+            assert number > 1
+            return
+    pytest.fail("it never came to an end")
+
+
 @pytest.mark.rule("P5")
 def test_status_asks_whether_a_table_can_be_written(host: Host) -> None:
     asked = {**portmap(()), "cniVersion": "1.1.0"}
@@ -769,10 +796,15 @@ def test_whatever_the_kernel_does_not_take_a_delete_that_comes_again_takes_all_b
 
 
 def start_flows(host: Host, port: int) -> None:
-    for family, address in ((socket.AF_INET, "10.9.0.1"), (socket.AF_INET6, "fd00:9::1")):
-        with closing(host.namespace.call(partial(socket.socket, family, UDP))) as caller:
-            caller.sendto(b"one", (address, port))
+    for address in ("10.9.0.1", "fd00:9::1"):
+        host.namespace.call(partial(send_to, address, port))
     assert flows(host) == ["ipv4", "ipv6"]
+
+
+def send_to(address: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with closing(socket.socket(family, UDP)) as caller:
+        caller.sendto(b"one", (address, port))
 
 
 def flows(host: Host) -> list[str]:

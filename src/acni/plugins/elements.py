@@ -298,8 +298,10 @@ def _remove_all_of(netfilter: Netfilter, claim: Element) -> None:
     layout = _LAYOUTS[claim.family]
     theirs = (one for one in _all(netfilter, layout) if _is_of(layout, one, claim))
     former = _entries(layout, theirs)
+    # Or they would go on to who has the address now; what ports these are is known until then.
+    forget_led(netfilter, former)
     take_out(netfilter, former)
-    forget_led(netfilter, former)  # or they would go on to who has the address now
+    forget_led(netfilter, former)
     if netfilter.element(TABLE, claim) is not None:
         _remove_regardless(netfilter, claim)
 
