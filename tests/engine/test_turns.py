@@ -17,7 +17,7 @@ from acni.host.netns import NetnsIdentity
 from acni.host.queues import Queues
 from acni.spec.names import ContainerId, IfName
 from acni.store.locks import open_locks
-from acni.testing import ScriptedRunner
+from acni.testing import ScriptedRunner, cancelled_at
 
 C1, C2 = ContainerId("c1"), ContainerId("c2")
 HERE, ETH0 = NetnsIdentity("id", "7"), IfName("eth0")
@@ -75,6 +75,24 @@ async def test_containers_do_not_wait_for_each_other_and_leave_nothing(runtimes:
                 pass
         assert scope.cancelled_caught
     assert not len(turns._queues)
+
+
+@pytest.mark.anyio
+async def test_a_free_container_is_had_without_a_turn_of_the_loop_and_by_nobody_who_is_cancelled(
+    runtimes: Any,
+) -> None:
+    turns = runtimes(1)
+    assert await cancelled_at(1, enter(turns, C1)) == (0, False)
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await enter(turns, C1)
+    assert scope.cancelled_caught
+    assert not len(turns._queues)
+
+
+async def enter(turns: Turns, container_id: ContainerId) -> None:
+    async with turns.of_container(container_id):
+        pass
 
 
 @pytest.mark.rule("R26", "R58")

@@ -25,22 +25,23 @@ class Beginnings:
     the loop, each other one in a turn of its own.
     """
 
-    _waiting: deque[anyio.Event] = Factory(deque[anyio.Event])
+    # None is who came first, and lets a turn of the loop pass.
+    _waiting: deque[anyio.Event | None] = Factory(deque[anyio.Event | None])
     _since: float = field(default=0.0, init=False)
 
     async def wait(self) -> None:
         """Wait until one may begin; no checkpoint where it is alone."""
         if not self._waiting and perf_counter() - self._since < _SECONDS:
             return
-        own = anyio.Event()
+        own = anyio.Event() if self._waiting else None
         self._waiting.append(own)
         try:
-            if self._waiting[0] is own:
+            if own is None:
                 await anyio.lowlevel.checkpoint()
             else:
                 await own.wait()
         finally:
             self._waiting.remove(own)
-            if self._waiting:
+            if self._waiting and self._waiting[0] is not None:
                 self._waiting[0].set()
         self._since = perf_counter()

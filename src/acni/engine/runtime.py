@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 import anyio
 import anyio.to_thread
-from attrs import Factory, define, evolve, field
+from attrs import define, evolve, field
 
 from acni.engine.add import add
 from acni.engine.admission import Admission
@@ -79,7 +79,8 @@ class Runtime:
     _pid: int = field(factory=os.getpid, init=False)
     _is_closed: bool = field(default=False, init=False)
     _under_way: set[anyio.CancelScope] = field(factory=set[anyio.CancelScope], init=False)
-    _idle: anyio.Event = field(default=Factory(anyio.Event), init=False)
+    # Made by who waits for the end of what is under way.
+    _idle: anyio.Event | None = field(default=None, init=False)
     _beginnings: Beginnings = field(factory=Beginnings, init=False)
     # How long the longest delete may take that is to be done at the end of a block.
     _ending_seconds: float = field(default=0.0, init=False)
@@ -579,16 +580,15 @@ class Runtime:
             raise RuntimeClosed("the runtime was left, or is drained", expected="an open runtime")
         ending = Ending()
         scope = anyio.CancelScope()
-        if not self._under_way:
-            self._idle = anyio.Event()
         self._under_way.add(scope)
         try:
             with scope:
                 yield self._engine.kept_by(ending)
         finally:
             self._under_way.discard(scope)
-            if not self._under_way:
+            if self._idle is not None and not self._under_way:
                 self._idle.set()
+                self._idle = None
         if scope.cancelled_caught:
             raise RuntimeClosed(
                 "the runtime was left while the operation was under way",
@@ -633,6 +633,8 @@ class Runtime:
 
     async def _until_idle(self) -> None:
         while self._under_way:
+            if self._idle is None:
+                self._idle = anyio.Event()
             await self._idle.wait()
 
     async def close(self) -> None:

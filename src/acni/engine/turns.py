@@ -26,6 +26,7 @@ from functools import partial
 from typing import Final, Literal
 
 import anyio
+import anyio.lowlevel
 from attrs import Factory, define, field
 
 from acni.errors import AcniError, AttachmentExists, NetnsInUse, StoreError
@@ -271,8 +272,9 @@ class Turns:
                 self.locks.drop_claim(kind, name)
 
     async def _take(self, container_id: ContainerId, until: float, watch: Watch) -> None:
-        if container_id not in self._queues:
-            await self._queues.take(container_id)
+        # No turn of the loop where it is free: who comes with many others has let one pass.
+        await anyio.lowlevel.checkpoint_if_cancelled()
+        if self._queues.try_take(container_id):
             return
         what = "another operation of this runtime on the container went on"
         with bounded(until, what, partial(self.describe, container_id), watch):
