@@ -6,7 +6,6 @@ import ctypes
 import errno
 import os
 import signal
-import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,7 +85,7 @@ class Flock(ctypes.Structure):
 
 
 def test_the_layout_is_a_compilers() -> None:
-    packed = struct.pack(locks._FLOCK, 1, 2, FARTHEST, 3, 4)
+    packed = locks._FLOCK.pack(1, 2, FARTHEST, 3, 4)
     assert packed == bytes(Flock(1, 2, FARTHEST, 3, 4))
     assert len(packed) == ctypes.sizeof(Flock) == 32
 

@@ -16,7 +16,7 @@ import anyio
 import pytest
 
 from acni.host.locks import STAGES, is_held, try_lock, unlock
-from acni.host.turnstile import Pace, Turnstile
+from acni.host.turnstile import Pace, pass_through, try_pass
 from acni.testing import cancelled_at
 from tests.host.asking import Counted
 
@@ -45,17 +45,13 @@ def opened(path: Path, count: int) -> Iterator[list[int]]:
             os.close(fd)
 
 
-def turnstile(fd: int) -> Turnstile:
-    return Turnstile(fd, LOCK, FRONT)
-
-
 @pytest.mark.anyio
 async def test_a_free_lock_is_taken_without_a_checkpoint_and_alone(path: Path) -> None:
     with opened(path, 2) as (one, other):
-        assert await cancelled_at(1, turnstile(one).pass_through(Pace())) == (0, False)
+        assert await cancelled_at(1, pass_through(one, LOCK, FRONT, Pace())) == (0, False)
         assert is_held(other, LOCK)
         assert not is_held(other, FRONT, STAGES)
-        assert not turnstile(other).try_pass()
+        assert not try_pass(other, LOCK, FRONT)
 
 
 @pytest.mark.anyio
@@ -63,9 +59,9 @@ async def test_a_free_lock_is_taken_without_a_checkpoint_and_alone(path: Path) -
 async def test_a_newcomer_does_not_pass_who_waits(path: Path, stage: int) -> None:
     with opened(path, 2) as (one, other):
         assert try_lock(other, stage)
-        assert not turnstile(one).try_pass()
+        assert not try_pass(one, LOCK, FRONT)
         with anyio.move_on_after(0.02) as scope:
-            await turnstile(one).pass_through(Pace())
+            await pass_through(one, LOCK, FRONT, Pace())
         assert scope.cancelled_caught
         assert not is_held(other, LOCK)
 
@@ -82,7 +78,7 @@ async def test_who_waits_has_the_lock_and_nothing_of_the_line_in_the_end(path: P
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(let_go)
-            await turnstile(one).pass_through(Pace())
+            await pass_through(one, LOCK, FRONT, Pace())
         assert is_held(looker, LOCK)
         assert not is_held(looker, FRONT, STAGES)
 
@@ -101,7 +97,7 @@ async def test_who_is_cancelled_at_any_place_in_line_holds_nothing(path: Path) -
                 pace = Counted()
                 tasks.start_soon(move, other, places, pace)
                 suspensions, was_cancelled = await cancelled_at(
-                    point, turnstile(one).pass_through(pace)
+                    point, pass_through(one, LOCK, FRONT, pace)
                 )
                 tasks.cancel_scope.cancel()
             for byte in LINE:
@@ -128,7 +124,7 @@ async def test_an_error_leaves_nothing_held(path: Path) -> None:
         closed = os.dup(one)
         os.close(closed)
         with pytest.raises(OSError, match="Bad file descriptor"):
-            await turnstile(closed).pass_through(Pace())
+            await pass_through(closed, LOCK, FRONT, Pace())
         assert not is_held(other, FRONT, STAGES)
 
 
@@ -159,7 +155,7 @@ async def test_the_more_wait_the_more_seldom_each_of_them_asks(autojump_clock: o
 WORKER: Final = """
 import os, sys, time
 import anyio
-from acni.host.turnstile import Pace, Turnstile
+from acni.host.turnstile import Pace, pass_through
 from acni.host.locks import unlock
 
 async def main(path, log, turns, lock, stages):
@@ -183,7 +179,7 @@ async def main(path, log, turns, lock, stages):
     print("ready", flush=True)
     sys.stdin.readline()
     for _ in range(turns):
-        await Turnstile(fd, lock, stages).pass_through(Noting())
+        await pass_through(fd, lock, stages, Noting())
         os.write(written, b"has %d\\n" % os.getpid())
         time.sleep(0.002)
         unlock(fd, lock)
@@ -270,11 +266,11 @@ async def test_who_is_killed_in_line_or_with_the_lock_is_waited_for_no_longer(
         with anyio.fail_after(30):
             while not is_held(fd, FRONT, STAGES):  # noqa: ASYNC110 (other processes stand there)
                 await anyio.sleep(0.001)
-            await turnstile(fd).pass_through(Pace())
+            await pass_through(fd, LOCK, FRONT, Pace())
         for each in processes:
             each.send_signal(signal.SIGSTOP)  # wherever they stand
         unlock(fd, LOCK)
         for each in processes:
             each.kill()
             each.wait(timeout=30)
-        assert turnstile(fd).try_pass()
+        assert try_pass(fd, LOCK, FRONT)

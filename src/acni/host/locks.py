@@ -30,7 +30,7 @@ Kind = Literal["container", "guard", "record", "interface", "network", "plugin t
 STAGES: Final = 15
 
 # struct flock of 64-bit Linux: type, whence, start, length, pid (0, or the kernel refuses it).
-_FLOCK: Final = "hhqqi4x"
+_FLOCK: Final = struct.Struct("hhqqi4x")
 # Two for each kind, its bytes and its stages; sixteen have room below 2**62, offsets end at 2**63.
 _SPAN: Final = 1 << 58
 # The stages and a sign; a power of two, so that those of two names are the same bytes or have none
@@ -80,8 +80,9 @@ def try_lock(fd: int, offset: int, *, shared: bool = False) -> bool:
         OSError: there are no locks to be had (ENOLCK), they are not allowed (EACCES, EPERM) or the
             descriptor is not open as it must be (EBADF). Never a conflict, which is EAGAIN.
     """
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
     try:
-        _call(fd, fcntl.F_OFD_SETLK, fcntl.F_RDLCK if shared else fcntl.F_WRLCK, offset)
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0))
     except BlockingIOError:
         return False
     return True
@@ -93,7 +94,7 @@ def unlock(fd: int, offset: int) -> None:
     Raises:
         OSError: ENOLCK, EBADF.
     """
-    _call(fd, fcntl.F_OFD_SETLK, fcntl.F_UNLCK, offset)
+    fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, offset, 1, 0))
 
 
 def is_held(fd: int, offset: int, length: int = 1) -> bool:
@@ -105,8 +106,8 @@ def is_held(fd: int, offset: int, length: int = 1) -> bool:
     Raises:
         OSError: EBADF.
     """
-    found = _call(fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, offset, length)
-    kind: int = struct.unpack(_FLOCK, found)[0]
+    asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, offset, length, 0)
+    kind: int = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0]
     return kind != fcntl.F_UNLCK
 
 
@@ -143,7 +144,3 @@ def _file(digest: bytes) -> str:
 def _digest(name: str) -> bytes:
     # Not os.fsencode: processes with other locales must come to the same place.
     return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()
-
-
-def _call(fd: int, command: int, kind: int, offset: int, length: int = 1) -> bytes:
-    return fcntl.fcntl(fd, command, struct.pack(_FLOCK, kind, os.SEEK_SET, offset, length, 0))

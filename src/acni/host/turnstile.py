@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from acni.host.locks import STAGES, is_held, try_lock, unlock
 
@@ -79,14 +79,6 @@ class Line:
     stages: int
     _stage: int | None = field(default=None, init=False)
 
-    def is_empty(self) -> bool:
-        """Tell whether nobody else stands there.
-
-        Raises:
-            OSError: that cannot be told.
-        """
-        return not is_held(self.fd, self.stages, STAGES)
-
     def advance(self) -> bool:
         """Go on as far as there is room, from the end; tell whether nobody is before us.
 
@@ -111,41 +103,48 @@ class Line:
                 unlock(self.fd, stage)
 
 
-@frozen
-class Turnstile:
-    """A lock and the line before it, seen by one description.
+def is_line_empty(fd: int, stages: int) -> bool:
+    """Tell whether nobody stands in a line, but for the description behind ``fd``.
 
-    Attributes:
+    Raises:
+        OSError: that cannot be told.
+    """
+    return not is_held(fd, stages, STAGES)
+
+
+def try_pass(fd: int, lock: int, stages: int) -> bool:
+    """Take a lock if it is free and nobody stands in the line before it.
+
+    Args:
         fd: A descriptor of the description, which is open for writing.
         lock: The byte that one holds at a time.
         stages: The first of the bytes of the line.
+
+    Raises:
+        OSError: there are no locks to be had.
     """
+    return is_line_empty(fd, stages) and try_lock(fd, lock)
 
-    fd: int
-    lock: int
-    stages: int
 
-    def try_pass(self) -> bool:
-        """Take the lock if it is free and nobody is before us.
+async def pass_through(fd: int, lock: int, stages: int, pace: Pace) -> None:
+    """Take a lock, behind those who wait for it already.
 
-        Raises:
-            OSError: there are no locks to be had.
-        """
-        return Line(self.fd, self.stages).is_empty() and try_lock(self.fd, self.lock)
+    No checkpoint where it is free. Whoever is cancelled holds nothing; who returns has the lock,
+    and nothing of the line.
 
-    async def pass_through(self, pace: Pace) -> None:
-        """Take the lock, behind those who wait for it already.
+    Args:
+        fd: A descriptor of the description, which is open for writing.
+        lock: The byte that one holds at a time.
+        stages: The first of the bytes of the line.
+        pace: How often it is asked for.
 
-        No checkpoint where it is free. Whoever is cancelled holds nothing; who returns has the
-        lock, and nothing of the line.
-
-        Raises:
-            OSError: there are no locks to be had; nothing is held.
-        """
-        if self.try_pass():
-            return
-        line = Line(self.fd, self.stages)
-        try:
-            await pace.ask(lambda: line.advance() and try_lock(self.fd, self.lock))
-        finally:
-            line.leave()
+    Raises:
+        OSError: there are no locks to be had; nothing is held.
+    """
+    if try_pass(fd, lock, stages):
+        return
+    line = Line(fd, stages)
+    try:
+        await pace.ask(lambda: line.advance() and try_lock(fd, lock))
+    finally:
+        line.leave()

@@ -34,7 +34,7 @@ from acni.errors import StoreError
 from acni.host.blocks import Block
 from acni.host.locks import is_held, try_lock, unlock
 from acni.host.queues import Queues
-from acni.host.turnstile import Pace, Turnstile
+from acni.host.turnstile import Pace, pass_through
 from acni.store.directory import store_failure
 from acni.store.lockfiles import GATE_FILE, OPENINGS, Description, LockFiles, keeps_changing
 from acni.store.waiting import Describe, Watch, bounded, nobody_known
@@ -205,7 +205,7 @@ class Gate:
         raise keeps_changing(GATE_FILE)
 
     async def _pass_alone(self, fd: int) -> None:
-        await Turnstile(fd, COLLECTION, COLLECTION_STAGES).pass_through(self._pace)
+        await pass_through(fd, COLLECTION, COLLECTION_STAGES, self._pace)
         with anyio.move_on_after(self.closed_seconds):  # who waits behind an earlier collection
             await self._pace.ask(lambda: not is_held(fd, WAITING))
         while not (await self._asks_closed(fd) or await self._asks(fd)):

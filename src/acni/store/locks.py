@@ -39,7 +39,7 @@ from acni.errors import AcniError
 from acni.host.blocks import Block
 from acni.host.locks import Place, is_held, place_of
 from acni.host.queues import Queues
-from acni.host.turnstile import Pace, Turnstile
+from acni.host.turnstile import Pace, pass_through, try_pass
 from acni.store.gate import Gate
 from acni.store.lockfiles import (
     OPENINGS,
@@ -250,7 +250,7 @@ class Locks:
             description = self._files.use(place.file)
             is_locked = False
             try:
-                is_locked = _turnstile(description, place).try_pass()
+                is_locked = try_pass(description.fd, place.byte, place.stages)
             except OSError as error:
                 raise cannot_be_locked(place.file, error) from error
             finally:
@@ -266,7 +266,7 @@ class Locks:
         for _ in range(OPENINGS):
             description = self._files.use(place.file)
             try:
-                await _turnstile(description, place).pass_through(self._pace)
+                await pass_through(description.fd, place.byte, place.stages, self._pace)
             except OSError as error:
                 self._files.leave(description)
                 raise cannot_be_locked(place.file, error) from error
@@ -276,10 +276,6 @@ class Locks:
             if self._files.keeps(description, place.byte):
                 return description
         raise keeps_changing(place.file)
-
-
-def _turnstile(description: Description, place: Place) -> Turnstile:
-    return Turnstile(description.fd, place.byte, place.stages)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ from acni.host.forks import given_up_in_children
 from acni.host.host import Host
 from acni.host.inotify import Watch
 from acni.host.libc import file_system_type, syncfs
-from acni.host.locks import byte_of, file_of, try_lock, unlock
+from acni.host.locks import file_of, place_of, try_lock, unlock
 from acni.store.directory import (
     DIRECTORY_FLAGS,
     NO_RECORD,
@@ -235,11 +235,11 @@ class Store:
         Raises:
             StoreError: it cannot be held.
         """
-        offset = byte_of("guard", container_id)
-        fd = self.open_lock(container_id)
+        place = place_of("guard", container_id)
+        fd = self._open_lock(place.file)
         try:
             try:
-                is_held = try_lock(fd, offset, shared=True)
+                is_held = try_lock(fd, place.byte, shared=True)
             except OSError as error:
                 raise store_failure("acni/lock", "cannot be locked", error) from error
             if not is_held:
@@ -249,18 +249,13 @@ class Store:
             finally:
                 if os.getpid() == self._pid:  # a forked child's lock is ours
                     with contextlib.suppress(OSError):  # closing lets go, but for a daemon's copy
-                        unlock(fd, offset)
+                        unlock(fd, place.byte)
         finally:
             close_all(fd)
 
-    def open_lock(self, container_id: str) -> int:
-        """Open the file with the lock bytes of a container.
-
-        Raises:
-            StoreError: it cannot be opened.
-        """
+    def _open_lock(self, file: str) -> int:
         try:
-            return open_lock_file(file_of(container_id), self._rooms["acni/lock"])
+            return open_lock_file(file, self._rooms["acni/lock"])
         except OSError as error:
             raise store_failure("acni/lock", "cannot be opened", error) from error
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from acni.host.locks import Place, byte_of, is_held, place_of, try_lock
-from acni.host.turnstile import Line
+from acni.host.turnstile import Line, is_line_empty
 from acni.store.lockfiles import (
     OPENINGS,
     Description,
@@ -116,7 +116,7 @@ class TypePlaces:
         if is_held(description.fd, self._where.sign):
             return False
         if self._line is None:
-            return Line(description.fd, self._where.stages).is_empty()
+            return is_line_empty(description.fd, self._where.stages)
         return self._stand_in(description)
 
     def _stand_in(self, description: Description) -> bool:
