@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
+import termios
 from collections.abc import Iterator
 from typing import Final, Self
 
@@ -27,6 +29,7 @@ _NAMES: Final = _IN_CLOSE_WRITE | _IN_MOVED_FROM | _IN_MOVED_TO | _IN_CREATE | _
 _LOST: Final = _IN_DELETE_SELF | _IN_MOVE_SELF | _IN_UNMOUNT | _IN_Q_OVERFLOW | _IN_IGNORED
 
 _EVENT: Final = struct.Struct("iIII")
+_SIZE: Final = struct.Struct("i")
 _BUFFER: Final = 1 << 16
 
 
@@ -51,28 +54,33 @@ class Watch:
             raise
         return cls(fd)
 
-    def changed(self) -> Iterator[str]:
-        """Iterate over the names that changed since the last call, some more than once.
+    def changed(self) -> list[str]:
+        """List the names that changed since the last call, some more than once.
 
         Raises:
             LookupError: changes were lost, or the directory is gone: nothing is known any more.
         """
-        while True:
-            try:
-                events = os.read(self.fd, _BUFFER)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                raise LookupError("changes cannot be read") from error
-            offset = 0
-            while offset < len(events):
-                _, mask, _, length = _EVENT.unpack_from(events, offset)
-                if mask & _LOST:
-                    raise LookupError("changes were lost")
-                begin = offset + _EVENT.size
-                yield os.fsdecode(events[begin : begin + length].rstrip(b"\0"))
-                offset = begin + length
+        names: list[str] = []
+        try:
+            # An operation asks seven times and mostly nothing is new: to be told so costs a third
+            # of what an error does.
+            while (size := _SIZE.unpack(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)))[0]) > 0:
+                names += _names_in(os.read(self.fd, min(size, _BUFFER)))
+        except OSError as error:
+            raise LookupError("changes cannot be read") from error
+        return names
 
     def close(self) -> None:
         """End the watch."""
         close_all(self.fd)
+
+
+def _names_in(events: bytes) -> Iterator[str]:
+    offset = 0
+    while offset < len(events):
+        _, mask, _, length = _EVENT.unpack_from(events, offset)
+        if mask & _LOST:
+            raise LookupError("changes were lost")
+        begin = offset + _EVENT.size
+        yield os.fsdecode(events[begin : begin + length].rstrip(b"\0"))
+        offset = begin + length
