@@ -108,12 +108,12 @@ async def _run(chain: Chain, steps: tuple[Step, ...], record: Record, ground: Gr
         try:
             for step in steps:
                 result = await chain.run(step, result.raw if result else None)
-                record = evolve(record, result=result.raw if result else None)
                 note.made(step.index, result)
-            note.keep(_attached_now(record))
+            note.keep(_attached_now(record, result))
         except BaseException as error:
             with anyio.move_on_after(engine.timeouts.undo + _UNDO_MARGIN, shield=True):
-                await _undo(operation, evolve(to_undo, result=record.result), note, error)
+                undone = evolve(to_undo, result=result.raw if result else None)
+                await _undo(operation, undone, note, error)
             raise
         note.end("attached")
     if result is None:
@@ -121,13 +121,14 @@ async def _run(chain: Chain, steps: tuple[Step, ...], record: Record, ground: Gr
     return result
 
 
-def _attached_now(record: Record) -> Record:
-    """Give a record the place in the order of attaching that is its own: who calls gc while an ADD
-    is under way cannot name what it makes, so what counts is when it ends.
+def _attached_now(record: Record, result: Result | None) -> Record:
+    """Give a record its result, and the place in the order of attaching that is its own: who calls
+    gc while an ADD is under way cannot name what it makes, so what counts is when it ends.
     """
     if record.provenance is None:
         raise AssertionError("an ADD gives its record a provenance")
-    return evolve(record, provenance=evolve(record.provenance, sequence=sequence_now()))
+    provenance = evolve(record.provenance, sequence=sequence_now())
+    return evolve(record, result=result.raw if result else None, provenance=provenance)
 
 
 async def _undo(operation: Operation, record: Record, note: Note, error: BaseException) -> None:

@@ -379,7 +379,7 @@ class Operation:
         """
         told = {"command": str(command), "plugin": plugin, "index": index or 0}
         self.notify_observers(PluginStarted, **told)
-        started = anyio.current_time()
+        started = anyio.current_time() if self.engine.observers else 0.0
         run = PluginRun()
         failure: str | None = None
         try:
