@@ -24,6 +24,7 @@ import trio
 from attrs import define
 
 from acni import Attachment, netns, networks, open_runtime
+from acni.host import process
 from acni.testing import enter_private_host
 
 
@@ -53,12 +54,18 @@ class Counter(trio.abc.Instrument):
 def main(loop: str, durability: str, count: str, plugin_dir: str) -> None:
     """Count everything at once; the profile's own calls count for nothing."""
     enter_private_host()
+    take_all_for_quick()
     counter, profile = Counter(), cProfile.Profile()
     with tempfile.TemporaryDirectory(prefix="acni-costs-") as directory, ExitStack() as stack:
         boxes = [stack.enter_context(netns.anonymous()) for _ in range(int(count))]
         options = (directory, durability, plugin_dir, boxes, lambda: counter.begin(loop), profile)
         own = anyio.run(add_and_delete, *options, backend=loop)
     print(json.dumps({"tasks": counter.tasks, "own_us": own} | in_profile(profile)))
+
+
+def take_all_for_quick() -> None:
+    """Let no plugin be slow because the machine is busy: a reader would be counted, too."""
+    vars(process)["QUICK_SECONDS"] = 3600.0
 
 
 def in_profile(profile: cProfile.Profile) -> dict[str, int]:

@@ -19,7 +19,16 @@ import anyio.to_thread
 import pytest
 from attrs import Factory, define
 
-from acni import AcniError, AttachmentId, NetworkConfig, PortMapping, Runtime, netns, open_runtime
+from acni import (
+    AcniError,
+    AttachmentId,
+    NetworkConfig,
+    PortMapping,
+    Runtime,
+    Timeouts,
+    netns,
+    open_runtime,
+)
 from acni.events import Event, PluginStarted
 from tests.commands import all_at_once
 from tests.netns.conftest import PLUGINS
@@ -35,6 +44,8 @@ PODS: Final = 32
 ROUNDS: Final = 3
 ONE_IN_TEN: Final = 3
 COMMANDS: Final = 100
+# Nothing here is out of time, however busy the machine is.
+PATIENT: Final = Timeouts(wait=500, add=500, delete=500, undo=500)
 
 # A runtime of its own for some of the pods, which says how far it came, until it is killed.
 OTHER_RUNTIME: Final = """
@@ -173,7 +184,10 @@ async def test_of_crowds_on_a_long_chain_nothing_is_left_whatever_became_of_each
     cancelling = Cancelling()
     chance = random.Random(seed)  # noqa: S311 (moments, no secrets)
     async with open_runtime(
-        state_dir=host.state_dir, plugin_dirs=[PLUGINS], observers=[cancelling]
+        state_dir=host.state_dir,
+        plugin_dirs=[PLUGINS],
+        observers=[cancelling],
+        timeouts=PATIENT,
     ) as runtime:
         first = make_pod("first")
         mapping = PortMapping(host=20_000, container=80)
@@ -221,7 +235,9 @@ async def test_a_hundred_commands_on_a_fresh_boot_all_attach_through_the_firewal
         assert [(status, said) for status, said in done if status] == []
         assert len(host.records()) == COMMANDS
         async with (
-            open_runtime(state_dir=host.state_dir, plugin_dirs=[PLUGINS]) as runtime,
+            open_runtime(
+                state_dir=host.state_dir, plugin_dirs=[PLUGINS], timeouts=PATIENT
+            ) as runtime,
             anyio.create_task_group() as tasks,
         ):
             for number in range(COMMANDS):
