@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.netns, pytest.mark.timeout(900)]
 # How many are killed, in how many seconds at most, and after how many everything is looked at.
 SAMPLE: Final = (60, 8.0, 10)
 WHOLE: Final = (1000, 600.0, 50)
-UNTIL_FOUND: Final = (500, 240.0, 10)
+UNTIL_FOUND: Final = (5000, 500.0, 10)
 # It must have looked at what it is for.
 WANTED: Final = ("add: done", "delete: done")
 # What is taken away may be found by whatever plugins and the world show: chance, and how busy the
