@@ -139,10 +139,10 @@ async def test_what_a_runtime_could_not_bring_to_an_end_keeps_its_container_from
 @pytest.mark.anyio
 async def test_a_claim_that_somebody_has_is_refused(runtimes: Any) -> None:
     one, other = runtimes(5), runtimes(0.01)
-    async with one.claim_record("net-c1-eth0", C1), one.claim_interface(HERE, ETH0, C1):
+    async with one.claim_record("net-a-c1-eth0", C1), one.claim_interface(HERE, ETH0, C1):
         for late in (one, other):
             with pytest.raises(AttachmentExists):
-                async with late.claim_record("net-c1-eth0", C1):
+                async with late.claim_record("net-a-c1-eth0", C1):
                     pass
             with pytest.raises(NetnsInUse):
                 async with late.claim_interface(HERE, ETH0, C1):
@@ -152,7 +152,7 @@ async def test_a_claim_that_somebody_has_is_refused(runtimes: Any) -> None:
                 late.claim_record("other", C1),
             ):
                 pass
-    async with other.claim_record("net-c1-eth0", C1), other.claim_interface(HERE, ETH0, C1):
+    async with other.claim_record("net-a-c1-eth0", C1), other.claim_interface(HERE, ETH0, C1):
         pass
 
 

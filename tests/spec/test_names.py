@@ -6,6 +6,7 @@ import string
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -21,6 +22,7 @@ from acni.spec.names import (
     IfName,
     NetworkName,
     cni_args_text,
+    is_of_one_attachment,
     parse_cni_args,
     parse_cni_args_text,
     parse_container_id,
@@ -425,6 +427,25 @@ def test_names_that_are_too_long_together_are_refused() -> None:
     assert caught.value.network == "net"
     assert caught.value.container_id == longest + "c"
     assert caught.value.ifname == "eth0"
+
+
+def test_only_a_record_name_with_a_dash_in_one_of_its_parts_is_two_attachments() -> None:
+    """All names that are made of up to three letters and dashes."""
+    parts = [
+        "".join(part)
+        for length in (1, 2, 3)
+        for part in product("a-", repeat=length)
+        if part[0] != "-"
+    ]
+    ifnames = [*parts, "-", "-a", "a-"]
+    owners: dict[str, set[tuple[str, str, str]]] = {}
+    for network, container, ifname in product(parts, parts, ifnames):
+        name = record_name(NetworkName(network), ContainerId(container), IfName(ifname))
+        owners.setdefault(name, set()).add((network, container, ifname))
+    assert any(len(several) > 1 for several in owners.values())
+    for name, several in owners.items():
+        assert len(several) == 1 or not is_of_one_attachment(name), name
+    assert is_of_one_attachment("net-c1-eth0")
 
 
 def test_a_record_name_is_measured_in_bytes() -> None:

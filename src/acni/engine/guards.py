@@ -18,7 +18,7 @@ from acni.host import netns
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment, AttachmentId
-from acni.spec.names import NetworkName, record_name
+from acni.spec.names import NetworkName, is_of_one_attachment, record_name
 from acni.store.outline import Outline
 from acni.store.records import Found
 
@@ -58,6 +58,8 @@ def require_own_name(engine: Engine, network: NetworkName, identity: AttachmentI
         StoreError: the file cannot be read.
     """
     name = record_name(network, identity.container_id, identity.ifname)
+    if is_of_one_attachment(name):
+        return
     in_place = engine.store.records.read(name)
     if in_place is not None and in_place.id != identity:
         raise AttachmentExists(

@@ -32,7 +32,7 @@ from attrs import Factory, define, field
 from acni.errors import AcniError, AttachmentExists, NetnsInUse, StoreError
 from acni.host.netns import NetnsIdentity
 from acni.host.queues import Queues
-from acni.spec.names import ContainerId, IfName
+from acni.spec.names import ContainerId, IfName, is_of_one_attachment
 from acni.store.locks import Locks
 from acni.store.records import Records
 from acni.store.waiting import Watch, bounded, nobody_known
@@ -209,13 +209,15 @@ class Turns:
         )
 
     def claim_record(self, name: str, container_id: ContainerId) -> Claim:
-        """Claim the file name of a record: two attachments can map to one (``a-b`` with ``c``,
-        ``a`` with ``b-c``).
+        """Claim the file name of a record, where another attachment can have it: two can map to one
+        (``a-b`` with ``c``, ``a`` with ``b-c``).
 
         Raises:
             AttachmentExists: another attachment claims it.
             StoreError: the state directory cannot be locked.
         """
+        if is_of_one_attachment(name):
+            return nullcontext(True)  # whose it is has the container's turn
         return self._claim(
             container_id,
             "record",

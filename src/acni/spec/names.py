@@ -72,6 +72,7 @@ _KERNEL_SPACE: Final = b"\xa0"
 # MAX_ARG_STRLEN is 131072 with the NUL; an entry is NAME=VALUE.
 MAX_ENVIRONMENT_ENTRY: Final = 131_071
 MAX_FILE_NAME: Final = 255
+_DASHES_BETWEEN: Final = 2  # <network>-<container>-<ifname>
 MAX_IFNAME_BYTES: Final = 15
 PATH_MAX: Final = 4096
 PID_MAX_LIMIT: Final = 4_194_304  # include/linux/threads.h
@@ -201,7 +202,7 @@ def _argument_error(what: str) -> InvalidName:
 
 def cni_args_text(cni_args: Mapping[str, str]) -> str:
     """Write CNI_ARGS as the environment has it: ``K=V;K=V``."""
-    return ";".join(f"{key}={text}" for key, text in cni_args.items())
+    return ";".join([f"{key}={text}" for key, text in cni_args.items()])
 
 
 def parse_cni_args_text(text: str) -> Mapping[str, str]:
@@ -231,6 +232,14 @@ def record_name(network: NetworkName, container_id: ContainerId, ifname: IfName)
             ifname=ifname,
         )
     return name
+
+
+def is_of_one_attachment(name: str) -> bool:
+    """Tell whether the file name of a record is that of one attachment alone: others can have it
+    only where one of the three names in it has a dash of its own (``a-b`` with ``c``, ``a`` with
+    ``b-c``).
+    """
+    return name.count("-") == _DASHES_BETWEEN
 
 
 def _matching(field: str, value: object) -> str:
