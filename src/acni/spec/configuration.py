@@ -200,6 +200,10 @@ class NetworkConfig:
             >>> loop.effective()
             '{"cniVersion":"1.0.0","name":"loop","loadOnlyInlinedPlugins":true,"plugins":[{"type":"loopback"}]}'
         """
+        return self._effective
+
+    @cached_property
+    def _effective(self) -> str:
         # Readers that know nothing of cniVersions take cniVersion.
         offer = {"cniVersion": dump(self.versions[0])}
         if len(self.versions) > 1:
@@ -210,7 +214,7 @@ class NetworkConfig:
                 "name": dump(self.name),
                 **self.members,
                 "loadOnlyInlinedPlugins": "true",
-                "plugins": "[" + ",".join(plugin.text for plugin in self.plugins) + "]",
+                "plugins": "[" + ",".join([plugin.text for plugin in self.plugins]) + "]",
             }
         )
 

@@ -104,7 +104,7 @@ def build_request(
     if valid is not None:
         generated |= _valid_attachments(valid)
     parts = (join(members)[1:-1], step.plugin.request, join(generated)[1:-1])
-    stdin = "{" + ",".join(part for part in parts if part) + "}"
+    stdin = "{" + ",".join([part for part in parts if part]) + "}"
     return Request(environment=environment(step.command, parameters), stdin=stdin.encode())
 
 
