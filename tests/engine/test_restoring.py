@@ -5,6 +5,7 @@ and by a runtime that begins.
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -53,6 +54,13 @@ def there() -> Any:
         for said in one.values():
             said.pop("handle", None)
     return sorted(found, key=json.dumps)
+
+
+def last_rule(chain: str) -> list[str]:
+    """Say which is the last rule of a chain of ours."""
+    listed = nft("-a", "list", "chain", "inet", "acni", chain)
+    (*_, handle) = re.findall(r"# handle (\d+)$", listed, re.MULTILINE)
+    return ["inet", "acni", chain, "handle", handle]
 
 
 def generation() -> int:
@@ -179,14 +187,14 @@ async def test_recover_puts_back_what_somebody_took_away(
 async def test_rules_that_were_flushed_alone_are_put_back_and_told(
     open_it: Open, network: NetworkConfig, pods: Pods
 ) -> None:
-    """As ``nft flush table`` does, which leaves all elements."""
+    """As ``nft flush table`` does, which leaves all elements; a single one as well as all."""
     async with open_it() as runtime:
         await runtime.add(network, pods.attachment("c1", 8080))
         before = there()
-        for flush in ("flush table inet acni", "flush chain inet acni to_pods"):
-            nft(flush)
+        for flush in ("flush table inet acni", "flush chain inet acni to_pods", "delete rule"):
+            nft(*(flush.split() if flush != "delete rule" else [flush, *last_rule("postrouting")]))
             assert there() != before
-            with pytest.raises(PluginFailed, match="of the table acni has no rules"):
+            with pytest.raises(PluginFailed, match="of the table acni lacks a rule"):
                 await runtime.check(C1)
             with pytest.raises(NotReady, match="took away"):
                 await runtime.status(network)
@@ -195,6 +203,43 @@ async def test_rules_that_were_flushed_alone_are_put_back_and_told(
             assert report.restored == (C1,)
             await runtime.check(C1)
             await runtime.status(network)
+
+
+@pytest.mark.anyio
+async def test_a_table_that_was_put_to_sleep_is_named_and_left_to_who_did_that(
+    open_it: Open, network: NetworkConfig, pods: Pods
+) -> None:
+    """As long as it sleeps nothing of it holds, whatever is in it."""
+    words = r"the table inet acni sleeps \(flags dormant\)"
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before = there()
+        nft("add table inet acni { flags dormant; }")
+        asleep = there()
+        with pytest.raises(PluginFailed, match=words) as checked:
+            await runtime.check(C1)
+        with pytest.raises(NotReady, match=words) as raised:
+            await runtime.status(network)
+        with pytest.raises(PluginFailed, match=words) as refused:
+            await runtime.add(network, pods.attachment("c2", 8081))
+        assert [(one.value.code, one.value.reason) for one in (checked, raised, refused)] == [
+            (117, "table-asleep"),
+            (51, "table-asleep"),
+            (117, "table-asleep"),
+        ]
+        assert refused.value.debt is None
+        report = await runtime.recover()
+        assert report.restored == ()
+        assert [str(one) for one in report.failures if re.search(words, str(one))] != []
+        assert there() == asleep
+        nft("flush map inet acni hostports4")
+        assert (await runtime.recover()).restored == ()
+        assert there() == asleep, "an element that is missing is put back all the same"
+        nft("add table inet acni")
+        assert there() == before
+        assert (await runtime.recover()).failures == ()
+        await runtime.check(C1)
+        await runtime.status(network)
 
 
 @pytest.mark.anyio

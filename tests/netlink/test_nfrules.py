@@ -27,7 +27,7 @@ from acni.netlink.nfrules import (
     Expression,
     append_rule,
     delete_rule,
-    handle_of_table,
+    find_table,
     is_dormant,
     list_chains,
     list_rules_of,
@@ -55,11 +55,12 @@ def test_a_table_that_is_made_again_has_another_number(
     seen: list[int | None] = []
     for command in ("add", "add", "delete", "add"):
         nft(host, command, "table", "inet", "acni")
-        seen.append(handle_of_table(firewall, "acni", family=INET))
+        found = find_table(firewall, "acni", family=INET)
+        seen.append(None if found is None else found.handle)
     assert seen[0] == seen[1] != seen[3]
     assert seen[2] is None
     assert seen[3] is not None
-    assert handle_of_table(firewall, "acni", family=BRIDGE) is None
+    assert find_table(firewall, "acni", family=BRIDGE) is None
 
 
 def test_chains_are_read_with_where_the_kernel_leads_to_them(

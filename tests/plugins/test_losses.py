@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.netlink.nft import nft
+from tests.netlink.nft import listed, nft
 from tests.plugins.hosts import Host
 
 pytestmark = [pytest.mark.netns, pytest.mark.rule("P5")]
@@ -49,8 +49,33 @@ def test_rules_that_were_flushed_alone_are_told(host: Host, config: Mapping[str,
     nft(host.namespace, "flush table inet acni")
     answer = host.run("STATUS", config)
     assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
-    assert "has no rules" in answer.printed["msg"]
+    assert "lacks a rule" in answer.printed["msg"]
     assert host.run("ADD", config, container="c2").status == 0
+    assert host.run("STATUS", config).status == 0
+
+
+def test_a_rule_that_was_deleted_alone_is_told(host: Host) -> None:
+    host.run("ADD", BRIDGE)
+    rules = [one for one in listed(host.namespace, "rule") if one["chain"] == "postrouting"]
+    handle = str(rules[-1]["handle"])
+    nft(host.namespace, "delete rule inet acni postrouting handle", handle)
+    answer = host.run("STATUS", BRIDGE)
+    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
+    assert "the chain postrouting of the table acni lacks a rule" in answer.printed["msg"]
+    assert host.run("ADD", BRIDGE, container="c2").status == 0
+    assert host.run("STATUS", BRIDGE).status == 0
+
+
+@pytest.mark.parametrize("config", [BRIDGE, PTP], ids=["bridge", "ptp"])
+def test_a_table_that_was_put_to_sleep_is_told(host: Host, config: Mapping[str, Any]) -> None:
+    host.run("ADD", config)
+    nft(host.namespace, "add table inet acni { flags dormant; }")
+    answer = host.run("STATUS", config)
+    assert (answer.printed["code"], answer.printed["reason"]) == (51, "table-asleep")
+    assert "nft add table inet acni" in answer.printed["details"]
+    assert host.run("STATUS", {**config, "ipMasq": False}).status == 0
+    assert host.run("DEL", config, previous=True).status == 0
+    nft(host.namespace, "add table inet acni")
     assert host.run("STATUS", config).status == 0
 
 

@@ -228,6 +228,20 @@ def test_gc_takes_out_what_is_not_valid(host: Host) -> None:
     assert host.run("CHECK", NEWER, previous=True).status == 0
 
 
+def test_a_table_of_bridges_that_was_put_to_sleep_is_named_and_no_port_relies_on_it(
+    host: Host,
+) -> None:
+    host.run("ADD", CONFIG)
+    nft(host.namespace, "add table bridge acni { flags dormant; }")
+    for verb, container, code in (("STATUS", "c1", 51), ("CHECK", "c1", 117), ("ADD", "c2", 117)):
+        answer = host.run(verb, NEWER, container=container, previous=verb == "CHECK")
+        assert (answer.printed["code"], answer.printed["reason"]) == (code, "table-asleep")
+        assert "the table bridge acni sleeps" in answer.printed["msg"]
+    assert elements(host) == ONE
+    nft(host.namespace, "add table bridge acni")
+    assert host.run("CHECK", CONFIG, previous=True).status == 0
+
+
 @pytest.mark.rule("P5")
 def test_status_asks_whether_senders_can_be_checked(host: Host) -> None:
     assert host.run("STATUS", NEWER).status == 0

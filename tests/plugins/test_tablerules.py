@@ -1,4 +1,4 @@
-"""Whether somebody took the rules of a table of ours away, and left the rest."""
+"""Whether a table of ours is in force: whether it has its rules, and whether it sleeps."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pytest
 
 from acni import netns
 from acni.netlink.netfilter import Netfilter
+from acni.netlink.nfexpressions import family_name
 from acni.netns import Namespace
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import flushed, forget_flushed
+from acni.plugins.tablerules import IN_FORCE, TableState, forget_state, state_of
 from acni.plugins.tables import TableLayout
-from tests.netlink.nft import nft
+from tests.netlink.nft import listed, nft
 
 pytestmark = pytest.mark.netns
 
@@ -43,24 +44,24 @@ def firewall(host: Namespace) -> Iterator[Netfilter]:
 def test_a_chain_without_its_rules_is_named(
     host: Namespace, firewall: Netfilter, layout: TableLayout, family: str, chain: str
 ) -> None:
-    assert flushed(firewall, layout) is None, "there is no table"
+    assert state_of(firewall, layout) == IN_FORCE, "there is no table"
     firewall.transact(layout.messages())
-    forget_flushed(firewall, layout)
-    assert flushed(firewall, layout) is None
+    forget_state(firewall, layout)
+    assert state_of(firewall, layout) == IN_FORCE
     nft(host, f"flush chain {family} acni {chain}")
-    assert flushed(firewall, layout) == chain
+    assert state_of(firewall, layout) == TableState(lacking=chain)
     firewall.transact(layout.messages())
-    forget_flushed(firewall, layout)
-    assert flushed(firewall, layout) is None
+    forget_state(firewall, layout)
+    assert state_of(firewall, layout) == IN_FORCE
 
 
 def test_rules_of_a_later_layout_are_not_missed(host: Namespace, firewall: Netfilter) -> None:
     firewall.transact(OF_PACKETS.messages())
     nft(host, "add chain inet acni layout_2")
     nft(host, "flush chain inet acni martians")
-    assert flushed(firewall, OF_PACKETS) is None
+    assert state_of(firewall, OF_PACKETS) == IN_FORCE
     nft(host, "delete chain inet acni layout_2")
-    assert flushed(firewall, OF_PACKETS) == "martians"
+    assert state_of(firewall, OF_PACKETS) == TableState(lacking="martians")
 
 
 def test_what_the_administrator_has_in_his_chains_does_not_matter(
@@ -69,4 +70,50 @@ def test_what_the_administrator_has_in_his_chains_does_not_matter(
     firewall.transact(OF_PACKETS.messages())
     nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
     nft(host, "flush chain inet acni admin_ports")
-    assert flushed(firewall, OF_PACKETS) is None
+    assert state_of(firewall, OF_PACKETS) == IN_FORCE
+
+
+@pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
+def test_each_rule_that_is_deleted_alone_is_missed(
+    host: Namespace, firewall: Netfilter, layout: TableLayout
+) -> None:
+    firewall.transact(layout.messages())
+    ours = [rule for rule in listed(host, "rule") if rule["table"] == "acni"]
+    assert len(ours) == sum(layout.rules.values()) > 0
+    for one in ours:
+        place = [one["family"], "acni", one["chain"]]
+        there = nft(host, "-a", "list", "chain", *place)
+        nft(host, "insert", "rule", *place, "counter")
+        handles = [r["handle"] for r in listed(host, "rule") if r["chain"] == one["chain"]]
+        index = [r["handle"] for r in ours if r["chain"] == one["chain"]].index(one["handle"])
+        assert state_of(firewall, layout) == IN_FORCE, "what is beside ours does not matter"
+        nft(host, "delete", "rule", *place, "handle", str(handles[index + 1]))
+        assert state_of(firewall, layout) == TableState(lacking=one["chain"]), there
+        firewall.transact(layout.messages())
+        forget_state(firewall, layout)
+        assert state_of(firewall, layout) == IN_FORCE
+
+
+def test_a_rule_of_ours_that_leads_elsewhere_by_now_is_missed(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    firewall.transact(OF_PACKETS.messages())
+    (rule,) = (one for one in listed(host, "rule") if one["chain"] == "martians")
+    words = "iif != lo meta nfproto ipv4 ip daddr 127.0.0.0/8 accept"
+    nft(host, f"replace rule inet acni martians handle {rule['handle']} {words}")
+    assert state_of(firewall, OF_PACKETS) == TableState(lacking="martians")
+
+
+@pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
+def test_a_table_that_sleeps_is_known_until_somebody_wakes_it(
+    host: Namespace, firewall: Netfilter, layout: TableLayout
+) -> None:
+    name = f"{family_name(layout.family)} acni"
+    firewall.transact(layout.messages())
+    nft(host, f"add table {name} {{ flags dormant; }}")
+    assert state_of(firewall, layout) == TableState(is_asleep=True)
+    firewall.transact(layout.messages())
+    forget_state(firewall, layout)
+    assert state_of(firewall, layout) == TableState(is_asleep=True), "we wake nothing"
+    nft(host, f"add table {name}")
+    assert state_of(firewall, layout) == IN_FORCE

@@ -17,7 +17,7 @@ INET: Final = 1
 IPV4: Final = 2
 BRIDGE: Final = 7
 IPV6: Final = 10
-_FAMILY_NAMES: Final = {INET: "inet", IPV4: "ip", IPV6: "ip6"}
+_FAMILY_NAMES: Final = {INET: "inet", IPV4: "ip", BRIDGE: "bridge", IPV6: "ip6"}
 
 # Four bytes each, lying one after the other: NFT_REG32_00 and what follows.
 FIRST_REGISTER: Final = 8

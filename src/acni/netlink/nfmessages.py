@@ -61,8 +61,8 @@ def batch_of(messages: Sequence[Message], *, generation: int | None = None) -> l
     ]
 
 
-def family_and_attributes(answer: Answer) -> tuple[int, dict[int, bytes]]:
-    """Read what an answer has behind its header, and of which family it is.
+def family_and_attributes(answer: Answer | Message) -> tuple[int, dict[int, bytes]]:
+    """Read what a message has behind its header, and of which family it is.
 
     Raises:
         Malformed: it is too short, or does not consist of attributes.

@@ -9,7 +9,7 @@ import struct
 from typing import Final, NamedTuple
 
 from acni.netlink.errors import malformed
-from acni.netlink.messages import Answer, attributes, be64_of, elements
+from acni.netlink.messages import Answer, Message, attributes, be64_of, elements
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfmessages import NFGENMSG, family_and_attributes
 from acni.netlink.nfrules import verdict_in
@@ -70,7 +70,7 @@ def list_branches(netfilter: Netfilter, *, family: int, table: str, name: str) -
     return found if are_alone else [one._replace(key=None) for one in found]
 
 
-def outline_of(answer: Answer) -> Outline:
+def outline_of(answer: Answer | Message) -> Outline:
     """Read a rule as far as its expressions are called something: a fifth of what reading it takes.
 
     Raises:

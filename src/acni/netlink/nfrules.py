@@ -40,6 +40,19 @@ _HOOK_NUMBER, _HOOK_PRIORITY = 1, 2  # NFTA_HOOK_*
 
 
 @frozen(kw_only=True)
+class Table:
+    """A table.
+
+    Attributes:
+        handle: Its number, which no other one of the namespace ever has.
+        is_dormant: Whether it sleeps (``flags dormant``): the kernel leads to none of its chains.
+    """
+
+    handle: int
+    is_dormant: bool
+
+
+@frozen(kw_only=True)
 class Chain:
     """A chain.
 
@@ -131,9 +144,8 @@ def list_chains(netfilter: Netfilter, *, kind: str | None = None) -> list[Chain]
     return [chain for chain in chains if kind is None or chain.kind == kind]
 
 
-def handle_of_table(netfilter: Netfilter, name: str, *, family: int) -> int | None:
-    """Return the number of a table, which no other one of the namespace ever has; None where there
-    is no table of this name.
+def find_table(netfilter: Netfilter, name: str, *, family: int) -> Table | None:
+    """Return a table; None where there is none of this name.
 
     Raises:
         NetlinkError: the kernel does not say.
@@ -146,7 +158,7 @@ def handle_of_table(netfilter: Netfilter, name: str, *, family: int) -> int | No
             raise
         return None
     said = (family_and_attributes(answer)[1] for answer in answers)
-    return next((be64_of(one.get(_TABLE_HANDLE, b"")) for one in said), None)
+    return next((_table(one) for one in said), None)
 
 
 def is_dormant(netfilter: Netfilter, chain: Chain) -> bool:
@@ -155,15 +167,8 @@ def is_dormant(netfilter: Netfilter, chain: Chain) -> bool:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    asked = table_message(_GETTABLE, 0, text(1, chain.table), family=chain.family)
-    try:
-        answers = netfilter.netlink.request(asked)
-    except NetlinkError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return True
-    said = (family_and_attributes(answer)[1] for answer in answers)
-    return any(be32_of(one.get(_TABLE_FLAGS, bytes(4))) & _DORMANT for one in said)
+    table = find_table(netfilter, chain.table, family=chain.family)
+    return table is None or table.is_dormant
 
 
 def list_rules_of(netfilter: Netfilter, chain: Chain) -> list[Rule]:
@@ -228,6 +233,12 @@ def verdict_in(data: bytes) -> tuple[int, str | None] | None:
         return None
     target = said.get(2)
     return _signed(said[1]), None if target is None else text_of(target)
+
+
+def _table(said: Mapping[int, bytes]) -> Table:
+    flags = be32_of(said.get(_TABLE_FLAGS, bytes(4)))
+    handle = be64_of(said.get(_TABLE_HANDLE, b""))
+    return Table(handle=handle, is_dormant=bool(flags & _DORMANT))
 
 
 def _chain(family: int, said: Mapping[int, bytes]) -> Chain:

@@ -42,7 +42,8 @@ from acni.plugins.elements import (
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import flushed
+from acni.plugins.tablerefusals import table_asleep
+from acni.plugins.tablerules import IN_FORCE, state_of
 from acni.plugins.tables import TABLE, Entry, TableLayout, comment_of
 from acni.plugins.thorough import do_all
 from acni.skel.call import Call, PutBack
@@ -173,7 +174,7 @@ def restoring(
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
         is_whole = missing(netfilter, entries) is None
         is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
-        is_whole = is_whole and (not entries or flushed(netfilter, layout_of(entries)) is None)
+        is_whole = is_whole and (not entries or state_of(netfilter, layout_of(entries)) == IN_FORCE)
     return None if is_whole else put_back
 
 
@@ -193,15 +194,18 @@ def put_again(
 
 
 def require_rules(netfilter: Netfilter, layout: TableLayout = OF_PACKETS) -> None:
-    """Raise where the elements of a table are there, and its rules are not.
+    """Raise where the elements of a table are there, and it is not in force.
 
     Raises:
         PluginError: so it is.
         NetlinkError: the kernel does not say.
     """
-    chain = flushed(netfilter, layout)
-    if chain is not None:
-        raise differs(f"the chain {chain} of the table {TABLE} has no rules", "rule-missing")
+    state = state_of(netfilter, layout)
+    if state.is_asleep:
+        raise table_asleep(layout.family)
+    if state.lacking is not None:
+        message = f"the chain {state.lacking} of the table {TABLE} lacks a rule"
+        raise differs(message, "rule-missing")
 
 
 def put_back_all(found: Iterable[PutBack | None]) -> PutBack | None:
@@ -224,7 +228,7 @@ def address_taken(taken: Taken) -> PluginError:
 
 
 def require_table(call: Call, *, layout: TableLayout = OF_PACKETS) -> None:
-    """Find out whether a table can be written.
+    """Find out whether a table can be written, and would be heeded.
 
     Raises:
         PluginError: it cannot: no ADD can succeed.
@@ -232,6 +236,9 @@ def require_table(call: Call, *, layout: TableLayout = OF_PACKETS) -> None:
     try:
         with netfilter_of(call) as netfilter:
             require_writable(netfilter, layout=layout)
+            is_asleep = state_of(netfilter, layout).is_asleep
     except NetlinkError as error:
         refusal = kernel_refusal(error, "writing a table of nf_tables")
         raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error
+    if is_asleep:
+        raise table_asleep(layout.family, code=Code.LIMITED)

@@ -10,6 +10,7 @@ Rule 3: the kernel refuses a key that is there, and does not know that a port at
     nothing has changed since a look; who wants it at each looks once it is in, and takes it out
     again. So of two at the same time one gets it, and not both.
 Rule 4: who puts something back had it once: what is another's by now stays that one's.
+Rule 5: what is put into a table that sleeps helps nobody: that is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from acni.netlink.errors import NetlinkError, NotSupported
 from acni.netlink.generations import Ledger
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import MOST_ELEMENTS, Netfilter
-from acni.netlink.nfrules import handle_of_table
+from acni.netlink.nfrules import find_table
 from acni.netlink.nftables import (
     Element,
     add_element,
@@ -37,7 +38,8 @@ from acni.netlink.nftables import (
 from acni.plugins.connections import forget_led
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import flushed, forget_flushed
+from acni.plugins.tablerefusals import table_asleep
+from acni.plugins.tablerules import TableState, forget_state, state_of
 from acni.plugins.tables import NOTHING_THERE, TABLE, Entry, TableLayout, require_layout
 from acni.skel.call import Call
 from acni.skel.kept import Kept
@@ -90,18 +92,18 @@ def lent_netfilter(kept: Kept) -> AbstractContextManager[Netfilter]:
     return kept.lent(key, lambda: Netfilter.open(ledger))
 
 
-def table_states(kept: Kept) -> tuple[tuple[int | None, str | None], ...]:
-    """Return the numbers of the tables, None of one that is not there, and a chain of each from
-    which somebody took all rules: whoever removes a table takes all that was in it, and the next
-    one has another number.
+def table_states(kept: Kept) -> tuple[tuple[int | None, TableState], ...]:
+    """Return the numbers of the tables, None of one that is not there, and whether each is in
+    force: whoever removes a table takes all that was in it, and the next one has another number.
 
     Raises:
         OSError: the kernel does not say.
     """
     with lent_netfilter(kept) as netfilter:
+        tables = (find_table(netfilter, TABLE, family=family) for family in _LAYOUTS)
         return tuple(
-            (handle_of_table(netfilter, TABLE, family=family), flushed(netfilter, layout))
-            for family, layout in _LAYOUTS.items()
+            (None if table is None else table.handle, state_of(netfilter, layout))
+            for table, layout in zip(tables, _LAYOUTS.values(), strict=True)
         )
 
 
@@ -128,6 +130,7 @@ def put(
         Taken: a port is another one's, or an address. Of few nothing was put in; of many some may
             be.
         NotSupported: there is no table, and the kernel lacks what it takes.
+        PluginError: the table sleeps; what was put in stays.
         NetlinkError: the kernel refuses.
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
@@ -137,13 +140,8 @@ def put(
         pairs += [(there, one), (deletion_of(there), one)]
     for begin in range(0, len(pairs), MOST_ELEMENTS):
         _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
-    # Of which generation the batch was is told, so that nobody has to be asked.
-    if (
-        pairs
-        and flushed(netfilter, layout := _LAYOUTS[pairs[0][1].family], is_after_batch=True)
-        is not None
-    ):
-        _lay(netfilter, layout)
+    if pairs:
+        _require_in_force(netfilter, _LAYOUTS[pairs[0][1].family])
 
 
 def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:
@@ -244,9 +242,19 @@ def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) 
             raise
 
 
+def _require_in_force(netfilter: Netfilter, layout: TableLayout) -> None:
+    """Make rules anew that somebody took away; refuse a table that somebody put to sleep."""
+    # Of which generation the batch was is told, so that nobody has to be asked.
+    state = state_of(netfilter, layout, is_after_batch=True)
+    if state.lacking is not None:
+        _lay(netfilter, layout)
+    if state.is_asleep:
+        raise table_asleep(layout.family)
+
+
 def _lay(netfilter: Netfilter, layout: TableLayout) -> None:
     _make(netfilter, layout.messages())
-    forget_flushed(netfilter, layout)
+    forget_state(netfilter, layout)
 
 
 def _make(netfilter: Netfilter, messages: Sequence[Message]) -> None:

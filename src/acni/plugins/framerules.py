@@ -130,7 +130,6 @@ def _padded(mac: bytes) -> bytes:
 OF_FRAMES: Final = TableLayout(
     family=nf.BRIDGE,
     sets=tuple(_TYPES),
-    chains=(_CHAIN,),
     messages=table_messages,
     claim_of=_claim_of,
 )

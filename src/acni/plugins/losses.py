@@ -4,7 +4,7 @@ written down: behind libcni no record of ours says what there was.
 Rule 1: where a link of the host carries the mark of an attachment, and its network masquerades, the
     claim of its address is there. What was attached before the network masqueraded has none, and is
     told as well. What ports a container had, nobody says.
-Rule 2: rules that were flushed, and the elements not, are told as well: all containers lack them.
+Rule 2: rules that were taken, and the elements not, are told as well: all containers lack them.
 Rule 3: in a runtime of ours the records say what there was, and the runtime tells.
 Rule 4: an ADD makes the link first. So a link without a claim is looked at again for as long as
     that takes; what comes and goes meanwhile says nothing.
@@ -23,7 +23,7 @@ from acni.plugins.bridge_refusals import doing
 from acni.plugins.elements import claimants, netfilter_of
 from acni.plugins.owners import network_mark
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import flushed
+from acni.plugins.tablerules import state_of
 from acni.plugins.tables import TABLE, comment_of_mark
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
@@ -62,9 +62,9 @@ def require_all_masqueraded(call: Call) -> None:
 
 def _require_rules(call: Call) -> None:
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
-        chain = flushed(netfilter, OF_PACKETS)
+        chain = state_of(netfilter, OF_PACKETS).lacking
     if chain is not None:
-        message = f"the chain {chain} of the table {TABLE} has no rules"
+        message = f"the chain {chain} of the table {TABLE} lacks a rule"
         details = "the next ADD of any container makes them again"
         raise PluginError(Code.LIMITED, message, details=details, reason=RULES_LOST)
 

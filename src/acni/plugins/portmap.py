@@ -60,7 +60,7 @@ from acni.plugins.portmap_settings import (
     parse_settings,
 )
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import flushed
+from acni.plugins.tablerules import IN_FORCE, state_of
 from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
@@ -139,7 +139,7 @@ def restore(call: Call) -> PutBack | None:
             message = "nobody says which port of the host was picked"
             raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")
         entries = settings.entries(owner_of(call), addresses)
-        all_are = flushed(netfilter, OF_PACKETS) is not None
+        all_are = state_of(netfilter, OF_PACKETS) != IN_FORCE
         lost = [one.address for one in entries if all_are or missing(netfilter, [one]) is not None]
     return partial(_publish_again, call, settings, lost) if lost else None
 

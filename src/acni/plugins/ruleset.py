@@ -227,7 +227,6 @@ def _rules_of(family: _Family) -> Iterator[tuple[str, list[bytes]]]:
 OF_PACKETS: Final = TableLayout(
     family=nf.INET,
     sets=tuple(set_names()),
-    chains=_WITH_RULES,
     messages=table_messages,
     claim_of=claim_of,
 )

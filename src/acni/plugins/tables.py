@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import errno
 import hashlib
+from collections import Counter
 from collections.abc import Callable
+from functools import cached_property
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 from attrs import frozen
 
 from acni.netlink.families import IpAddress
-from acni.netlink.messages import Message, encoded
+from acni.netlink.messages import Answer, Message, attributes, encoded, text_of
+from acni.netlink.nfmessages import family_and_attributes, kind_of
+from acni.netlink.nfoutlines import outline_of
+from acni.netlink.nfrules import verdict_of
 from acni.netlink.nftables import (
     LINK_NAME,
     MOST_COMMENT_BYTES,
+    NEWRULE,
+    SUBSYSTEM,
     Element,
     add_element,
     delete_rules,
@@ -41,6 +48,8 @@ LAYOUT: Final = f"{LAYOUTS}1"
 
 
 _HASH_BYTES: Final = 4
+_CHAIN: Final = 2  # NFTA_RULE_CHAIN
+_SET: Final = 1  # NFTA_LOOKUP_SET
 
 
 _QUOTE: Final = '"'
@@ -99,6 +108,19 @@ class Entry:
         return messages, subjects
 
 
+class RuleShape(NamedTuple):
+    """A rule, as far as one is told from another.
+
+    Attributes:
+        chain: Its chain.
+        steps: Of each expression its name, and the set, or the verdict and the chain, that it leads
+            to. In which registers something stands the kernel says otherwise than it was told.
+    """
+
+    chain: str
+    steps: tuple[tuple[bytes, object], ...]
+
+
 @frozen(kw_only=True)
 class TableLayout:
     """A table of ours, as far as its elements go.
@@ -106,7 +128,6 @@ class TableLayout:
     Attributes:
         family: Its family.
         sets: The names of the sets that hold what is a pod's.
-        chains: The names of the chains that have rules of ours.
         messages: Makes it, or brings one that is there to this state.
         claim_of: Returns, for an owner in words and an element, what says whose that is which the
             element is about.
@@ -114,9 +135,31 @@ class TableLayout:
 
     family: int
     sets: tuple[str, ...]
-    chains: tuple[str, ...]
     messages: Callable[[], list[Message]]
     claim_of: Callable[[str, Element], Element]
+
+    @cached_property
+    def rules(self) -> Counter[RuleShape]:
+        """Its rules, and how many there are of one shape: to make them takes a millisecond."""
+        new = kind_of(SUBSYSTEM, NEWRULE)
+        return Counter(shape_of(one) for one in self.messages() if one.kind == new)
+
+
+def shape_of(rule: Message | Answer) -> RuleShape:
+    """Return the shape of a rule, as it is made or as it is there.
+
+    Raises:
+        Malformed: it is no rule.
+    """
+    chain = text_of(family_and_attributes(rule)[1].get(_CHAIN, b""))
+    steps = ((name, _leads_to(name, said)) for name, said in outline_of(rule).steps)
+    return RuleShape(chain, tuple(steps))
+
+
+def _leads_to(name: bytes, said: bytes) -> object:
+    if name == b"lookup\0":
+        return attributes(said).get(_SET)
+    return verdict_of(attributes(said)) if name == b"immediate\0" else None
 
 
 def digest_of(comment: str) -> bytes:
