@@ -213,7 +213,10 @@ def test_an_add_that_is_refused_leaves_nothing(host: Host) -> None:
     before = elements(host)
     answer = host.run("ADD", NEWER)
     assert answer.status == 1
-    assert answer.printed["msg"].startswith("masquerading: ")
+    assert (answer.printed["code"], answer.printed["reason"]) == (118, "table-foreign")
+    assert answer.printed["msg"] == "the map owners4 of the table inet acni is not as acni has it"
+    assert "expected: type ipv4_addr : mark;" in answer.printed["details"]
+    assert host.run("DEL", NEWER).status == 0
     assert (elements(host), host.leases(), host.links()) == (before, [], ["lo", "cni0"])
 
 

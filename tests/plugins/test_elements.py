@@ -30,6 +30,7 @@ from acni.plugins.firewall_elements import collect_apart
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.podelements import Port, apart, guarding, masquerading, publishing, way
 from acni.plugins.tables import Entry
+from acni.skel import PluginError
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import all_elements, listed, nft, rules_of
 from tests.plugins.calling import make_call
@@ -278,7 +279,7 @@ def test_whether_the_table_can_be_written_is_found_out_and_nothing_is_made(
     assert listed(host, "table") == []
     nft(host, "add table inet acni")
     nft(host, "add chain inet acni prerouting { type filter hook input priority 0; }")
-    with pytest.raises(NetlinkError):
+    with pytest.raises(PluginError, match="the chain prerouting of the table inet acni"):
         require_writable(firewall)
 
 

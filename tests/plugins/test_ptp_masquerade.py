@@ -95,5 +95,5 @@ def test_where_no_table_can_be_written_status_says_so_and_an_add_leaves_nothing(
         wrong = "add table inet acni { map owners4 { type ipv4_addr : ipv4_addr; } ; }"
         nft(host.namespace, wrong)
         assert host.run("STATUS", asked).printed["code"] == 50
-        assert host.run("ADD", CONFIG).printed["msg"].startswith("masquerading: ")
+        assert host.run("ADD", CONFIG).printed["reason"] == "table-foreign"
         assert (host.leases(), host.links()) == ([], ["lo"])

@@ -237,6 +237,9 @@ def require_table(call: Call, *, layout: TableLayout = OF_PACKETS) -> None:
         with netfilter_of(call) as netfilter:
             require_writable(netfilter, layout=layout)
             is_asleep = state_of(netfilter, layout).is_asleep
+    except PluginError as error:
+        details, reason = error.details, error.reason
+        raise PluginError(Code.NOT_AVAILABLE, error.msg, details=details, reason=reason) from error
     except NetlinkError as error:
         refusal = kernel_refusal(error, "writing a table of nf_tables")
         raise PluginError(Code.NOT_AVAILABLE, refusal.msg, reason=refusal.reason) from error

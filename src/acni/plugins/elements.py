@@ -11,6 +11,7 @@ Rule 3: the kernel refuses a key that is there, and does not know that a port at
     again. So of two at the same time one gets it, and not both.
 Rule 4: who puts something back had it once: what is another's by now stays that one's.
 Rule 5: what is put into a table that sleeps helps nobody: that is refused.
+Rule 6: a table of our name that is somebody else's is left as it is, and there is nothing of ours.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ from acni.netlink.nftables import (
     deletion_of,
 )
 from acni.plugins.connections import forget_led
+from acni.plugins.foreigntables import find_foreign
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerefusals import table_asleep
+from acni.plugins.tablerefusals import table_asleep, table_foreign
 from acni.plugins.tablerules import TableState, forget_state, state_of
 from acni.plugins.tables import NOTHING_THERE, TABLE, Entry, TableLayout, require_layout
 from acni.skel.call import Call
@@ -130,7 +132,7 @@ def put(
         Taken: a port is another one's, or an address. Of few nothing was put in; of many some may
             be.
         NotSupported: there is no table, and the kernel lacks what it takes.
-        PluginError: the table sleeps; what was put in stays.
+        PluginError: the table sleeps, and what was put in stays; or it is somebody else's.
         NetlinkError: the kernel refuses.
     """
     pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
@@ -185,7 +187,12 @@ def missing(netfilter: Netfilter, entries: Iterable[Entry]) -> Element | None:
         NetlinkError: the kernel does not say.
     """
     wanted = [one for entry in entries for one in (entry.claim, *entry.elements)]
-    found = netfilter.elements_like(TABLE, wanted)
+    try:
+        found = netfilter.elements_like(TABLE, wanted)
+    except NetlinkError as error:
+        if error.errno != errno.EINVAL or error.index is None:
+            raise
+        return wanted[error.index]  # somebody's set of this name has no such keys
     return next((one for one, there in zip(wanted, found, strict=True) if one != there), None)
 
 
@@ -230,13 +237,14 @@ def require_writable(netfilter: Netfilter, *, layout: TableLayout = OF_PACKETS) 
 
     Raises:
         NotSupported: the kernel lacks what it takes.
+        PluginError: somebody else has a table of this name.
         NetlinkError: it could not.
     """
     # The last message is refused, and so is the batch; what stands before it was looked at.
     messages = layout.messages()
     refused = delete_rules(TABLE, "no_chain", family=layout.family)
     try:
-        _make(netfilter, [*messages, refused])
+        _make(netfilter, layout, [*messages, refused])
     except NetlinkError as error:
         if (error.index, error.errno) != (len(messages), errno.ENOENT):
             raise
@@ -253,17 +261,22 @@ def _require_in_force(netfilter: Netfilter, layout: TableLayout) -> None:
 
 
 def _lay(netfilter: Netfilter, layout: TableLayout) -> None:
-    _make(netfilter, layout.messages())
+    _make(netfilter, layout, layout.messages())
     forget_state(netfilter, layout)
 
 
-def _make(netfilter: Netfilter, messages: Sequence[Message]) -> None:
+def _make(netfilter: Netfilter, layout: TableLayout, messages: Sequence[Message]) -> None:
     """Make a table. Nothing that its messages name can be missing but what the kernel has not: the
     family, a kind of chain, a step of a rule.
     """
     try:
         netfilter.transact(messages)
     except NetlinkError as error:
+        foreign = None
+        if error.index is not None:
+            foreign = find_foreign(netfilter, messages[error.index], error)
+        if foreign is not None:
+            raise table_foreign(layout.family, foreign) from error
         if error.errno != errno.ENOENT or error.index == len(messages) - 1:
             raise
         words = f"the table {TABLE} takes more of nf_tables than this kernel has"
@@ -348,6 +361,8 @@ def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> Non
         except NetlinkError as error:
             if error.errno == errno.ENOENT:  # the table is gone, as nothing else can be missing
                 return
+            if error.errno == errno.EINVAL and not _is_laid_out(netfilter, part.claim.family):
+                return  # somebody's sets, of other types
             if error.errno not in _TAKEN or error.index is None:
                 raise
             others = {subjects[i] for i, one in enumerate(error.verdicts) if one.code in _TAKEN}
@@ -356,6 +371,17 @@ def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> Non
             part = evolve(part, elements=tuple(one for one in part.elements if one not in others))
         else:
             return
+
+
+def _is_laid_out(netfilter: Netfilter, family: int) -> bool:
+    """Tell whether a table is one of ours, and not another one of this name."""
+    try:
+        netfilter.transact([require_layout(family)])
+    except NetlinkError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return False
+    return True
 
 
 def _entry(layout: TableLayout, comment: str, elements: Sequence[Element]) -> Entry:
