@@ -127,6 +127,17 @@ def test_what_is_no_comment_is_none(said: bytes) -> None:
     assert list(read_elements("s", one)) == [Element("s", b"key")]
 
 
+def test_elements_are_read_by_what_stands_beside_them(rules: Netfilter) -> None:
+    rules.transact([new_table("t"), new_set("t", "s", 1, key=PORT)])
+    wanted = [Element("s", bytes((0, n)), comment=text) for n, text in enumerate(("a", "ab", "a"))]
+    others = [Element("s", b"\1a"), Element("s", b"aa", comment="b")]
+    rules.transact([add_element("t", one) for one in (*wanted, *others)])
+    found = rules.elements("t", "s", comment="a")
+    assert sorted(found, key=str) == sorted((wanted[0], wanted[2]), key=str)
+    assert rules.elements("t", "s", comment="c") == []
+    assert len(rules.elements("t", "s")) == 5
+
+
 def test_an_element_without_a_value_is_malformed() -> None:
     with pytest.raises(Malformed):
         list(read_elements("s", nested(1, nested(1, attribute(2, b"")))))

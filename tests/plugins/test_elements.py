@@ -20,6 +20,7 @@ from acni.netns import Namespace
 from acni.plugins.elements import (
     Taken,
     entries_of,
+    entries_of_owner,
     missing,
     netfilter_of,
     put,
@@ -29,7 +30,7 @@ from acni.plugins.elements import (
 from acni.plugins.firewall_elements import collect_apart
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.podelements import Port, apart, guarding, masquerading, publishing, way
-from acni.plugins.tables import Entry
+from acni.plugins.tables import Entry, comment_of
 from acni.skel import PluginError
 from acni.spec.attachment import AttachmentId
 from tests.netlink.nft import all_elements, listed, nft, rules_of
@@ -262,6 +263,30 @@ def test_entries_are_found_by_their_owner(firewall: Netfilter) -> None:
     assert [entry.comment for entry in entries_of(firewall, lambda _: True)] == [
         "acni other c1 eth0"
     ]
+
+
+def test_what_is_of_one_owner_is_found_among_what_is_others(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    """Some of whose names have that one's in them."""
+    names = ["c1", "c10", *(f"c1-{number}" for number in range(200))]
+    owners = [
+        *(Owner("net", AttachmentId(name)) for name in names),
+        Owner("net", AttachmentId("c1", "eth00")),
+        Owner("net c1", AttachmentId("x")),
+    ]
+    for number, owner in enumerate(owners):
+        address = V4 + number
+        put(firewall, [publishing(owner, address, [port(8000 + number)])])
+        put(firewall, [masquerading(owner, address)])
+    for owner in (owners[0], owners[1], owners[-2]):
+        theirs = comment_of(owner)
+        (found,) = entries_of_owner(firewall, theirs)
+        assert [found] == entries_of(firewall, theirs.__eq__)
+        assert {one.name for one in found.elements} == {*PUBLISHED, "masquerade4"} - {"owners4"}
+    assert entries_of_owner(firewall, comment_of(Owner("net", AttachmentId("c")))) == []
+    nft(host, "flush ruleset")
+    assert entries_of_owner(firewall, comment_of(OURS)) == []
 
 
 def test_more_ports_than_fit_into_a_batch_come_and_go(host: Namespace, firewall: Netfilter) -> None:

@@ -222,19 +222,33 @@ def list_of(table: str, name: str, *, family: int = INET) -> Message:
     return table_message(GETSETELEM, 0, text(1, table), text(2, name), family=family)
 
 
-def read_elements(name: str, said: bytes, *, family: int = INET) -> Iterable[Element]:
+def read_elements(
+    name: str, said: bytes, *, family: int = INET, comment: str | None = None
+) -> Iterable[Element]:
     """Read elements of a set as they are listed.
+
+    Args:
+        name: The set's.
+        said: The list.
+        family: That of the set's table.
+        comment: Read those alone beside which this stands; None, all.
 
     Raises:
         Malformed: they are none.
     """
+    there = b"" if comment is None else encoded(comment)
     for one in elements(said):
+        if there not in one:
+            continue
         parts = attributes(one)
+        beside = _comment_of(parts.get(_USERDATA, b""))
+        if comment not in (None, beside):
+            continue
         yield Element(
             name=name,
             key=_value_of(parts.get(_KEY, b"")),
             data=_value_of(parts[_DATA]) if _DATA in parts else None,
-            comment=_comment_of(parts.get(_USERDATA, b"")),
+            comment=beside,
             family=family,
         )
 

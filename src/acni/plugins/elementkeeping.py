@@ -2,7 +2,7 @@
 
 Rule 1: a DEL takes out what the result of the ADD says, without a look at what is others'; without
     that result, or where a result does not say it all and no runtime of ours is around, it looks
-    for what is the owner's.
+    for what is the owner's, and reads nothing else.
 Rule 2: where the kernel has no nf_tables, nothing can be there.
 Rule 3: whoever has to look for what is the owner's finds it as long as something else depends on
     it: the addresses stay the owner's until that is done, too.
@@ -32,6 +32,7 @@ from acni.plugins.connections import forget_led
 from acni.plugins.elements import (
     Taken,
     entries_of,
+    entries_of_owner,
     layout_of,
     missing,
     netfilter_of,
@@ -119,7 +120,7 @@ def _remove_found(
     then: Callable[[Netfilter, Sequence[Entry]], object] | None,
     is_ours: Callable[[Element], bool] | None,
 ) -> None:
-    found = entries_of(netfilter, lambda comment: comment == theirs)
+    found = entries_of_owner(netfilter, theirs)
     there = [evolve(one, elements=tuple(filter(is_ours, one.elements))) for one in found]
     if then is not None:
         then(netfilter, there)

@@ -213,6 +213,22 @@ def entries_of(
     return _entries(layout, wanted)
 
 
+def entries_of_owner(
+    netfilter: Netfilter, comment: str, *, layout: TableLayout = OF_PACKETS
+) -> list[Entry]:
+    """Return what is in a table of one owner, without a look at what is others'.
+
+    Args:
+        netfilter: The host's socket.
+        comment: The owner in words.
+        layout: The table.
+
+    Raises:
+        NetlinkError: the kernel does not say.
+    """
+    return _entries(layout, _all(netfilter, layout, comment))
+
+
 def _entries(layout: TableLayout, elements: Iterable[Element]) -> list[Entry]:
     found: dict[tuple[str, str, bytes], list[Element]] = {}
     for element in elements:
@@ -395,9 +411,11 @@ def _is_claim(element: Element) -> bool:
     return element.name.startswith("owners")
 
 
-def _all(netfilter: Netfilter, layout: TableLayout) -> Iterator[Element]:
+def _all(
+    netfilter: Netfilter, layout: TableLayout, comment: str | None = None
+) -> Iterator[Element]:
     for name in layout.sets:
-        yield from listed(netfilter, name, family=layout.family)
+        yield from listed(netfilter, name, family=layout.family, comment=comment)
 
 
 def find_element(netfilter: Netfilter, wanted: Element) -> Element | None:
@@ -410,14 +428,20 @@ def find_element(netfilter: Netfilter, wanted: Element) -> Element | None:
         return None
 
 
-def listed(netfilter: Netfilter, name: str, *, family: int = OF_PACKETS.family) -> list[Element]:
-    """Return the elements of a set; none where there is no table.
+def listed(
+    netfilter: Netfilter,
+    name: str,
+    *,
+    family: int = OF_PACKETS.family,
+    comment: str | None = None,
+) -> list[Element]:
+    """Return the elements of a set, or those of one owner; none where there is no table.
 
     Raises:
         NetlinkError: the kernel does not say.
     """
     try:
-        return netfilter.elements(TABLE, name, family=family)
+        return netfilter.elements(TABLE, name, family=family, comment=comment)
     except NetlinkError as error:
         if error.errno not in NOTHING_THERE:
             raise

@@ -29,7 +29,7 @@ from acni.plugins.elementkeeping import (
     put_again,
     undo_with,
 )
-from acni.plugins.elements import Taken, entries_of, put, take_out
+from acni.plugins.elements import Taken, entries_of_owner, put, take_out
 from acni.plugins.foreignrules import find_objection
 from acni.plugins.freeports import read_port_settings
 from acni.plugins.pickedports import led_by, pick, recognise
@@ -148,8 +148,7 @@ def publish(
 
 def published_before(netfilter: Netfilter, call: Call) -> Sequence[Entry]:
     """Return what an ADD of the same attachment published before."""
-    theirs = comment_of(owner_of(call))
-    return entries_of(netfilter, lambda comment: comment == theirs)
+    return entries_of_owner(netfilter, comment_of(owner_of(call)))
 
 
 def _beyond(had: Sequence[Entry], settings: Settings) -> Iterator[Entry]:

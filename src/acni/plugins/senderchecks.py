@@ -23,7 +23,7 @@ from acni.plugins.elementkeeping import (
     undo_with,
 )
 from acni.plugins.elements import (
-    entries_of,
+    entries_of_owner,
     find_element,
     missing,
     netfilter_of,
@@ -86,8 +86,7 @@ def stop_checking(call: Call, owner: Owner, ports: Iterable[str]) -> None:
         named = [checked_at(netfilter, port, owner) for port in ports]
         found = [entry for entry in named if entry is not None]
         if not found and call.previous is None:
-            theirs = comment_of(owner)
-            found = entries_of(netfilter, lambda one: one == theirs, layout=OF_FRAMES)
+            found = entries_of_owner(netfilter, comment_of(owner), layout=OF_FRAMES)
         take_out(netfilter, found)
 
 
