@@ -44,6 +44,7 @@ BY_IPTABLES = {
     "-i eth0 -j DROP": None,
     "-p tcp -j REJECT --reject-with tcp-reset": None,
     "-m mark --mark 1 -j DROP": None,
+    "-m conntrack --ctstate INVALID -j DROP": None,
     "-j LOG": None,
     "-j ACCEPT": None,
 }

@@ -4,17 +4,20 @@ is changed.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 
 from acni import netns
+from acni.netlink.errors import NetlinkError, NotSupported
+from acni.netlink.messages import Message
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import family_name
 from acni.netns import Namespace
 from acni.plugins.elements import entries_of, missing, put, take_out
-from acni.plugins.foreigntables import expected_of
+from acni.plugins.foreigntables import expected_of, find_foreign
 from acni.plugins.framerules import OF_FRAMES, checking
 from acni.plugins.owners import Owner
 from acni.plugins.podelements import masquerading
@@ -100,6 +103,28 @@ def test_what_is_not_ours_is_named_with_what_was_expected_and_left_alone(
     nft(host, "delete", "table", family, "acni")
     put(firewall, ENTRIES[family])
     assert missing(firewall, ENTRIES[family]) is None
+
+
+def test_what_the_kernel_lacks_is_nobodys(host: Namespace, firewall: Netfilter) -> None:
+    """It says of a kind of chain that it does not have what it says of a chain of somebody's."""
+    chains = [one for one in OF_PACKETS.messages() if is_hooked(one)]
+    lacks = NotSupported(errno.EOPNOTSUPP, index=0)
+    assert [find_foreign(firewall, one, lacks) for one in chains] == [None] * 5
+    nft(host, "add table ip acni")
+    nft(host, "add chain ip acni martians { type filter hook prerouting priority 0; }")
+    assert [find_foreign(firewall, one, lacks) for one in chains] == [None] * 5
+    nft(host, "add table inet acni")
+    nft(host, "add chain inet acni martians { type filter hook prerouting priority 0; }")
+    found = [find_foreign(firewall, one, lacks) for one in chains]
+    assert [one.name for one in found if one] == ["martians"]
+    denied = NetlinkError(errno.EPERM, index=0)
+    assert [find_foreign(firewall, one, denied) for one in chains] == [None] * 5
+
+
+def is_hooked(message: Message) -> bool:
+    """Whether it makes a chain that the kernel leads to."""
+    expected = expected_of(message)
+    return expected is not None and " hook " in expected.words
 
 
 @pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])

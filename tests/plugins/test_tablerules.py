@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from attrs import evolve
 
 from acni import netns
+from acni.netlink import nfexpressions as nf
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import family_name
 from acni.netns import Namespace
@@ -94,14 +96,25 @@ def test_each_rule_that_is_deleted_alone_is_missed(
         assert state_of(firewall, layout) == IN_FORCE
 
 
+@pytest.mark.parametrize(
+    ("chain", "before", "after"),
+    [
+        ("martians", nf.verdict(nf.NF_DROP), nf.verdict(nf.NF_ACCEPT)),
+        ("forward", nf.verdict(nf.NFT_JUMP, "admin_forward"), nf.verdict(nf.NFT_JUMP, "to_pods")),
+        ("postrouting", nf.is_in("returning6"), nf.is_in("returning4")),
+    ],
+    ids=["a verdict", "another chain", "a set"],
+)
 def test_a_rule_of_ours_that_leads_elsewhere_by_now_is_missed(
-    host: Namespace, firewall: Netfilter
+    firewall: Netfilter, chain: str, before: bytes, after: bytes
 ) -> None:
-    firewall.transact(OF_PACKETS.messages())
-    (rule,) = (one for one in listed(host, "rule") if one["chain"] == "martians")
-    words = "iif != lo meta nfproto ipv4 ip daddr 127.0.0.0/8 accept"
-    nft(host, f"replace rule inet acni martians handle {rule['handle']} {words}")
-    assert state_of(firewall, OF_PACKETS) == TableState(lacking="martians")
+    messages = OF_PACKETS.messages()
+    at = f"{chain}\0".encode()
+    (number,) = (n for n, one in enumerate(messages) if at in one.body and before in one.body)
+    changed = messages[number].body.replace(before, after)
+    messages[number] = evolve(messages[number], body=changed)
+    firewall.transact(messages)
+    assert state_of(firewall, OF_PACKETS) == TableState(lacking=chain)
 
 
 @pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
