@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from acni.host.files import read_regular
+from acni.errors import ConfigError
+from acni.host.files import parse_path, read_regular, upwards
 
 
 @pytest.mark.parametrize("size", [0, 1, 99, 100])
@@ -68,3 +69,23 @@ def test_what_is_no_small_regular_file_is_refused_at_once(
 def test_a_file_whose_size_is_not_told_is_read_whole() -> None:
     expected = Path("/proc/sys/kernel/ostype").read_bytes()
     assert read_regular("/proc/sys/kernel/ostype", max_bytes=100) == expected
+
+
+class Elsewhere:
+    def __fspath__(self) -> str:
+        return "/elsewhere"
+
+
+@pytest.mark.parametrize("value", ["/elsewhere", Path("/elsewhere"), Elsewhere()])
+def test_a_path_is_text_or_what_says_its_path(value: object) -> None:
+    assert parse_path(value, "state_dir") == "/elsewhere"
+
+
+@pytest.mark.parametrize("value", ["", "a\0b", "\ud800", b"/bytes", None, 7])
+def test_what_is_no_path_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="state_dir"):
+        parse_path(value, "state_dir")
+
+
+def test_a_path_is_followed_upwards_to_the_root() -> None:
+    assert list(upwards("/var/lib/cni")) == ["/var/lib/cni", "/var/lib", "/var", "/"]

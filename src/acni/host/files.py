@@ -7,7 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import PurePath
+from collections.abc import Iterator
 from typing import Final
 
 from acni.errors import ConfigError
@@ -96,13 +96,21 @@ def _read_on(fd: int, first: bytes, max_bytes: int, path: str) -> bytes:
     return b"".join(chunks)
 
 
+def upwards(path: str) -> Iterator[str]:
+    """Iterate over an absolute path and the directories that it lies in, the nearest first."""
+    yield path
+    while (parent := os.path.dirname(path)) != path:
+        path = parent
+        yield path
+
+
 def parse_path(value: object, place: str) -> str:
     """Parse a path that a caller gives: text, without NUL, that the file system can write.
 
     Raises:
         ConfigError: it is none.
     """
-    path = str(value) if isinstance(value, PurePath) else value
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
     try:
         if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
             return path

@@ -4,8 +4,6 @@ in.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from attrs import frozen
 
 from acni.errors import machine_error
@@ -41,7 +39,8 @@ def this_host() -> Host:
         Busy, NotPermitted: the kernel does not say.
     """
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip()
         with netns.own() as own:
             return Host(boot=boot, netns=own.identity())
     except OSError as error:

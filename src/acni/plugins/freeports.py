@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from attrs import frozen
@@ -23,7 +22,7 @@ from attrs import frozen
 DYNAMIC: Final = range(49152, 65536)
 """RFC 6335's dynamic ports, which are assigned to nothing."""
 
-_SETTINGS: Final = Path("/proc/sys/net/ipv4")
+_SETTINGS: Final = "/proc/sys/net/ipv4"
 _USUAL_LOCAL: Final = range(32768, 61000)
 
 
@@ -86,6 +85,7 @@ def _range(first: str, last: str) -> range | None:
 
 def _read(name: str) -> str:
     try:
-        return (_SETTINGS / name).read_text()
+        with open(f"{_SETTINGS}/{name}", encoding="ascii") as file:
+            return file.read()
     except OSError:  # /proc is not there, or not for everybody
         return ""

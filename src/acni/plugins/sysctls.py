@@ -16,12 +16,11 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import PurePath
 from typing import Final
 
 from attrs import frozen
 
-from acni.host.files import read_regular
+from acni.host.files import read_regular, upwards
 from acni.netlink.errors import NetlinkError
 from acni.netlink.settings import read_sysctl, write_sysctl
 from acni.plugins.patterns import Pattern, parse_pattern
@@ -182,5 +181,4 @@ def _pattern(path: str, number: int, line: str) -> Pattern:
 
 def _leads_nowhere(path: str) -> bool:
     """Tell whether there is a link in the way: somebody keeps a list, which is elsewhere."""
-    place = PurePath(path)
-    return any(os.path.islink(one) and not os.path.exists(one) for one in (place, *place.parents))
+    return any(os.path.islink(one) and not os.path.exists(one) for one in upwards(path))

@@ -26,12 +26,11 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import PurePath
 from typing import Final
 
 from attrs import evolve, field, frozen
 
-from acni.host.files import close_all, read_regular, write_at
+from acni.host.files import close_all, read_regular, upwards, write_at
 from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
 from acni.plugins.lease_refusals import io_failure
 from acni.plugins.owners import Owner
@@ -186,8 +185,7 @@ def collect(
 
 def is_writable(data_dir: str) -> bool:
     """Tell whether something can be written down."""
-    place = PurePath(data_dir)
-    there = next(one for one in (place, *place.parents) if os.path.lexists(one))
+    there = next(one for one in upwards(data_dir) if os.path.lexists(one))
     return os.path.isdir(there) and os.access(there, os.W_OK | os.X_OK)
 
 
