@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acni.engine.habits import HABITS
-from acni.spec.plan import RULES, Rule
+from acni.spec.commands import RULES, Rule
 
 _TESTS = Path(__file__).parents[1] / "tests"
 _INTENDED = _TESTS / "libcni" / "intended.py"

@@ -11,7 +11,7 @@ from typing import Any, Final
 from attrs import define, frozen
 
 from acni.skel import Bounds, Call, OpenNetns
-from acni.spec.plan import Command
+from acni.spec.commands import Command
 from acni.spec.result import Result, parse_result
 
 NONE: Final[Mapping[str, str]] = MappingProxyType({})

@@ -18,7 +18,7 @@ from acni.plugins.portmap_settings import (
     parse_settings,
 )
 from acni.skel.errors import PluginError
-from acni.spec.plan import Command
+from acni.spec.commands import Command
 from acni.spec.result import parse_result
 from tests.plugins.calling import make_call
 

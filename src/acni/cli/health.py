@@ -22,9 +22,10 @@ from acni.engine.validate import Validation
 from acni.errors import AcniError, NetworkNotFound, StoreError, printable
 from acni.host.configurations import load_configurations
 from acni.plugins.builtins import BUILTIN
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_plugin_type
-from acni.spec.plan import Command, plan
+from acni.spec.planning import plan
 from acni.store.records import Records
 
 _REFUSED: Final = 2

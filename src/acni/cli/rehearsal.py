@@ -30,10 +30,11 @@ from acni.errors import AcniError, PluginNotFound
 from acni.host import netns
 from acni.host.plugins import EXECUTABLE
 from acni.spec.attachment import Attachment, AttachmentId
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.jsontext import dump
 from acni.spec.names import record_name
-from acni.spec.plan import Command, Step, plan
+from acni.spec.planning import Step, plan
 from acni.spec.plugin import Plugin, Request
 from acni.spec.request import build_request, network_parameters
 from acni.spec.versions import SUPPORTED_VERSIONS

@@ -16,7 +16,7 @@ from typing import Final
 
 from acni.cli.rehearsal import Run
 from acni.errors import ConfigError
-from acni.spec.plan import Command
+from acni.spec.commands import Command
 
 # A line of JSON is never EOF. `local` is no POSIX: all of it runs in a subshell, whose names nobody
 # else sees.

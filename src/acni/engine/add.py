@@ -28,9 +28,10 @@ from acni.events import RollbackFinished, RollbackStarted
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 from acni.spec.attachment import Attachment
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import record_name
-from acni.spec.plan import Command, Step, plan
+from acni.spec.planning import Step, plan
 from acni.spec.plugin import Plugin
 from acni.spec.result import Result
 from acni.store.record import Record

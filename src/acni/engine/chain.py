@@ -19,8 +19,9 @@ from acni.engine.orphans import GC_GUARD
 from acni.errors import StoreError
 from acni.host.blocks import Block
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import RULES, Command
 from acni.spec.configuration import NetworkConfig
-from acni.spec.plan import RULES, Command, Step
+from acni.spec.planning import Step
 from acni.spec.plugin import Plugin, Response
 from acni.spec.request import Parameters, build_request
 from acni.spec.response import read_response

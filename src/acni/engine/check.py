@@ -20,7 +20,8 @@ from acni.engine.targets import with_namespace_of
 from acni.errors import AttachmentNotFound, NetnsChanged
 from acni.host.host import Host
 from acni.spec.attachment import Attachment, AttachmentId
-from acni.spec.plan import Command, plan
+from acni.spec.commands import Command
+from acni.spec.planning import plan
 from acni.store.record import Record, recorded_result
 
 

@@ -23,9 +23,10 @@ from acni.engine.targets import delete_target, sequence_of, target_of
 from acni.engine.versions import negotiated
 from acni.errors import AcniError, Busy, PluginNotFound, StoreError
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import ContainerId
-from acni.spec.plan import Command, plan
+from acni.spec.planning import plan
 from acni.spec.plugin import Plugin
 from acni.spec.request import network_parameters
 from acni.store.intents import record_of

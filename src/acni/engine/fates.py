@@ -15,9 +15,10 @@ from acni.engine.targets import sequence_of
 from acni.errors import InvalidName, StoreError
 from acni.host.host import Host
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import NetworkName
-from acni.spec.plan import Command, Step, plan
+from acni.spec.planning import Step, plan
 from acni.store.intents import Intent, record_of
 from acni.store.record import Record
 

@@ -31,7 +31,7 @@ from acni.errors import (
     TryAgain,
     printable,
 )
-from acni.spec.plan import Step
+from acni.spec.planning import Step
 from acni.spec.result import parse_result
 
 _MAX_CAUSE: Final = 500

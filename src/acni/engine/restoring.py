@@ -31,8 +31,9 @@ from acni.errors import AcniError, StoreError
 from acni.events import AttachmentRestored
 from acni.host.plugins import EXECUTABLE
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import Command
 from acni.spec.names import record_name
-from acni.spec.plan import Command, Step
+from acni.spec.planning import Step
 from acni.spec.plugin import Plugin, Request
 from acni.spec.request import build_request
 from acni.spec.response import require_success

@@ -18,8 +18,9 @@ from acni.engine.restoring import find_lost
 from acni.engine.versions import negotiated
 from acni.errors import NotReady
 from acni.skel.errors import Code
+from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
-from acni.spec.plan import Command, plan
+from acni.spec.planning import plan
 from acni.spec.reasons import RULES_LOST
 from acni.spec.request import network_parameters
 

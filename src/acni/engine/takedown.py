@@ -44,7 +44,8 @@ from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
 from acni.host import netns
 from acni.host.host import Host
 from acni.host.netns import NetnsIdentity
-from acni.spec.plan import Command, plan
+from acni.spec.commands import Command
+from acni.spec.planning import plan
 from acni.store.record import Origin, Owed, Record, recorded_result
 
 # A debt is one durable write of 2 KiB; a disk that takes longer than this is not going to take it.

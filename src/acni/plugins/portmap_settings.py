@@ -27,7 +27,7 @@ from acni.plugins.tables import Entry
 from acni.skel.call import Call
 from acni.skel.reading import Fields
 from acni.spec.capabilities import PortMapping
-from acni.spec.plan import Command
+from acni.spec.commands import Command
 from acni.spec.result import Result
 
 PROTOCOLS: Final[Mapping[str, int]] = {

@@ -17,7 +17,7 @@ from acni.skel.bounds import Bounds
 from acni.skel.kept import Kept
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
-from acni.spec.plan import Command
+from acni.spec.commands import Command
 from acni.spec.result import Result
 from acni.spec.versions import SUPPORTED_VERSIONS
 

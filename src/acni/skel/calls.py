@@ -24,6 +24,7 @@ from acni.skel.call import Call, Delegate, Leave, OpenNetns, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import RULES, Command
 from acni.spec.jsontext import JsonError, Member, decode, object_members, spell_keys, spellings
 from acni.spec.names import (
     parse_cni_args_text,
@@ -31,7 +32,6 @@ from acni.spec.names import (
     parse_ifname,
     parse_network_name,
 )
-from acni.spec.plan import RULES, Command
 from acni.spec.plugin import Request
 from acni.spec.result import Result, ResultError, parse_result
 from acni.spec.versions import SUPPORTED_VERSIONS, is_at_least

@@ -20,9 +20,10 @@ from acni.host.spawn import Spawner
 from acni.host.threadprocess import run_process
 from acni.skel.bounds import Bounds
 from acni.skel.errors import Code, PluginError
+from acni.spec.commands import Command
 from acni.spec.configuration import PluginConfig
 from acni.spec.names import PluginType
-from acni.spec.plan import Command, Step
+from acni.spec.planning import Step
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
 from acni.spec.response import read_response
 from acni.spec.result import Result

@@ -36,8 +36,8 @@ from acni.skel.bounds import Bounds, Stopped
 from acni.skel.call import Call, Verbs
 from acni.skel.calls import require_version
 from acni.skel.errors import Code, PluginError
+from acni.spec.commands import Command
 from acni.spec.names import PluginType, parse_plugin_type
-from acni.spec.plan import Command
 from acni.spec.plugin import Plugin, Request
 from acni.spec.reasons import ALREADY_ALLOCATED
 from acni.spec.result import Result

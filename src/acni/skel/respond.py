@@ -34,8 +34,8 @@ from acni.skel.delegation import Delegates, Delegation
 from acni.skel.errors import Code, PluginError, code_of
 from acni.skel.kept import Kept
 from acni.skel.results import result_text
+from acni.spec.commands import Command
 from acni.spec.jsontext import JsonError, dump
-from acni.spec.plan import Command
 from acni.spec.plugin import Ending, Request, Response
 from acni.spec.versions import SUPPORTED_VERSIONS
 

@@ -14,14 +14,12 @@ from __future__ import annotations
 
 import importlib
 
-# At once: afterwards the name is that of a module, too.
-from acni.spec.plan import plan
-
 # As typing has it, without the import of it.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from acni.spec.attachment import Attachment, AttachmentId
     from acni.spec.capabilities import Bandwidth, PortMapping
+    from acni.spec.commands import Command
     from acni.spec.configuration import (
         NetworkConfig,
         PluginConfig,
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
         parse_single,
     )
     from acni.spec.names import ContainerId, IfName, NetnsPath, NetworkName, PluginType
-    from acni.spec.plan import Command, Step
+    from acni.spec.planning import Step, plan
     from acni.spec.plugin import Caps, Ending, Plugin, Request, Response, Times
     from acni.spec.request import Parameters, build_request
     from acni.spec.response import read_response
@@ -80,7 +78,7 @@ _HOMES = {
     "AttachmentId": "attachment",
     "Bandwidth": "capabilities",
     "Caps": "plugin",
-    "Command": "plan",
+    "Command": "commands",
     "ContainerId": "names",
     "Dns": "result",
     "Ending": "plugin",
@@ -101,13 +99,14 @@ _HOMES = {
     "ResultError": "result",
     "Route": "result",
     "SUPPORTED_VERSIONS": "versions",
-    "Step": "plan",
+    "Step": "planning",
     "Times": "plugin",
     "build_request": "request",
     "parse_network": "configuration",
     "parse_plugin": "configuration",
     "parse_result": "result",
     "parse_single": "configuration",
+    "plan": "planning",
     "read_response": "response",
 }
 

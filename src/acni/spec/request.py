@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import field, frozen
 
 from acni.spec.attachment import AttachmentId
+from acni.spec.commands import RULES, Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.jsontext import dump, join
 from acni.spec.names import ContainerId, IfName, cni_args_text
-from acni.spec.plan import RULES, Command, Step
+from acni.spec.planning import Step
 from acni.spec.plugin import Request
 
 

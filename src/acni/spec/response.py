@@ -33,8 +33,9 @@ from acni.errors import (
     PluginTimeout,
     TryAgain,
 )
+from acni.spec.commands import RULES, Command
 from acni.spec.jsontext import objects_in, spell_keys, spellings
-from acni.spec.plan import RULES, Command, Step
+from acni.spec.planning import Step
 from acni.spec.plugin import Ending, Response
 from acni.spec.reasons import reason_of
 from acni.spec.result import Result, ResultError, parse_result

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acni.errors import VersionUnsupported
 from acni.spec import SUPPORTED_VERSIONS, Command, NetworkConfig, parse_network, plan
-from acni.spec.plan import RULES, Previous, Rule, Step
+from acni.spec.planning import Step
 from acni.spec.versions import is_at_least
 
 
@@ -112,24 +112,8 @@ def test_disable_check_concerns_check_only(command: Command) -> None:
     assert len(plan(command, _network("1.0.0", disable_check=True))) == 3
 
 
-@pytest.mark.rule("R36")
-def test_every_verb_has_a_rule() -> None:
-    assert set(RULES) == set(Command)
-    assert [command for command, rule in RULES.items() if rule.is_reversed] == [Command.DEL]
-    assert [command for command, rule in RULES.items() if not rule.halts] == [Command.GC]
-    assert [command for command, rule in RULES.items() if rule.has_result] == [Command.ADD]
-    on_attachments = [command for command, rule in RULES.items() if rule.is_on_attachment]
-    assert on_attachments == [Command.ADD, Command.DEL, Command.CHECK]
-    assert RULES[Command.ADD].previous is Previous.PREDECESSOR
-
-
-def test_the_verbs_are_the_words_of_the_specification() -> None:
-    assert [str(command) for command in Command] == ["ADD", "DEL", "CHECK", "STATUS", "GC"]
-
-
-@pytest.mark.parametrize("kind", [Rule, Step])
-def test_a_rule_and_a_step_are_written_with_the_names_of_their_members(kind: type) -> None:
-    parameters = inspect.signature(kind).parameters.values()
+def test_a_step_is_written_with_the_names_of_its_members() -> None:
+    parameters = inspect.signature(Step).parameters.values()
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.KEYWORD_ONLY}
 
 
