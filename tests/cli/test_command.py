@@ -390,6 +390,16 @@ def test_help_loads_neither_a_loop_nor_attrs() -> None:
     assert modules_of("--help") & heavy == set()
 
 
+def test_what_only_looks_at_files_loads_neither_a_loop_nor_an_engine(tmp_path: Path) -> None:
+    heavy = {"anyio", "asyncio", "cattrs", "trio", "logging", "acni.engine.engine"}
+    for words in (
+        ("ls", "--state-dir", str(tmp_path)),
+        ("inspect", "nobody", "--state-dir", str(tmp_path)),
+        ("networks", "--conf-dir", str(tmp_path)),
+    ):
+        assert modules_of(*words) & heavy == set(), words
+
+
 @pytest.mark.parametrize(("words", "is_own"), [("", True), ("['networks']", False)])
 def test_only_a_process_of_its_own_keeps_what_was_loaded_for_good(words: str, is_own: bool) -> None:
     program = (

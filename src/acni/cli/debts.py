@@ -9,8 +9,9 @@ from typing import Final
 
 from attrs import astuple
 
-from acni.cli.report import error_document, exit_status
-from acni.cli.session import looking_engine, open_records, open_session, report, run_verb
+from acni.cli.records import open_records
+from acni.cli.report import error_document, exit_status, report
+from acni.cli.session import looking_engine, open_session, run_verb
 from acni.cli.tables import print_documents, print_table
 from acni.engine.debts import list_debts
 from acni.engine.runtime import Runtime

@@ -10,8 +10,9 @@ from typing import Final
 
 from attrs import asdict
 
+from acni.cli.records import open_records
 from acni.cli.report import OWED, error_document, exit_status
-from acni.cli.session import looking_engine, open_records, open_session, run_verb
+from acni.cli.session import looking_engine, open_session, run_verb
 from acni.cli.subject import named_network
 from acni.cli.tables import print_documents, print_table
 from acni.engine import gc as gc_verb

@@ -10,8 +10,9 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
+from acni.cli.records import open_records
 from acni.cli.report import error_document, exit_status
-from acni.cli.session import looking_engine, open_records, run_verb
+from acni.cli.session import looking_engine, run_verb
 from acni.cli.subject import named_network
 from acni.cli.tables import print_documents, print_table
 from acni.engine import status as status_verb

@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterator
 from typing import Final
 
+from acni.cli.records import open_records
+from acni.cli.report import report
 from acni.cli.secrets import SHOWN, without_secrets
-from acni.cli.session import open_records, report
 from acni.cli.tables import print_documents, print_table, print_texts
 from acni.engine.listing import AttachmentRecord, list_records
 from acni.errors import AcniError, AttachmentNotFound, StoreError, printable

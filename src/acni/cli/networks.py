@@ -10,7 +10,7 @@ from typing import Final
 
 from attrs import frozen
 
-from acni.cli.session import report
+from acni.cli.report import report
 from acni.cli.tables import print_documents, print_table
 from acni.errors import AcniError
 from acni.host.configurations import MAX_CONFIG_BYTES, Configurations, load_configurations

@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from acni.cli.records import open_records
 from acni.cli.rehearsal import Rehearsal, Run
-from acni.cli.report import error_document, exit_status
+from acni.cli.report import error_document, exit_status, report
 from acni.cli.secrets import hidden_environment, without_secrets
-from acni.cli.session import looking_engine, open_records, report
+from acni.cli.session import looking_engine
 from acni.cli.shell import shell_lines
 from acni.cli.subject import (
     named_attachment,

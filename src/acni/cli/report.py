@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -94,6 +95,13 @@ def exit_status(error: AcniError) -> int:
     """Tell a failure's exit status: what is owed comes before everything else."""
     is_held = error.rollback is not None and error.rollback.error is not None
     return OWED if error.debt is not None or is_held else error.exit_status
+
+
+def report(error: AcniError, arguments: argparse.Namespace) -> int:
+    """Print a failure in the form that was asked for, and return the exit status."""
+    return report_error(
+        error, output=arguments.output, quiet=arguments.quiet, verbose=arguments.verbose
+    )
 
 
 def report_error(error: AcniError, *, output: str, quiet: bool, verbose: bool) -> int:

@@ -19,8 +19,8 @@ import anyio.lowlevel
 from attrs import define, field, frozen
 
 from acni import networks
-from acni.cli.report import report_error
-from acni.cli.session import interrupted, open_session, report, tracing
+from acni.cli.report import report, report_error
+from acni.cli.session import interrupted, open_session, tracing
 from acni.cli.subject import named_network
 from acni.engine.engine import Ending
 from acni.engine.runtime import Runtime

@@ -5,13 +5,12 @@ exit status.
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 
-from acni.cli.report import OWED, report_error, step_printer
+from acni.cli.report import OWED, report, step_printer
 from acni.cli.signals import run_cancellable
 from acni.engine.engine import Ending, Engine, Observer
 from acni.engine.runner import Runner
@@ -26,13 +25,6 @@ from acni.plugins.builtins import BuiltIns
 from acni.plugins.selection import ExecutablesFirst
 from acni.store.records import Records
 from acni.store.state import store_for_looking
-
-
-def report(error: AcniError, arguments: argparse.Namespace) -> int:
-    """Print a failure in the form that was asked for, and return the exit status."""
-    return report_error(
-        error, output=arguments.output, quiet=arguments.quiet, verbose=arguments.verbose
-    )
 
 
 def run_verb(arguments: argparse.Namespace, verb: Callable[[], Awaitable[int]]) -> int:
@@ -116,16 +108,6 @@ def runner_of(kind: str | None, arguments: argparse.Namespace) -> Generator[Runn
             yield Executables(grace_seconds=_timeouts(arguments).grace)
         case _:
             yield None
-
-
-@contextmanager
-def open_records(arguments: argparse.Namespace) -> Generator[Records]:
-    """Open the state directory for looking; one that does not exist holds nothing."""
-    records = Records.look(os.path.abspath(arguments.state_dir))
-    try:
-        yield records
-    finally:
-        records.close()
 
 
 def looking_engine(arguments: argparse.Namespace, records: Records | None = None) -> Engine:

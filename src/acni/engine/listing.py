@@ -10,7 +10,6 @@ from typing import Final
 
 from attrs import frozen
 
-from acni.engine.takedown import is_standing
 from acni.errors import StoreError
 from acni.host.host import Host
 from acni.spec.capabilities import PortMapping, read_port_mappings
@@ -99,7 +98,7 @@ def _open(records: Records, host: Host, left: Container[str]) -> Iterator[tuple[
 
 
 def _listed(outline: Outline, host: Host, state: str) -> AttachmentRecord:
-    stands = outline.is_here(host) and is_standing(outline.netns, outline.identity, host)
+    stands = outline.is_here(host) and host.has(outline.netns, outline.identity)
     return AttachmentRecord(
         state=state,
         container_id=outline.container_id,

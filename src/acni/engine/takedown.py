@@ -37,13 +37,10 @@ from acni.errors import (
     Busy,
     CleanupIncomplete,
     HostChanged,
-    InvalidName,
     StoreError,
 )
 from acni.events import Debt, DebtRecorded, DebtSettled, RecordQuarantined
-from acni.host import netns
 from acni.host.host import Host
-from acni.host.netns import NetnsIdentity
 from acni.spec.commands import Command
 from acni.spec.planning import plan
 from acni.store.record import Origin, Owed, Record, recorded_result
@@ -280,18 +277,5 @@ def standing_netns(record: Record, host: Host) -> str:
     text.
     """
     recorded = record.provenance.netns if record.provenance else None
-    stands = is_of_this_boot(record, host) and is_standing(record.netns, recorded, host)
+    stands = is_of_this_boot(record, host) and host.has(record.netns, recorded)
     return record.netns if stands else ""
-
-
-def is_standing(path: str, recorded: NetnsIdentity | None, host: Host) -> bool:
-    """Tell whether a namespace stands behind a path that is the recorded one, where that is known,
-    and not the host's.
-    """
-    if not path:
-        return False
-    try:
-        identity = netns.identity(path)
-    except InvalidName:
-        return False
-    return identity != host.netns and recorded in (None, identity)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from acni.errors import machine_error
+from acni.errors import InvalidName, machine_error
 from acni.host import netns
 from acni.host.netns import NetnsIdentity
 
@@ -30,6 +30,18 @@ class Host:
         """Tell whether what was made in a boot, from a namespace, still counts as of this boot."""
         is_elsewhere = host_netns != self.netns
         return boot == self.boot and not (self.assumes_reboot and is_elsewhere)
+
+    def has(self, path: str, recorded: NetnsIdentity | None) -> bool:
+        """Tell whether a namespace stands behind a path that is the recorded one, where that is
+        known, and not the host's.
+        """
+        if not path:
+            return False
+        try:
+            identity = netns.identity(path)
+        except InvalidName:
+            return False
+        return identity != self.netns and recorded in (None, identity)
 
 
 def this_host() -> Host:
