@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,3 +110,47 @@ async def test_what_was_found_is_run_by_who_found_it(
 
 def test_its_built_ins_are_those_of_acni_by_default() -> None:
     assert ExecutablesFirst().built_ins.plugins == BuiltIns().plugins
+
+
+def test_whoever_has_executables_pays_for_no_built_in(plugins: RecordingPlugins) -> None:
+    plugins.install("probe")
+    program = """
+import sys
+from acni.plugins.selection import ExecutablesFirst
+
+with ExecutablesFirst() as runner:
+    found = runner.find("probe", [sys.argv[1]])
+    print(runner.restores(found), "acni.plugins.builtins" in sys.modules)
+    print("loopback" in runner.built_ins.plugins)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, plugins.directory],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["False", "False", "True"]
+
+
+def test_built_ins_that_cannot_be_loaded_are_not_found(plugins: RecordingPlugins) -> None:
+    program = """
+import sys
+from acni.errors import PluginNotFound
+from acni.plugins.selection import ExecutablesFirst
+
+sys.modules["acni.plugins.builtins"] = None
+with ExecutablesFirst() as runner:
+    try:
+        runner.find("loopback", [sys.argv[1]])
+    except PluginNotFound as error:
+        print(error.message)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, plugins.directory],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith("the built-in plugins cannot be loaded: ")

@@ -22,7 +22,7 @@ from acni.engine.engine import Engine
 from acni.engine.validate import Validation
 from acni.errors import AcniError, NetworkNotFound, StoreError, printable
 from acni.host.configurations import load_configurations
-from acni.plugins.builtins import BUILTIN
+from acni.host.plugins import BUILTIN
 from acni.spec.commands import Command
 from acni.spec.configuration import NetworkConfig
 from acni.spec.names import parse_plugin_type

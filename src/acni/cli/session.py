@@ -21,7 +21,6 @@ from acni.errors import AcniError
 from acni.host.host import this_host
 from acni.host.plugins import parse_plugin_dirs
 from acni.host.process import Executables
-from acni.plugins.builtins import BuiltIns
 from acni.plugins.selection import ExecutablesFirst
 from acni.store.records import Records
 from acni.store.state import store_for_looking
@@ -102,6 +101,8 @@ def runner_of(kind: str | None, arguments: argparse.Namespace) -> Generator[Runn
     """Make a runner of a kind; None for the one that a runtime has by default."""
     match kind:
         case "builtin":
+            from acni.plugins.builtins import BuiltIns
+
             with BuiltIns() as runner:
                 yield runner
         case "executable":

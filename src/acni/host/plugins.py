@@ -19,7 +19,9 @@ from acni.host.files import parse_path
 from acni.spec.names import PluginType
 from acni.spec.plugin import Plugin
 
+# The kinds of runner that acni has.
 EXECUTABLE: Final = "executable"
+BUILTIN: Final = "builtin"
 
 
 def parse_plugin_dirs(directories: Sequence[str | os.PathLike[str]]) -> tuple[str, ...]:

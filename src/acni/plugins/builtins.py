@@ -24,7 +24,7 @@ import anyio
 from attrs import Factory, define, evolve, field
 
 from acni.errors import AcniError, PluginNotFound
-from acni.host.plugins import added_by_another
+from acni.host.plugins import BUILTIN, added_by_another
 from acni.plugins.catalog import BUILT_IN
 from acni.plugins.workers import Job, Sleepers, Worker
 from acni.skel import Bounds, Call, Stopped, Verbs
@@ -33,8 +33,6 @@ from acni.skel.kept import Kept
 from acni.skel.respond import look_for_lost, put_back, respond, run_verb
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Ending, Plugin, Request, Response
-
-BUILTIN: Final = "builtin"
 
 # How long a verb may take to end once it is told to: it looks between its steps, and a delegate
 # that is ended has a second and some to be gone.

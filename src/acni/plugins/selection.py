@@ -11,17 +11,20 @@ Rule 2: an executable that is there and may not be used (everybody may write to 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from attrs import Factory, define, evolve
+from attrs import Factory, define, evolve, field
 
 from acni.errors import PluginNotFound
-from acni.host.plugins import is_there
+from acni.host.plugins import BUILTIN, is_there
 from acni.host.process import Executables
-from acni.plugins.builtins import BUILTIN, BuiltIns
 from acni.spec.names import PluginType
 from acni.spec.plugin import Caps, Plugin, Request, Response
+
+if TYPE_CHECKING:
+    from acni.plugins.builtins import BuiltIns
 
 
 @define(eq=False, kw_only=True)
@@ -33,7 +36,6 @@ class ExecutablesFirst:
 
     Attributes:
         executables: Runs executables.
-        built_ins: Runs built-in plugins.
 
     Example:
         >>> async def main():
@@ -47,7 +49,27 @@ class ExecutablesFirst:
     """
 
     executables: Executables = Factory(Executables)
-    built_ins: BuiltIns = Factory(BuiltIns)
+    _built_ins: BuiltIns | None = None
+    # Held by who makes it: a runtime asks for tables in a thread.
+    _making: Lock = field(factory=Lock, init=False, repr=False)
+
+    @property
+    def built_ins(self) -> BuiltIns:
+        """What runs built-in plugins. It is loaded when it is first asked for, as they are: whoever
+        has executables pays for none of it.
+
+        Raises:
+            PluginNotFound: it cannot be loaded: there is no descriptor left to read it, say.
+
+        Example:
+            >>> with acni.ExecutablesFirst() as runner:
+            ...     "bridge" in runner.built_ins.plugins
+            True
+        """
+        with self._making:
+            if self._built_ins is None:
+                self._built_ins = _load_built_ins()
+            return self._built_ins
 
     def find(
         self, plugin_type: PluginType, directories: Sequence[str], *, added_by: str | None = None
@@ -126,7 +148,7 @@ class ExecutablesFirst:
             ...     runner.restores(runner.find("bridge", [plugins.directory]))
             False
         """
-        return self.built_ins.restores(plugin)
+        return plugin.runner == BUILTIN and self.built_ins.restores(plugin)
 
     def look(self, plugin: Plugin, request: Request, *, seconds: float) -> Response:
         """Look whether somebody took something away; see :meth:`BuiltIns.look`.
@@ -182,7 +204,8 @@ class ExecutablesFirst:
         Example:
             >>> acni.ExecutablesFirst().close()
         """
-        self.built_ins.close()
+        if self._built_ins is not None:
+            self._built_ins.close()
 
     def __enter__(self) -> Self:
         return self
@@ -194,3 +217,14 @@ class ExecutablesFirst:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _load_built_ins() -> BuiltIns:
+    try:
+        from acni.plugins.builtins import BuiltIns  # noqa: PLC0415 (not for executables)
+    except (ImportError, OSError) as error:
+        raise PluginNotFound(
+            f"the built-in plugins cannot be loaded: {error}",
+            expected="all of acni, and descriptors to read it",
+        ) from error
+    return BuiltIns()
