@@ -29,18 +29,26 @@ def test_nothing_is_taken_down_at_the_end() -> None:
 
 
 def test_a_thread_that_works_for_somebody_is_waited_for() -> None:
+    """Here until its input ends, which it does once the command has printed something."""
     program = """
-import threading
+import sys, threading
 from acni.__main__ import main
 
 def work():
-    threading.main_thread().join(0.2)
+    sys.stdin.read()
     print("worked", flush=True)
 
 threading.Thread(target=work).start()
 main()
 """
-    assert run(program, "completion", "bash").stdout.endswith("worked\n")
+    argv = [sys.executable, "-c", program, "completion", "bash"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        process.stdin.close()
+        assert "worked\n" in process.stdout.read()
 
 
 def test_a_closed_standard_error_is_none_of_its_concern() -> None:
