@@ -44,7 +44,7 @@ from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerefusals import table_asleep
-from acni.plugins.tablerules import IN_FORCE, state_of
+from acni.plugins.tablerules import IN_FORCE, TableState, state_of
 from acni.plugins.tables import TABLE, Entry, TableLayout, comment_of
 from acni.plugins.thorough import do_all
 from acni.skel.call import Call, PutBack
@@ -165,7 +165,7 @@ def restoring(
         shared: What is nobody's, and is there as well.
 
     Raises:
-        PluginError: the kernel does not say.
+        PluginError: the kernel does not say, or somebody put the table to sleep.
     """
 
     def put_back() -> None:
@@ -173,9 +173,9 @@ def restoring(
             put_again(netfilter, entries, shared=shared)
 
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
-        is_whole = missing(netfilter, entries) is None
+        is_whole = not entries or require_awake(netfilter, layout_of(entries)) == IN_FORCE
+        is_whole = is_whole and missing(netfilter, entries) is None
         is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
-        is_whole = is_whole and (not entries or state_of(netfilter, layout_of(entries)) == IN_FORCE)
     return None if is_whole else put_back
 
 
@@ -201,12 +201,23 @@ def require_rules(netfilter: Netfilter, layout: TableLayout = OF_PACKETS) -> Non
         PluginError: so it is.
         NetlinkError: the kernel does not say.
     """
-    state = state_of(netfilter, layout)
-    if state.is_asleep:
-        raise table_asleep(layout.family)
+    state = require_awake(netfilter, layout)
     if state.lacking is not None:
         message = f"the chain {state.lacking} of the table {TABLE} lacks a rule"
         raise differs(message, "rule-missing")
+
+
+def require_awake(netfilter: Netfilter, layout: TableLayout = OF_PACKETS) -> TableState:
+    """Return the state of a table that nobody put to sleep.
+
+    Raises:
+        PluginError: somebody did, so that nothing of it holds, and nothing is put into it.
+        NetlinkError: the kernel does not say.
+    """
+    state = state_of(netfilter, layout)
+    if state.is_asleep:
+        raise table_asleep(layout.family)
+    return state
 
 
 def put_back_all(found: Iterable[PutBack | None]) -> PutBack | None:

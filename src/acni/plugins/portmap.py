@@ -36,6 +36,7 @@ from acni.plugins.elementkeeping import (
     collect,
     if_there_is_netfilter,
     remove,
+    require_awake,
     require_rules,
     require_table,
 )
@@ -59,8 +60,7 @@ from acni.plugins.portmap_settings import (
     addresses_of,
     parse_settings,
 )
-from acni.plugins.ruleset import OF_PACKETS
-from acni.plugins.tablerules import IN_FORCE, state_of
+from acni.plugins.tablerules import IN_FORCE
 from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
@@ -139,7 +139,7 @@ def restore(call: Call) -> PutBack | None:
             message = "nobody says which port of the host was picked"
             raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")
         entries = settings.entries(owner_of(call), addresses)
-        all_are = state_of(netfilter, OF_PACKETS) != IN_FORCE
+        all_are = require_awake(netfilter) != IN_FORCE
         lost = [one.address for one in entries if all_are or missing(netfilter, [one]) is not None]
     return partial(_publish_again, call, settings, lost) if lost else None
 
