@@ -180,7 +180,7 @@ def gives_what_it_saw_free(call: Call) -> Result:
     directory.mkdir(exist_ok=True)
     taken = {path.name for path in directory.iterdir()}
     free = next(one for one in (f"10.8.0.{number}" for number in range(2, 99)) if one not in taken)
-    time.sleep(0.05)
+    time.sleep(0.3)
     (directory / free).write_text(f"{call.container_id}\r\n{call.ifname}")
     return make_result(ips=[IpConfig(address=f"{free}/24", gateway=None, interface=None)])
 
