@@ -21,7 +21,7 @@ from acni.testing import ScriptedRunner
 OpenRuntime = Callable[..., AbstractContextManager[Runtime]]
 
 # Longer than anything here takes; a test that waits for it in vain fails.
-SECONDS = 15.0
+SECONDS = 60.0
 
 
 @define(eq=False)

@@ -224,7 +224,7 @@ def record(directory: Path, padding: int = 0) -> tuple[Step, ...]:
             [*command, *program],
             check=False,
             capture_output=True,
-            timeout=60,
+            timeout=250,
             env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])},
         )
     except FileNotFoundError as error:

@@ -26,7 +26,7 @@ from acni.host.holders import (
 from acni.host.locks import try_lock
 from tests.host.dead_runtime import BYTE, DeadRuntime, dead_runtime
 
-SECONDS = 10.0
+SECONDS = 60.0
 LINE = b"lock:\t1: OFDLCK  ADVISORY  READ -1 08:01:1234 10 12\n"
 
 
