@@ -53,7 +53,7 @@ def summary(tmp_path: Path) -> Summary:
             [sys.executable, str(tmp_path / SUMMARY.name), str(reports)],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
         assert done.stderr == ""
@@ -116,6 +116,6 @@ def test_a_failure_in_any_session_is_counted_once(summary: Summary) -> None:
 
 def test_the_list_of_this_repository_can_be_read(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, str(SUMMARY), str(tmp_path)], capture_output=True, timeout=50, check=True
+        [sys.executable, str(SUMMARY), str(tmp_path)], capture_output=True, timeout=200, check=True
     )
     assert done.stdout == b"\n\n0 passed, 0 failed\n"

@@ -287,7 +287,7 @@ class Node:
     def run(self, program: str) -> tuple[int, str, str]:
         with self.start(program) as process:
             try:
-                stdout, stderr = process.communicate(timeout=40)
+                stdout, stderr = process.communicate(timeout=200)
             finally:
                 process.kill()
         return process.returncode, stdout, stderr
@@ -393,7 +393,7 @@ def test_ctrl_c_ends_the_program_when_its_add_is_undone(node: Node) -> None:
     with node.start("with stack: runtime.add(network, attachment)") as process:
         node.wait_for("ADD second")
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=40)
+        _, stderr = process.communicate(timeout=200)
     assert process.returncode == -signal.SIGINT
     assert stderr.endswith("KeyboardInterrupt\n")
     assert node.plugins.held == set()
@@ -408,7 +408,7 @@ def test_ctrl_c_at_the_interpreters_end_loses_nothing(node: Node) -> None:
         for _ in range(3):
             process.send_signal(signal.SIGINT)
             time.sleep(0.1)  # one by one: those that come together are one
-        process.communicate(timeout=40)
+        process.communicate(timeout=200)
     assert node.plugins.held == set()
     assert node.records == []
 

@@ -66,7 +66,7 @@ def acni(environment: dict[str, str]) -> Run:
             env=environment | variables,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
 

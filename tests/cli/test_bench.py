@@ -195,7 +195,7 @@ def test_an_interrupt_detaches_and_prints_what_there_is(
             # Its observer tells of each plugin that ended.
             steps = [process.stderr.readline() for _ in range(20)]
             process.send_signal(signal.SIGINT)
-            printed = process.communicate(timeout=60)[0]
+            printed = process.communicate(timeout=200)[0]
         finally:
             process.kill()
     assert any("DEL" in step for step in steps)

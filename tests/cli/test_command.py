@@ -283,7 +283,7 @@ def test_a_signal_undoes_and_then_ends(
     while len(plugins.notes()) < 2 and time.monotonic() < give_up:
         time.sleep(0.01)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=200)
     assert process.returncode == 128 + number
     assert b"Traceback" not in stderr
     assert [str(call) for call in plugins.calls][-2:] == ["DEL second", "DEL first"]
@@ -443,7 +443,7 @@ def test_a_signal_that_leaves_something_owed_says_so(
     while len(plugins.notes()) < 2 and time.monotonic() < give_up:
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 5
     assert stdout == ""
     assert "ended by SIGTERM" in stderr
@@ -502,7 +502,7 @@ def test_a_place_that_takes_no_output_gives_no_traceback(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=200,
         check=False,
     )
     assert done.returncode == status

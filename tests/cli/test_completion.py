@@ -44,7 +44,7 @@ def test_the_script_is_one_that_the_shell_reads(shell: str, acni: Run) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"cannot run here: {shell} is not installed")
     read = subprocess.run(
-        [shell, "-n"], input=script.stdout, capture_output=True, text=True, timeout=20, check=False
+        [shell, "-n"], input=script.stdout, capture_output=True, text=True, timeout=200, check=False
     )
     assert (read.returncode, read.stderr) == (0, "")
 
@@ -74,7 +74,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=True,
     )
     assert done.stderr == ""

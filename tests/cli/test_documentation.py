@@ -73,7 +73,7 @@ def test_the_examples_run_and_print_what_the_page_says(
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=50,
+            timeout=200,
             check=False,
         )
         printed = done.stdout.replace(str(conf_dir), "/etc/cni/net.d")

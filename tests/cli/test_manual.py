@@ -64,7 +64,7 @@ def test_groff_reads_it_without_a_warning() -> None:
         input="\n".join(LINES) + "\n",
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=True,
     )
     assert read.stderr == ""

@@ -158,7 +158,7 @@ def test_the_demonstration_draws_its_pods(
         env={**environment, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
         cwd=tmp_path,
         capture_output=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -123,7 +123,7 @@ class Node:
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
         process.send_signal(signal.SIGTERM)
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=200)
         assert (process.returncode, stderr) == (0, b"")
 
 

@@ -126,7 +126,7 @@ async def main(runner):
         attached = runtime.attached
         async with attached(network, "job-1") as one, attached(network, "job-2") as two:
             program = "import socket; print([name for _, name in socket.if_nameindex()])"
-            done = await one.run([sys.executable, "-c", program], timeout=20)
+            done = await one.run([sys.executable, "-c", program], timeout=200)
             print(one.result.ipv4, two.result.ipv4, done.stdout.decode().strip())
         print(await runtime.attachments())
 
@@ -139,6 +139,6 @@ with acni.BuiltIns() as runner:
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_without_root_and_without_executables_it_is_attached_all_the_same(backend: str) -> None:
     argv = as_another_user(sys.executable, "-c", _WITHOUT_ROOT, backend)
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=50, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["10.7.0.2 10.7.0.3 ['lo', 'eth0']", "()"]

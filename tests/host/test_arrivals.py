@@ -20,7 +20,7 @@ def shown(read):
 def _run(script: str) -> Any:
     program = f"{HEAD}\n{textwrap.dedent(script)}\nprint(json.dumps(report))"
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=200, check=False
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -280,7 +280,7 @@ def test_a_cgroup_that_was_delegated_to_another_is_refused(delegated: Path) -> N
         [sys.executable, "-c", _AS_NOBODY, delegated],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=True,
     ).stdout
     assert printed == f"cgroup '{delegated}': Permission denied\n"
@@ -365,4 +365,4 @@ def _sleeper_in(cgroup: Cgroup) -> subprocess.Popen[bytes]:
 
 def _wait_for(sleeper: subprocess.Popen[bytes]) -> None:
     """Reap it: it was killed with its group."""
-    assert sleeper.wait(timeout=20) == -signal.SIGKILL
+    assert sleeper.wait(timeout=200) == -signal.SIGKILL

@@ -69,7 +69,7 @@ def holding(fd: int, program: str = "exec sleep 600") -> Iterator[subprocess.Pop
         yield child
     finally:
         child.kill()
-        child.communicate(timeout=40)
+        child.communicate(timeout=200)
 
 
 class Flock(ctypes.Structure):
@@ -229,7 +229,7 @@ def test_a_killed_process_lets_go(path: Path, one: int) -> None:
         child = subprocess.Popen(["sleep", "600"], pass_fds=[theirs])
     assert is_held(one, 7)
     child.send_signal(signal.SIGKILL)
-    child.wait(timeout=40)
+    child.wait(timeout=200)
     assert not is_held(one, 7)
 
 

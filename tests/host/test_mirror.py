@@ -98,7 +98,7 @@ def _run(script: str, place: Path) -> Any:
         [sys.executable, "-c", program, str(place)],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -615,7 +615,7 @@ def test_a_rude_host_program_loses_exit_statuses_and_nothing_else(
     ]
     argv = [sys.executable, "-c", _HOST_PROGRAM, manner, backend, json.dumps(plugins)]
     try:
-        printed = subprocess.run(argv, check=True, timeout=50, capture_output=True).stdout
+        printed = subprocess.run(argv, check=True, timeout=200, capture_output=True).stdout
         endings = json.loads(printed)
         for name, (_, ending, status, lives) in FOR_RUDE_HOSTS.items():
             told = tuple(endings[grounds[name].plugin.path])

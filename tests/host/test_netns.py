@@ -149,7 +149,7 @@ def test_a_failed_creation_leaves_neither_name_nor_mount() -> None:
         [sys.executable, "-c", _FAIL_TO_OPEN],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=True,
     ).stdout
     assert printed == "Too many open files [] False\n"
@@ -571,12 +571,12 @@ def test_the_facade_has_the_same_functions() -> None:
 
 def _command(text: str) -> str:
     return subprocess.run(
-        text.split(), check=True, timeout=20, capture_output=True, text=True
+        text.split(), check=True, timeout=200, capture_output=True, text=True
     ).stdout
 
 
 def _command_of(argv: list[str]) -> str:
-    return subprocess.run(argv, check=True, timeout=20, capture_output=True, text=True).stdout
+    return subprocess.run(argv, check=True, timeout=200, capture_output=True, text=True).stdout
 
 
 def _inside(namespace: Namespace, text: str) -> None:
@@ -619,7 +619,11 @@ with netns.anonymous() as made:
 
 def test_a_process_that_may_not_is_told_what_it_needs() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", UNPRIVILEGED], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", UNPRIVILEGED],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=True,
     )
     told = f"{NotPermitted.__name__} 2 root, or the capabilities that namespaces need"
     assert done.stdout.splitlines() == [told, told]

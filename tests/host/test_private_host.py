@@ -53,7 +53,7 @@ _AGAIN = f"{_LOOK}\n{_ENTER}\nprint(json.dumps(enter()))"
 
 
 def test_nothing_of_the_machine_is_seen_inside_and_nothing_inside_is_seen_outside() -> None:
-    subprocess.run(["ip", "link", "add", "br0", "type", "bridge"], check=True, timeout=20)
+    subprocess.run(["ip", "link", "add", "br0", "type", "bridge"], check=True, timeout=200)
     Path("/var/lib/cni/lease").mkdir()
     with netns.create("box"):
         found = _run("""
@@ -217,7 +217,7 @@ def _run(script: str, *, by_another_user: bool = False, before: str = "") -> Any
             [_LOOK, _ENTER, textwrap.dedent(before), f"os.execvp({argv[0]!r}, {argv})"]
         )
         argv = [sys.executable, "-c", first]
-    finished = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    finished = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
     assert finished.returncode == 0, finished.stderr
     return json.loads(finished.stdout)
 

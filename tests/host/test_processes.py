@@ -99,7 +99,7 @@ def test_a_name_may_hold_anything(name: bytes) -> None:
         assert child.stdout is not None
         assert child.stdout.readline() == b"named\n"
         assert start_time(child.pid) == before is not None
-        child.communicate(timeout=40)
+        child.communicate(timeout=200)
 
 
 def test_of_a_process_that_cannot_be_looked_at_just_now_nobody_says_that_it_has_ended() -> None:

@@ -22,7 +22,7 @@ from acni.host.user_namespace import enter_user_namespace
 def _says(script: str, *, user: str = "root") -> str:
     argv = [sys.executable, "-c", f"{HEAD}\n{script}"]
     argv = {"root": argv, "nobody": as_another_user(*argv), "bare": without_rights(*argv)}[user]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -38,7 +38,7 @@ def ask(program: Path, verb: str, questions: Iterable[Mapping[str, object]]) -> 
         input="\n".join(map(json.dumps, questions)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -21,7 +21,7 @@ def run(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=False,
     )
 
@@ -38,7 +38,7 @@ def test_streams_that_the_caller_closed_are_no_trouble() -> None:
         ["sh", "-c", program],
         input=b'{"cniVersion": "1.0.0", "name": "net"}',
         env={**os.environ, **asked},
-        timeout=20,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0
@@ -104,7 +104,7 @@ def test_what_cannot_be_printed_is_a_failure_and_told(
             stderr=subprocess.PIPE,
             env={**os.environ, **variables},
             cwd=tmp_path,
-            timeout=20,
+            timeout=200,
             check=False,
         )
     finally:
@@ -141,7 +141,7 @@ def test_a_version_of_loopback_loads_little(tmp_path: Path) -> None:
         env={"CNI_COMMAND": "VERSION"},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=True,
     )
     answer, end, told = done.stdout.partition("}")

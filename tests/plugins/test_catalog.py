@@ -32,7 +32,7 @@ runner.find("bridge", [])
 print("acni.plugins.bridge" in sys.modules)
 """
     told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=60
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, timeout=200
     )
     assert told.stdout.split() == ["acni.plugins.builtins", "True"]
 

@@ -245,7 +245,7 @@ def test_a_disk_that_is_read_only_is_a_typed_error(node: Node) -> None:
     with tmpfs(node.data_dir, "size=1m"):
         node.run("ADD", DUAL)
         remount = ["mount", "-o", "remount,ro", str(node.data_dir)]
-        subprocess.run(remount, check=True, timeout=20)
+        subprocess.run(remount, check=True, timeout=200)
         assert node.run("CHECK", DUAL, previous=True).status == 0
         for verb in ("ADD", "DEL"):
             answer = node.run(verb, DUAL, container_id="c2")
@@ -419,7 +419,7 @@ def kill() -> Kill:
             cwd=CHECKOUT,
             capture_output=True,
             check=True,
-            timeout=50,
+            timeout=200,
         ).stdout
         nodes = [Node(directory / str(number)) for number in range(int(printed))]
         for node in nodes:

@@ -23,7 +23,7 @@ def ask_version(path: Path, *words: str, **variables: str) -> Any:
         input=b'{"cniVersion": "1.0.0"}',
         env={"CNI_COMMAND": "VERSION", **variables},
         capture_output=True,
-        timeout=20,
+        timeout=200,
         check=True,
     )
     return json.loads(done.stdout)

@@ -20,7 +20,7 @@ from acni.skel import PluginError
 from acni.skel.executable import read_input
 from tests.skel.asking import script
 
-SECONDS = 20
+SECONDS = 100
 
 _PROGRAM = """\
 #!{python}

@@ -29,7 +29,7 @@ _FORBIDDEN = {
 def _modules_after(statement: str) -> set[str]:
     program = f"{statement}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
     printed = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=20
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=200
     ).stdout
     return set(json.loads(printed))
 

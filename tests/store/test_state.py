@@ -260,7 +260,7 @@ def test_a_file_is_synced_before_its_name_and_the_directory_after_it(
     calls = "trace=pwrite64,fsync,fdatasync,rename,renameat,renameat2"
     command = ["strace", "-f", "-y", "-o", str(trace), "-e", calls]
     program = [sys.executable, "-c", PROGRAM, str(state_dir)]
-    subprocess.run([*command, *program], check=True, timeout=20)
+    subprocess.run([*command, *program], check=True, timeout=200)
     lines = [line for line in trace.read_text().splitlines() if "(" in line][-4:]
     seen = [line.split(maxsplit=1)[1].partition("(")[0] for line in lines]
     assert seen == ["pwrite64", "fsync", "renameat", "fsync"]

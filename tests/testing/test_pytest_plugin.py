@@ -98,7 +98,7 @@ def _pytest(folder: Path, tests: str, *options: str) -> str:
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout + finished.stderr

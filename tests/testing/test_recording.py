@@ -24,7 +24,7 @@ def _run(
         env=environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=200,
         check=False,
         cwd="/",
     )
