@@ -125,7 +125,7 @@ async def test_a_thousand_runs_at_once_take_no_thread_and_four_descriptors_each(
         response = second_long.answers[number]
         assert (response.ending, response.status) == (Ending.EXITED, 0), response
         assert response.stdout == b"%d\n" % number, "each has its own answer"
-    assert tick.threads == threads
+    assert tick.threads <= threads  # one that an earlier test left idle may end meanwhile
     assert tick.descriptors - descriptors <= AT_ONCE * DESCRIPTORS_EACH + 1  # the looking itself
     # A machine that stands still is part of it; tests/host/test_process.py counts the turns.
     assert tick.lag_seconds < 20, "other tasks had their turns"
