@@ -74,7 +74,7 @@ class Run:
         return f"{highest}, unless a plugin supports only {' or '.join(reversed(lower))}"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rehearsal:
     """A verb that is gone through without running a plugin.
 

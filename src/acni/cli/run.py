@@ -152,7 +152,7 @@ async def _run(
     return status[-1] if status else interrupted(usher.told, arguments)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Usher:
     """Takes signals to who they are for: to the command while it runs. Before that one ends the
     attaching, which is undone; afterwards, everything is being undone already.

@@ -31,7 +31,7 @@ from acni.store.waiting import Watch, bounded
 _REFUSED: Final = frozenset(("add", "check", "status"))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Admission:
     """The places of one runtime.
 

@@ -8,7 +8,7 @@ from attrs import Factory, define
 from acni.spec.plugin import Plugin
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class VersionAnswers:
     """The answers that a runtime knows: one for each path, and for each type that has none, so that
     it is bounded by what there is on disk.

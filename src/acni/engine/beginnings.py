@@ -19,7 +19,7 @@ from attrs import Factory, define, field
 _SECONDS: Final = 0.001
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Beginnings:
     """Who begins when, in one runtime: in order of arrival, and once some have begun in a turn of
     the loop, each other one in a turn of its own.

@@ -32,7 +32,7 @@ from acni.spec.request import network_parameters
 from acni.store.intents import record_of
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Collecting:
     """One gc under way.
 

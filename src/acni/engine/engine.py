@@ -66,7 +66,7 @@ _THREADS: Final = 32
 _LOG: Final = logging.getLogger("acni.engine")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ending:
     """A keeper of one operation: what its undo did and what it left owed.
 
@@ -89,7 +89,7 @@ class Ending:
                 pass
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Engine:
     """What the verbs of one runtime share.
 
@@ -118,7 +118,7 @@ class Engine:
     store: Store
     runner: Runner
     plugin_dirs: tuple[str, ...]
-    environment: Mapping[str, str] = field(repr=False)
+    environment: Mapping[str, str]
     timeouts: Timeouts
     host: Host
     turns: Turns
@@ -278,7 +278,7 @@ def sequence_now() -> int:
     return time.clock_gettime_ns(time.CLOCK_BOOTTIME)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class PluginRun:
     """A plugin's run under way.
 

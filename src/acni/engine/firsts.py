@@ -18,7 +18,7 @@ from acni.store.state import Store
 _MOST_KNOWN: Final = 4096
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Firsts:
     """To which networks something was attached in this boot, as one runtime knows it."""
 

@@ -39,7 +39,7 @@ class Urgency(IntEnum):
         return self <= Urgency.DELETE
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Room:
     """A number of places that are all alike.
 
@@ -71,7 +71,7 @@ class OfType(Protocol):
     def take_sign_down(self) -> None: ...
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Unshared:
     """The places of a type that no other runtime can know of.
 
@@ -102,7 +102,7 @@ class Unshared:
         """There is none."""
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Asking:
     """Who asks for a place.
 
@@ -168,7 +168,7 @@ class Asking:
             self.of_type.give_back(self.index)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Lines:
     """Those who wait in one runtime: a line for each urgency and for each thing that is needed."""
 

@@ -24,7 +24,7 @@ from acni.store.spares import Spare
 from acni.store.state import Store
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Note:
     """An operation in the journal; as a context manager it is under way until the block is left.
 

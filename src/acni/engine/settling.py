@@ -45,7 +45,7 @@ def pause_before(attempt: int, jitter: float) -> float:
     return pause * (0.5 + jitter)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Settling:
     """The task that settles, and an observer that tells it what is owed from now on."""
 

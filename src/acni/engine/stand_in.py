@@ -28,7 +28,7 @@ _NO_ROOM: Final = (errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 _PEERS: Final = ("peer0", "peer1")  # one of them is not the link's own name
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class StandIn:
     """A stand-in; as a context manager it is gone at the end of the block."""
 

@@ -51,7 +51,7 @@ STORE_SECONDS: Final = 30.0
 _LOG: Final = logging.getLogger("acni.engine")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TakeDown:
     """One deletion under way.
 

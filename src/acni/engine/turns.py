@@ -78,7 +78,7 @@ def _nobody(_: str) -> str:
     return nobody_known()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Turns:
     """The turns of one runtime's operations.
 

@@ -43,7 +43,7 @@ class Arrival:
     is_from_kernel: bool
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Arrivals:
     """Where signals arrive.
 

@@ -10,7 +10,7 @@ from attrs import define, field
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Block(Generic[T]):
     """An asynchronous context manager of two functions: how it is entered, and how it is left.
 

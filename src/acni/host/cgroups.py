@@ -31,7 +31,7 @@ _AT_ONCE: Final = 4
 _PAUSES: Final = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Cgroup:
     """The control group of one run.
 
@@ -97,7 +97,7 @@ class Cgroup:
         return True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Cgroups:
     """The control groups of the runs below a delegated directory.
 

@@ -33,7 +33,7 @@ _SIZE: Final = struct.Struct("i")
 _BUFFER: Final = 1 << 16
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Watch:
     """A watch of one directory's names."""
 

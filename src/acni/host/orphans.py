@@ -243,7 +243,7 @@ def _kill_process(process: Process) -> bool:
     return True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pinned:
     """A process that is held by a descriptor, which is never another's.
 

@@ -22,7 +22,7 @@ _STANDARD_ERROR: Final = 2
 _GUARD: Final = 3
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Output:
     """One stream of a plugin, read without waiting."""
 

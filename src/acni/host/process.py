@@ -293,7 +293,7 @@ def _guard_from_interrupts(function: object) -> None:
         trio.lowlevel.enable_ki_protection(function)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Turns:
     """Lets the runs of one loop start their processes, one in a turn of the loop.
 
@@ -331,7 +331,7 @@ class _Turns:
             self._latest = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Child:
     """A process of ours until it is reaped: its pidfd and its output."""
 

@@ -15,7 +15,7 @@ from attrs import Factory, define
 Key = TypeVar("Key", bound=Hashable)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Queues(Generic[Key]):
     """The queues of the keys that somebody has taken; another one costs nothing."""
 

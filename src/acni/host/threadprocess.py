@@ -109,7 +109,7 @@ def _started(
     )
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class _Child:
     """A process of ours until it is reaped."""
 

@@ -32,7 +32,7 @@ _PAUSE_FOR_EACH: Final = 0.0002
 T = TypeVar("T")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Pace:
     """How often the tasks of one process ask for what others hold: the more tasks, the more seldom
     each of them.
@@ -66,7 +66,7 @@ class Pace:
             pause = min(pause * 2, max(_LONGEST_PAUSE, self.waiting * _PAUSE_FOR_EACH))
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Line:
     """Somebody's place in the line before a lock.
 

@@ -29,7 +29,7 @@ _SECONDS: Final = 30.0
 _Question = Callable[[], object]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Guest:
     """One thread."""
 
@@ -63,7 +63,7 @@ def _answer(question: _Question) -> object:
     return answer
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Visitor:
     """Looks into namespaces; one question at a time."""
 

@@ -29,7 +29,7 @@ _MOST_SECONDS: Final = 0.1
 Memory = TypeVar("Memory")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Ledger:
     """What was read, and which generations are ours; for any thread."""
 

@@ -53,7 +53,7 @@ _NEW_GENERATION: Final = kind_of(SUBSYSTEM, NEWGEN)
 Decided = TypeVar("Decided")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Netfilter:
     """A netfilter socket, for one thread at a time."""
 

@@ -33,7 +33,7 @@ _LAST_STEP_SECONDS: Final = 0.002
 _STEP_GROWTH: Final = 1.2
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Removal:
     """What is left to a thread, and what came of it.
 

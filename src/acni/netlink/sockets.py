@@ -59,7 +59,7 @@ class Exchange:
     verdicts: tuple[Verdict, ...]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Netlink:
     """A netlink socket, for one thread at a time; as a context manager it is closed.
 
@@ -266,7 +266,7 @@ def open_inside(
         return netlink
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Reading:
     """What has come of the answers to one datagram.
 

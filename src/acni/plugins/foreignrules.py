@@ -106,7 +106,7 @@ class _Ending(NamedTuple):
 _Endings = dict[int | None, list[_Ending]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class NatRules:
     """What was read of the rules of nat.
 

@@ -97,7 +97,7 @@ class Held:
     are_all_ours: bool
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Leases:
     """The leases of a directory whose lock is held."""
 

@@ -34,7 +34,7 @@ from acni.spec.plugin import Response
 _MOST_SLEEPERS: Final = 32
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Job:
     """One run of a verb.
 
@@ -78,7 +78,7 @@ class Job:
                     self._guard = fcntl.fcntl(guard, fcntl.F_DUPFD_CLOEXEC, 0)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Signal:
     """A descriptor that becomes readable.
 
@@ -109,7 +109,7 @@ class _Signal:
         self.close()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Worker:
     """A thread that runs one verb at a time."""
 
@@ -168,7 +168,7 @@ class Worker:
                     self._ended.give()
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Pool:
     """The threads of one process, until they are closed."""
 
@@ -216,7 +216,7 @@ class _Pool:
                 self._free += 1
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sleepers:
     """Threads for what only waits in the kernel; what finds none is waited for by its caller."""
 

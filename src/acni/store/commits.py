@@ -22,14 +22,14 @@ _LAST_SECONDS: Final = 30.0
 InThread = Callable[[Callable[[], None]], Awaitable[None]]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Batch:
     waiting: int = 0
     done: anyio.Event = Factory(anyio.Event)
     failure: AcniError | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Commits:
     """Makes what was appended durable.
 

@@ -52,7 +52,7 @@ COLLECTION_SECONDS: Final = 10.0
 _CLOSED_SECONDS: Final = 1.0
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Gate:
     """The gate of a state directory, for one runtime.
 

@@ -34,7 +34,7 @@ FEW_LOOKS: Final = 4
 _K = TypeVar("_K")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Names(Generic[_K]):
     """Names by what they are found by. Mostly that finds one, and a set of one takes 216 bytes."""
 
@@ -59,7 +59,7 @@ class _Names(Generic[_K]):
             del self._found[key]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Index:
     """The names in a directory of records.
 

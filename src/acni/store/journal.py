@@ -61,7 +61,7 @@ _MOST_KEPT_BYTES: Final = 4 * SEGMENT_BYTES
 _LOST: Final = "an earlier write was lost"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Segment:
     """One file of a slot.
 
@@ -95,7 +95,7 @@ class Segment:
             self.size = SEGMENT_BYTES
 
 
-@define(eq=False, kw_only=True)
+@define(eq=False, repr=False, kw_only=True)
 class Journal:
     """A slot that this runtime writes.
 

@@ -100,7 +100,7 @@ def _require_ours(status: os.stat_result, name: str) -> None:
         raise OSError(errno.EINVAL, "it is no regular file of ours", name)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Description:
     """A lock file that is open.
 
@@ -131,7 +131,7 @@ class Description:
         self.fd = _CLOSED
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class LockFiles:
     """The lock files of one state directory, as one runtime has them open."""
 

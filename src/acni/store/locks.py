@@ -57,7 +57,7 @@ def _never() -> bool:
     return False
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Locks:
     """The locks of a state directory, for one runtime.
 

@@ -51,7 +51,7 @@ class LeftOpen:
     claim: Outline
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Neighbours:
     """The slots beside a runtime's own, looked at as seldom as possible; in any thread."""
 

@@ -18,7 +18,7 @@ MAX_BYTES: Final = 64 << 20
 _LONGEST_NAME: Final = 230
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Quarantine:
     """The quarantine of a state directory.
 

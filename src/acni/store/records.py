@@ -47,7 +47,7 @@ class Found:
     unreadable: tuple[str, ...]
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Records:
     """The records of a state directory, to be looked at."""
 

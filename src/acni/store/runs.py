@@ -23,7 +23,7 @@ _PREFIX: Final = "acni-run-"
 _NAME: Final = re.compile(re.escape(_PREFIX) + "[0-9a-f]{16}")
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Runs:
     """The runs on a state directory, and this one."""
 

@@ -142,7 +142,7 @@ def is_taken(directory: int, name: str) -> bool:
         return bool(fds) and is_held(fds[0], LIVES)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Remains:
     """A slot of another runtime: what is open in it and, once that is dead, where whoever settles
     it notes how far it comes. It is read once, and from there on what was added.

@@ -44,7 +44,7 @@ class Spare:
     slot: str | None = None
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Spares:
     """The spare files of one slot.
 

@@ -132,7 +132,7 @@ class _Rooms:
         close_all(*self.fds.values())
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Store:
     """A state directory, to be worked with.
 

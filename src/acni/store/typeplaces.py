@@ -23,7 +23,7 @@ from acni.store.lockfiles import (
 )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class TypePlaces:
     """The places of one type, for one runtime.
 
