@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 
 from acni.cli.parser import GROUPS, build_parser
@@ -36,3 +38,21 @@ def test_help_needs_none(capsys: pytest.CaptureFixture[str]) -> None:
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1]
     assert all(verb in texts[0] for verb in WHOLE if verb != "delete")
+
+
+@pytest.mark.parametrize(("columns", "width"), [("60", 60), ("0", 80), ("wide", 80), ("", 80)])
+@pytest.mark.parametrize("words", [["add", "--help"], ["debt", "retry", "--help"]])
+def test_help_is_as_wide_as_argparse_s_own(
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    columns: str,
+    width: int,
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    parser = build_parser(words[0])
+    assert shutil.get_terminal_size().columns == width
+    with pytest.raises(SystemExit):
+        parser.parse_args(words)
+    options = capfd.readouterr().out.partition("options:")[2]
+    assert width - 20 < max(map(len, options.splitlines())) <= width - 2

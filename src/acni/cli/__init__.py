@@ -38,12 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         75 try again later; 130 and 143 ended by SIGINT and SIGTERM, after the undo.
     """
     words = spell_out(sys.argv[1:] if argv is None else argv)
-    arguments = build_parser(words[0] if words else None).parse_args(words)
     _open_closed()
     _write_utf8()
     try:
-        verb = _loaded_for_good(arguments.verb) if argv is None else arguments.verb()
-        status = verb(arguments)
+        status = _obey(words, is_own_process=argv is None)
         sys.stdout.flush()
     except KeyboardInterrupt:  # in a verb that runs nothing, so that there is nothing to undo
         return 130
@@ -55,6 +53,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"acni: done, but the output cannot be written: {error}", file=sys.stderr)
         return _give_up_output(_UNWRITTEN)
     return status
+
+
+def _obey(words: Sequence[str], *, is_own_process: bool) -> int:
+    try:
+        arguments = build_parser(words[0] if words else None).parse_args(words)
+    except SystemExit as end:  # argparse has said all there is to say
+        return int(end.code or 0)
+    verb = _loaded_for_good(arguments.verb) if is_own_process else arguments.verb()
+    return verb(arguments)
 
 
 def _loaded_for_good(load: Callable[[], _Verb]) -> _Verb:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
             description: str,
             aliases: Sequence[str],
             allow_abbrev: bool,
+            formatter_class: type[argparse.HelpFormatter],
         ) -> argparse.ArgumentParser: ...
 
 
@@ -61,6 +62,7 @@ GROUPS = {
         "man": "print the manual page",
     },
 }
+_USUAL_COLUMNS = 80
 _BENCHES = {
     "chain": "attach and detach again and again, and say where the time goes",
     "race": "attach more and more containers at once to fresh hosts, and say what fails when",
@@ -84,6 +86,19 @@ class _VersionAction(argparse.Action):
         raise SystemExit(0)
 
 
+class _Help(argparse.HelpFormatter):
+    """Knows how wide the terminal is, as ``shutil.get_terminal_size`` does: importing that, which
+    argparse does for each option, is 2 ms of every call.
+    """
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+class _GroupedHelp(_Help, argparse.RawDescriptionHelpFormatter):
+    """Leaves the list of the verbs as it is."""
+
+
 def build_parser(first: str | None = None) -> argparse.ArgumentParser:
     """Build the parser; ``verb`` of what it returns loads the function to call with the arguments.
 
@@ -96,7 +111,7 @@ def build_parser(first: str | None = None) -> argparse.ArgumentParser:
         usage="acni VERB [ARGUMENT ...]",
         description=f"{_DESCRIPTION}\n\n{_grouped()}",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_GroupedHelp,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action=_VersionAction, nargs=0, help="print the version")
@@ -477,7 +492,14 @@ def _verb(
     verbs: _Verbs, name: str, text: str = "", *, aliases: tuple[str, ...] = ()
 ) -> argparse.ArgumentParser:
     text = text or _HELP[name]
-    return verbs.add_parser(name, help=text, description=text, aliases=aliases, allow_abbrev=False)
+    return verbs.add_parser(
+        name,
+        help=text,
+        description=text,
+        aliases=aliases,
+        allow_abbrev=False,
+        formatter_class=_Help,
+    )
 
 
 def _netns(verb: argparse.ArgumentParser, *, nargs: str | None) -> None:
@@ -608,6 +630,16 @@ def _noise(verb: argparse.ArgumentParser) -> None:
         action="store_true",
         help="print each step, and what plugins wrote to stderr",
     )
+
+
+def _columns() -> int:
+    asked = os.environ.get("COLUMNS", "")
+    if asked.isdecimal() and int(asked):
+        return int(asked)
+    try:
+        return os.get_terminal_size().columns or _USUAL_COLUMNS
+    except OSError:  # closed, or no terminal
+        return _USUAL_COLUMNS
 
 
 def _count(text: str) -> int:
