@@ -28,7 +28,7 @@ LOOPS: Final = pytest.mark.parametrize("loop", ["asyncio", "trio"])
 FEW, MANY = 20, 60
 
 # For an ADD and a DEL of one plugin.
-MOST_CALLS: Final = {"asyncio": 3800, "trio": 3900}
+MOST_CALLS: Final = {"asyncio": 3400, "trio": 3500}
 MOST_SYSTEM_CALLS: Final = 222
 MOST_OF_FLOOR: Final = 40.0
 

@@ -64,8 +64,11 @@ class Watch:
         try:
             # An operation asks seven times and mostly nothing is new: to be told so costs a third
             # of what an error does.
-            while (size := _SIZE.unpack(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(4)))[0]) > 0:
-                names += _names_in(os.read(self.fd, min(size, _BUFFER)))
+            (size,) = _SIZE.unpack(fcntl.ioctl(self.fd, termios.FIONREAD, bytes(_SIZE.size)))
+            while size > 0:
+                events = os.read(self.fd, min(size, _BUFFER))
+                names += _names_in(events)
+                size -= len(events)
         except OSError as error:
             raise LookupError("changes cannot be read") from error
         return names
