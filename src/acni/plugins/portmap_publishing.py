@@ -81,7 +81,7 @@ def publish_picked(
     owner = owner_of(call)
     with doing("looking for ports"):
         is_there = any(is_published(netfilter, owner, address) for address in addresses)
-        had = published_before(netfilter, call) if is_there else []
+        had = published_before(netfilter, call) if is_there else tuple[Entry, ...]()
     picked, refused = recognise(settings, led_by(had)), set[int]()
     while True:  # each time another port is refused
         call.bounds.check()
