@@ -20,7 +20,7 @@ from acni.skel import Call, Code, PluginError, Verbs, make_result
 from acni.spec import Interface, IpConfig, Result
 from acni.testing import PLUGIN_RULES, PluginBench, RuleBroken, check_kills
 from tests.mutation import read_rules
-from tests.testing.test_plugin_contract import bridge_bench
+from tests.testing.test_plugin_contract import SETTLE_SECONDS, bridge_bench
 
 pytestmark = pytest.mark.netns
 
@@ -104,7 +104,8 @@ def leases_bench(home: Path, **others: Any) -> Iterator[PluginBench]:
 
 @contextmanager
 def bridged_bench(home: Path, **others: Any) -> Iterator[PluginBench]:
-    with bridge_bench(evolve(BUILT_IN["bridge"], **others), home) as bench:
+    plugin = evolve(BUILT_IN["bridge"], **others)
+    with bridge_bench(plugin, home, 5.0 if others else SETTLE_SECONDS) as bench:
         yield bench
 
 
