@@ -37,7 +37,7 @@ from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.laid import lay
 from tests.plugins.outside import OUTSIDE, OUTSIDE4, add_outside, look_for_no_duplicates
-from tests.plugins.test_portmap import OTHER, port, portmap
+from tests.plugins.publishing import OTHER, port, portmap
 from tests.plugins.traffic import BRIEFLY, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]

@@ -28,7 +28,7 @@ from tests.plugins.outside import (
     add_outside,
     look_for_no_duplicates,
 )
-from tests.plugins.test_portmap import BRIDGE, OTHER, let_bridges_alone, port, portmap
+from tests.plugins.publishing import BRIDGE, OTHER, let_bridges_alone, port, portmap
 from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]

@@ -16,8 +16,8 @@ from tests.netlink.nft import all_elements, listed, nft
 from tests.plugins.answering import Answer, Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import HOST4, OUTSIDE, OUTSIDE4, add_outside
+from tests.plugins.publishing import BRIDGE, OTHER, let_bridges_alone, port
 from tests.plugins.striking import Failing
-from tests.plugins.test_portmap import BRIDGE, OTHER, let_bridges_alone, port
 from tests.plugins.traffic import TCP, UDP, seen_from
 
 pytestmark = pytest.mark.netns

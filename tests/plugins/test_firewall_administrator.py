@@ -18,7 +18,7 @@ from tests.netlink.nft import nft
 from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import HOST4, OUTSIDE, OUTSIDE4, add_outside
-from tests.plugins.test_portmap import BRIDGE, port, portmap
+from tests.plugins.publishing import BRIDGE, port, portmap
 from tests.plugins.traffic import seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]

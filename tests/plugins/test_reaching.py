@@ -12,8 +12,7 @@ from acni.netns import Namespace
 from tests.plugins.answering import Ask, ask_ours, ask_reference
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import add_outside, look_for_no_duplicates
-from tests.plugins.reaching import WAYS, Seen, Way
-from tests.plugins.test_portmap import (
+from tests.plugins.publishing import (
     BOTH,
     BRIDGE,
     OTHER,
@@ -21,6 +20,7 @@ from tests.plugins.test_portmap import (
     portmap,
     reaches_localhost,
 )
+from tests.plugins.reaching import WAYS, Seen, Way
 from tests.plugins.traffic import BRIEFLY, TCP, UDP, seen_from
 
 pytestmark = [pytest.mark.deep, pytest.mark.netns]
