@@ -328,7 +328,7 @@ def all_of(number: int, module: str, *words: str) -> list[str]:
             for process in processes:
                 stack.enter_context(process)
                 stack.callback(process.kill)
-        return [process.communicate(timeout=60)[0] for process in processes]
+        return [process.communicate(timeout=200)[0] for process in processes]
 
 
 @pytest.mark.deep
