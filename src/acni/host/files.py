@@ -8,7 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from acni.errors import ConfigError
 
@@ -110,7 +110,9 @@ def parse_path(value: object, place: str) -> str:
     Raises:
         ConfigError: it is none.
     """
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    path: object = value
+    if isinstance(path, os.PathLike):
+        path = os.fspath(cast("os.PathLike[str]", path))
     try:
         if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
             return path
