@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Callable, Iterator
 from ipaddress import ip_interface
@@ -16,7 +15,6 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.linkmessages import RTM_NEWLINK
 from acni.netlink.links import Link, get_link
 from acni.netlink.sockets import Netlink, open_inside
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.bridge_settings import parse_settings
 from acni.plugins.hostlinks import (
     MOST_PORTS,
@@ -124,17 +122,6 @@ def test_a_bridge_made_here_keeps_its_hardware_address_and_its_mtu(host: Host) -
     with open_inside(host.namespace.fd, path="host") as netlink:
         bridge = get_link(netlink, "cni0")
     assert (bridge.mac.hex(":"), bridge.mtu, bridge.alias) == (told, 1400, "acni")
-
-
-def test_what_the_kernel_forbids_has_a_reason() -> None:
-    for number, code, reason in (
-        (errno.EPERM, 5, "not-permitted"),
-        (errno.ENOBUFS, 11, None),
-        (errno.EINVAL, 5, None),
-    ):
-        with pytest.raises(PluginError, match="making it") as raised, doing("making it"):
-            raise NetlinkError(number)
-        assert (raised.value.code, raised.value.reason) == (code, reason)
 
 
 class Overtaken:

@@ -13,8 +13,8 @@ from typing import Final
 from acni.netlink.links import Link
 from acni.netlink.removal import remove_link
 from acni.netlink.sockets import open_inside
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.owners import Owner
+from acni.plugins.refusals import doing
 from acni.skel.call import Call, OpenNetns
 from acni.skel.errors import PluginError
 from acni.spec.attachment import AttachmentId

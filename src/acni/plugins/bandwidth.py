@@ -48,11 +48,11 @@ from acni.plugins.bandwidth_links import (
     shape,
 )
 from acni.plugins.bandwidth_upkeep import gc, status
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import find_marked
 from acni.plugins.passing import require_previous, with_interface
+from acni.plugins.refusals import differs, doing
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import PluginError
 from acni.spec.result import Interface, Result

@@ -30,10 +30,10 @@ from acni.netlink.links import Link, find_link, get_link, list_links
 from acni.netlink.qdiscs import INGRESS_KIND, Bucket, find_ingress, find_root
 from acni.netlink.sockets import Netlink
 from acni.plugins.bandwidth_limits import is_of_a_limit
-from acni.plugins.bridge_refusals import doing, interface_exists, kernel_lacks
 from acni.plugins.containerlinks import open_container
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import other_end
+from acni.plugins.refusals import doing, interface_exists, kernel_lacks
 from acni.skel.call import Call
 from acni.skel.errors import PluginError
 

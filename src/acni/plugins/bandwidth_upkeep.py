@@ -16,9 +16,9 @@ from acni.netlink.sockets import Netlink, open_here, open_inside
 from acni.plugins.attaching import remove
 from acni.plugins.bandwidth_limits import bucket_of
 from acni.plugins.bandwidth_links import IFB, divert, find_ends, make_ifb, release_ends, shape
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.owners import Owner
 from acni.plugins.ownlinks import list_unowned
+from acni.plugins.refusals import doing
 from acni.plugins.thorough import do_all
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError

@@ -25,7 +25,7 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import bridge_full, doing, port_of_another
+from acni.plugins.bridge_refusals import bridge_full, port_of_another
 from acni.plugins.bridge_settings import Settings
 from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
 from acni.plugins.hostlinks import (
@@ -40,6 +40,7 @@ from acni.plugins.layouts import layout_of_result
 from acni.plugins.linksettings import unsupported
 from acni.plugins.masquerading import masquerade
 from acni.plugins.passing import with_interface
+from acni.plugins.refusals import doing
 from acni.plugins.senderchecks import check_sender
 from acni.skel.call import Call
 from acni.skel.reading import Fields

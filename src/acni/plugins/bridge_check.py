@@ -12,7 +12,6 @@ from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import netns_of, owner_of
 from acni.plugins.bridge_chain import interface_of_others, mac_of_container
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.bridge_settings import Settings, parse_settings
 from acni.plugins.containerlinks import open_container
 from acni.plugins.linkchecks import (
@@ -29,6 +28,7 @@ from acni.plugins.linkchecks import (
 from acni.plugins.masquerading import require_masqueraded
 from acni.plugins.owners import BRIDGE_MARK
 from acni.plugins.ownlinks import other_end
+from acni.plugins.refusals import differs, doing
 from acni.plugins.senderchecks import require_checked
 from acni.skel.call import Call
 from acni.spec.result import Result

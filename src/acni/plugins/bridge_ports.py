@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.owners import Owner, is_mark
 from acni.plugins.ownlinks import find_marked, find_own, other_end_of
+from acni.plugins.refusals import doing
 from acni.skel.call import Call
 from acni.spec.result import Result
 

@@ -28,10 +28,10 @@ from acni.netlink.families import is_v4
 from acni.netlink.lookup import has_link, index_of
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink, open_here
-from acni.plugins.bridge_refusals import doing, interface_exists, ipv6_disabled
 from acni.plugins.hardwareaddresses import link_local
 from acni.plugins.layouts import Layout, Way
 from acni.plugins.ptp_layout import End, ways_to_networks
+from acni.plugins.refusals import doing, interface_exists, ipv6_disabled
 from acni.plugins.steps import Step, take
 from acni.skel.bounds import Bounds
 from acni.skel.call import OpenNetns

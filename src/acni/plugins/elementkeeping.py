@@ -27,7 +27,6 @@ from attrs import evolve
 from acni.netlink.errors import NetlinkError
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import Element
-from acni.plugins.bridge_refusals import differs, doing, kernel_refusal
 from acni.plugins.connections import forget_led
 from acni.plugins.elements import (
     Taken,
@@ -42,6 +41,7 @@ from acni.plugins.elements import (
 )
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.owners import Owner, network_mark
+from acni.plugins.refusals import differs, doing, kernel_refusal
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerefusals import table_asleep
 from acni.plugins.tablerules import IN_FORCE, TableState, state_of

@@ -35,7 +35,6 @@ from acni.netlink.nfrules import list_chains
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins import attaching
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
     collect,
     if_there_is_netfilter,
@@ -68,6 +67,7 @@ from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_hos
 from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous
 from acni.plugins.podelements import apart, guarding
+from acni.plugins.refusals import differs, doing
 from acni.plugins.tables import TABLE, Entry
 from acni.plugins.thorough import do_all
 from acni.skel.call import Call, PutBack, Verbs

@@ -22,7 +22,6 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfrules import Chain
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import undo_with
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import if_there_is_netfilter
 from acni.plugins.elements import netfilter_of
 from acni.plugins.firewall_settings import Settings
@@ -38,6 +37,7 @@ from acni.plugins.forwarding import (
     opened,
     openings,
 )
+from acni.plugins.refusals import differs, doing
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 

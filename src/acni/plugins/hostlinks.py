@@ -24,19 +24,11 @@ from acni.netlink.messages import Message
 from acni.netlink.settings import Ipv4Setting, read_sysctl, set_ipv4, write_sysctl
 from acni.netlink.sockets import Netlink
 from acni.plugins.bridge_gateways import gateways_to_give, overlapping
-from acni.plugins.bridge_refusals import (
-    PORT_DOWN,
-    bridge_full,
-    doing,
-    interface_exists,
-    ipv6_disabled,
-    kernel_lacks,
-    networks_overlap,
-    not_a_bridge,
-)
+from acni.plugins.bridge_refusals import PORT_DOWN, bridge_full, networks_overlap, not_a_bridge
 from acni.plugins.bridge_settings import Settings
 from acni.plugins.hardwareaddresses import link_local, random_mac
 from acni.plugins.owners import BRIDGE_MARK
+from acni.plugins.refusals import doing, interface_exists, ipv6_disabled, kernel_lacks
 from acni.skel.bounds import Bounds
 from acni.skel.errors import PluginError
 

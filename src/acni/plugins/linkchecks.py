@@ -17,9 +17,9 @@ from acni.netlink.routes import Route as KernelRoute
 from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink
 from acni.plugins.addressing import parse_interface
-from acni.plugins.bridge_refusals import differs
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.ranges import parse_address
+from acni.plugins.refusals import differs
 from acni.skel.call import Call, OpenNetns
 from acni.skel.errors import Code, PluginError
 from acni.spec.result import Interface, Result, Route

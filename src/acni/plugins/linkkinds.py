@@ -13,7 +13,7 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Peer, new_veth
 from acni.netlink.messages import Message
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import kernel_refusal
+from acni.plugins.refusals import kernel_refusal
 from acni.skel.errors import Code, PluginError
 
 # No link can have this name: the kernel looks for the kind first, and then makes nothing.

@@ -19,9 +19,9 @@ from typing import Final
 
 from acni.netlink.links import list_links
 from acni.netlink.sockets import open_here
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.elements import claimants, netfilter_of
 from acni.plugins.owners import network_mark
+from acni.plugins.refusals import doing
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerules import state_of
 from acni.plugins.tables import TABLE, comment_of_mark

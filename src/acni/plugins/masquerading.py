@@ -12,11 +12,11 @@ from typing import Final
 from acni.netlink.families import Interface
 from acni.plugins.addressing import parse_interface
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import remove, require_rules, restoring, undo_with
 from acni.plugins.elements import missing, netfilter_of, put
 from acni.plugins.owners import Owner
 from acni.plugins.podelements import masquerading
+from acni.plugins.refusals import differs, doing
 from acni.plugins.tables import Entry
 from acni.skel.call import Call, PutBack
 from acni.skel.reading import Fields

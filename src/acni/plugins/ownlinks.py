@@ -15,9 +15,9 @@ from acni.netlink.links import Link, find_by_alias, find_link, list_links
 from acni.netlink.lookup import has_link
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import doing, interface_exists
 from acni.plugins.containerlinks import open_container, require_no_interface
 from acni.plugins.owners import Owner, network_mark
+from acni.plugins.refusals import doing, interface_exists
 from acni.skel.call import Call, OpenNetns
 
 # Most deletes that look for a mark look for what is gone with its namespace.

@@ -31,7 +31,6 @@ from typing import Final
 from acni.netlink.families import IpAddress
 from acni.netlink.sockets import open_here
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
     collect,
     if_there_is_netfilter,
@@ -60,6 +59,7 @@ from acni.plugins.portmap_settings import (
     addresses_of,
     parse_settings,
 )
+from acni.plugins.refusals import differs, doing
 from acni.plugins.tablerules import IN_FORCE
 from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs

@@ -22,7 +22,6 @@ from acni.netlink.netfilter import Netfilter
 from acni.netlink.nftables import Element
 from acni.netlink.sockets import Netlink
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import doing
 from acni.plugins.connections import UDP, forget_connections
 from acni.plugins.elementkeeping import (
     address_taken,
@@ -41,6 +40,7 @@ from acni.plugins.portmap_settings import (
     describe,
 )
 from acni.plugins.portmap_ways import let_localhost_in, ways_to
+from acni.plugins.refusals import doing
 from acni.plugins.tables import Entry, comment_of
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call

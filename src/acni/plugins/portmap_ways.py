@@ -11,7 +11,7 @@ from acni.netlink.links import Link, find_link
 from acni.netlink.routes import link_to
 from acni.netlink.settings import Ipv4Setting, ipv4_of, set_ipv4
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import doing
+from acni.plugins.refusals import doing
 from acni.plugins.tables import Entry
 
 

@@ -14,7 +14,6 @@ from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.addressing import parse_interface
 from acni.plugins.attaching import netns_of, owner_of
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import open_container
 from acni.plugins.linkchecks import (
     missing,
@@ -31,6 +30,7 @@ from acni.plugins.masquerading import require_masqueraded
 from acni.plugins.ownlinks import other_end
 from acni.plugins.ptp_layout import End, ends_of, ways_to_networks
 from acni.plugins.ptp_settings import parse_settings
+from acni.plugins.refusals import differs, doing
 from acni.skel.call import Call
 from acni.spec.result import Result
 

@@ -29,12 +29,12 @@ from acni.netlink.links import Link, Peer, find_link
 from acni.netlink.lookup import index_of
 from acni.netlink.namespaces import netnsid_of
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import doing, interface_exists
 from acni.plugins.hardwareaddresses import link_local, mac_text
 from acni.plugins.hostlinks import own_routes
 from acni.plugins.owners import Owner, is_mark
 from acni.plugins.ownlinks import find_marked, find_own, other_end_of
 from acni.plugins.ptp_layout import End
+from acni.plugins.refusals import doing, interface_exists
 from acni.plugins.steps import Step, take
 from acni.skel.call import Call
 from acni.spec.result import Interface, Result

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from acni.netlink.netfilter import Netfilter
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.elementkeeping import (
     if_there_is_netfilter,
     require_rules,
@@ -32,6 +31,7 @@ from acni.plugins.elements import (
 )
 from acni.plugins.framerules import OF_FRAMES, checking, claim_of_port, entry_of_claim
 from acni.plugins.owners import Owner
+from acni.plugins.refusals import differs, doing
 from acni.plugins.tables import Entry, comment_of
 from acni.skel.call import Call
 from acni.skel.reading import Fields

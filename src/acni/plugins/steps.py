@@ -10,7 +10,7 @@ from attrs import frozen
 from acni.netlink.errors import refusal
 from acni.netlink.messages import Message
 from acni.netlink.sockets import Netlink
-from acni.plugins.bridge_refusals import doing, ipv6_disabled
+from acni.plugins.refusals import doing, ipv6_disabled
 
 
 @frozen

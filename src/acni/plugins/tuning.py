@@ -40,11 +40,11 @@ from acni.netlink.lookup import has_link
 from acni.netlink.sockets import Netlink
 from acni.plugins import tuning_backup
 from acni.plugins.attaching import netns_of, owner_of, undo_with
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import open_container
 from acni.plugins.lease_refusals import NOT_WRITABLE, working_in
 from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous, with_changes
+from acni.plugins.refusals import differs, doing
 from acni.plugins.sysctls import (
     ALLOW_LIST,
     is_same,

@@ -26,9 +26,9 @@ from acni.netlink.namespaces import netnsid_of
 from acni.netlink.routes import list_routes
 from acni.netlink.sockets import Netlink
 from acni.netlink.stacked import Upper
-from acni.plugins.bridge_refusals import doing, interface_exists
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.owners import Owner, is_mark
+from acni.plugins.refusals import doing, interface_exists
 from acni.plugins.upper_settings import Settings
 from acni.skel.call import Call, OpenNetns
 from acni.skel.errors import Code, PluginError

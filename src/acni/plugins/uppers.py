@@ -28,7 +28,6 @@ from acni.netlink.links import Link
 from acni.netlink.sockets import Netlink, open_here
 from acni.netlink.stacked import MacvlanMode, probe
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.bridge_refusals import differs, doing
 from acni.plugins.containerlinks import configure, open_container, require_no_interface, set_up
 from acni.plugins.hardwareaddresses import mac_text
 from acni.plugins.layouts import Layout, lay_out
@@ -43,6 +42,7 @@ from acni.plugins.linkchecks import (
 from acni.plugins.linkkinds import NO_NAME, require_kind
 from acni.plugins.owners import Owner
 from acni.plugins.passing import with_previous
+from acni.plugins.refusals import differs, doing
 from acni.plugins.upper_settings import Settings
 from acni.plugins.upperlinks import (
     find_made,
