@@ -42,22 +42,21 @@ from acni.plugins.bridge_chain import (
     named_before,
 )
 from acni.plugins.bridge_check import check
-from acni.plugins.bridge_ports import find_port
-from acni.plugins.bridge_restoring import restore
-from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
-from acni.plugins.bridge_upkeep import status
-from acni.plugins.containerlinks import configure, set_up
-from acni.plugins.hardwareaddresses import choose_mac, mac_text, random_mac
-from acni.plugins.hostlinks import (
-    enable_forwarding,
+from acni.plugins.bridge_links import (
     ensure_bridge,
     ensure_gateways,
     fullness,
     make_port,
     set_port,
     told_mac,
-    wait_for_port,
 )
+from acni.plugins.bridge_ports import find_port
+from acni.plugins.bridge_restoring import restore
+from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
+from acni.plugins.bridge_upkeep import status
+from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.hardwareaddresses import choose_mac, mac_text, random_mac
+from acni.plugins.hostlinks import enable_forwarding, wait_for_port
 from acni.plugins.layouts import Layout, lay_out
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner

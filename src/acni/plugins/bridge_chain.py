@@ -25,17 +25,17 @@ from acni.netlink.errors import NetlinkError
 from acni.netlink.links import Link, find_link
 from acni.netlink.sockets import Netlink
 from acni.plugins.attaching import owner_of
-from acni.plugins.bridge_refusals import bridge_full, port_of_another
-from acni.plugins.bridge_settings import Settings
-from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
-from acni.plugins.hostlinks import (
-    enable_forwarding,
+from acni.plugins.bridge_links import (
     ensure_bridge,
     ensure_gateways,
     port_message,
     set_vlans,
     told_mac,
 )
+from acni.plugins.bridge_refusals import bridge_full, port_of_another
+from acni.plugins.bridge_settings import Settings
+from acni.plugins.hardwareaddresses import mac_text, parse_hardware_address
+from acni.plugins.hostlinks import enable_forwarding
 from acni.plugins.layouts import layout_of_result
 from acni.plugins.linksettings import unsupported
 from acni.plugins.masquerading import masquerade

@@ -11,7 +11,6 @@ from acni.skel.errors import Code, PluginError
 
 GATEWAY_DIFFERS: Final = 101
 BRIDGE_FULL: Final = 102
-PORT_DOWN: Final = 104
 NETWORKS_OVERLAP: Final = 106
 
 
