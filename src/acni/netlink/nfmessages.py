@@ -14,11 +14,11 @@ from typing import Final
 from acni.netlink.messages import Answer, Message, attributes, be32, header, header_of
 
 NETLINK_NETFILTER: Final = 12
+NFTABLES: Final = 10  # NFNL_SUBSYS_NFTABLES
 
 NFGENMSG: Final = struct.Struct("!BBH")  # family, version, what the subsystem says
 
 _SUBSYSTEM_BITS: Final = 8
-_NFNL_SUBSYS_NFTABLES: Final = 10
 _NFNL_MSG_BATCH_BEGIN: Final = 0x10
 _NFNL_MSG_BATCH_END: Final = 0x11
 _NFNL_BATCH_GENID: Final = 1
@@ -52,7 +52,7 @@ def batch_of(messages: Sequence[Message], *, generation: int | None = None) -> l
         messages: Any number; of none nothing comes but that every change under way is waited for.
         generation: The only one of the rules in which they are heeded.
     """
-    edge = header(NFGENMSG, 0, 0, _NFNL_SUBSYS_NFTABLES)
+    edge = header(NFGENMSG, 0, 0, NFTABLES)
     condition = b"" if generation is None else be32(_NFNL_BATCH_GENID, generation)
     return [
         Message(_NFNL_MSG_BATCH_BEGIN, 0, edge + condition),

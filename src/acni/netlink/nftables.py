@@ -29,10 +29,10 @@ from acni.netlink.messages import (
     text,
     text_of,
 )
-from acni.netlink.nfexpressions import INET
-from acni.netlink.nfmessages import kind_of, subsystem_message
+from acni.netlink.nfexpressions import INET, NF_ACCEPT
+from acni.netlink.nfmessages import NFTABLES, kind_of, subsystem_message
 
-SUBSYSTEM: Final = 10
+SUBSYSTEM: Final = NFTABLES
 
 NEWTABLE: Final = 0
 NEWCHAIN: Final = 3
@@ -50,7 +50,6 @@ GETGEN: Final = 16
 PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING = range(5)
 
 _NFT_SET_MAP: Final = 0x8
-_NF_ACCEPT: Final = 1
 # Of an element: NFTA_SET_ELEM_KEY, _DATA, _USERDATA.
 _KEY, _DATA, _USERDATA = 1, 2, 6
 # What userspace keeps with an element is its own, and begins with a kind and a length. This kind is
@@ -143,7 +142,7 @@ def new_base_chain(
         family: The table's.
     """
     place = nested(4, be32(1, hook), be32(2, priority & 0xFFFFFFFF))
-    said = text(1, table), text(3, name), place, be32(5, _NF_ACCEPT), text(7, kind)
+    said = text(1, table), text(3, name), place, be32(5, NF_ACCEPT), text(7, kind)
     return table_message(NEWCHAIN, CREATE, *said, family=family)
 
 

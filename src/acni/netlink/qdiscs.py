@@ -17,6 +17,7 @@ from attrs import frozen
 from acni.netlink.errors import NetlinkError, malformed
 from acni.netlink.messages import (
     CREATE,
+    ECHO,
     EXCL,
     Answer,
     Message,
@@ -52,9 +53,6 @@ INGRESS_KIND: Final = "ingress"
 _RTM_NEWQDISC: Final = 36
 _RTM_DELQDISC: Final = 37
 _RTM_GETQDISC: Final = 38
-# Without it the answer goes to those only who listen for changes (qdisc_get_notify,
-# net/sched/sch_api.c).
-_ECHO: Final = 0x8
 
 _TCA_TBF_PARMS: Final = 1
 _TCA_TBF_RATE64: Final = 4
@@ -183,7 +181,9 @@ def read_qdisc(answer: Answer) -> Qdisc:
 
 def _find(netlink: Netlink, index: int, parent: int) -> Qdisc | None:
     try:
-        answers = netlink.request(tc_message(_RTM_GETQDISC, _ECHO, index=index, parent=parent))
+        # Without an echo the answer goes to those only who listen for changes (qdisc_get_notify,
+        # net/sched/sch_api.c).
+        answers = netlink.request(tc_message(_RTM_GETQDISC, ECHO, index=index, parent=parent))
     except NetlinkError as error:
         if error.is_verdict(errno.ENOENT):
             return None

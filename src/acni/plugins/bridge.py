@@ -65,12 +65,11 @@ from acni.plugins.pairs_upkeep import gc
 from acni.plugins.passing import with_previous
 from acni.plugins.senderchecks import check_sender, stop_checking
 from acni.skel.call import Call, OpenNetns, Verbs
-from acni.skel.results import make_result
+from acni.skel.results import NO_DNS, make_result
 from acni.spec.result import Dns, Interface, Result
 
 # The bridge and the host's end come first in a result.
 _CONTAINER_PLACE: Final = 2
-_NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
 def add(call: Call) -> Result:
@@ -150,7 +149,7 @@ def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns
     """Let IPAM give addresses, and decide what becomes of them; without it there are none."""
     dns = settings.dns
     if not settings.has_ipam:
-        return Layout(), dns or _NO_DNS
+        return Layout(), dns or NO_DNS
     given = lease(call, undo)
     layout = lay_out(
         given.ips,

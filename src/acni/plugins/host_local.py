@@ -44,7 +44,7 @@ from acni.plugins.resolvconf import read_resolv_conf
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
-from acni.skel.results import make_result
+from acni.skel.results import NO_DNS, make_result
 from acni.spec import reasons
 from acni.spec.reasons import ADDRESSES_EXHAUSTED
 from acni.spec.result import Dns, IpConfig, Result, Route
@@ -58,7 +58,6 @@ DEFAULT_DATA_DIR: Final = "/var/lib/cni/networks"
 
 _ADDRESS: Final = "an address, with or without a prefix length"
 _PATH: Final = "a path"
-_NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
 def add(call: Call) -> Result:
@@ -208,7 +207,7 @@ def _directory(call: Call) -> str:
 
 def _read_dns(settings: _Settings) -> Dns:
     if settings.resolv_conf is None:
-        return _NO_DNS
+        return NO_DNS
     with reading_resolv_conf(settings.resolv_conf):
         return read_resolv_conf(settings.resolv_conf)
 

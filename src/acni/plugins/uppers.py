@@ -54,14 +54,13 @@ from acni.plugins.upperlinks import (
 )
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
-from acni.skel.results import make_result
+from acni.skel.results import NO_DNS, make_result
 from acni.spec.result import Dns, Interface, Result
 
 Parse = Callable[[Call], Settings]
 
 # Nothing but the container's interface is in a result.
 _PLACE: Final = 0
-_NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
 def add(call: Call, *, parse: Parse) -> Result:
@@ -158,7 +157,7 @@ def _add(call: Call, host: Netlink, inside: Netlink, settings: Settings, undo: E
 def _addresses(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns]:
     given = lease(call, undo) if settings.has_ipam else call.previous
     if given is None or not (settings.has_ipam or settings.takes_addresses):
-        return Layout(), settings.dns or _NO_DNS
+        return Layout(), settings.dns or NO_DNS
     layout = lay_out(given.ips, given.routes, place=_PLACE)
     return layout, settings.dns or given.dns
 

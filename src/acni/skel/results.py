@@ -13,8 +13,10 @@ from acni.spec.jsontext import dump
 from acni.spec.result import Dns, Interface, IpConfig, Result, ResultError, Route, parse_result
 from acni.spec.versions import SUPPORTED_VERSIONS, have_same_shape
 
+NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
+"""What says nothing of DNS."""
+
 _NEWEST: Final = SUPPORTED_VERSIONS[-1]
-_NO_DNS: Final = Dns(nameservers=(), domain=None, search=(), options=())
 
 
 def make_result(
@@ -22,7 +24,7 @@ def make_result(
     interfaces: Sequence[Interface] = (),
     ips: Sequence[IpConfig] = (),
     routes: Sequence[Route] = (),
-    dns: Dns = _NO_DNS,
+    dns: Dns = NO_DNS,
     cni_version: str = _NEWEST,
 ) -> Result:
     """Make a result, in the version that is asked for where that has the newest one's shape, else
