@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from queue import SimpleQueue
 
 import pytest
@@ -95,29 +95,38 @@ def test_who_is_interrupted_leaves_the_answer_with_the_thread(visitor: Visitor) 
             goes_on.get(timeout=60)
             return True
 
+        struck = threading.Event()
+
         def interrupt() -> None:
             reached.get(timeout=60)
-            os.kill(os.getpid(), signal.SIGINT)
+            while not struck.wait(0.05):  # one that comes just before it waits does not wake it
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def strike(*_: object) -> None:
+            if not struck.is_set():
+                struck.set()
+                raise KeyboardInterrupt
 
         interrupter = threading.Thread(target=interrupt)
         interrupter.start()
-        with interrupting(), pytest.raises(KeyboardInterrupt):
-            visitor._ask(hang)
-        interrupter.join()
+        with at_sigint(strike):
+            with pytest.raises(KeyboardInterrupt):
+                visitor._ask(hang)
+            interrupter.join()
         assert not visitor.has_interface(box, "eth0")
         goes_on.put(None)
         guest.thread.join(30)  # it is left, and ends by itself
         assert not guest.thread.is_alive()
 
 
-class interrupting:  # noqa: N801 (read as a statement)
-    """SIGINT as Python has it by default, whoever started the tests."""
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
+@contextmanager
+def at_sigint(handle: Callable[..., None]) -> Iterator[None]:
+    """Let a function handle SIGINT, whoever started the tests."""
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_forked_child_asks_a_thread_of_its_own(visitor: Visitor) -> None:
