@@ -129,6 +129,41 @@ def test_a_port_that_leads_elsewhere_stays_and_the_rest_goes(
     assert there(host) == dict.fromkeys(PUBLISHED, 1)
 
 
+def test_what_somebody_took_is_no_reason_to_leave_the_rest(
+    host: Namespace, firewall: Netfilter
+) -> None:
+    """Nor to leave what is there already as it is: its owner is written beside it."""
+    put(firewall, ours(8080))
+    nft(host, "delete element inet acni published4 { 10.9.0.2 }")
+    nft(host, "delete element inet acni selves6 { fd00:9::2 . fd00:9::2 }")
+    nft(host, "add element inet acni published4 { 10.9.0.2 }")
+    assert missing(firewall, ours(8080)) is not None
+    put(firewall, ours(8080))
+    assert missing(firewall, ours(8080)) is None
+    nft(host, "delete element inet acni returning4 { 10.9.0.2 }")
+    nft(host, "delete element inet acni owners6 { fd00:9::2 }")
+    take_out(firewall, ours(8080))
+    assert there(host) == {}
+
+
+def test_mostly_nothing_is_there_and_then_each_element_is_one_message(
+    firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(firewall, [masquerading(THEIRS, NEXT)])
+    sent: list[int] = []
+    real = Netfilter.transact
+
+    def counted(netfilter: Netfilter, messages: Sequence[Message], **rest: Any) -> None:
+        sent.append(len(messages))
+        real(netfilter, messages, **rest)
+
+    monkeypatch.setattr(Netfilter, "transact", counted)
+    (entry, _) = ours(8080)
+    put(firewall, [entry])  # the layout, whose it is, and four more
+    take_out(firewall, [entry])  # whose it is, twice, four more, and where the port leads
+    assert sent == [6, 7]
+
+
 def test_an_address_is_taken_over_with_all_that_was_said_of_it(
     host: Namespace, firewall: Netfilter
 ) -> None:

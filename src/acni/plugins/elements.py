@@ -135,15 +135,14 @@ def put(
         PluginError: the table sleeps, and what was put in stays; or it is somebody else's.
         NetlinkError: the kernel refuses.
     """
-    pairs = [pair for entry in entries for pair in zip(*entry.adding(), strict=True)]
-    pairs += [(add_element(TABLE, one), one) for one in shared]
-    for one in gone:
-        there = add_element(TABLE, one)
-        pairs += [(there, one), (deletion_of(there), one)]
-    for begin in range(0, len(pairs), MOST_ELEMENTS):
-        _put(netfilter, pairs[begin : begin + MOST_ELEMENTS], look, takes_over=takes_over)
-    if pairs:
-        _require_in_force(netfilter, _LAYOUTS[pairs[0][1].family])
+    everything = [*(one.claim for one in entries), *shared, *gone]
+    if not everything:
+        return
+    for is_new in (True, False):  # mostly it is, and a third of the messages does
+        pairs = _adding(entries, shared, gone, is_new=is_new)
+        if _put_all(netfilter, pairs, look, takes_over=takes_over, is_new=is_new):
+            break
+    _require_in_force(netfilter, _LAYOUTS[everything[0].family])
 
 
 def take_out(netfilter: Netfilter, entries: Iterable[Entry], *, keeps_claims: bool = False) -> None:
@@ -299,13 +298,41 @@ def _make(netfilter: Netfilter, layout: TableLayout, messages: Sequence[Message]
         raise NotSupported(errno.EOPNOTSUPP, words, index=error.index) from error
 
 
+def _adding(
+    entries: Sequence[Entry], shared: Sequence[Element], gone: Sequence[Element], *, is_new: bool
+) -> list[tuple[Message, Element]]:
+    """Return what is sent to put something in, and which element each message is about."""
+    pairs = [pair for one in entries for pair in zip(*one.adding(is_new=is_new), strict=True)]
+    pairs += [(add_element(TABLE, one), one) for one in shared]
+    for one in gone:
+        there = add_element(TABLE, one)
+        pairs += [(there, one), (deletion_of(there), one)]
+    return pairs
+
+
+def _put_all(
+    netfilter: Netfilter,
+    pairs: Sequence[tuple[Message, Element]],
+    look: Callable[[], object] | None,
+    *,
+    takes_over: bool,
+    is_new: bool,
+) -> bool:
+    """Put something in; tell whether that was done: not where something is there that was to be
+    new.
+    """
+    parts = (pairs[at : at + MOST_ELEMENTS] for at in range(0, len(pairs), MOST_ELEMENTS))
+    return all(_put(netfilter, part, look, takes_over=takes_over, is_new=is_new) for part in parts)
+
+
 def _put(
     netfilter: Netfilter,
     pairs: Sequence[tuple[Message, Element]],
     look: Callable[[], object] | None,
     *,
     takes_over: bool,
-) -> None:
+    is_new: bool,
+) -> bool:
     family = pairs[0][1].family
     messages = [require_layout(family), *(message for message, _ in pairs)]
     for _ in range(_ATTEMPTS):
@@ -321,12 +348,14 @@ def _put(
             if error.errno not in _TAKEN or error.index is None:
                 raise
             _, taken = pairs[error.index - 1]
+            if is_new and not _is_claim(taken):
+                return False
             if not (takes_over and _is_claim(taken)):
                 there = netfilter.element(TABLE, taken)
                 raise Taken(taken, None if there is None else there.comment) from error
             _remove_all_of(netfilter, taken)
             continue
-        return
+        return True
     raise NetlinkError(errno.EAGAIN, f"the table {TABLE} changed {_ATTEMPTS} times")
 
 
@@ -370,13 +399,18 @@ def _take_out(netfilter: Netfilter, entry: Entry, *, keeps_claim: bool) -> None:
 
 
 def _take_out_part(netfilter: Netfilter, part: Entry, *, has_claim: bool) -> None:
+    is_whole = True
     while True:
-        messages, subjects = part.removing(has_claim=has_claim)
+        messages, subjects = part.removing(has_claim=has_claim, is_whole=is_whole)
         try:
             netfilter.transact(messages)
         except NetlinkError as error:
-            if error.errno == errno.ENOENT:  # the table is gone, as nothing else can be missing
-                return
+            if error.errno == errno.ENOENT:
+                # The first one makes what is missing, but the table.
+                if not error.index or not is_whole:
+                    return
+                is_whole = False
+                continue
             if error.errno == errno.EINVAL and not _is_laid_out(netfilter, part.claim.family):
                 return  # somebody's sets, of other types
             if error.errno not in _TAKEN or error.index is None:

@@ -74,20 +74,26 @@ class Entry:
         """The pod's address, of which it is."""
         return ip_address(self.claim.key)
 
-    def adding(self) -> tuple[list[Message], list[Element]]:
+    def adding(self, *, is_new: bool = False) -> tuple[list[Message], list[Element]]:
         """Return what puts it into the table, and which element each message is about.
 
         An element that is there is taken out and put in again, as the kernel would keep its
         comment: nobody's, if its owner is gone.
+
+        Args:
+            is_new: Whether nothing of it is there but the claim, as a rule: a third of the
+                messages, refused as one (EEXIST, EBUSY) where something is.
         """
-        subjects = [self.claim, *(element for element in self.elements for _ in range(3))]
-        messages = [add_element(TABLE, self.claim)]
+        messages, subjects = [add_element(TABLE, self.claim)], [self.claim]
         for element in self.elements:
-            again = add_element(TABLE, element)
-            messages += [again, deletion_of(again), again]
+            there = add_element(TABLE, element, is_new=is_new)
+            messages += [there] if is_new else [there, deletion_of(there), there]
+            subjects += [element] if is_new else [element] * 3
         return messages, subjects
 
-    def removing(self, *, has_claim: bool = True) -> tuple[list[Message], list[Element]]:
+    def removing(
+        self, *, has_claim: bool = True, is_whole: bool = False
+    ) -> tuple[list[Message], list[Element]]:
         """Return what takes it out of the table, and which element each message is about.
 
         The kernel compares keys alone when it deletes, and fails where there is none. Adding first
@@ -95,15 +101,19 @@ class Entry:
 
         Args:
             has_claim: Whether the address goes, too.
+            is_whole: Whether nothing of it is missing, as a rule. Then only what leads somewhere is
+                compared, as what is said of an address is its claimant's; refused as one (ENOENT)
+                where something is missing.
         """
-        messages = [add_element(TABLE, self.claim)]
-        subjects = [self.claim]
+        claim = add_element(TABLE, self.claim)
+        messages, subjects = [claim], [self.claim]
         for element in self.elements:
             there = add_element(TABLE, element)
-            messages += [there, deletion_of(there)]
-            subjects += [element, element]
+            is_compared = element.data is not None or not is_whole
+            messages += [there, deletion_of(there)] if is_compared else [deletion_of(there)]
+            subjects += [element, element] if is_compared else [element]
         if has_claim:
-            messages.append(deletion_of(messages[0]))
+            messages.append(deletion_of(claim))
             subjects.append(self.claim)
         return messages, subjects
 
