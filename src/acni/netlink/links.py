@@ -46,6 +46,7 @@ from acni.netlink.messages import (
     encoded,
     header_of,
     nested,
+    question,
     text,
     text_of,
     u8_of,
@@ -289,7 +290,8 @@ def find_link(netlink: Netlink, which: int | str) -> Link | None:
         NetlinkError: the kernel does not say.
     """
     try:
-        answers = netlink.request(link_message(RTM_GETLINK, 0, _NO_STATISTICS, which=which))
+        asked = link_message(RTM_GETLINK, 0, _NO_STATISTICS, which=which)
+        answers = netlink.request(question(asked))
     except NetlinkError as error:
         if error.is_verdict(errno.ENODEV):
             return None

@@ -43,8 +43,10 @@ _KIND_MASK: Final = 0x3FFF  # without "nested" and "network byte order"
 
 _HEADER: Final = struct.Struct("=IHHII")
 _ATTRIBUTE: Final = struct.Struct("=HH")
+_WITH_U32: Final = struct.Struct("=HHI")
+# What fills a size up to a multiple of four, by its last two bits.
+_FILLING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")
 _ERRNO: Final = struct.Struct("=i")
-_MOST_BYTES: Final = 0xFFFF  # of an attribute with its header
 _MOST_ERRNO: Final = 4095  # MAX_ERRNO, include/linux/err.h
 
 
@@ -56,11 +58,13 @@ class Message:
         kind: Its type, RTM_NEWLINK for instance.
         flags: Beside REQUEST and ACK, which every one has; in a batch one has ACK.
         body: The family's header, and the attributes.
+        is_question: Whether it is answered by one message, or refused, and by nothing beside.
     """
 
     kind: int
     flags: int
     body: bytes
+    is_question: bool = False
 
 
 @frozen
@@ -141,14 +145,22 @@ def pack(
     parts: list[bytes] = []
     for sequence, message in enumerate(messages, first):
         size = _HEADER.size + len(message.body)
-        asks = acknowledged is None or sequence in acknowledged
-        flags = message.flags | REQUEST | (ACK if asks else 0)
+        flags = message.flags | REQUEST
+        if not message.is_question and (acknowledged is None or sequence in acknowledged):
+            flags |= ACK
         parts += (
             _HEADER.pack(size, message.kind, flags, sequence & 0xFFFFFFFF, 0),
             message.body,
-            bytes(-size % 4),
+            _FILLING[size & 3],
         )
     return b"".join(parts)
+
+
+def question(message: Message) -> Message:
+    """Return a message as one that asks for one thing: what answers it says that it was heeded, and
+    nothing else does.
+    """
+    return Message(message.kind, message.flags, message.body, is_question=True)
 
 
 def size_of(message: Message) -> int:
@@ -183,9 +195,10 @@ def attribute(kind: int, value: bytes) -> bytes:
         NetlinkError: its value is too long.
     """
     size = _ATTRIBUTE.size + len(value)
-    if size > _MOST_BYTES:
-        raise NetlinkError(errno.EMSGSIZE, f"{len(value)} bytes in an attribute")
-    return _ATTRIBUTE.pack(size, kind) + value + bytes(-size % 4)
+    try:
+        return _ATTRIBUTE.pack(size, kind) + value + _FILLING[size & 3]
+    except struct.error:
+        raise _too_long(value) from None
 
 
 def nested(kind: int, *inner: bytes) -> bytes:
@@ -233,7 +246,10 @@ def u16(kind: int, value: int) -> bytes:
 
 def u32(kind: int, value: int) -> bytes:
     """Pack an attribute of four bytes, as the machine has them."""
-    return attribute(kind, _number(value, 4, sys.byteorder == "little"))
+    try:
+        return _WITH_U32.pack(_WITH_U32.size, kind, value)
+    except struct.error:
+        raise NetlinkError(errno.ERANGE, f"{value} in 4 bytes") from None
 
 
 def be16(kind: int, value: int) -> bytes:
@@ -343,6 +359,10 @@ def be32_of(value: bytes) -> int:
 def be64_of(value: bytes) -> int:
     """Read eight bytes, as the network has them."""
     return _number_of(value, 8, is_big=True)
+
+
+def _too_long(value: bytes) -> NetlinkError:
+    return NetlinkError(errno.EMSGSIZE, f"{len(value)} bytes in an attribute")
 
 
 def _number(value: int, size: int, is_little: bool) -> bytes:

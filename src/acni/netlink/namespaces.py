@@ -37,7 +37,7 @@ def netnsid_of(netlink: Netlink, fd: int) -> int | None:
         NetlinkError: the kernel does not say.
     """
     body = header(_RTGENMSG, 0) + u32(_NETNSA_FD, fd)
-    answers = netlink.request(Message(_RTM_GETNSID, 0, body))
+    answers = netlink.request(Message(_RTM_GETNSID, 0, body, is_question=True))
     if len(answers) != 1:
         raise malformed(f"{len(answers)} answers about one namespace")
     number = attributes(answers[0].body[_RTGENMSG.size :]).get(_NETNSA_NSID)

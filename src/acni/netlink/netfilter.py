@@ -22,7 +22,7 @@ from attrs import Factory, define, field
 
 from acni.netlink.errors import AnswerLost, NetlinkError, Verdict, malformed, refusal
 from acni.netlink.generations import Ledger, Memory
-from acni.netlink.messages import ECHO, Answer, Message, be32_of, encoded
+from acni.netlink.messages import ECHO, Answer, Message, be32_of, encoded, question
 from acni.netlink.nfexpressions import INET
 from acni.netlink.nfmessages import (
     NETLINK_NETFILTER,
@@ -125,7 +125,7 @@ class Netfilter:
         Raises:
             NetlinkError: the kernel does not say: it has no nf_tables, or permits nothing.
         """
-        answers = self.netlink.request(table_message(GETGEN, 0, family=0))
+        answers = self.netlink.request(question(table_message(GETGEN, 0, family=0)))
         if len(answers) != 1:
             raise malformed(f"{len(answers)} generations")
         return _generation_of(answers[0])

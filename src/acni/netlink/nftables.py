@@ -26,6 +26,7 @@ from acni.netlink.messages import (
     elements,
     encoded,
     nested,
+    question,
     text,
     text_of,
 )
@@ -213,7 +214,7 @@ def deletion_of(added: Message) -> Message:
 def get_element(table: str, element: Element) -> Message:
     """Ask for the element of a key (ENOENT: there is none)."""
     asked = Element(element.name, element.key, family=element.family)
-    return _about_element(GETSETELEM, 0, table, asked)
+    return question(_about_element(GETSETELEM, 0, table, asked))
 
 
 def list_of(table: str, name: str, *, family: int = INET) -> Message:

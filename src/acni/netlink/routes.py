@@ -217,9 +217,8 @@ def link_to(netlink: Netlink, address: IpAddress) -> int | None:
     """
     bits = address.max_prefixlen
     head = header(_RTMSG, family_of(address), bits, *[0] * 7)
-    (answer,) = netlink.request(
-        Message(_RTM_GETROUTE, 0, head + attribute(_RTA_DST, address.packed))
-    )
+    asked = Message(_RTM_GETROUTE, 0, head + attribute(_RTA_DST, address.packed), is_question=True)
+    (answer,) = netlink.request(asked)
     header_of(_RTMSG, answer.body)
     return _number(attributes(answer.body[_RTMSG.size :]), _RTA_OIF)
 

@@ -5,7 +5,9 @@ Rule 1: a request is handled inside send(): when that returns, its answers lie i
     deadline all the same. What cannot be bounded is send() itself, which may stand in line for the
     kernel's lock of all links.
 Rule 2: rtnetlink takes each message for itself. Those behind a refused one are heeded.
-Rule 3: what answers nothing of ours is skipped: another port's, an earlier number's, one that the
+Rule 3: a question is answered, or refused: nothing acknowledges it beside. Whatever else is sent is
+    acknowledged.
+Rule 4: what answers nothing of ours is skipped: another port's, an earlier number's, one that the
     kernel did not send. So what was given up in between disturbs nobody.
 """
 
@@ -24,6 +26,7 @@ from attrs import Factory, define, field, frozen
 from acni.host.netns import Namespace
 from acni.host.visits import visit
 from acni.netlink.errors import (
+    DONE,
     LOST,
     DumpInterrupted,
     NetlinkError,
@@ -168,7 +171,7 @@ class Netlink:
         """
         until = time.monotonic() + self.seconds
         self._read_what_was_left(until)
-        reading = _Reading(self._wire.port, self._sequence + 1, len(part), last)
+        reading = _Reading(self._wire.port, self._sequence + 1, part, last)
         self._sequence += len(part)
         self._is_unread = True
         acknowledged = None if last is None else (reading.first + last,)
@@ -277,7 +280,7 @@ class _Reading:
 
     _port: int
     first: int
-    _count: int
+    _part: Sequence[Message]
     _last: int | None  # of a batch, whose verdict comes behind all others
     answers: list[Answer] = Factory(list[Answer])
     has_gaps: bool = False
@@ -286,12 +289,12 @@ class _Reading:
     @property
     def is_whole(self) -> bool:
         if self._last is None:
-            return len(self._verdicts) == self._count
+            return len(self._verdicts) == len(self._part)
         # A batch that is refused as a whole is answered at its begin.
         return self._last in self._verdicts or 0 in self._verdicts
 
     def in_order(self) -> list[Verdict]:
-        return [self._verdicts.get(index, LOST) for index in range(self._count)]
+        return [self._verdicts.get(index, LOST) for index in range(len(self._part))]
 
     def take(self, datagram: Datagram) -> bool:
         """Take what is of ours; tell whether something was."""
@@ -302,7 +305,7 @@ class _Reading:
         is_ours = False
         for answer in unpack(datagram.data):
             index = (answer.sequence - self.first) & 0xFFFFFFFF
-            if answer.port == self._port and index < self._count:
+            if answer.port == self._port and index < len(self._part):
                 is_ours = True
                 self._take_answer(answer, index)
         return is_ours
@@ -313,7 +316,7 @@ class _Reading:
         self.has_gaps = True
 
     def give_up(self) -> None:
-        for index in range(self._count):
+        for index in range(len(self._part)):
             self._verdicts.setdefault(index, LOST)
 
     def _take_answer(self, answer: Answer, index: int) -> None:
@@ -322,6 +325,8 @@ class _Reading:
             self._verdicts[index] = answer.verdict()
         elif answer.is_data:
             self.answers.append(answer)
+            if self._part[index].is_question:
+                self._verdicts[index] = DONE
 
 
 def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
