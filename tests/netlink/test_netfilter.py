@@ -217,6 +217,29 @@ def test_what_was_read_is_had_again_while_nobody_else_changes_a_rule(
     assert rules.remembered(Notes) is not first
 
 
+def test_a_batch_knows_whether_anybody_changed_a_rule_since_what_is_there_was_asked(
+    host: Namespace, rules: Netfilter
+) -> None:
+    def put(number: int) -> bool:
+        rules.transact([add_element("t", port(number))])
+        return rules.was_next
+
+    assert not put(1)
+    rules.remembered(Notes)
+    assert put(2)
+    # After a batch nobody is asked; so much the less is it known.
+    rules.remembered(Notes, is_after_batch=True)
+    assert not put(3)
+    rules.remembered(Notes)
+    nft(host, "add table ip theirs")
+    assert not put(4)
+    rules.remembered(Notes)
+    with pytest.raises(NetlinkError):
+        rules.transact([delete_element("t", port(9))])
+    assert not rules.was_next
+    assert put(5)
+
+
 @pytest.mark.parametrize("is_ours", [True, False])
 def test_sockets_that_have_a_ledger_in_common_are_nobody_else(
     host: Namespace, is_ours: bool

@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 
@@ -24,7 +25,7 @@ from acni.netlink.errors import (
     Verdict,
 )
 from acni.netlink.links import change, list_links
-from acni.netlink.messages import Message
+from acni.netlink.messages import ACK, Message, pack, question
 from acni.netlink.sockets import open_here, open_inside
 from tests.netlink.scripted import (
     INTERRUPTED,
@@ -50,6 +51,22 @@ def test_what_was_asked_for_is_returned_without_the_acknowledgement() -> None:
     (answer,) = netlink.request(*some(1))
     assert (answer.kind, answer.body) == (16, b"data")
     assert wire.waits == []  # it lay there
+
+
+def test_a_question_is_over_with_its_answer_or_its_refusal() -> None:
+    def asked(n: int, _: int) -> list[Said]:
+        return [datagram(raw(16, n, b"data")), verdict(n + 1, errno.ENODEV)]
+
+    netlink, wire = scripted(asked)
+    exchange = netlink.exchange([question(one) for one in some(2)])
+    assert [one.body for one in exchange.answers] == [b"data"]
+    assert [one.code for one in exchange.verdicts] == [0, errno.ENODEV]
+    assert wire.reads == 2
+
+
+def test_the_kernel_acknowledges_what_is_no_question() -> None:
+    flags = [struct.unpack_from("=IHH", pack([one], first=1))[2] for one in (LIST, question(LIST))]
+    assert [bool(one & ACK) for one in flags] == [True, False]
 
 
 def test_nothing_is_read_behind_the_last_answer() -> None:

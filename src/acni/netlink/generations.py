@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from threading import Condition
+from threading import Condition, Lock
 from typing import Final, TypeVar, cast
 
-from attrs import define, field
+from attrs import Factory, define, field
 
 # Where nobody looks any more, what is noted is forgotten with what was read.
 _MOST_NOTED: Final = 10_000
@@ -33,7 +33,10 @@ Memory = TypeVar("Memory")
 class Ledger:
     """What was read, and which generations are ours; for any thread."""
 
-    _changed: Condition = field(factory=Condition, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
+    _changed: Condition = field(
+        default=Factory(lambda self: Condition(self._lock), takes_self=True), init=False
+    )
     _memories: dict[type, object] = field(factory=dict[type, object], init=False)
     _stands_at: int | None = field(default=None, init=False)
     _made: set[int] = field(factory=set[int], init=False)
@@ -45,21 +48,21 @@ class Ledger:
     def making(self) -> Generator[list[int]]:
         """Note what a batch makes, which is put into the list within the block."""
         made: list[int] = []
-        with self._changed:
+        with self._lock:
             self._begun += 1
             ticket = self._begun
             self._under_way.add(ticket)
         try:
             yield made
         finally:
-            with self._changed:
+            with self._lock:
                 self._under_way.discard(ticket)
                 self._note(made)
                 self._changed.notify_all()
 
     def stands(self, now: int) -> bool:
         """Tell whether what was read stands at a generation, as far as is noted."""
-        with self._changed:
+        with self._lock:
             return self._stands(now)
 
     def remembered(self, kind: type[Memory], *, now: int) -> Memory:
@@ -69,11 +72,12 @@ class Ledger:
             kind: What it is; one is made of it without arguments.
             now: The generation that it is, asked for just before.
         """
-        with self._changed:
-            before = set(self._under_way)
-            self._changed.wait_for(
-                lambda: self._stands(now) or before.isdisjoint(self._under_way), _MOST_SECONDS
-            )
+        with self._lock:
+            if not self._stands(now):
+                before = set(self._under_way)
+                self._changed.wait_for(
+                    lambda: self._stands(now) or before.isdisjoint(self._under_way), _MOST_SECONDS
+                )
             if not self._stands(now):
                 self._memories = {}  # who is reading on has the old one
             if self._stands_at is None or now > self._stands_at:

@@ -184,7 +184,7 @@ def unpack(datagram: bytes) -> list[Answer]:
             raise malformed(f"a message of {size} bytes in {end - offset}")
         body = datagram[offset + _HEADER.size : offset + size]
         answers.append(Answer(kind, flags, sequence, port, body))
-        offset += _aligned(size)
+        offset += size + 3 & ~3
     return answers
 
 
@@ -203,7 +203,12 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 def nested(kind: int, *inner: bytes) -> bytes:
     """Pack an attribute that consists of attributes."""
-    return attribute(kind | _NESTED, b"".join(inner))
+    value = b"".join(inner)
+    size = _ATTRIBUTE.size + len(value)
+    try:
+        return _ATTRIBUTE.pack(size, kind | _NESTED) + value + _FILLING[size & 3]
+    except struct.error:
+        raise _too_long(value) from None
 
 
 def text(kind: int, value: str) -> bytes:

@@ -59,7 +59,9 @@ class Netfilter:
 
     netlink: Netlink
     _ledger: Ledger = Factory(Ledger)
+    _last_asked: int | None = field(default=None, init=False)
     _last_made: int | None = field(default=None, init=False)
+    _was_next: bool = field(default=False, init=False)
 
     def transact(self, messages: Sequence[Message], *, generation: int | None = None) -> None:
         """Have messages heeded, all or none.
@@ -77,6 +79,7 @@ class Netfilter:
         if not messages:
             return
         # The generation that a batch makes is told to who asks for an echo of its first message.
+        self._was_next = False
         first, *others = messages
         asked = [Message(first.kind, first.flags | ECHO, first.body), *others]
         with self._ledger.making() as made:
@@ -84,12 +87,12 @@ class Netfilter:
             news = (answer for answer in exchange.answers if answer.kind == _NEW_GENERATION)
             made.extend(map(_generation_of, news))
             self._last_made = made[-1] if made else None
+            self._was_next = bool(made) and made[0] - 1 == self._last_asked
         whole, *each, _ = exchange.verdicts
         # The first of a flood of refusals are told, and what was not told of was not refused.
-        told = tuple(_told(verdict) for verdict in each)
-        for index, verdict in enumerate(told):
-            if verdict.code:
-                raise refusal(index, told)
+        refused = [index for index, one in enumerate(each) if one.code and not one.is_lost]
+        if refused:
+            raise refusal(refused[0], [_NOT_REFUSED if one.is_lost else one for one in each])
         if whole.code and not whole.is_lost:
             raise NetlinkError(whole.code, whole.words)
         if each[-1].is_lost:
@@ -130,6 +133,13 @@ class Netfilter:
             raise malformed(f"{len(answers)} generations")
         return _generation_of(answers[0])
 
+    @property
+    def was_next(self) -> bool:
+        """Whether nobody changed any rule from when :meth:`remembered` last asked the kernel to the
+        last batch of this socket: what was looked at between the two was so when it was heeded.
+        """
+        return self._was_next
+
     def remembered(self, kind: type[Memory], *, is_after_batch: bool = False) -> Memory:
         """Return what was read of others' rules, to be read on: an empty one where anybody else
         changed any rule since.
@@ -144,7 +154,7 @@ class Netfilter:
         """
         now = self._last_made if is_after_batch else None
         if now is None:
-            now = self.generation()
+            now = self._last_asked = self.generation()
         if not self._ledger.stands(now):
             # The kernel tells a generation some moments before it lists what that has: whoever is
             # making it is waited for (nf_tables_commit: base_seq, then gencursor, in one mutex).
@@ -236,7 +246,3 @@ _NOT_REFUSED: Final = Verdict(code=0)
 def _generation_of(answer: Answer) -> int:
     _, said = family_and_attributes(answer)
     return be32_of(said.get(1, b""))
-
-
-def _told(verdict: Verdict) -> Verdict:
-    return _NOT_REFUSED if verdict.is_lost else verdict

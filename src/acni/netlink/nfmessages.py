@@ -37,7 +37,7 @@ def subsystem_message(
         family: NFPROTO_*.
     """
     head = header(NFGENMSG, family, 0, 0)
-    return Message(kind_of(subsystem, kind), flags, head + b"".join(inner))
+    return Message(subsystem << _SUBSYSTEM_BITS | kind, flags, b"".join((head, *inner)))
 
 
 def kind_of(subsystem: int, kind: int) -> int:

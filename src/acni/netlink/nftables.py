@@ -262,7 +262,7 @@ def _about_element(kind: int, flags: int, table: str, element: Element) -> Messa
         value += attribute(_USERDATA, bytes((_COMMENT, len(said))) + said)
     listed = nested(3, nested(1, value))
     where = text(1, table), text(2, element.name)
-    return table_message(kind, flags, *where, listed, family=element.family)
+    return subsystem_message(SUBSYSTEM, kind, flags, *where, listed, family=element.family)
 
 
 def _value_of(said: bytes) -> bytes:

@@ -320,7 +320,8 @@ class _Reading:
             self._verdicts.setdefault(index, LOST)
 
     def _take_answer(self, answer: Answer, index: int) -> None:
-        self.has_gaps = self.has_gaps or answer.is_interrupted
+        if answer.is_interrupted:
+            self.has_gaps = True
         if answer.is_verdict:
             self._verdicts[index] = answer.verdict()
         elif answer.is_data:
@@ -331,6 +332,9 @@ class _Reading:
 
 def _parts(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
     """Divide messages into what fits a datagram, and whose answers fit the socket."""
+    if len(messages) == 1:
+        yield messages
+        return
     begin = taken = 0
     for index, message in enumerate(messages):
         size = size_of(message)

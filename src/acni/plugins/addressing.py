@@ -16,7 +16,7 @@ from acni.plugins.ranges import Address, canonical, parse_address
 from acni.skel.call import Call
 from acni.skel.errors import Code, PluginError
 from acni.skel.reading import Fields
-from acni.spec.addresses import interface_of, is_with_length
+from acni.spec.addresses import address_of, interface_of, is_with_length
 from acni.spec.result import Dns, Route
 
 _IGNORE_UNKNOWN: Final = "IgnoreUnknown"
@@ -123,6 +123,17 @@ def parse_interface(text: str) -> IPv4Interface | IPv6Interface:
         return interface
     shorter = interface.max_prefixlen - address.max_prefixlen
     return IPv4Interface((int(address), interface.network.prefixlen - shorter))
+
+
+def parse_its_address(text: str) -> Address:
+    """Parse the address of an address with its prefix length: a third of :func:`parse_interface`.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not is_with_length(text):
+        raise ValueError(text)
+    return canonical(address_of(text.partition("/")[0]))
 
 
 def parse_path(text: str) -> str:

@@ -16,7 +16,7 @@ from acni.netlink.families import IpAddress
 from acni.netlink.links import Link, find_link
 from acni.netlink.messages import encoded
 from acni.netlink.sockets import Netlink
-from acni.plugins.addressing import parse_interface
+from acni.plugins.addressing import parse_its_address
 from acni.plugins.owners import Owner
 from acni.spec.result import Result
 
@@ -87,7 +87,7 @@ def addresses_of(previous: Result) -> list[IpAddress]:
     """Return all addresses that a result gives to a container."""
     on_host = {place for place, one in enumerate(previous.interfaces) if not one.sandbox}
     found = (ip for ip in previous.ips if ip.interface not in on_host)
-    return list(dict.fromkeys(parse_interface(ip.address).ip for ip in found))
+    return list(dict.fromkeys(parse_its_address(ip.address) for ip in found))
 
 
 def _may_be_a_links(name: str) -> bool:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from typing import Final
 
 from acni.netlink.families import Interface
-from acni.plugins.addressing import parse_interface
+from acni.plugins.addressing import parse_its_address
 from acni.plugins.attaching import owner_of
 from acni.plugins.elementkeeping import remove, require_rules, restoring, undo_with
 from acni.plugins.elements import missing, netfilter_of, put
@@ -95,4 +95,4 @@ def restore_masquerading(call: Call) -> PutBack | None:
 
 def _entries(call: Call, owner: Owner) -> list[Entry]:
     ips = () if call.previous is None else call.previous.ips
-    return [masquerading(owner, parse_interface(ip.address).ip) for ip in ips]
+    return [masquerading(owner, parse_its_address(ip.address)) for ip in ips]

@@ -201,6 +201,8 @@ def _put(
                 raise address_taken(taken) from taken
             port = next(one for one, _ in ports if is_mapping_of(one, taken.element))
             raise _taken(port, taken.owner) from taken
+        if netfilter.was_next:  # since the look at the rules of nat, before the first one here
+            return
         try:
             _require_free(netfilter, at_each)
         except PluginError:

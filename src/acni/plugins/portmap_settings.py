@@ -18,7 +18,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from acni.netlink.families import IpAddress, is_v4
-from acni.plugins.addressing import parse_interface
+from acni.plugins.addressing import parse_its_address
 from acni.plugins.linksettings import unsupported
 from acni.plugins.owners import Owner
 from acni.plugins.podelements import Port, publishing
@@ -154,7 +154,7 @@ def addresses_of(result: Result) -> list[IpAddress]:
     found: dict[int, IpAddress] = {}
     for ip in result.ips:
         if ip.interface not in on_host:
-            address = parse_interface(ip.address).ip
+            address = parse_its_address(ip.address)
             found.setdefault(address.version, address)
     return list(found.values())
 

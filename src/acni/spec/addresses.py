@@ -46,7 +46,8 @@ def is_with_length(text: str) -> bool:
 def interface_of(text: str) -> ipaddress.IPv4Interface | ipaddress.IPv6Interface:
     """Make an object of what is an address with a prefix length, however many zeros that has."""
     address, _, length = text.partition("/")
-    return ipaddress.ip_interface((address, int(length[-3:])))
+    kind = ipaddress.IPv6Interface if ":" in address else ipaddress.IPv4Interface
+    return kind((address, int(length[-3:])))
 
 
 def address_of(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
