@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
-from acni.skel import Bounds, Call, OpenNetns
+from acni.skel import Bounds, Call, Fields, OpenNetns
 from acni.spec.commands import Command
 from acni.spec.result import Result, parse_result
 
@@ -69,7 +69,7 @@ def make_call(
         plugin_dirs=(),
         cni_version=version,
         network=names.network,
-        config=config,
+        fields=Fields(config),
         previous=None if previous is None else parse_result(json.dumps(previous), version),
         valid=None,
         bounds=Bounds(time.monotonic() + 60),

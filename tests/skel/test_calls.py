@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from acni import netns
+from acni.skel import Call, Fields, Kept
+from acni.skel.delegation import Delegates
+from acni.skel.respond import respond
 from acni.spec.attachment import AttachmentId
-from tests.skel.asking import Probe, request, said
+from tests.skel.asking import Probe, bounds, request, said
 
 NETNS = "/proc/self/ns/net"
 RESULT = {"cniVersion": "1.1.0", "ips": [{"address": "10.88.0.2/16"}]}
@@ -145,3 +150,54 @@ def test_a_gc_that_says_nothing_of_it_frees_nothing() -> None:
     probe = Probe()
     assert said(probe.answer(request("GC")))["code"] == 7
     assert probe.calls == []
+
+
+def calls_of(*configs: Mapping[str, object], version: str = "1.1.0") -> Sequence[Call]:
+    """Have a plugin called by one runner."""
+    probe, kept = Probe(), Kept()
+    for number, config in enumerate(configs):
+        said = {"cniVersion": version, **config}
+        asked = request("CHECK", said, CONTAINERID=f"c{number}", NETNS=NETNS)
+        respond(probe.verbs(), asked, bounds=bounds(), delegates=Delegates(), kept=kept)
+    assert len(probe.calls) == len(configs)
+    return probe.calls
+
+
+def parse_mtu(fields: Fields, cni_version: str) -> list[object]:
+    return [fields.get("mtu"), cni_version]
+
+
+def test_a_configuration_is_parsed_once_whatever_plugins_before_had_as_their_result() -> None:
+    other = {**RESULT, "ips": [{"address": "10.88.0.3/16"}]}
+    same, again, behind, different = calls_of(
+        {"mtu": 1450}, {"mtu": 1450, "prevResult": RESULT}, {"PrevResult": other}, {"mtu": 1400}
+    )
+    first = same.parsed(parse_mtu)
+    assert first == [1450, "1.1.0"]
+    assert again.parsed(parse_mtu) is first
+    assert behind.parsed(parse_mtu) == [None, "1.1.0"]
+    assert different.parsed(parse_mtu) == [1400, "1.1.0"]
+    assert same.parsed(lambda fields, _: fields.get("mtu")) == 1450
+
+
+def test_a_result_that_plugins_pass_on_is_read_once() -> None:
+    first, second, third, none = calls_of(
+        {"prevResult": RESULT},
+        {"prevResult": RESULT, "mtu": 1},
+        {"prevResult": {"ips": []}, "PREVRESULT": {**RESULT, "dns": {}}},
+        {"prevResult": None},
+    )
+    assert first.previous is not None
+    assert second.previous is first.previous
+    assert third.previous is not None
+    assert third.previous is not first.previous
+    assert third.previous.ips == first.previous.ips
+    assert none.previous is None
+
+
+def test_of_a_long_request_nothing_is_remembered() -> None:
+    long = {"prevResult": RESULT, "of": "x" * (1 << 15)}
+    first, second = calls_of(long, long)
+    assert second.previous == first.previous
+    assert second.previous is not first.previous
+    assert second.parsed(parse_mtu) is not first.parsed(parse_mtu)

@@ -99,3 +99,28 @@ def test_what_is_shared_is_one_for_all_of_a_process_and_a_key() -> None:
     assert in_child(lambda: kept.shared("a list", list[int]) is not first)
     kept.close()
     assert kept.shared("a list", list[int]) is not first
+
+
+def test_what_was_parsed_is_parsed_once_and_what_could_not_be_again() -> None:
+    kept, begun = Kept(), list[str]()
+
+    def parse() -> list[int]:
+        begun.append("")
+        if len(begun) == 1:
+            raise ValueError("as the test wants it")
+        return []
+
+    with pytest.raises(ValueError, match="as the test"):
+        kept.parsed("a text", parse)
+    first = kept.parsed("a text", parse)
+    assert kept.parsed("a text", parse) is first
+    assert kept.parsed("another", parse) is not first
+    assert len(begun) == 3
+
+
+def test_of_what_was_parsed_few_are_remembered() -> None:
+    kept = Kept()
+    first = kept.parsed(0, list[int])
+    for number in range(1000):
+        kept.parsed(number, list[int])
+    assert kept.parsed(0, list[int]) is not first

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from acni.errors import InvalidName
 from acni.plugins.addressing import parsed_argument
@@ -88,7 +88,14 @@ def parse_settings(call: Call) -> Settings:
         PluginError: a member is not what was expected, asks for what is not done here, or does not
             go with another one; names the place.
     """
-    fields = call.fields
+    settings = call.parsed(_parse_fields)
+    text = call.args.get("MAC")
+    if settings.mac is not None or not text:
+        return settings
+    return evolve(settings, mac=parsed_argument("MAC", text, parse_hardware_address, MAC_EXPECTED))
+
+
+def _parse_fields(fields: Fields, cni_version: str) -> Settings:
     is_default_gateway = fields.flag("isDefaultGateway")
     settings = Settings(
         bridge=_parse_bridge(fields),
@@ -104,13 +111,13 @@ def parse_settings(call: Call) -> Settings:
         keeps_default_vlan=fields.flag("preserveDefaultVlan"),
         sets_up=not fields.flag("disableContainerInterface"),
         detects_duplicates=fields.flag("enabledad"),
-        mac=_parse_mac(call),
+        mac=_parse_mac(fields),
         dns=parse_own_dns(fields),
-        has_ipam=call.ipam.type is not None,
+        has_ipam=bool(fields.inner("ipam").text("type")),
         masquerades=parse_masquerade(fields),
         checks_senders=parse_sender_check(fields),
     )
-    _refuse_contradictions(settings, fields, call.cni_version)
+    _refuse_contradictions(settings, fields, cni_version)
     return settings
 
 
@@ -168,11 +175,9 @@ def _members(spans: Iterable[tuple[int, int]]) -> Iterator[int]:
         begin = max(begin, most + 1)
 
 
-def _parse_mac(call: Call) -> bytes | None:
-    fields = call.fields
+def _parse_mac(fields: Fields) -> bytes | None:
     for place in (fields.inner("runtimeConfig"), fields.inner("args").inner("cni")):
         mac = place.parsed("mac", parse_hardware_address, MAC_EXPECTED)
         if mac is not None:
             return mac
-    text = call.args.get("MAC")
-    return parsed_argument("MAC", text, parse_hardware_address, MAC_EXPECTED) if text else None
+    return None

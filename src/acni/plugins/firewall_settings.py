@@ -59,7 +59,10 @@ def parse_settings(call: Call) -> Settings:
         PluginError: a member is not what was expected, or asks for what is not done here; names the
             place.
     """
-    fields = call.fields
+    return call.parsed(_parse_fields)
+
+
+def _parse_fields(fields: Fields, _: str) -> Settings:
     _refuse_what_is_not_done(fields)
     return Settings(
         policy=_parse_policy(fields),

@@ -24,7 +24,7 @@ from collections.abc import Generator, Iterable, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, field, frozen
 
 from acni.plugins.addressing import (
     argument_error,
@@ -44,6 +44,7 @@ from acni.plugins.resolvconf import read_resolv_conf
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Verbs
 from acni.skel.errors import Code, PluginError
+from acni.skel.reading import Fields
 from acni.skel.results import NO_DNS, make_result
 from acni.spec import reasons
 from acni.spec.reasons import ADDRESSES_EXHAUSTED
@@ -140,17 +141,21 @@ class _Settings:
     """
 
     range_sets: tuple[RangeSet, ...]
-    asked: Mapping[int, Address]
+    asked: Mapping[int, Address] = field(factory=dict[int, Address])
     routes: tuple[Route, ...]
     resolv_conf: str | None
 
 
 def _parse_settings(call: Call) -> _Settings:
-    ipam = ipam_of(call.fields)
-    range_sets = parse_range_sets(call.fields, call.cni_version)
+    settings = call.parsed(_parse_fields)
+    asked = _asked(call)
+    return evolve(settings, asked=_assign(asked, settings.range_sets)) if asked else settings
+
+
+def _parse_fields(fields: Fields, cni_version: str) -> _Settings:
+    ipam = ipam_of(fields)
     return _Settings(
-        range_sets=range_sets,
-        asked=_assign(_asked(call), range_sets),
+        range_sets=parse_range_sets(fields, cni_version),
         routes=parse_routes(ipam),
         resolv_conf=ipam.parsed("resolvConf", parse_path, _PATH),
     )

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -137,6 +136,8 @@ class Delegate(Protocol):
         ...
 
 
+Parsed = TypeVar("Parsed")
+
 Leave = Callable[[Callable[[], object]], None]
 
 
@@ -166,8 +167,7 @@ class Call:
         plugin_dirs: CNI_PATH.
         cni_version: The version of the request.
         network: The network's name.
-        config: The request configuration.
-        fields: The same, read with its places.
+        fields: The request configuration, read with its places.
         previous: ``prevResult``, or None.
         valid: GC's ``cni.dev/valid-attachments``; None with every other verb. An empty set is not
             None: then nothing is valid.
@@ -179,6 +179,7 @@ class Call:
         kept: Lends what is dear to make and to unmake, and is kept from call to call.
         is_alone: No runtime of ours is around, as in an executable: nobody but the host can tell
             what the plugin made before.
+        texts: The configuration as it is written, without ``prevResult``; None where it is not.
 
     Example:
         >>> called(lambda call: f"{call.command} {call.container_id} {call.ifname}")
@@ -195,7 +196,7 @@ class Call:
     plugin_dirs: tuple[str, ...]
     cni_version: str
     network: str
-    config: Mapping[str, object] = field(repr=False)
+    fields: Fields = field(repr=False)
     previous: Result | None
     valid: frozenset[AttachmentId] | None
     bounds: Bounds
@@ -204,11 +205,36 @@ class Call:
     warn: Callable[[str], None] = field(default=say_nothing, repr=False)
     kept: Kept = field(factory=Kept, repr=False)
     is_alone: bool = False
+    texts: tuple[tuple[str, str], ...] | None = field(default=None, repr=False)
 
-    @cached_property
-    def fields(self) -> Fields:
-        """The request configuration, read with its places."""
-        return Fields(self.config)
+    @property
+    def config(self) -> Mapping[str, object]:
+        """The request configuration, as it was written.
+
+        Example:
+            >>> called(lambda call: call.config["mtu"], mtu=9000)
+            9000
+        """
+        return self.fields.value
+
+    def parsed(self, parse: Callable[[Fields, str], Parsed]) -> Parsed:
+        """Return what a function makes of the configuration and its version, whatever else a call
+        is about. For as long as these are the same text it is done once, and not for each
+        container.
+
+        Args:
+            parse: The function, the same one each time. What it returns is not to be changed.
+
+        Example:
+            >>> def parse_mtu(fields, cni_version):
+            ...     return fields.number("mtu", 1500, least=68, most=65535)
+            >>> called(lambda call: call.parsed(parse_mtu), mtu=9000)
+            9000
+        """
+        if self.texts is None:
+            return parse(self.fields, self.cni_version)
+        key = parse, self.cni_version, self.texts
+        return self.kept.parsed(key, lambda: parse(self.fields, self.cni_version))
 
 
 @frozen(kw_only=True)

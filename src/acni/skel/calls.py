@@ -13,7 +13,7 @@ Rule 4: whether the namespace may be the runtime's own is the engine's to decide
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final
 
@@ -22,10 +22,11 @@ from acni.host import netns
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Delegate, Leave, OpenNetns, Verbs
 from acni.skel.errors import Code, PluginError
+from acni.skel.kept import Kept
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
 from acni.spec.commands import RULES, Command
-from acni.spec.jsontext import JsonError, Member, decode, object_members, spell_keys, spellings
+from acni.spec.jsontext import JsonError, Member, decode, fold_key, object_members
 from acni.spec.names import (
     parse_cni_args_text,
     parse_container_id,
@@ -46,7 +47,10 @@ _REQUIRED: Final[Mapping[Command, tuple[str, ...]]] = {
     Command.GC: ("CNI_PATH",),
     Command.STATUS: (),
 }
-_KEYS: Final = spellings("cniVersion", "name", "prevResult")
+# Of longer ones a few would be much.
+_MOST_REMEMBERED_BYTES: Final = 1 << 15
+_VERBS: Final = frozenset((*Command, VERSION))
+_PREVIOUS: Final = fold_key("prevResult")
 # The second is what the text of 1.1.0 says, the first what is meant.
 _VALID: Final = ("cni.dev/valid-attachments", "cni.dev/attachments")
 
@@ -58,7 +62,7 @@ def read_command(environment: Mapping[str, str]) -> str:
         PluginError: there is none, or it is not known.
     """
     command = environment.get("CNI_COMMAND", "")
-    if command not in (*Command, VERSION):
+    if command not in _VERBS:
         message = f"unknown CNI_COMMAND: {command[:20]!a}" if command else "CNI_COMMAND is missing"
         raise PluginError(Code.INVALID_ENVIRONMENT, message)
     return command
@@ -89,14 +93,18 @@ def read_configuration(stdin: bytes) -> Mapping[str, Member]:
         raise PluginError(Code.DECODING_FAILURE, message) from None
 
 
-def read_version(members: Mapping[str, Member]) -> str:
+def fields_of(members: Mapping[str, Member]) -> Fields:
+    """Return a configuration to be read with its places."""
+    return Fields({key: member.value for key, member in members.items()})
+
+
+def read_version(fields: Fields) -> str:
     """Read the version of the request; without one it is 0.1.0.
 
     Raises:
         PluginError: it is no text.
     """
-    value = _fields(members).text("cniVersion")
-    return value or SUPPORTED_VERSIONS[0]
+    return fields.text("cniVersion") or SUPPORTED_VERSIONS[0]
 
 
 def require_version(verbs: Verbs, command: Command, version: str) -> None:
@@ -121,10 +129,14 @@ def make_call(
     request: Request,
     members: Mapping[str, Member],
     *,
+    fields: Fields,
     version: str,
     bounds: Bounds,
     ipam: Delegate,
     leave: Leave,
+    warn: Callable[[str], None],
+    kept: Kept,
+    is_alone: bool,
     own_netns_ok: bool,
     opened: ExitStack,
 ) -> Call:
@@ -134,10 +146,14 @@ def make_call(
         command: Its verb.
         request: The request.
         members: Its configuration.
+        fields: The same, to be read with its places.
         version: Its version.
         bounds: How long it may go on.
         ipam: What it delegates to.
         leave: Where functions are left that only wait.
+        warn: Says something on standard error.
+        kept: What is kept from call to call.
+        is_alone: Whether no runtime of ours is around.
         own_netns_ok: Whether the namespace may be the calling thread's own.
         opened: Closes the namespace.
 
@@ -155,6 +171,9 @@ def make_call(
     except InvalidName as error:
         raise PluginError(Code.INVALID_ENVIRONMENT, _named(error)) from None
     path = environment.get("CNI_NETNS", "") if is_on_attachment else ""
+    is_short = len(request.stdin) <= _MOST_REMEMBERED_BYTES
+    spelled = [key for key in members if len(key) == len(_PREVIOUS) and fold_key(key) == _PREVIOUS]
+    texts = [(key, one.text) for key, one in members.items() if key not in spelled]
     return Call(
         command=command,
         container_id=container_id,
@@ -163,13 +182,17 @@ def make_call(
         args=args,
         plugin_dirs=tuple(filter(None, environment.get("CNI_PATH", "").split(":"))),
         cni_version=version,
-        network=_network_name(members),
-        config={key: member.value for key, member in members.items()},
-        previous=_previous(members, version),
-        valid=_valid(members) if command is Command.GC else None,
+        network=_network_name(fields),
+        fields=fields,
+        previous=_previous([members[key] for key in spelled], version, kept, is_short=is_short),
+        valid=_valid(fields) if command is Command.GC else None,
         bounds=bounds,
         ipam=ipam,
         leave=leave,
+        warn=warn,
+        kept=kept,
+        is_alone=is_alone,
+        texts=tuple(texts) if is_short else None,
     )
 
 
@@ -205,32 +228,30 @@ def _is_own(fd: int) -> bool:
     return os.path.samestat(os.fstat(fd), os.stat("/proc/thread-self/ns/net"))
 
 
-def _fields(members: Mapping[str, Member]) -> Fields:
-    return Fields({key: member.value for key, member in members.items()})
-
-
-def _network_name(members: Mapping[str, Member]) -> str:
-    name = _fields(members).required_text("name")
+def _network_name(fields: Fields) -> str:
+    name = fields.required_text("name")
     try:
         return parse_network_name(name)
     except AcniError as error:
         raise PluginError(Code.INVALID_CONFIG, f"{error.message} at $.name") from None
 
 
-def _previous(members: Mapping[str, Member], version: str) -> Result | None:
-    member = spell_keys(members, _KEYS).get("prevResult")
-    if member is None or member.value is None:
+def _previous(told: Sequence[Member], version: str, kept: Kept, *, is_short: bool) -> Result | None:
+    if not told or told[-1].value is None:  # of two spellings the last counts
         return None
+    text = told[-1].text
     try:
-        return parse_result(member.text, version)
+        if not is_short:
+            return parse_result(text, version)
+        # A plugin behind others mostly passes on what the next one is given.
+        return kept.parsed((parse_result, text, version), lambda: parse_result(text, version))
     except ResultError as error:
         message = f"no result at $.prevResult: {error}"
         raise PluginError(Code.DECODING_FAILURE, message) from None
 
 
-def _valid(members: Mapping[str, Member]) -> frozenset[AttachmentId]:
+def _valid(fields: Fields) -> frozenset[AttachmentId]:
     """Read what is valid; a GC that does not say so may free nothing."""
-    fields = _fields(members)
     key = next((key for key in _VALID if fields.has(key)), None)
     if key is None:
         raise fields.error(_VALID[0], "nothing says what is valid", "a list of attachments")

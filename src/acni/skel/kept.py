@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, cast
+from typing import Final, Protocol, Self, TypeVar, cast
 
 from attrs import define, field
 
@@ -27,6 +27,10 @@ class Closing(Protocol):
 
 Lent = TypeVar("Lent", bound=Closing)
 Shared = TypeVar("Shared")
+Parsed = TypeVar("Parsed")
+
+# A network has a few for each of its plugins, and each of its containers one for a moment.
+_MOST_PARSED: Final = 64
 
 
 @define(eq=False)
@@ -53,6 +57,7 @@ class Kept:
     _shared: dict[tuple[int, Hashable], object] = field(
         factory=dict[tuple[int, Hashable], object], init=False
     )
+    _parsed: dict[Hashable, object] = field(factory=dict[Hashable, object], init=False)
     _is_closed: bool = field(default=False, init=False)
 
     @contextmanager
@@ -100,6 +105,26 @@ class Kept:
         """
         return cast("Shared", self._shared.setdefault((os.getpid(), key), make()))
 
+    def parsed(self, key: Hashable, parse: Callable[[], Parsed]) -> Parsed:
+        """Return what was parsed of the same text before; what raises is not remembered.
+
+        Args:
+            key: What is parsed, and how; all of a key are the same, and nobody changes them.
+            parse: Parses it.
+
+        Example:
+            >>> kept = skel.Kept()
+            >>> kept.parsed("a text", list) is kept.parsed("a text", list)
+            True
+        """
+        found = self._parsed.get(key)
+        if found is None:
+            found = parse()
+            if len(self._parsed) >= _MOST_PARSED:
+                self._parsed.clear()
+            self._parsed[key] = found
+        return cast("Parsed", found)
+
     def close(self) -> None:
         """Close what is idle; what is lent is closed when it comes back.
 
@@ -113,6 +138,7 @@ class Kept:
         """
         self._is_closed = True
         self._shared.clear()
+        self._parsed.clear()
         for (process, _), idle in list(self._idle.items()):
             while idle:
                 one = idle.pop()

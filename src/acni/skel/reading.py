@@ -65,7 +65,7 @@ class Fields:
             >>> skel.Fields({"MTU": 1500}).get("mtu")
             1500
         """
-        return self._folded.get(fold_key(key))
+        return self._folded.get(key.lower() if key.isascii() else fold_key(key))
 
     def has(self, key: str) -> bool:
         """Tell whether a member is there, and is not null.
@@ -268,7 +268,9 @@ class Fields:
 
 
 def _folded(value: Mapping[str, object]) -> Mapping[str, object]:
-    return {fold_key(key): member for key, member in value.items()}
+    return {
+        key.lower() if key.isascii() else fold_key(key): member for key, member in value.items()
+    }
 
 
 def _elements(value: object, place: str) -> list[tuple[str, object]]:

@@ -15,14 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Final
 
-from attrs import evolve
-
 from acni.errors import AcniError, Busy
 from acni.host.visits import Stranded
 from acni.skel.bounds import Bounds
 from acni.skel.call import Call, Leave, Verbs, do_now
 from acni.skel.calls import (
     VERSION,
+    fields_of,
     make_call,
     read_command,
     read_configuration,
@@ -118,31 +117,34 @@ def respond(
     version = ""
     warnings: list[str] = []
     try:
-        command = read_command(request.environment)
+        verb = read_command(request.environment)
         # First of all the version: what else is wrong is told in it.
         members = read_configuration(request.stdin)
-        version = read_version(members)
-        if command == VERSION:
+        fields = fields_of(members)
+        version = read_version(fields)
+        if verb == VERSION:
             return _exited(dump(_versions(verbs, version)))
+        command = Command(verb)
         if run is run_verb:
-            require_variables(Command(command), request.environment)
-            require_version(verbs, Command(command), version)
+            require_variables(command, request.environment)
+            require_version(verbs, command, version)
         ipam = Delegation(request, bounds, delegates, guard)
         with ExitStack() as opened:
-            call = make_call(
-                Command(command),
+            ipam.call = call = make_call(
+                command,
                 request,
                 members,
+                fields=fields,
                 version=version,
                 bounds=bounds,
                 ipam=ipam,
                 leave=leave,
+                warn=warnings.append,
+                kept=kept or opened.enter_context(Kept()),
+                is_alone=kept is None,
                 own_netns_ok=own_netns_ok,
                 opened=opened,
             )
-            lending = kept or opened.enter_context(Kept())
-            call = evolve(call, warn=warnings.append, kept=lending, is_alone=kept is None)
-            ipam.call = call
             return _exited(run(verbs, call), warnings)
     except Stranded:  # whose thread this is sees that, too, and ends it
         message = "the thread cannot come back from a container's namespace"
