@@ -12,7 +12,7 @@ from acni.host import netns
 from acni.netlink.bridges import new_bridge
 from acni.netlink.links import Peer, new_veth
 from acni.netlink.sockets import open_inside
-from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.containerlinks import configure, open_container, set_up
 from acni.plugins.layouts import Layout, lay_out
 from acni.skel import Bounds, OpenNetns, PluginError
 from acni.spec.result import IpConfig, Route
@@ -33,7 +33,10 @@ def container() -> Iterator[OpenNetns]:
 
 def run_configure(container: OpenNetns, layout: Layout, *, duplicates: bool = False) -> None:
     bounds = Bounds(time.monotonic() + 20)
-    configure(container, "eth0", MAC, layout, detects_duplicates=duplicates, bounds=bounds)
+    with open_container(container) as inside:
+        configure(
+            container, inside, "eth0", MAC, layout, detects_duplicates=duplicates, bounds=bounds
+        )
 
 
 def laid_out(*addresses: str, routes: tuple[Route, ...] = ()) -> Layout:
@@ -79,10 +82,13 @@ def test_a_route_that_the_kernel_refuses_is_named(container: OpenNetns) -> None:
 def test_an_interface_that_is_not_there_is_an_error(container: OpenNetns) -> None:
     bounds = Bounds(time.monotonic() + 20)
     layout = laid_out("10.9.0.2/24")
-    with pytest.raises(PluginError, match="looking for eth9"):
-        configure(container, "eth9", MAC, layout, detects_duplicates=False, bounds=bounds)
-    with pytest.raises(PluginError, match="setting eth9 up"):
-        set_up(container, "eth9")
+    with open_container(container) as inside:
+        with pytest.raises(PluginError, match="looking for eth9"):
+            configure(
+                container, inside, "eth9", MAC, layout, detects_duplicates=False, bounds=bounds
+            )
+        with pytest.raises(PluginError, match="setting eth9 up"):
+            set_up(inside, "eth9")
 
 
 def test_an_address_that_somebody_else_has_is_found_where_that_is_asked_for() -> None:

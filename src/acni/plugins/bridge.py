@@ -33,7 +33,7 @@ from typing import Final
 
 from acni.host.visits import Stranded
 from acni.netlink.links import Peer
-from acni.netlink.sockets import Netlink, open_here
+from acni.netlink.sockets import Netlink
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
 from acni.plugins.bridge_chain import (
     interface_of_others,
@@ -54,9 +54,10 @@ from acni.plugins.bridge_ports import find_port
 from acni.plugins.bridge_restoring import restore
 from acni.plugins.bridge_settings import Settings, parse_bridge, parse_settings
 from acni.plugins.bridge_upkeep import status
-from acni.plugins.containerlinks import configure, set_up
+from acni.plugins.containerlinks import configure, open_container, set_up
 from acni.plugins.hardwareaddresses import choose_mac, mac_text, random_mac
 from acni.plugins.hostlinks import enable_forwarding, wait_for_port
+from acni.plugins.hostsockets import netlink_of
 from acni.plugins.layouts import Layout, lay_out
 from acni.plugins.masquerading import masquerade, stop_masquerading
 from acni.plugins.owners import Owner
@@ -64,7 +65,7 @@ from acni.plugins.ownlinks import find_own, require_new
 from acni.plugins.pairs_upkeep import gc
 from acni.plugins.passing import with_previous
 from acni.plugins.senderchecks import check_sender, stop_checking
-from acni.skel.call import Call, OpenNetns, Verbs
+from acni.skel.call import Call, Verbs
 from acni.skel.results import NO_DNS, make_result
 from acni.spec.result import Dns, Interface, Result
 
@@ -75,13 +76,15 @@ _CONTAINER_PLACE: Final = 2
 def add(call: Call) -> Result:
     """Join a container to the bridge; when this raises, nothing of it is left but the bridge."""
     settings = parse_settings(call)
-    with open_here() as host, ExitStack() as undo:
+    with netlink_of(call) as host, ExitStack() as undo:
         try:
             others = interface_of_others(host, call.previous, settings.bridge)
             if others is not None:
                 result = join_bridge(call, host, settings, others, undo)
             else:
-                result = with_previous(_add_pair(call, host, settings, undo), call.previous)
+                with open_container(netns_of(call)) as inside:
+                    made = _add_pair(call, host, inside, settings, undo)
+                result = with_previous(made, call.previous)
         except Stranded:  # in the container's namespace, where an index is another link's
             undo.pop_all()
             raise
@@ -92,7 +95,7 @@ def add(call: Call) -> Result:
 def delete(call: Call) -> None:
     """Remove what ADD made, in any configuration and as far as it is there (P3)."""
     bridge = parse_bridge(call)
-    with open_here() as host:
+    with netlink_of(call) as host:
         others = interface_of_others(host, call.previous, bridge)
         if others is not None:
             leave_bridge(host, others, bridge)
@@ -106,9 +109,11 @@ def delete(call: Call) -> None:
         call.ipam.delete()
 
 
-def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
+def _add_pair(
+    call: Call, host: Netlink, inside: Netlink, settings: Settings, undo: ExitStack
+) -> Result:
     container, owner = netns_of(call), owner_of(call)
-    require_new(host, call, owner)
+    require_new(host, inside, call, owner)
     layout, dns = _lease(call, settings, undo)
     bridge = ensure_bridge(host, settings, has_ipv6=layout.has_ipv6)
     call.bounds.check()
@@ -122,7 +127,7 @@ def _add_pair(call: Call, host: Netlink, settings: Settings, undo: ExitStack) ->
     set_port(host, settings, owner.link_name, owner.mark)
     call.bounds.check()
 
-    _set_up(call, container, settings, mac, layout)
+    _set_up(call, inside, settings, mac, layout)
     call.bounds.check()
     ensure_gateways(host, bridge, layout.gateways, is_forced=settings.forces_address)
     enable_forwarding(host, bridge.index, layout.gateways)
@@ -161,12 +166,11 @@ def _lease(call: Call, settings: Settings, undo: ExitStack) -> tuple[Layout, Dns
     return layout, dns or given.dns
 
 
-def _set_up(
-    call: Call, container: OpenNetns, settings: Settings, mac: bytes, layout: Layout
-) -> None:
+def _set_up(call: Call, inside: Netlink, settings: Settings, mac: bytes, layout: Layout) -> None:
     if layout.addresses:
         configure(
-            container,
+            netns_of(call),
+            inside,
             call.ifname,
             mac,
             layout,
@@ -174,7 +178,7 @@ def _set_up(
             bounds=call.bounds,
         )
     elif settings.sets_up:
-        set_up(container, call.ifname)
+        set_up(inside, call.ifname)
 
 
 def _remove_own(call: Call, host: Netlink, owner: Owner) -> None:

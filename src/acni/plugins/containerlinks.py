@@ -55,18 +55,19 @@ def require_no_interface(inside: Netlink, ifname: str) -> None:
             raise interface_exists(ifname)
 
 
-def set_up(container: OpenNetns, ifname: str) -> None:
+def set_up(inside: Netlink, ifname: str) -> None:
     """Set an interface without addresses up.
 
     Raises:
         PluginError: the kernel refuses.
     """
-    with open_container(container) as inside, doing(f"setting {ifname} up"):
+    with doing(f"setting {ifname} up"):
         inside.request(links.change(ifname, up=True))
 
 
 def configure(
     container: OpenNetns,
+    inside: Netlink,
     ifname: str,
     mac: bytes,
     layout: Layout,
@@ -79,6 +80,7 @@ def configure(
 
     Args:
         container: Its namespace.
+        inside: A socket of that.
         ifname: Its name there.
         mac: Its hardware address.
         layout: What it gets.
@@ -91,27 +93,27 @@ def configure(
         PluginError: the kernel refuses, or somebody else has an address.
     """
 
-    def prepare() -> Netlink:
+    def prepare() -> None:
         _prepare(ifname, has_ipv6=layout.has_ipv6, detects_duplicates=detects_duplicates)
-        return open_here()
 
-    with visit(container.fd, prepare, path=container.path) as inside:
-        with doing(f"looking for {ifname}"):
-            index = index_of(inside, ifname)
-        up = _up_steps(
-            index, ifname, mac, layout, detects_duplicates=detects_duplicates, tells=not ends
-        )
-        ways = [
-            *_gateway_steps(index, ends),
-            *(_way_step(index, way) for way in layout.ways),
-            *_network_steps(index, ends, layout.ways),
-        ]
-        if detects_duplicates and layout.has_ipv6:
-            take(inside, up, what=_WHAT)
-            _wait_for_addresses(inside, index, bounds)
-            take(inside, ways, what=_WHAT)
-        else:
-            take(inside, [*up, *ways], what=_WHAT)
+    if layout.has_ipv6 or detects_duplicates:
+        visit(container.fd, prepare, path=container.path)
+    with doing(f"looking for {ifname}"):
+        index = index_of(inside, ifname)
+    up = _up_steps(
+        index, ifname, mac, layout, detects_duplicates=detects_duplicates, tells=not ends
+    )
+    ways = [
+        *_gateway_steps(index, ends),
+        *(_way_step(index, way) for way in layout.ways),
+        *_network_steps(index, ends, layout.ways),
+    ]
+    if detects_duplicates and layout.has_ipv6:
+        take(inside, up, what=_WHAT)
+        _wait_for_addresses(inside, index, bounds)
+        take(inside, ways, what=_WHAT)
+    else:
+        take(inside, [*up, *ways], what=_WHAT)
 
 
 def open_container(container: OpenNetns) -> Netlink:

@@ -17,9 +17,8 @@ Rule 6: a table of our name that is somebody else's is left as it is, and there 
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Final
 
 from attrs import evolve
@@ -39,6 +38,7 @@ from acni.netlink.nftables import (
 from acni.plugins.connections import forget_led
 from acni.plugins.foreigntables import find_foreign
 from acni.plugins.framerules import OF_FRAMES
+from acni.plugins.hostsockets import key_of_host
 from acni.plugins.ruleset import OF_PACKETS
 from acni.plugins.tablerefusals import table_asleep, table_foreign
 from acni.plugins.tablerules import TableState, forget_state, state_of
@@ -74,22 +74,18 @@ class Taken(Exception):
         return _is_claim(self.element)
 
 
-@contextmanager
-def netfilter_of(call: Call) -> Generator[Netfilter]:
+def netfilter_of(call: Call) -> AbstractContextManager[Netfilter]:
     """Lend a netfilter socket of the host, which is kept from call to call.
 
     Raises:
         OSError: there is no descriptor left, or the kernel has no netfilter.
     """
-    with lent_netfilter(call.kept) as netfilter:
-        yield netfilter
+    return lent_netfilter(call.kept)
 
 
 def lent_netfilter(kept: Kept) -> AbstractContextManager[Netfilter]:
     """Lend the same to whoever is no call."""
-    place = os.stat("/proc/thread-self/ns/net")
-    # What is kept holds its namespace, whose number is no other one's meanwhile.
-    key = ("netfilter", place.st_dev, place.st_ino)
+    key = key_of_host("netfilter")
     ledger = kept.shared(key, Ledger)
     return kept.lent(key, lambda: Netfilter.open(ledger))
 

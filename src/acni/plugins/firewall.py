@@ -64,6 +64,7 @@ from acni.plugins.firewall_settings import (
     parse_settings,
 )
 from acni.plugins.firewall_ways import Way, addresses_of, find_way, names_on_host
+from acni.plugins.hostsockets import netlink_of
 from acni.plugins.owners import Owner
 from acni.plugins.passing import require_previous
 from acni.plugins.podelements import apart, guarding
@@ -167,7 +168,7 @@ def status(call: Call) -> None:
 
 
 def _keep(call: Call, netfilter: Netfilter, settings: Settings, previous: Result) -> None:
-    with open_here() as host, ExitStack() as undo:
+    with netlink_of(call) as host, ExitStack() as undo:
         way = _find_way(host, previous, settings, owner_of(call))
         let_through(call, netfilter, settings, way, undo)
         _guard(call, netfilter, _entries(call, settings, way), way, undo)

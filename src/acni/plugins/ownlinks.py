@@ -74,7 +74,7 @@ def list_unowned(host: Netlink, call: Call, *, kind: str) -> list[Link]:
         ]
 
 
-def require_new(host: Netlink, call: Call, owner: Owner) -> None:
+def require_new(host: Netlink, inside: Netlink, call: Call, owner: Owner) -> None:
     """Refuse an attachment that has a link already. That is before IPAM is asked: what it gave an
     earlier ADD is not to be undone by this one.
 
@@ -82,9 +82,7 @@ def require_new(host: Netlink, call: Call, owner: Owner) -> None:
         PluginError: the host's end is there, or an interface of its name in the container.
     """
     _require_no_port(host, owner, call.ifname)
-    if call.netns is not None:
-        with open_container(call.netns) as inside:
-            require_no_interface(inside, call.ifname)
+    require_no_interface(inside, call.ifname)
 
 
 def other_end(host: Netlink, netns_fd: int, inside: Link) -> Link | None:

@@ -29,7 +29,6 @@ from functools import partial
 from typing import Final
 
 from acni.netlink.families import IpAddress
-from acni.netlink.sockets import open_here
 from acni.plugins.attaching import owner_of
 from acni.plugins.elementkeeping import (
     collect,
@@ -41,6 +40,7 @@ from acni.plugins.elementkeeping import (
 )
 from acni.plugins.elements import missing, netfilter_of
 from acni.plugins.foreignrules import find_objection
+from acni.plugins.hostsockets import netlink_of
 from acni.plugins.owners import network_mark
 from acni.plugins.passing import require_previous
 from acni.plugins.pickedports import led_by, recognise, with_ports
@@ -80,7 +80,7 @@ def add(call: Call) -> Result:
     settings = settings.leading_to(addresses)
     if not settings.wanted:
         return previous
-    with netfilter_of(call) as netfilter, open_here() as host:
+    with netfilter_of(call) as netfilter, netlink_of(call) as host:
         if not settings.to_pick:
             publish(call, netfilter, host, settings, addresses)
             return previous
@@ -145,7 +145,7 @@ def restore(call: Call) -> PutBack | None:
 
 
 def _publish_again(call: Call, settings: Settings, addresses: Sequence[IpAddress]) -> None:
-    with netfilter_of(call) as netfilter, open_here() as host:
+    with netfilter_of(call) as netfilter, netlink_of(call) as host:
         publish(call, netfilter, host, settings, addresses, is_again=True)
 
 

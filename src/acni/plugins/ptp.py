@@ -30,10 +30,11 @@ from acni.host.visits import Stranded
 from acni.netlink.links import Peer
 from acni.netlink.sockets import Netlink, open_here
 from acni.plugins.attaching import has_ipam, lease, netns_of, owner_of, remove, undo_with
-from acni.plugins.containerlinks import configure
+from acni.plugins.containerlinks import configure, open_container
 from acni.plugins.elementkeeping import require_table
 from acni.plugins.hardwareaddresses import mac_text, random_mac
 from acni.plugins.hostlinks import enable_forwarding, wait_for_port
+from acni.plugins.hostsockets import netlink_of
 from acni.plugins.layouts import lay_out
 from acni.plugins.linkkinds import require_pairs
 from acni.plugins.losses import require_all_masqueraded
@@ -59,9 +60,9 @@ from acni.spec.result import Interface, Result
 def add(call: Call) -> Result:
     """Join a container to the host; when this raises, nothing of it is left."""
     settings = parse_settings(call)
-    with open_here() as host, ExitStack() as undo:
+    with netlink_of(call) as host, open_container(netns_of(call)) as inside, ExitStack() as undo:
         try:
-            result = with_previous(_add(call, host, settings, undo), call.previous)
+            result = with_previous(_add(call, host, inside, settings, undo), call.previous)
         except Stranded:  # in the container's namespace, where an index is another link's
             undo.pop_all()
             raise
@@ -71,7 +72,7 @@ def add(call: Call) -> Result:
 
 def delete(call: Call) -> None:
     """Remove what ADD made, in any configuration and as far as it is there (P3)."""
-    with open_here() as host:
+    with netlink_of(call) as host:
         if (end := find_end(host, call, owner_of(call))) is not None:
             remove(call, end)
     call.bounds.check()
@@ -91,9 +92,9 @@ def status(call: Call) -> None:
         require_all_masqueraded(call)
 
 
-def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Result:
+def _add(call: Call, host: Netlink, inside: Netlink, settings: Settings, undo: ExitStack) -> Result:
     container, owner = netns_of(call), owner_of(call)
-    require_new(host, call, owner)
+    require_new(host, inside, call, owner)
     given = lease(call, undo)
     layout = lay_out(given.ips, given.routes, place=CONTAINER_PLACE)
     ends = ends_of(given.ips)
@@ -109,6 +110,7 @@ def _add(call: Call, host: Netlink, settings: Settings, undo: ExitStack) -> Resu
 
     configure(
         container,
+        inside,
         call.ifname,
         mac,
         layout,

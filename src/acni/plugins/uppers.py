@@ -139,10 +139,16 @@ def _add(call: Call, host: Netlink, inside: Netlink, settings: Settings, undo: E
     if layout.addresses:
         # Others are on the same wire, whom nobody here knows.
         configure(
-            container, call.ifname, link.mac, layout, detects_duplicates=True, bounds=call.bounds
+            container,
+            inside,
+            call.ifname,
+            link.mac,
+            layout,
+            detects_duplicates=True,
+            bounds=call.bounds,
         )
     else:
-        set_up(container, call.ifname)
+        set_up(inside, call.ifname)
     mac = mac_text(link.mac)
     result = make_result(
         interfaces=(Interface(name=call.ifname, mac=mac, sandbox=container.path),),
