@@ -73,6 +73,17 @@ def test_an_add_that_succeeds_yields_its_result() -> None:
     assert str(result.ipv4) == "10.0.0.2"
 
 
+def test_a_result_that_is_passed_on_as_it_came_is_not_read_again() -> None:
+    step = next(step for step in plan(Command.ADD, _NETWORK) if step.index == 1)
+    first = _read(_exited(0, _RESULT))
+    assert first is not None
+    for printed, is_same in ((first.raw, True), (first.raw + "\n", False), ("{}", False)):
+        response = _exited(0, printed)
+        result = read_response(step, response, _NETWORK.cni_version, previous=first)
+        assert (result is first) == is_same
+        assert result == read_response(step, response, _NETWORK.cni_version)
+
+
 @pytest.mark.rule("R13")
 @pytest.mark.parametrize("command", [Command.DEL, Command.CHECK])
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ class Chain:
     has_begun: bool = field(default=False, init=False)
     # The place of the first plugin's run, where it was waited for before.
     _place: Block[None] | None = field(default=None, init=False)
+    _result: Result | None = field(default=None, init=False)
 
     def admitted(self, step: Step, until: float) -> Block[None]:
         """Wait for the first plugin's place before anything is noted of its run, and hold it until
@@ -118,7 +119,11 @@ class Chain:
                 run.response = await self._respond(step, parameters, previous, valid, found)
             # What one waits for its start is not charged to those that follow either.
             self.deadline += run.response.times.queue
-            return read_response(step, run.response, self.network.cni_version)
+            result = read_response(
+                step, run.response, self.network.cni_version, previous=self._result
+            )
+            self._result = result or self._result
+            return result
 
     def _begin(self, run: PluginRun, step: Step) -> None:
         if not self._has_its_time(step):

@@ -52,7 +52,9 @@ _REASON: Final = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _CODE: Final = re.compile(r"-?[0-9]{1,9}")
 
 
-def read_response(step: Step, response: Response, cni_version: str) -> Result | None:
+def read_response(
+    step: Step, response: Response, cni_version: str, *, previous: Result | None = None
+) -> Result | None:
     """Read a response: the result of an ADD, nothing for the other verbs (specification, section 5,
     "Success", "Error").
 
@@ -60,6 +62,8 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
         step: The step that was run.
         response: What the run yielded.
         cni_version: The network's selected version.
+        previous: The result of the plugin before it. One that changes nothing passes that on as it
+            came, and it is not read again.
 
     Raises:
         PluginError: the plugin failed, was ended or broke the protocol; which, is its class.
@@ -74,6 +78,8 @@ def read_response(step: Step, response: Response, cni_version: str) -> Result | 
     require_success(step.command, step, response)
     if not RULES[step.command].has_result:
         return None
+    if previous is not None and response.stdout == previous.raw.encode():
+        return previous
     try:
         return parse_result(response.stdout, cni_version)
     except ResultError as error:
