@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from acni.errors import PluginNotFound
 from acni.skel.call import Verbs
@@ -24,6 +24,7 @@ class Catalog(Mapping[str, Verbs]):
     """
 
     modules: Mapping[str, str]
+    _loaded: dict[str, Verbs] = field(factory=dict[str, Verbs], init=False, repr=False, eq=False)
 
     def __getitem__(self, plugin_type: str) -> Verbs:
         """Load a plugin.
@@ -32,6 +33,8 @@ class Catalog(Mapping[str, Verbs]):
             PluginNotFound: it cannot be loaded: there is no descriptor left to read it, say.
             KeyError: there is none of this type.
         """
+        if (loaded := self._loaded.get(plugin_type)) is not None:
+            return loaded
         name = self.modules[plugin_type]
         try:
             module: Any = importlib.import_module(name)
@@ -42,6 +45,7 @@ class Catalog(Mapping[str, Verbs]):
                 expected="all of acni, and descriptors to read it",
             ) from error
         verbs: Verbs = module.VERBS
+        self._loaded[plugin_type] = verbs
         return verbs
 
     def __contains__(self, plugin_type: object) -> bool:
