@@ -157,7 +157,7 @@ SABOTAGES = (
         "DEL forgets the link that queues",
         "tuned: failed add",
         "acni/plugins/bandwidth.py",
-        "        if ifb is not None:\n            _remove(call, ifb)",
+        "        if ifb is not None:\n            remove(call, ifb)",
         "        call.bounds.check()",
     ),
     (
