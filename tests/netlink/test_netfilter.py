@@ -238,6 +238,10 @@ def test_a_batch_knows_whether_anybody_changed_a_rule_since_what_is_there_was_as
         rules.transact([delete_element("t", port(9))])
     assert not rules.was_next
     assert put(5)
+    rules.close()
+    with pytest.raises(NetlinkError):
+        put(6)
+    assert not rules.was_next
 
 
 @pytest.mark.parametrize("is_ours", [True, False])
