@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acni.netlink.generations import Ledger
+from acni.netlink.generations import Ledger, ReadByOne
 
 
 class Notes(list[int]):
@@ -67,6 +67,32 @@ def test_where_nobody_looks_nothing_is_kept() -> None:
     for generation in range(1, 20_000):
         note(ledger, generation)
     assert ledger.remembered(Notes, now=19_999) is not first
+
+
+def test_of_several_that_read_one_does_and_the_others_find_it_read() -> None:
+    there, done = ReadByOne(), list[str]()
+    with ThreadPoolExecutor(1) as thread:
+        with there.reading():
+            other = thread.submit(read_into, there, done)
+            while not other.running() and not other.done():
+                pass
+            done.append("read")
+        other.result()
+    assert done == ["read", "found"]
+
+
+def test_nobody_waits_for_one_that_hangs() -> None:
+    there, done = ReadByOne(most_seconds=0.001), list[str]()
+    with ThreadPoolExecutor(1) as thread, there.reading():
+        thread.submit(read_into, there, done).result()
+        assert done == ["read"]
+    read_into(there, done)  # what was not had is not given back
+    assert done == ["read", "found"]
+
+
+def read_into(there: ReadByOne, done: list[str]) -> None:
+    with there.reading():
+        done.append("found" if done else "read")
 
 
 def test_who_looks_while_a_batch_is_under_way_waits_for_it() -> None:

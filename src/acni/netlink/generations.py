@@ -25,8 +25,31 @@ from attrs import Factory, define, field
 _MOST_NOTED: Final = 10_000
 # A batch takes some 0.05 ms; what waits for longer reads anew.
 _MOST_SECONDS: Final = 0.1
+_MOST_WAITING_SECONDS: Final = 5.0
 
 Memory = TypeVar("Memory")
+
+
+@define(eq=False, repr=False)
+class ReadByOne:
+    """What takes long to read: of several threads at once one reads, and the others find it read.
+
+    Attributes:
+        most_seconds: How long one waits for another: nobody waits for one that hangs.
+    """
+
+    most_seconds: float = field(default=_MOST_WAITING_SECONDS, kw_only=True)
+    _lock: Lock = field(factory=Lock, init=False)
+
+    @contextmanager
+    def reading(self) -> Generator[None]:
+        """Let one thread read what it does not find read."""
+        is_held = self._lock.acquire(timeout=self.most_seconds)
+        try:
+            yield
+        finally:
+            if is_held:
+                self._lock.release()
 
 
 @define(eq=False, repr=False)

@@ -20,12 +20,12 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from threading import Lock
 from typing import Final, NamedTuple
 
 from attrs import define, field, frozen
 
 from acni.netlink.errors import NetlinkError
+from acni.netlink.generations import ReadByOne
 from acni.netlink.messages import attributes, be32, be32_of, text_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import FIRST_REGISTER, INET, NF_ACCEPT, NFT_RETURN, family_name
@@ -41,7 +41,6 @@ _DESTINATION_PORT: Final = (_OF_TRANSPORT, 2, 2)
 _BASE, _OFFSET, _LENGTH = 2, 3, 4  # NFTA_PAYLOAD_*
 _SAYS_TRANSPORT: Final = be32(_BASE, _OF_TRANSPORT)
 _EQUAL: Final = 0
-_MOST_WAITING_SECONDS: Final = 5.0
 
 _VERDICT: Final = b"immediate\0"
 # NFTA_LOOKUP_DREG is NFT_REG_VERDICT: what the map has for a key is a verdict.
@@ -107,16 +106,14 @@ _Endings = dict[int | None, list[_Ending]]
 
 
 @define(eq=False, repr=False)
-class NatRules:
+class _NatRules(ReadByOne):
     """What was read of the rules of nat.
 
     Attributes:
-        lock: Held by who reads on.
         asked: The chains that the kernel asks; None, they were not listed yet.
         read: The rules of the chains that were listed.
     """
 
-    lock: Lock = field(factory=Lock)
     asked: list[Place] | None = None
     read: dict[Place, _Endings] = field(factory=dict[Place, _Endings])
 
@@ -137,18 +134,13 @@ def find_objection(
         Stopped: it took too long.
     """
     wanted = frozenset(ports)
-    rules = netfilter.remembered(NatRules)
-    # Of several at once one reads, and the others find it read; nobody waits for one that hangs.
-    is_held = rules.lock.acquire(timeout=_MOST_WAITING_SECONDS)
-    try:
+    rules = netfilter.remembered(_NatRules)
+    with rules.reading():
         return _find(netfilter, rules, wanted, bounds)
-    finally:
-        if is_held:
-            rules.lock.release()
 
 
 def _find(
-    netfilter: Netfilter, rules: NatRules, wanted: frozenset[int], bounds: Bounds | None
+    netfilter: Netfilter, rules: _NatRules, wanted: frozenset[int], bounds: Bounds | None
 ) -> Objection | None:
     if rules.asked is None:
         rules.asked = _asked(netfilter)

@@ -25,6 +25,7 @@ from attrs import define, frozen
 
 from acni.netlink import nfexpressions as nf
 from acni.netlink.errors import NetlinkError
+from acni.netlink.generations import ReadByOne
 from acni.netlink.messages import Message, attributes, encoded, text_of
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfrules import (
@@ -94,8 +95,8 @@ class Barrier:
         return f"the rule with handle {self.rule.handle} in {where} {self.rule.ends} all that comes"
 
 
-@define
-class Barriers:
+@define(eq=False, repr=False)
+class _Barriers(ReadByOne):
     """The chains of others that drop what they do not accept; None, nobody has looked."""
 
     found: list[Barrier] | None = None
@@ -112,19 +113,22 @@ def find_blocking(netfilter: Netfilter, versions: Collection[int]) -> list[Barri
         NetlinkError: the kernel does not say.
     """
     try:
-        there = netfilter.remembered(Barriers)
-        if there.found is None:
-            chains = asked(list_chains(netfilter, kind="filter"), _SEEN_BY)
-            found = [_barrier_of(netfilter, chain) for chain in chains]
-            there.found = [
-                one for one in found if one is not None and not is_dormant(netfilter, one.chain)
-            ]
+        there = netfilter.remembered(_Barriers)
+        with there.reading():
+            if there.found is None:
+                there.found = _list_barriers(netfilter)
         seen = list(asked((one.chain for one in there.found), versions))
         return [one for one in there.found if one.chain in seen]
     except NetlinkError as error:
         if error.errno not in NOTHING_THERE:
             raise
         return []
+
+
+def _list_barriers(netfilter: Netfilter) -> list[Barrier]:
+    chains = asked(list_chains(netfilter, kind="filter"), _SEEN_BY)
+    found = [_barrier_of(netfilter, chain) for chain in chains]
+    return [one for one in found if one is not None and not is_dormant(netfilter, one.chain)]
 
 
 def _barrier_of(netfilter: Netfilter, chain: Chain) -> Barrier | None:
