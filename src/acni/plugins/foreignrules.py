@@ -55,7 +55,6 @@ _BEGAN_AT_PORT: Final = ((12, b"\0"), (11, b"\1"))
 _FLAGS_AT: Final = 146
 _MATCHES_PORT: Final = 1 << 9 | 1 << 10
 
-
 Place = tuple[int, str, str]
 _Steps = Sequence[tuple[bytes, bytes]]
 # A verdict, the chain of a jump, and the ports: as in an ending.

@@ -23,28 +23,15 @@ from acni.plugins.owners import Owner
 from acni.plugins.tables import Entry, comment_of, digest_of, name_key
 
 WAYS: Final = "ways"
-
-
 # The names of bridges whose pods are not let to guarded pods of others.
 APART: Final = "apart"
-
-
-_PLACE_BYTES: Final = 8
-
-
-_SIZES: Final = {"4": IPV4_ADDRESS.size, "6": IPV6_ADDRESS.size}
-
-
 # Sets whose keys are addresses of pods, or begin with one, and maps that lead to them.
 OF_ADDRESSES: Final = ("masquerade", "published", "returning", "anyone", "guarded", "isolated")
 
-
+_PLACE_BYTES: Final = 8
+_SIZES: Final = {"4": IPV4_ADDRESS.size, "6": IPV6_ADDRESS.size}
 _OF_PAIRS: Final = ("selves", "homes")
-
-
 _OF_PORTS: Final = ("hostports", "hostaddresses")
-
-
 # What is said of an address that ports lead to.
 _BESIDE_PORTS: Final = ("published", "returning", "anyone", "selves")
 
@@ -173,6 +160,12 @@ def _claim(comment: str, address: IpAddress) -> Element:
 
 
 def claim_of(comment: str, element: Element) -> Element:
+    """Return what says in the table whose the address is that an element is about.
+
+    Args:
+        comment: Its owner in words.
+        element: The element.
+    """
     return _claim(comment, ip_address(address_of(element)))
 
 

@@ -47,11 +47,7 @@ from acni.skel.call import Call
 from acni.skel.errors import PluginError
 
 PORT_TAKEN: Final = 110
-
-
 NAT_RULE: Final = 111
-
-
 _KINDS: Final = {int(socket.IPPROTO_TCP): socket.SOCK_STREAM, UDP: socket.SOCK_DGRAM}
 
 
@@ -232,6 +228,16 @@ def _require_free(netfilter: Netfilter, ports: Sequence[tuple[Port, IpAddress]])
 def require_no_objection(
     netfilter: Netfilter, settings: Settings, *, bounds: Bounds | None = None
 ) -> None:
+    """Refuse ports of which somebody's rule of nat may want one left alone.
+
+    Args:
+        netfilter: The host's socket.
+        settings: Which, and whether that matters.
+        bounds: How long it may take.
+
+    Raises:
+        PluginError: there is such a rule, or the kernel does not say.
+    """
     if settings.overrides or not settings.wanted:
         return
     with doing("looking at the rules of nat"):
@@ -288,6 +294,7 @@ def forget_flows(
 
 
 def udp_of(settings: Settings) -> Iterator[Wanted]:
+    """Iterate over the ports of UDP that are asked for."""
     return (one for one in settings.wanted if one.protocol == UDP)
 
 

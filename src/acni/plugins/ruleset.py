@@ -116,8 +116,6 @@ _SIX: Final = _Family(
 )
 _FAMILIES: Final = (_FOUR, _SIX)
 _LOOPBACK: Final = (b"\xff\0\0\0", b"\x7f\0\0\0")
-
-
 _BASE_CHAINS: Final = (
     ("prerouting", "nat", PREROUTING, LAST),
     ("output", "nat", OUTPUT, LAST),
@@ -125,8 +123,6 @@ _BASE_CHAINS: Final = (
     ("martians", "filter", PREROUTING, _RAW),
     ("forward", "filter", FORWARD, LAST),
 )
-
-
 _WITH_RULES: Final = (*(name for name, *_ in _BASE_CHAINS), _TO_PODS)
 _CHAINS: Final = (_TO_PODS, ADMIN_PORTS, ADMIN_MASQUERADE, ADMIN_FORWARD)
 

@@ -38,20 +38,13 @@ from acni.plugins.owners import Owner, network_mark
 TABLE: Final = "acni"
 # What listing a set of no table gives, and listing anything of a kernel without nf_tables.
 NOTHING_THERE: Final = (errno.ENOENT, errno.EINVAL)
-
-
 # Changed rules or types, once they were released, are another layout.
 LAYOUTS: Final = "layout_"
-
-
 LAYOUT: Final = f"{LAYOUTS}1"
-
 
 _HASH_BYTES: Final = 4
 _CHAIN: Final = 2  # NFTA_RULE_CHAIN
 _SET: Final = 1  # NFTA_LOOKUP_SET
-
-
 _QUOTE: Final = '"'
 
 
