@@ -25,7 +25,8 @@ class Sabotage:
 
     Attributes:
         name: What is taken away.
-        sweep: "kill" or "cut"; or "random": runtimes that are killed at random moments.
+        sweep: "kill", "fail" or "cut"; "host": a kill, of built-in plugins; or "random": runtimes
+            that are killed at random moments.
         change: The files, and what takes the place of what.
         case: The case of the sweep.
         at: The points that are struck, around what is taken away.

@@ -21,7 +21,7 @@ from tests.crash.conftest import Compiled, MakeSweep, warm
 from tests.crash.disks import Disk, another_boot
 from tests.crash.forkserver import LOOPS, ForkServer, serving
 from tests.crash.hosts import Host, HostLane
-from tests.crash.sabotages import Sabotage, changed_sources
+from tests.crash.sabotages import SABOTAGES, changed_sources
 from tests.crash.scenarios import Ground
 from tests.crash.sweeps import HOST_CASES, Sample, Sweep
 from tests.crash.world import make_ground
@@ -131,74 +131,12 @@ def test_power_cut_at_any_call(
     require_sound(sweep)
 
 
-SABOTAGES = (
-    (
-        "DEL forgets the lease",
-        "built-in: delete",
-        "acni/plugins/bridge.py",
-        "    if has_ipam(call):\n        call.ipam.delete()",
-        "    call.bounds.check()",
-    ),
-    (
-        "a lease without its owner",
-        "built-in: add, delete",
-        "acni/plugins/leases.py",
-        "            write_at(fd, owner.content)",
-        "            write_at(fd, owner.older_content[:1])",
-    ),
-    (
-        "DEL finds no link",
-        "built-in: failed add",
-        "acni/plugins/bridge.py",
-        "        elif (port := find_port(host, call, owner_of(call), bridge)) is not None:",
-        "        elif (port := None) is not None:",
-    ),
-    (
-        "DEL forgets the link that queues",
-        "tuned: failed add",
-        "acni/plugins/bandwidth.py",
-        "        if ifb is not None:\n            remove(call, ifb)",
-        "        call.bounds.check()",
-    ),
-    (
-        "DEL leaves what says how it was before",
-        "tuned: add, delete",
-        "acni/plugins/tuning.py",
-        "    with working_in(data_dir):\n        tuning_backup.forget(data_dir, owner)\n",
-        "    call.bounds.check()\n",
-    ),
-    (
-        "DEL, and so a failed ADD, leaves elements in the firewall",
-        "ports: failed add",
-        "acni/plugins/portmap.py",
-        "    remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
-        "    call.bounds.check()\n",
-    ),
-    (
-        "elements are left where the namespace is gone",
-        "ports: delete, then the namespace is gone",
-        "acni/plugins/portmap.py",
-        "    remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
-        "    if call.netns:\n"
-        "        remove(call, owner_of(call), entries, then=then, is_ours=is_of_ports)\n",
-    ),
-    (
-        "a connection goes on without its port",
-        "ports: delete",
-        "acni/plugins/portmap.py",
-        "        then = partial(forget_flows, settings, is_answered=True)\n",
-        "        then = None\n",
-    ),
-)
-
-
-@pytest.mark.parametrize("sabotage", SABOTAGES, ids=[each[0] for each in SABOTAGES])
+@pytest.mark.parametrize("name", [each.name for each in SABOTAGES.values() if each.sweep == "host"])
 def test_what_keeps_this_is_missed_when_it_is_gone(
-    sabotage: tuple[str, ...], compiled: Compiled, room: Path, ground: Ground, tmp_path: Path
+    name: str, compiled: Compiled, room: Path, ground: Ground, tmp_path: Path
 ) -> None:
-    name, case, file, before, after = sabotage
-    change = [{"file": file, "before": before, "after": after}]
-    sources = changed_sources(Sabotage(name=name, sweep="kill", change=change), tmp_path)
+    case = SABOTAGES[name].case
+    sources = changed_sources(SABOTAGES[name], tmp_path)
     with serving(compiled.shim, tmp_path / "log", sources=sources) as server:
         warm(server, ground, room, loops=["asyncio"], chains=[HOST_CASES[case].chain])
         prepared = make_ground(Path(mkdtemp(dir=room)), room / "plugin")
