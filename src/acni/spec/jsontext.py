@@ -190,9 +190,9 @@ def dump(value: object, default: Callable[[Any], object] | None = None) -> str:
     """
     if type(value) is str:
         return _quoted(value)
-    write = _write if default is None else _encoder(default).encode
+    encoder = _ENCODER if default is None else _encoder(default)
     try:
-        return write(value)
+        return encoder.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise JsonError(f"no JSON value: {error}") from None
 
@@ -289,26 +289,8 @@ def _encoder(default: Callable[[Any], object] | None) -> json.JSONEncoder:
     return json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=default)
 
 
-def writer_of(encoder: json.JSONEncoder) -> Callable[[object], str]:
-    """Return what writes as an encoder's ``encode`` does, without the circles that it looks for.
-
-    ``json.dumps`` makes an encoder for each value, and ``encode`` one in C: an ADD writes eight
-    values, and that was 4 % of what it computes. Of an interpreter that has none in C it is
-    ``encode``.
-    """
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return encoder.encode
-    separators = encoder.key_separator, encoder.item_separator
-    in_c = make(None, encoder.default, _quoted, None, *separators, False, False, encoder.allow_nan)
-
-    def write(value: object) -> str:
-        return "".join(in_c(value, 0))
-
-    return write
-
-
-_write: Final = writer_of(_encoder(None))
+# json.dumps makes one each time, which costs more than most values.
+_ENCODER: Final = _encoder(None)
 
 
 def _refuse_constant(name: str) -> NoReturn:

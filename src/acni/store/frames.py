@@ -21,13 +21,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from acni.spec.jsontext import is_object, writer_of
+from acni.spec.jsontext import is_object
 
 _MAGIC: Final = b"\xacni1"
 # magic, length of the object, CRC-32 over number and object, number
 _HEADER: Final = struct.Struct("<4sIIQ")
 _NUMBER: Final = struct.Struct("<Q")
-_write: Final = writer_of(json.JSONEncoder(separators=(",", ":")))
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"))
 
 # So that the next one can be written whatever stands in a file; nobody gets there by counting.
 _LAST_NUMBER: Final = (1 << 63) - 1
@@ -66,7 +66,7 @@ class Reading:
 
 def encode(number: int, facts: Mapping[str, object]) -> bytes:
     """Write a frame."""
-    body = _write(facts).encode()
+    body = _ENCODER.encode(facts).encode()
     return _HEADER.pack(_MAGIC, len(body), _checksum(number, body), number) + body
 
 
