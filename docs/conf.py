@@ -45,7 +45,10 @@ myst_heading_anchors = 3
 
 # No inventory is downloaded: names of other projects stay plain text, names of ours must resolve.
 # A type variable is nobody's page.
-nitpick_ignore_regex = [("py:.*", r"(?!acni\.).*"), ("py:class", r"acni\..*\.(T|Read|Lent|Shared|Parsed)")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!acni\.).*"),
+    ("py:class", r"acni\..*\.(T|Read|Lent|Shared|Parsed)"),
+]
 
 
 def public_names():
