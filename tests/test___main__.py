@@ -51,6 +51,24 @@ main()
         assert "worked\n" in process.stdout.read()
 
 
+def test_what_was_printed_before_an_interrupt_is_there() -> None:
+    """Standard output is a pipe here, and is written when there is enough."""
+    program = """
+import sys
+from acni import __main__
+
+def command():
+    sys.stdout.reconfigure(line_buffering=False, write_through=False)
+    print("attached")
+    return 130
+
+__main__.command = command
+__main__.main()
+"""
+    done = run(program)
+    assert (done.returncode, done.stdout) == (130, "attached\n")
+
+
 def test_a_closed_standard_error_is_none_of_its_concern() -> None:
     program = "import os, sys; sys.stderr.close(); sys.stderr = None\n"
     program += "from acni.__main__ import main; main()"

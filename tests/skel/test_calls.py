@@ -180,6 +180,17 @@ def test_a_configuration_is_parsed_once_whatever_plugins_before_had_as_their_res
     assert same.parsed(lambda fields, _: fields.get("mtu")) == 1450
 
 
+@pytest.mark.parametrize("size", [1, 1 << 15])
+def test_what_parses_a_configuration_does_not_see_what_is_one_container_s(size: int) -> None:
+    (call,) = calls_of({"prevResult": RESULT, "of": "x" * size})
+    assert call.parsed(lambda fields, _: sorted(fields.value)) == [
+        "cniVersion",
+        "name",
+        "of",
+        "type",
+    ]
+
+
 def test_a_result_that_plugins_pass_on_is_read_once() -> None:
     first, second, third, none = calls_of(
         {"prevResult": RESULT},

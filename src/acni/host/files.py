@@ -111,11 +111,11 @@ def parse_path(value: object, place: str) -> str:
         ConfigError: it is none.
     """
     path: object = value
-    if isinstance(path, os.PathLike):
-        path = os.fspath(cast("os.PathLike[str]", path))
     try:
+        if isinstance(path, os.PathLike):
+            path = os.fspath(cast("os.PathLike[str]", path))
         if isinstance(path, str) and path and b"\0" not in os.fsencode(path):
             return path
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, TypeError):  # of fspath, too
         pass
     raise ConfigError(f"{type(value).__name__} is not allowed", place=place, expected="a path")

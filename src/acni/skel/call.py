@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from attrs import field, frozen
 
@@ -17,6 +17,7 @@ from acni.skel.kept import Kept
 from acni.skel.reading import Fields
 from acni.spec.attachment import AttachmentId
 from acni.spec.commands import Command
+from acni.spec.jsontext import fold_key
 from acni.spec.result import Result
 from acni.spec.versions import SUPPORTED_VERSIONS
 
@@ -136,6 +137,9 @@ class Delegate(Protocol):
         ...
 
 
+# A container's own, as all else in a configuration is not.
+PREVIOUS: Final = fold_key("prevResult")
+
 Parsed = TypeVar("Parsed")
 
 Leave = Callable[[Callable[[], object]], None]
@@ -218,9 +222,8 @@ class Call:
         return self.fields.value
 
     def parsed(self, parse: Callable[[Fields, str], Parsed]) -> Parsed:
-        """Return what a function makes of the configuration and its version, whatever else a call
-        is about. For as long as these are the same text it is done once, and not for each
-        container.
+        """Return what a function makes of the configuration without ``prevResult``, and of its
+        version. For as long as these are the same text it is done once, and not for each container.
 
         Args:
             parse: The function, the same one each time. What it returns is not to be changed.
@@ -231,10 +234,14 @@ class Call:
             >>> called(lambda call: call.parsed(parse_mtu), mtu=9000)
             9000
         """
+
+        def parse_own() -> Parsed:
+            own = {key: one for key, one in self.config.items() if fold_key(key) != PREVIOUS}
+            return parse(Fields(own), self.cni_version)
+
         if self.texts is None:
-            return parse(self.fields, self.cni_version)
-        key = parse, self.cni_version, self.texts
-        return self.kept.parsed(key, lambda: parse(self.fields, self.cni_version))
+            return parse_own()
+        return self.kept.parsed((parse, self.cni_version, self.texts), parse_own)
 
 
 @frozen(kw_only=True)

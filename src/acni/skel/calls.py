@@ -20,7 +20,7 @@ from typing import Final
 from acni.errors import AcniError, Busy, InvalidName
 from acni.host import netns
 from acni.skel.bounds import Bounds
-from acni.skel.call import Call, Delegate, Leave, OpenNetns, Verbs
+from acni.skel.call import PREVIOUS, Call, Delegate, Leave, OpenNetns, Verbs
 from acni.skel.errors import Code, PluginError
 from acni.skel.kept import Kept
 from acni.skel.reading import Fields
@@ -50,7 +50,6 @@ _REQUIRED: Final[Mapping[Command, tuple[str, ...]]] = {
 # Of longer ones a few would be much.
 _MOST_REMEMBERED_BYTES: Final = 1 << 15
 _VERBS: Final = frozenset((*Command, VERSION))
-_PREVIOUS: Final = fold_key("prevResult")
 # The second is what the text of 1.1.0 says, the first what is meant.
 _VALID: Final = ("cni.dev/valid-attachments", "cni.dev/attachments")
 
@@ -172,7 +171,7 @@ def make_call(
         raise PluginError(Code.INVALID_ENVIRONMENT, _named(error)) from None
     path = environment.get("CNI_NETNS", "") if is_on_attachment else ""
     is_short = len(request.stdin) <= _MOST_REMEMBERED_BYTES
-    spelled = [key for key in members if len(key) == len(_PREVIOUS) and fold_key(key) == _PREVIOUS]
+    spelled = [key for key in members if len(key) == len(PREVIOUS) and fold_key(key) == PREVIOUS]
     texts = [(key, one.text) for key, one in members.items() if key not in spelled]
     return Call(
         command=command,

@@ -3,7 +3,7 @@ which the kernel makes everybody wait for the closing.
 
 Rule 1: one is lent to one call at a time, and taken back whatever comes of it; what is shared is
     several calls' at once.
-Rule 2: a forked child has none of its parent's: both would hear what the kernel tells one.
+Rule 2: a forked child has no socket of its parent's: both would hear what the kernel tells one.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class Kept:
     _shared: dict[tuple[int, Hashable], object] = field(
         factory=dict[tuple[int, Hashable], object], init=False
     )
-    _parsed: dict[Hashable, object] = field(factory=dict[Hashable, object], init=False)
+    # Not shown: it has the text of configurations, and these may have secrets.
+    _parsed: dict[Hashable, object] = field(factory=dict[Hashable, object], init=False, repr=False)
     _is_closed: bool = field(default=False, init=False)
 
     @contextmanager

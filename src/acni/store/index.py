@@ -2,8 +2,8 @@
 
 An ADD asks three things of all records: is this attachment among them, whose is the file name, and
 does another container hold this interface in this namespace. Read anew for each ADD that would cost
-with the number of records; the kernel says which names changed (10 µs of a look-up that finds no
-change is one read).
+with the number of records; the kernel says which names changed (a look-up that finds no change is
+one call).
 
 What cannot be watched is read anew each time.
 """
