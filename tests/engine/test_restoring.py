@@ -284,6 +284,24 @@ async def test_policies_and_the_check_of_senders_are_put_back_as_well(
         assert (await runtime.recover()).restored == ()
 
 
+@pytest.mark.anyio
+async def test_what_sleeps_keeps_nothing_else_from_being_put_back(
+    open_it: Open, tmp_path: Path, pods: Pods
+) -> None:
+    document = configuration(tmp_path / "leases")
+    document["plugins"][0]["macspoofchk"] = True
+    network = acni.parse_network(json.dumps(document).encode())
+    async with open_it() as runtime:
+        await runtime.add(network, pods.attachment("c1", 8080))
+        before = ours()
+        nft("add table bridge acni { flags dormant; }")
+        nft("delete table inet acni")
+        report = await runtime.recover()
+        assert any("the table bridge acni sleeps" in str(one) for one in report.failures)
+        nft("add table bridge acni")
+        assert ours() == before
+
+
 def drop_what_is_forwarded() -> None:
     subprocess.run(["iptables", "-P", "FORWARD", "DROP"], check=True, timeout=30)
 

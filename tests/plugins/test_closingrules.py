@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -25,6 +26,7 @@ BY_NFT = {
     "reject with icmpx admin-prohibited": "rejects",
     "accept ; drop": None,
     "return ; drop": None,
+    "continue ; drop": "drops",
     "goto other ; drop": None,
     "jump other ; drop": "drops",
     "counter ; tcp dport 22 accept ; drop": "drops",
@@ -47,6 +49,7 @@ BY_IPTABLES = {
     "-m conntrack --ctstate INVALID -j DROP": None,
     "-j LOG": None,
     "-j ACCEPT": None,
+    "-j NFQUEUE --queue-num 0 ; -j DROP": None,
 }
 
 
@@ -85,10 +88,11 @@ def test_a_rule_of_nft_is_about_everything_where_it_compares_nothing(
     assert found is None or last.endswith(f"# handle {handle}")
 
 
-@pytest.mark.parametrize(("rule", "said"), BY_IPTABLES.items())
+@pytest.mark.parametrize(("rules", "said"), BY_IPTABLES.items())
 def test_a_rule_of_iptables_is_about_everything_where_it_compares_nothing(
-    host: Namespace, firewall: Netfilter, rule: str, said: str | None
+    host: Namespace, firewall: Netfilter, rules: str, said: str | None
 ) -> None:
-    command = ["iptables-nft", "-A", "FORWARD", *rule.split()]
-    host.call(lambda: subprocess.run(command, check=True, timeout=30))
+    for rule in rules.split(" ; "):
+        command = ["iptables-nft", "-A", "FORWARD", *rule.split()]
+        host.call(partial(subprocess.run, command, check=True, timeout=30))
     assert ends(firewall)[0] == said

@@ -154,20 +154,24 @@ AT_ONE: Ports = [port(8080, hostIP=HOST4)]
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("ours", "theirs", "has_table"),
     [
-        pytest.param(EACH_PORT, EACH_PORT, id="at each"),
-        pytest.param(EACH_PORT, AT_ONE, id="at each, and at one"),
-        pytest.param(AT_ONE, EACH_PORT, id="at one, and at each"),
-        pytest.param(AT_ONE, AT_ONE, id="at one"),
+        pytest.param(EACH_PORT, EACH_PORT, True, id="at each"),
+        pytest.param(EACH_PORT, AT_ONE, True, id="at each, and at one"),
+        pytest.param(AT_ONE, EACH_PORT, True, id="at one, and at each"),
+        pytest.param(AT_ONE, AT_ONE, True, id="at one"),
+        pytest.param(EACH_PORT, AT_ONE, False, id="at each, and at one, without a table"),
+        pytest.param(AT_ONE, EACH_PORT, False, id="at one, and at each, without a table"),
     ],
 )
 def test_of_two_that_want_a_port_at_the_same_time_one_gets_it(
-    host: Host, monkeypatch: pytest.MonkeyPatch, ours: Ports, theirs: Ports
+    host: Host, monkeypatch: pytest.MonkeyPatch, ours: Ports, theirs: Ports, has_table: bool
 ) -> None:
     """Another process publishes it before each message that an ADD sends, and after the last."""
     host.run("ADD", BRIDGE, container="c2")
     for number in range(1, 40):
+        if not has_table:
+            nft(host.namespace, "add table inet acni ; delete table inet acni")
         meanwhile = Meanwhile(number, partial(publish, host, theirs, container="c2"))
         with monkeypatch.context() as patch:
             patch.setattr(KernelWire, "send", meanwhile.of(KernelWire.send))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from threading import Thread, current_thread
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 
 from acni import netns
 from acni.netlink import nfexpressions as nf
+from acni.netlink.generations import Ledger
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import family_name
+from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
 from acni.plugins.framerules import OF_FRAMES
 from acni.plugins.ruleset import OF_PACKETS
@@ -130,3 +134,65 @@ def test_a_table_that_sleeps_is_known_until_somebody_wakes_it(
     assert state_of(firewall, layout) == TableState(is_asleep=True), "we wake nothing"
     nft(host, f"add table {name}")
     assert state_of(firewall, layout) == IN_FORCE
+
+
+def test_rules_that_are_made_while_somebody_reads_are_not_missed_afterwards(
+    host: Namespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are made before each message that the reader sends; by a thread that may have to wait
+    for the reader, which gives it some time.
+    """
+    ledger = Ledger()
+    with ExitStack() as opened:
+        one, other = (
+            opened.enter_context(closing(host.call(lambda: Netfilter.open(ledger))))
+            for _ in range(2)
+        )
+
+        def make() -> None:
+            other.transact(OF_PACKETS.messages())
+            forget_state(other, OF_PACKETS)
+
+        for number in range(1, 20):
+            make()
+            nft(host, "flush chain inet acni martians")
+            meanwhile = InAnotherThread(number, make)
+            with monkeypatch.context() as patch:
+                patch.setattr(KernelWire, "send", meanwhile.of(KernelWire.send))
+                state_of(one, OF_PACKETS)
+            if meanwhile.thread is None:
+                assert number > 3
+                return
+            meanwhile.thread.join(60)
+            assert state_of(one, OF_PACKETS) == IN_FORCE, number
+    pytest.fail("it never came to an end")
+
+
+@define
+class InAnotherThread:
+    """What is begun in another thread before a message of this one.
+
+    Attributes:
+        at: Before which, from 1.
+        do: What is begun, and waited for shortly.
+        thread: Where it was.
+    """
+
+    at: int
+    do: Callable[[], object]
+    thread: Thread | None = None
+    count: int = 0
+
+    def of(self, send: Callable[[KernelWire, bytes], None]) -> Callable[[KernelWire, bytes], None]:
+        ours = current_thread()
+
+        def sending(wire: KernelWire, data: bytes) -> None:
+            if current_thread() is ours:
+                self.count += 1
+                if self.count == self.at:
+                    self.thread = Thread(target=self.do)
+                    self.thread.start()
+                    self.thread.join(0.5)
+            send(wire, data)
+
+        return sending

@@ -135,8 +135,9 @@ class Netfilter:
 
     @property
     def was_next(self) -> bool:
-        """Whether nobody changed any rule from when :meth:`remembered` last asked the kernel to the
-        last batch of this socket: what was looked at between the two was so when it was heeded.
+        """Whether nobody, we included, changed any rule from when :meth:`remembered` last asked the
+        kernel, but after a batch, to the last batch of this socket: what was looked at between the
+        two was so when it was heeded.
         """
         return self._was_next
 
@@ -154,7 +155,9 @@ class Netfilter:
         """
         now = self._last_made if is_after_batch else None
         if now is None:
-            now = self._last_asked = self.generation()
+            now = self.generation()
+            if not is_after_batch:  # who looks for a batch that is to come
+                self._last_asked = now
         if not self._ledger.stands(now):
             # The kernel tells a generation some moments before it lists what that has: whoever is
             # making it is waited for (nf_tables_commit: base_seq, then gencursor, in one mutex).

@@ -52,6 +52,7 @@ _NAT_DNAT: Final = 1
 
 NF_DROP: Final = 0
 NF_ACCEPT: Final = 1
+NFT_CONTINUE: Final = -1
 NFT_JUMP: Final = -3
 NFT_GOTO: Final = -4
 NFT_RETURN: Final = -5

@@ -3,8 +3,8 @@
 Rule 1: whoever comes first makes the bridge, whoever comes at the same time finds it; it stays.
 Rule 2: the bridge has a hardware address of its own. The kernel would give it the lowest of its
     ports', and another one when that port goes, and each container would have to ask for it anew.
-Rule 3: nothing here lists the links of the host, so that a container costs as much beside a
-    thousand others as alone.
+Rule 3: for a container nothing here lists the links of the host, so that it costs as much beside a
+    thousand others as alone; a gateway, which is given once, is compared with all of them.
 """
 
 from __future__ import annotations

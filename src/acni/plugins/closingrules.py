@@ -18,7 +18,7 @@ from attrs import frozen
 
 from acni.netlink.messages import attributes, text_of
 from acni.netlink.netfilter import Netfilter
-from acni.netlink.nfexpressions import NF_DROP, NFT_JUMP
+from acni.netlink.nfexpressions import NF_DROP, NFT_CONTINUE, NFT_JUMP
 from acni.netlink.nfoutlines import Outline, outline_of
 from acni.netlink.nfrules import Chain, dump_rules, verdict_of
 
@@ -26,7 +26,9 @@ from acni.netlink.nfrules import Chain, dump_rules, verdict_of
 _NEUTRAL: Final = (b"counter\0", b"log\0", b"last\0")
 _MATCH, _TARGET, _REJECT, _VERDICT = b"match\0", b"target\0", b"reject\0", b"immediate\0"
 _NAME: Final = 1  # NFTA_MATCH_NAME, NFTA_TARGET_NAME
+_QUEUE: Final = b"queue\0"
 _GOES_ON: Final = "goes on"
+_BY_VERDICT: Final = {NF_DROP: "drops", NFT_JUMP: _GOES_ON, NFT_CONTINUE: _GOES_ON}
 
 
 @frozen(kw_only=True)
@@ -77,9 +79,11 @@ def _end_for_all(steps: Sequence[tuple[bytes, bytes]]) -> str:
             continue
         if name == _REJECT or (name == _TARGET and _is_called("REJECT", said)):
             return "rejects"
+        if name == _QUEUE or (name == _TARGET and _is_called("NFQUEUE", said)):
+            return "ends"  # a program decides of each
         if name == _VERDICT and (verdict := verdict_of(attributes(said))) is not None:
             code, _ = verdict
-            return {NF_DROP: "drops", NFT_JUMP: _GOES_ON}.get(code, "ends")
+            return _BY_VERDICT.get(code, "ends")
         return _GOES_ON  # it compares something, or does what ends nothing
     return _GOES_ON
 

@@ -165,15 +165,17 @@ def restoring(
         shared: What is nobody's, and is there as well.
 
     Raises:
-        PluginError: the kernel does not say, or somebody put the table to sleep.
+        PluginError: the kernel does not say. What it returns raises one where somebody put the
+            table to sleep.
     """
 
     def put_back() -> None:
         with doing("putting back what the table acni had"), netfilter_of(call) as netfilter:
+            require_awake(netfilter, layout_of(entries))
             put_again(netfilter, entries, shared=shared)
 
     with doing("looking at the table acni"), netfilter_of(call) as netfilter:
-        is_whole = not entries or require_awake(netfilter, layout_of(entries)) == IN_FORCE
+        is_whole = not entries or state_of(netfilter, layout_of(entries)) == IN_FORCE
         is_whole = is_whole and missing(netfilter, entries) is None
         is_whole = is_whole and all(netfilter.elements_like(TABLE, shared))
     return None if is_whole else put_back

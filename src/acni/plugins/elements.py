@@ -298,11 +298,12 @@ def _adding(
     entries: Sequence[Entry], shared: Sequence[Element], gone: Sequence[Element], *, is_new: bool
 ) -> list[tuple[Message, Element]]:
     """Return what is sent to put something in, and which element each message is about."""
-    pairs = [pair for one in entries for pair in zip(*one.adding(is_new=is_new), strict=True)]
-    pairs += [(add_element(TABLE, one), one) for one in shared]
-    for one in gone:
+    pairs: list[tuple[Message, Element]] = []
+    for one in gone:  # first: who is ended between two batches leaves something missing
         there = add_element(TABLE, one)
         pairs += [(there, one), (deletion_of(there), one)]
+    pairs += [pair for one in entries for pair in zip(*one.adding(is_new=is_new), strict=True)]
+    pairs += [(add_element(TABLE, one), one) for one in shared]
     return pairs
 
 

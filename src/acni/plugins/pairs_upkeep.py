@@ -18,7 +18,7 @@ from acni.skel.call import Call
 
 def gc(call: Call) -> None:
     """Remove the links of this network whose attachments are not valid, and what the table has of
-    them, then let IPAM do the same: as much as possible.
+    them, then let IPAM do the same: as much as possible, as long as there is time.
     """
     do_all(_collecting(call), bounds=call.bounds)
 

@@ -18,7 +18,7 @@ from acni.plugins.podelements import (
     port_maps,
     published,
 )
-from acni.plugins.tables import TABLE, comment_of
+from acni.plugins.tables import comment_of
 
 
 def is_published(netfilter: Netfilter, owner: Owner, address: IpAddress) -> bool:
@@ -56,7 +56,7 @@ def taken_beside(netfilter: Netfilter, port: Port, address: IpAddress) -> Elemen
     """
     name, end = beside(port, address)
     there = (
-        [netfilter.element(TABLE, Element(name, end))]
+        [find_element(netfilter, Element(name, end))]
         if port.host_address is not None
         else listed(netfilter, name)
     )
@@ -76,6 +76,6 @@ def is_taken(netfilter: Netfilter, port: Port, address: IpAddress) -> bool:
     Raises:
         NetlinkError: the kernel does not say.
     """
-    there = netfilter.element(TABLE, leading(port, address))
+    there = find_element(netfilter, leading(port, address))
     is_elsewhere = there is not None and address_of(there) != address.packed
     return is_elsewhere or taken_beside(netfilter, port, address) is not None

@@ -60,7 +60,8 @@ from acni.plugins.portmap_settings import (
     parse_settings,
 )
 from acni.plugins.refusals import differs, doing
-from acni.plugins.tablerules import IN_FORCE
+from acni.plugins.ruleset import OF_PACKETS
+from acni.plugins.tablerules import IN_FORCE, state_of
 from acni.plugins.tables import TABLE, Entry
 from acni.skel.call import Call, PutBack, Verbs
 from acni.skel.errors import Code, PluginError
@@ -139,13 +140,15 @@ def restore(call: Call) -> PutBack | None:
             message = "nobody says which port of the host was picked"
             raise PluginError(PORT_UNKNOWN, message, reason="port-unknown")
         entries = settings.entries(owner_of(call), addresses)
-        all_are = require_awake(netfilter) != IN_FORCE
+        all_are = state_of(netfilter, OF_PACKETS) != IN_FORCE
         lost = [one.address for one in entries if all_are or missing(netfilter, [one]) is not None]
     return partial(_publish_again, call, settings, lost) if lost else None
 
 
 def _publish_again(call: Call, settings: Settings, addresses: Sequence[IpAddress]) -> None:
     with netfilter_of(call) as netfilter, netlink_of(call) as host:
+        with doing("looking at the table acni"):
+            require_awake(netfilter)
         publish(call, netfilter, host, settings, addresses, is_again=True)
 
 

@@ -21,6 +21,7 @@ from typing import Final
 from attrs import Factory, define, frozen
 
 from acni.netlink.errors import DumpInterrupted, NetlinkError
+from acni.netlink.generations import ReadByOne
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfrules import dump_rules, find_table, list_chains
 from acni.plugins.tables import (
@@ -51,8 +52,8 @@ class TableState:
 IN_FORCE: Final = TableState()
 
 
-@define
-class _Seen:
+@define(eq=False, repr=False)
+class _Seen(ReadByOne):
     """The state of the table of each family."""
 
     states: dict[int, TableState] = Factory(dict[int, TableState])
@@ -73,10 +74,11 @@ def state_of(
         NetlinkError: the kernel does not say.
     """
     try:
-        states = netfilter.remembered(_Seen, is_after_batch=is_after_batch).states
-        if layout.family not in states:
-            states[layout.family] = _look(netfilter, layout)
-        return states[layout.family]
+        seen = netfilter.remembered(_Seen, is_after_batch=is_after_batch)
+        with seen.reading():
+            if layout.family not in seen.states:
+                seen.states[layout.family] = _look(netfilter, layout)
+            return seen.states[layout.family]
     except DumpInterrupted:
         return IN_FORCE
     except NetlinkError as error:
@@ -86,12 +88,14 @@ def state_of(
 
 
 def forget_state(netfilter: Netfilter, layout: TableLayout) -> None:
-    """Forget what was read, as we made the rules ourselves.
+    """Forget what was read, as our last batch made the rules; who is reading is waited for.
 
     Raises:
         NetlinkError: the kernel does not say which generation it is.
     """
-    netfilter.remembered(_Seen).states.pop(layout.family, None)
+    seen = netfilter.remembered(_Seen, is_after_batch=True)
+    with seen.reading():
+        seen.states.pop(layout.family, None)
 
 
 def _look(netfilter: Netfilter, layout: TableLayout) -> TableState:
