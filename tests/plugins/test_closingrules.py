@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from acni import netns
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfrules import list_chains
 from acni.netlink.nftables import FORWARD
@@ -53,19 +51,6 @@ BY_IPTABLES = {
 }
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
 def ends(firewall: Netfilter) -> tuple[str | None, int]:
     """How the only chain that is asked about what is forwarded ends, and by which rule."""
     (chain,) = (one for one in list_chains(firewall) if one.hook == FORWARD)
@@ -75,24 +60,24 @@ def ends(firewall: Netfilter) -> tuple[str | None, int]:
 
 @pytest.mark.parametrize(("rules", "said"), BY_NFT.items())
 def test_a_rule_of_nft_is_about_everything_where_it_compares_nothing(
-    host: Namespace, firewall: Netfilter, rules: str, said: str | None
+    bare_host: Namespace, firewall: Netfilter, rules: str, said: str | None
 ) -> None:
-    nft(host, "add table inet mine")
-    nft(host, "add chain inet mine other")
-    nft(host, "add chain inet mine ward { type filter hook forward priority 0; }")
+    nft(bare_host, "add table inet mine")
+    nft(bare_host, "add chain inet mine other")
+    nft(bare_host, "add chain inet mine ward { type filter hook forward priority 0; }")
     for rule in filter(None, rules.split(" ; ")):
-        nft(host, f"add rule inet mine ward {rule}")
+        nft(bare_host, f"add rule inet mine ward {rule}")
     found, handle = ends(firewall)
     assert found == said
-    last = nft(host, "-a", "list chain inet mine ward").splitlines()[-3]
+    last = nft(bare_host, "-a", "list chain inet mine ward").splitlines()[-3]
     assert found is None or last.endswith(f"# handle {handle}")
 
 
 @pytest.mark.parametrize(("rules", "said"), BY_IPTABLES.items())
 def test_a_rule_of_iptables_is_about_everything_where_it_compares_nothing(
-    host: Namespace, firewall: Netfilter, rules: str, said: str | None
+    bare_host: Namespace, firewall: Netfilter, rules: str, said: str | None
 ) -> None:
     for rule in rules.split(" ; "):
         command = ["iptables-nft", "-A", "FORWARD", *rule.split()]
-        host.call(partial(subprocess.run, command, check=True, timeout=30))
+        bare_host.call(partial(subprocess.run, command, check=True, timeout=30))
     assert ends(firewall)[0] == said

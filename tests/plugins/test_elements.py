@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from pathlib import Path
@@ -43,19 +43,6 @@ V4, NEXT, V6 = (ip_address(text) for text in ("10.9.0.2", "10.9.0.3", "fd00:9::2
 PUBLISHED = ("owners4", "published4", "returning4", "selves4", "hostports4")
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
 def port(number: int, pod_port: int = 80) -> Port:
     return Port(protocol=6, host_port=number, pod_port=pod_port)
 
@@ -64,86 +51,86 @@ def ours(*numbers: int) -> list[Entry]:
     return [publishing(OURS, one, [port(number) for number in numbers]) for one in (V4, V6)]
 
 
-def there(host: Namespace) -> dict[str, int]:
+def there(bare_host: Namespace) -> dict[str, int]:
     """How many elements each set has, where it has some."""
-    counts = {name: len(elements) for name, elements in all_elements(host).items()}
+    counts = {name: len(elements) for name, elements in all_elements(bare_host).items()}
     return {name: count for name, count in counts.items() if count}
 
 
 def test_what_is_put_in_is_there_and_what_is_taken_out_is_not(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     for _ in range(2):
         put(firewall, ours(8080, 8081), shared=[way(7)])
         assert missing(firewall, ours(8080, 8081)) is None
         once: dict[str, int] = dict.fromkeys(("owners", "published", "returning", "selves"), 1)
         once["hostports"] = 2
-        assert there(host) == {
+        assert there(bare_host) == {
             **{name + family: count for family in "46" for name, count in once.items()},
             "ways": 1,
         }
     for _ in range(2):
         take_out(firewall, ours(8080, 8081))
-        assert there(host) == {"ways": 1}
+        assert there(bare_host) == {"ways": 1}
 
 
-def test_what_is_missing_or_another_ones_is_told(host: Namespace, firewall: Netfilter) -> None:
+def test_what_is_missing_or_another_ones_is_told(bare_host: Namespace, firewall: Netfilter) -> None:
     put(firewall, ours(8080))
     gone = missing(firewall, ours(8080, 8081))
     assert gone is not None
     assert gone.name == "hostports4"
-    nft(host, "delete element inet acni owners6 { fd00:9::2 }")
+    nft(bare_host, "delete element inet acni owners6 { fd00:9::2 }")
     gone = missing(firewall, ours(8080))
     assert gone is not None
     assert gone.name == "owners6"
 
 
 def test_a_port_that_is_taken_is_refused_whole_and_says_whose_it_is(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [publishing(THEIRS, NEXT, [port(8081)])])
-    before = there(host)
+    before = there(bare_host)
     with pytest.raises(Taken) as raised:
         put(firewall, ours(8080, 8081))
     assert raised.value.owner == "acni net c2 eth0"
     assert raised.value.element.name == "hostports4"
-    assert there(host) == before
+    assert there(bare_host) == before
 
 
-def test_what_is_the_next_ones_is_not_taken_out(host: Namespace, firewall: Netfilter) -> None:
+def test_what_is_the_next_ones_is_not_taken_out(bare_host: Namespace, firewall: Netfilter) -> None:
     """A DEL that comes again, after the address and the port were given to another."""
     put(firewall, ours(8080))
     take_out(firewall, ours(8080))
     put(firewall, [publishing(THEIRS, V4, [port(8080)])])
-    before = there(host)
+    before = there(bare_host)
     take_out(firewall, ours(8080))
-    assert there(host) == before
+    assert there(bare_host) == before
 
 
 def test_a_port_that_leads_elsewhere_stays_and_the_rest_goes(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, ours(8080))
     put(firewall, [publishing(THEIRS, NEXT, [port(8081)])])
     take_out(firewall, ours(8080, 8081))
-    assert there(host) == dict.fromkeys(PUBLISHED, 1)
+    assert there(bare_host) == dict.fromkeys(PUBLISHED, 1)
 
 
 def test_what_somebody_took_is_no_reason_to_leave_the_rest(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     """Nor to leave what is there already as it is: its owner is written beside it."""
     put(firewall, ours(8080))
-    nft(host, "delete element inet acni published4 { 10.9.0.2 }")
-    nft(host, "delete element inet acni selves6 { fd00:9::2 . fd00:9::2 }")
-    nft(host, "add element inet acni published4 { 10.9.0.2 }")
+    nft(bare_host, "delete element inet acni published4 { 10.9.0.2 }")
+    nft(bare_host, "delete element inet acni selves6 { fd00:9::2 . fd00:9::2 }")
+    nft(bare_host, "add element inet acni published4 { 10.9.0.2 }")
     assert missing(firewall, ours(8080)) is not None
     put(firewall, ours(8080))
     assert missing(firewall, ours(8080)) is None
-    nft(host, "delete element inet acni returning4 { 10.9.0.2 }")
-    nft(host, "delete element inet acni owners6 { fd00:9::2 }")
+    nft(bare_host, "delete element inet acni returning4 { 10.9.0.2 }")
+    nft(bare_host, "delete element inet acni owners6 { fd00:9::2 }")
     take_out(firewall, ours(8080))
-    assert there(host) == {}
+    assert there(bare_host) == {}
 
 
 def test_mostly_nothing_is_there_and_then_each_element_is_one_message(
@@ -165,21 +152,21 @@ def test_mostly_nothing_is_there_and_then_each_element_is_one_message(
 
 
 def test_an_address_is_taken_over_with_all_that_was_said_of_it(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [publishing(THEIRS, V4, [port(8080), port(9090)])])
     put(firewall, [masquerading(THEIRS, V4), masquerading(THEIRS, NEXT)])
     put(firewall, ours(8080)[:1])
     assert missing(firewall, ours(8080)[:1]) is None
-    assert there(host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
+    assert there(bare_host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
 
 
 def test_an_address_is_taken_over_however_often_rules_change_meanwhile(
-    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a crowd somebody always changes some rule; of whom nobody need wait for the others."""
     put(firewall, [publishing(THEIRS, V4, [port(8080)])])
-    other = host.call(Netfilter.open)
+    other = bare_host.call(Netfilter.open)
     real = KernelWire.send
 
     def send(wire: KernelWire, data: bytes) -> None:
@@ -194,11 +181,11 @@ def test_an_address_is_taken_over_however_often_rules_change_meanwhile(
     monkeypatch.setattr(KernelWire, "send", real)
     other.close()
     assert missing(firewall, ours(8080)[:1]) is None
-    assert there(host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
+    assert there(bare_host) == {**dict.fromkeys(PUBLISHED, 1), "owners4": 2, "masquerade4": 1}
 
 
 def test_an_address_is_taken_over_from_who_is_none_of_ours(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [masquerading(THEIRS, V4)])
     for command in (
@@ -206,78 +193,78 @@ def test_an_address_is_taken_over_from_who_is_none_of_ours(
         "add element inet acni owners4 { 10.9.0.2 : 7 }",
         "add element inet acni published4 { 10.9.0.2 }",
     ):
-        nft(host, command)
+        nft(bare_host, command)
     put(firewall, ours(8080)[:1])
     assert missing(firewall, ours(8080)[:1]) is None
-    assert there(host) == dict.fromkeys(PUBLISHED, 1)
+    assert there(bare_host) == dict.fromkeys(PUBLISHED, 1)
 
 
 def test_a_table_that_is_gone_is_made_anew_by_who_puts_in(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     take_out(firewall, ours(8080))
-    assert listed(host, "table") == []
+    assert listed(bare_host, "table") == []
     for _ in range(2):
         put(firewall, ours(8080))
         assert missing(firewall, ours(8080)) is None
-        nft(host, "flush ruleset")
+        nft(bare_host, "flush ruleset")
         assert missing(firewall, ours(8080)) is not None
         assert entries_of(firewall, lambda _: True) == []
 
 
 def test_a_table_of_an_older_layout_is_brought_to_ours_by_who_puts_in(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     """What is in it stays, and so do the administrator's rules."""
     put(firewall, [masquerading(THEIRS, NEXT)])
-    nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
-    ours_now = rules(host)
-    nft(host, "delete chain inet acni layout_1")
-    nft(host, "flush chain inet acni postrouting")
+    nft(bare_host, "add rule inet acni admin_ports tcp dport 22 accept")
+    ours_now = rules(bare_host)
+    nft(bare_host, "delete chain inet acni layout_1")
+    nft(bare_host, "flush chain inet acni postrouting")
     put(firewall, [masquerading(OURS, V4)])
-    assert rules(host) == ours_now
+    assert rules(bare_host) == ours_now
     assert missing(firewall, [masquerading(THEIRS, NEXT), masquerading(OURS, V4)]) is None
 
 
 @pytest.mark.parametrize("flush", ["flush table inet acni", "flush chain inet acni forward"])
 def test_rules_that_were_flushed_are_made_again_by_who_puts_in(
-    host: Namespace, firewall: Netfilter, flush: str
+    bare_host: Namespace, firewall: Netfilter, flush: str
 ) -> None:
     put(firewall, ours(8080))
-    nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
-    before = rules_of(host)
+    nft(bare_host, "add rule inet acni admin_ports tcp dport 22 accept")
+    before = rules_of(bare_host)
     mine = "" if "chain" in flush else "tcp dport 22 accept"
     for _ in range(2):
-        nft(host, flush)
+        nft(bare_host, flush)
         put(firewall, ours(8080))
-        assert rules_of(host).split() == before.replace(mine, "").split()
+        assert rules_of(bare_host).split() == before.replace(mine, "").split()
 
 
 def test_a_table_of_a_later_layout_that_we_can_work_with_is_left_alone(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [masquerading(THEIRS, NEXT)])
-    nft(host, "add chain inet acni layout_2")
-    nft(host, "add rule inet acni postrouting counter")
-    theirs = rules(host)
+    nft(bare_host, "add chain inet acni layout_2")
+    nft(bare_host, "add rule inet acni postrouting counter")
+    theirs = rules(bare_host)
     put(firewall, [masquerading(OURS, V4)])
-    assert rules(host) == theirs
+    assert rules(bare_host) == theirs
 
 
-def rules(host: Namespace) -> list[Any]:
+def rules(bare_host: Namespace) -> list[Any]:
     """The rules by their chains, whatever their handles."""
-    return [(one["chain"], one["expr"]) for one in listed(host, "rule")]
+    return [(one["chain"], one["expr"]) for one in listed(bare_host, "rule")]
 
 
 def test_what_is_put_back_takes_nothing_that_is_anothers_by_now(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [publishing(THEIRS, V4, [port(9090)])])
-    before = there(host)
+    before = there(bare_host)
     with pytest.raises(Taken) as raised:
         put(firewall, ours(8080), takes_over=False)
     assert (raised.value.element.name, raised.value.owner) == ("owners4", "acni net c2 eth0")
-    assert there(host) == before
+    assert there(bare_host) == before
     take_out(firewall, [publishing(THEIRS, V4, [port(9090)])])
     for _ in range(2):
         put(firewall, ours(8080), takes_over=False)
@@ -301,7 +288,7 @@ def test_entries_are_found_by_their_owner(firewall: Netfilter) -> None:
 
 
 def test_what_is_of_one_owner_is_found_among_what_is_others(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     """Some of whose names have that one's in them."""
     names = ["c1", "c10", *(f"c1-{number}" for number in range(200))]
@@ -320,30 +307,32 @@ def test_what_is_of_one_owner_is_found_among_what_is_others(
         assert [found] == entries_of(firewall, theirs.__eq__)
         assert {one.name for one in found.elements} == {*PUBLISHED, "masquerade4"} - {"owners4"}
     assert entries_of_owner(firewall, comment_of(Owner("net", AttachmentId("c")))) == []
-    nft(host, "flush ruleset")
+    nft(bare_host, "flush ruleset")
     assert entries_of_owner(firewall, comment_of(OURS)) == []
 
 
-def test_more_ports_than_fit_into_a_batch_come_and_go(host: Namespace, firewall: Netfilter) -> None:
+def test_more_ports_than_fit_into_a_batch_come_and_go(
+    bare_host: Namespace, firewall: Netfilter
+) -> None:
     many = [publishing(OURS, V4, [port(number) for number in range(1000, 2000)])]
     put(firewall, many)
-    assert there(host)["hostports4"] == 1000
+    assert there(bare_host)["hostports4"] == 1000
     take_out(firewall, many)
-    assert there(host) == {}
+    assert there(bare_host) == {}
 
 
 def test_whether_the_table_can_be_written_is_found_out_and_nothing_is_made(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     require_writable(firewall)
-    assert listed(host, "table") == []
-    nft(host, "add table inet acni")
-    nft(host, "add chain inet acni prerouting { type filter hook input priority 0; }")
+    assert listed(bare_host, "table") == []
+    nft(bare_host, "add table inet acni")
+    nft(bare_host, "add chain inet acni prerouting { type filter hook input priority 0; }")
     with pytest.raises(PluginError, match="the chain prerouting of the table inet acni"):
         require_writable(firewall)
 
 
-def test_pods_that_come_and_go_at_once_lose_nothing(host: Namespace) -> None:
+def test_pods_that_come_and_go_at_once_lose_nothing(bare_host: Namespace) -> None:
     """Each with a socket of its own, as threads and processes have."""
 
     def pod(number: int) -> None:
@@ -354,7 +343,7 @@ def test_pods_that_come_and_go_at_once_lose_nothing(host: Namespace) -> None:
                 [port(8000 + number)],
             )
         ]
-        firewall = host.call(Netfilter.open)
+        firewall = bare_host.call(Netfilter.open)
         for _ in range(5):
             put(firewall, entries)
             assert missing(firewall, entries) is None
@@ -365,18 +354,18 @@ def test_pods_that_come_and_go_at_once_lose_nothing(host: Namespace) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(pod, range(1, 25)))
-    assert there(host) == dict.fromkeys(PUBLISHED, 24)
+    assert there(bare_host) == dict.fromkeys(PUBLISHED, 24)
 
 
 def test_whatever_the_kernel_does_not_take_is_an_error_and_can_be_done_again(
-    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each send fails, once unheeded and once heeded."""
     real = KernelWire.send
     for after in (False, True):
         for function in (put, take_out):
             for number in range(4):
-                nft(host, "flush ruleset")
+                nft(bare_host, "flush ruleset")
                 if function is take_out:
                     put(firewall, ours(8080))
                 failing = _Failing(number, real, is_heeded=after)
@@ -411,20 +400,20 @@ class _Failing:
 
 
 def test_a_bridge_is_apart_as_long_as_somebody_is_guarded_at_it(
-    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where that one comes while it is decided."""
     entries = [guarding(OURS, address, ["cni0"]) for address in (V4, V6)]
     collect_apart(firewall)
     put(firewall, entries, shared=[apart("cni0"), apart("cni1")])
     collect_apart(firewall)
-    assert all_elements(host)["apart"] == ["cni0"]
+    assert all_elements(bare_host)["apart"] == ["cni0"]
     take_out(firewall, entries[:1])
     collect_apart(firewall)
-    assert all_elements(host)["apart"] == ["cni0"]
+    assert all_elements(bare_host)["apart"] == ["cni0"]
     take_out(firewall, entries[1:])
 
-    other, transact = host.call(Netfilter.open), Netfilter.transact
+    other, transact = bare_host.call(Netfilter.open), Netfilter.transact
 
     def comes_meanwhile(
         self: Netfilter, messages: Sequence[Message], *, generation: int | None = None
@@ -435,14 +424,14 @@ def test_a_bridge_is_apart_as_long_as_somebody_is_guarded_at_it(
 
     monkeypatch.setattr(Netfilter, "transact", comes_meanwhile)
     collect_apart(firewall)
-    assert all_elements(host)["apart"] == ["cni0"]
+    assert all_elements(bare_host)["apart"] == ["cni0"]
     take_out(other, entries)
     other.close()
     collect_apart(firewall)
-    assert all_elements(host)["apart"] == []
+    assert all_elements(bare_host)["apart"] == []
 
 
-def test_a_socket_is_kept_for_the_calls_of_a_namespace(host: Namespace) -> None:
+def test_a_socket_is_kept_for_the_calls_of_a_namespace(bare_host: Namespace) -> None:
     call = make_call({})
 
     def lent() -> Netfilter:
@@ -450,8 +439,8 @@ def test_a_socket_is_kept_for_the_calls_of_a_namespace(host: Namespace) -> None:
             return firewall
 
     with netns.anonymous() as other:
-        assert host.call(lent) is host.call(lent)
-        assert other.call(lent) is not host.call(lent)
+        assert bare_host.call(lent) is bare_host.call(lent)
+        assert other.call(lent) is not bare_host.call(lent)
     descriptors = len(list(Path("/proc/self/fd").iterdir()))
     call.kept.close()
     assert len(list(Path("/proc/self/fd").iterdir())) == descriptors - 2

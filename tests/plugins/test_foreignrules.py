@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 import subprocess
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 
-from acni import netns
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.wire import KernelWire
 from acni.netns import Namespace
@@ -30,22 +28,9 @@ CHAIN = TABLE + "nft add chain inet adm pre '{ type nat hook prerouting priority
 RULE = CHAIN + "nft add rule inet adm pre "
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
-def run(host: Namespace, command: str) -> None:
+def run(bare_host: Namespace, command: str) -> None:
     shell = ["sh", "-ec", command]
-    host.call(lambda: subprocess.run(shell, check=True, capture_output=True, timeout=30))
+    bare_host.call(lambda: subprocess.run(shell, check=True, capture_output=True, timeout=30))
 
 
 @pytest.mark.parametrize(
@@ -102,9 +87,9 @@ def run(host: Namespace, command: str) -> None:
     ids=str,
 )
 def test_a_rule_that_may_be_about_the_port_is_found(
-    host: Namespace, firewall: Netfilter, command: str
+    bare_host: Namespace, firewall: Netfilter, command: str
 ) -> None:
-    run(host, command)
+    run(bare_host, command)
     found = find_objection(firewall, [80, 8080])
     assert found is not None
     assert f"handle {found.handle} in" in str(found)
@@ -146,15 +131,17 @@ def test_a_rule_that_may_be_about_the_port_is_found(
     ],
     ids=str,
 )
-def test_a_rule_that_is_not_is_none(host: Namespace, firewall: Netfilter, command: str) -> None:
-    run(host, command)
+def test_a_rule_that_is_not_is_none(
+    bare_host: Namespace, firewall: Netfilter, command: str
+) -> None:
+    run(bare_host, command)
     assert find_objection(firewall, [8080]) is None
 
 
 def test_what_was_read_stands_until_somebody_else_changes_a_rule(
-    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(host, RULE + "tcp dport 22 return")
+    run(bare_host, RULE + "tcp dport 22 return")
     sent = count_sends(monkeypatch)
     ours = [masquerading(Owner("net", AttachmentId("c1")), ip_address("10.9.0.2"))]
     for port, found in ((8080, False), (22, True)):
@@ -165,9 +152,9 @@ def test_what_was_read_stands_until_somebody_else_changes_a_rule(
         assert len(sent) == 1  # which generation it is
         take_out(firewall, ours)
     for command, found in (("tcp dport 8080 return", True), ("tcp dport 8081 return", True)):
-        run(host, f"nft add rule inet adm pre {command}")
+        run(bare_host, f"nft add rule inet adm pre {command}")
         assert (find_objection(firewall, [8080]) is not None) == found
-    run(host, "nft flush chain inet adm pre")
+    run(bare_host, "nft flush chain inet adm pre")
     assert find_objection(firewall, [8080, 22]) is None
 
 
@@ -183,26 +170,26 @@ def count_sends(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 
 
 def test_what_the_administrator_says_in_our_table_is_heeded_by_that(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     firewall.transact(table_messages())
-    nft(host, "add rule inet acni admin_ports tcp dport 8080 accept")
+    nft(bare_host, "add rule inet acni admin_ports tcp dport 8080 accept")
     assert find_objection(firewall, [8080]) is None
 
 
 def test_chains_that_lead_to_each_other_come_to_an_end(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
-    run(host, CHAIN + "nft add chain inet adm a")
-    run(host, "nft add rule inet adm pre jump a; nft add rule inet adm pre goto a")
-    run(host, "nft add rule inet adm a tcp dport 8080 return")
+    run(bare_host, CHAIN + "nft add chain inet adm a")
+    run(bare_host, "nft add rule inet adm pre jump a; nft add rule inet adm pre goto a")
+    run(bare_host, "nft add rule inet adm a tcp dport 8080 return")
     found = find_objection(firewall, [8080])
     assert found is not None
     assert str(found).endswith("in the chain a of the table inet adm (return)")
 
 
-def test_who_is_out_of_time_reads_no_further(host: Namespace, firewall: Netfilter) -> None:
-    run(host, RULE + "tcp dport 8080 return")
+def test_who_is_out_of_time_reads_no_further(bare_host: Namespace, firewall: Netfilter) -> None:
+    run(bare_host, RULE + "tcp dport 8080 return")
     over = Bounds(deadline=0.0)
     with pytest.raises(Stopped):
         find_objection(firewall, [8080], bounds=over)

@@ -5,12 +5,10 @@ is changed.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
 from ipaddress import ip_address
 
 import pytest
 
-from acni import netns
 from acni.netlink.errors import NetlinkError, NotSupported
 from acni.netlink.messages import Message
 from acni.netlink.netfilter import Netfilter
@@ -65,26 +63,13 @@ OTHERS = [
 ]
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(("family", "other", "expected"), OTHERS)
 def test_what_is_not_ours_is_named_with_what_was_expected_and_left_alone(
-    host: Namespace, firewall: Netfilter, family: str, other: str, expected: str
+    bare_host: Namespace, firewall: Netfilter, family: str, other: str, expected: str
 ) -> None:
     back = "chain to_pods { }; chain deny { jump to_pods; };" if "deny" in other else ""
-    nft(host, "-f", "-", given=f"table {family} acni {{ {back} {other} ; }}\n")
-    before = nft(host, "list", "ruleset")
+    nft(bare_host, "-f", "-", given=f"table {family} acni {{ {back} {other} ; }}\n")
+    before = nft(bare_host, "list", "ruleset")
     kind, name, *_ = other.split()
     with pytest.raises(PluginError) as raised:
         put(firewall, ENTRIES[family])
@@ -99,22 +84,22 @@ def test_what_is_not_ours_is_named_with_what_was_expected_and_left_alone(
     layout = OF_FRAMES if family == "bridge" else OF_PACKETS
     assert entries_of(firewall, lambda _: True, layout=layout) == []
     assert missing(firewall, ENTRIES[family]) is not None
-    assert nft(host, "list", "ruleset") == before
-    nft(host, "delete", "table", family, "acni")
+    assert nft(bare_host, "list", "ruleset") == before
+    nft(bare_host, "delete", "table", family, "acni")
     put(firewall, ENTRIES[family])
     assert missing(firewall, ENTRIES[family]) is None
 
 
-def test_what_the_kernel_lacks_is_nobodys(host: Namespace, firewall: Netfilter) -> None:
+def test_what_the_kernel_lacks_is_nobodys(bare_host: Namespace, firewall: Netfilter) -> None:
     """It says of a kind of chain that it does not have what it says of a chain of somebody's."""
     chains = [one for one in OF_PACKETS.messages() if is_hooked(one)]
     lacks = NotSupported(errno.EOPNOTSUPP, index=0)
     assert [find_foreign(firewall, one, lacks) for one in chains] == [None] * 5
-    nft(host, "add table ip acni")
-    nft(host, "add chain ip acni martians { type filter hook prerouting priority 0; }")
+    nft(bare_host, "add table ip acni")
+    nft(bare_host, "add chain ip acni martians { type filter hook prerouting priority 0; }")
     assert [find_foreign(firewall, one, lacks) for one in chains] == [None] * 5
-    nft(host, "add table inet acni")
-    nft(host, "add chain inet acni martians { type filter hook prerouting priority 0; }")
+    nft(bare_host, "add table inet acni")
+    nft(bare_host, "add chain inet acni martians { type filter hook prerouting priority 0; }")
     found = [find_foreign(firewall, one, lacks) for one in chains]
     assert [one.name for one in found if one] == ["martians"]
     denied = NetlinkError(errno.EPERM, index=0)
@@ -129,7 +114,7 @@ def is_hooked(message: Message) -> bool:
 
 @pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
 def test_what_is_expected_is_what_nft_would_make(
-    host: Namespace, firewall: Netfilter, layout: TableLayout
+    bare_host: Namespace, firewall: Netfilter, layout: TableLayout
 ) -> None:
     messages = layout.messages()
     found = {(one.kind, one.name, one.words) for one in map(expected_of, messages) if one}
@@ -138,5 +123,5 @@ def test_what_is_expected_is_what_nft_would_make(
     ]
     assert len(made) >= len(layout.sets)
     name = family_name(layout.family)
-    nft(host, "-f", "-", given=f"table {name} acni {{\n" + "\n".join(made) + "\n}\n")
+    nft(bare_host, "-f", "-", given=f"table {name} acni {{\n" + "\n".join(made) + "\n}\n")
     firewall.transact(messages)

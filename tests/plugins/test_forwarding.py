@@ -5,7 +5,7 @@ iptables as its own.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from acni import netns
 from acni.netlink.messages import Answer, Message
 from acni.netlink.netfilter import Netfilter
 from acni.netlink.nfexpressions import INET, IPV4, IPV6
@@ -48,22 +47,9 @@ ACCEPTS = [
 ]
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
-def iptables(host: Namespace, *arguments: str, tool: str = "iptables-nft") -> str:
+def iptables(bare_host: Namespace, *arguments: str, tool: str = "iptables-nft") -> str:
     script = "\n".join(f"{tool} {one}" for one in arguments)
-    return host.call(
+    return bare_host.call(
         lambda: subprocess.run(
             ["sh", "-ec", script], check=True, capture_output=True, timeout=30, text=True
         )
@@ -77,26 +63,26 @@ def chain_of(firewall: Netfilter) -> Chain:
 
 @pytest.mark.parametrize("tool", ["iptables-nft", "ip6tables-nft"])
 def test_what_is_appended_is_what_iptables_would_write(
-    host: Namespace, firewall: Netfilter, tool: str
+    bare_host: Namespace, firewall: Netfilter, tool: str
 ) -> None:
-    iptables(host, "-P FORWARD DROP", *(f"-A FORWARD {one}" for one in ACCEPTS), tool=tool)
+    iptables(bare_host, "-P FORWARD DROP", *(f"-A FORWARD {one}" for one in ACCEPTS), tool=tool)
     chain = chain_of(firewall)
     theirs = list_rules_of(firewall, chain)
     assert [opening_of(rule) for rule in theirs] == list(openings(LINK))
     assert open_forwarding(firewall, chain, [LINK]) == ()
-    iptables(host, "-F FORWARD", tool=tool)
+    iptables(bare_host, "-F FORWARD", tool=tool)
     assert open_forwarding(firewall, chain, [LINK]) == openings(LINK)
     ours = list_rules_of(firewall, chain)
     assert [rule.expressions for rule in ours] == [rule.expressions for rule in theirs]
-    iptables(host, *(f"-C FORWARD {one}" for one in ACCEPTS), tool=tool)
-    iptables(host, *(f"-D FORWARD {one}" for one in ACCEPTS), tool=tool)
+    iptables(bare_host, *(f"-C FORWARD {one}" for one in ACCEPTS), tool=tool)
+    iptables(bare_host, *(f"-D FORWARD {one}" for one in ACCEPTS), tool=tool)
     assert list_rules_of(firewall, chain) == []
 
 
 def test_what_is_missing_is_appended_and_what_is_there_is_left(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
-    iptables(host, f"-A FORWARD {ACCEPTS[1]}", "-A FORWARD -p icmp -j DROP")
+    iptables(bare_host, f"-A FORWARD {ACCEPTS[1]}", "-A FORWARD -p icmp -j DROP")
     chain = chain_of(firewall)
     first, answers, led = openings(LINK)
     assert closed(firewall, chain, [LINK]) == [first, led]
@@ -106,7 +92,7 @@ def test_what_is_missing_is_appended_and_what_is_there_is_left(
 
 
 def test_only_rules_of_ours_are_taken_back_and_only_of_links_that_are_over(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     others = [
         f"-A FORWARD -i {LINK} -j ACCEPT",
@@ -115,15 +101,15 @@ def test_only_rules_of_ours_are_taken_back_and_only_of_links_that_are_over(
         f"-A FORWARD -i {LINK} -p tcp -m comment --comment '{COMMENT}' -j ACCEPT",
         f"-A FORWARD -o {LINK} -m conntrack --ctstate NEW -m mark --mark 1 -j ACCEPT",
     ]
-    iptables(host, *others)
-    before = iptables(host, "-S FORWARD")
+    iptables(bare_host, *others)
+    before = iptables(bare_host, "-S FORWARD")
     chain = chain_of(firewall)
     open_forwarding(firewall, chain, [LINK, "other"])
     close_forwarding(firewall, lambda link: link == LINK)
     left = [opening_of(rule) for rule in list_rules_of(firewall, chain)]
     assert left == [*(None for _ in others), *openings("other")]
     close_forwarding(firewall, lambda _: True)
-    assert iptables(host, "-S FORWARD") == before
+    assert iptables(bare_host, "-S FORWARD") == before
 
 
 @pytest.mark.parametrize(
@@ -137,18 +123,18 @@ def test_only_rules_of_ours_are_taken_back_and_only_of_links_that_are_over(
     ],
 )
 def test_a_rule_that_compares_something_else_is_not_ours(
-    host: Namespace, firewall: Netfilter, matches: str
+    bare_host: Namespace, firewall: Netfilter, matches: str
 ) -> None:
-    iptables(host, f"-A FORWARD {matches} -m comment --comment '{COMMENT}' -j ACCEPT")
+    iptables(bare_host, f"-A FORWARD {matches} -m comment --comment '{COMMENT}' -j ACCEPT")
     chain = chain_of(firewall)
     assert [opening_of(rule) for rule in list_rules_of(firewall, chain)] == [None]
     assert len(closed(firewall, chain, [LINK, LINK[:-1]])) == 6
 
 
-def test_many_at_once_append_each_rule_once(host: Namespace, firewall: Netfilter) -> None:
-    iptables(host, "-P FORWARD DROP")
+def test_many_at_once_append_each_rule_once(bare_host: Namespace, firewall: Netfilter) -> None:
+    iptables(bare_host, "-P FORWARD DROP")
     chain = chain_of(firewall)
-    sockets = [host.call(Netfilter.open) for _ in range(8)]
+    sockets = [bare_host.call(Netfilter.open) for _ in range(8)]
 
     def appends(one: Netfilter) -> int:
         return len(open_forwarding(one, chain, [LINK]))
@@ -192,35 +178,35 @@ def test_a_chain_is_asked_about_what_is_forwarded_by_its_hook_and_its_family(
 
 
 def test_policies_of_each_tool_are_found_but_not_those_of_legacy(
-    host: Namespace, firewall: Netfilter, tmp_path: Path
+    bare_host: Namespace, firewall: Netfilter, tmp_path: Path
 ) -> None:
     assert find_blocking(firewall, {4, 6}) == []
     # Its lock is root's by default.
     tool = f"XTABLES_LOCKFILE={tmp_path / 'lock'} iptables-legacy"
-    iptables(host, "-P FORWARD DROP", tool=tool)
+    iptables(bare_host, "-P FORWARD DROP", tool=tool)
     assert find_blocking(firewall, {4, 6}) == []
-    iptables(host, "-P FORWARD DROP")
-    nft(host, "add table inet mine")
-    nft(host, "add chain inet mine ward { type filter hook forward priority 9; policy drop; }")
+    iptables(bare_host, "-P FORWARD DROP")
+    nft(bare_host, "add table inet mine")
+    nft(bare_host, "add chain inet mine ward { type filter hook forward priority 9; policy drop; }")
     found = find_blocking(firewall, {4})
     assert {(describe(one.chain), is_iptables(one.chain)) for one in found} == {
         ("the chain FORWARD of the table ip filter", True),
         ("the chain ward of the table inet mine", False),
     }
     assert len(find_blocking(firewall, {6})) == 1
-    nft(host, "add table inet mine { flags dormant; }")
+    nft(bare_host, "add table inet mine { flags dormant; }")
     assert find_blocking(firewall, {6}) == []
-    nft(host, "add table inet mine")
-    nft(host, "add chain inet mine ward { policy accept; }")
+    nft(bare_host, "add table inet mine")
+    nft(bare_host, "add chain inet mine ward { policy accept; }")
     assert find_blocking(firewall, {6}) == []
 
 
 def test_a_rule_about_everything_blocks_as_a_policy_does(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
-    iptables(host, "-A FORWARD -i other -j ACCEPT")
+    iptables(bare_host, "-A FORWARD -i other -j ACCEPT")
     assert find_blocking(firewall, {4}) == []
-    iptables(host, "-A FORWARD -j REJECT", "-P FORWARD DROP")
+    iptables(bare_host, "-A FORWARD -j REJECT", "-P FORWARD DROP")
     (found,) = find_blocking(firewall, {4})
     (handle,) = (one.handle for one in list_rules_of(firewall, found.chain)[1:])
     words = f"the rule with handle {handle} in the chain FORWARD of the table ip filter rejects"
@@ -229,10 +215,10 @@ def test_a_rule_about_everything_blocks_as_a_policy_does(
 
 
 def test_what_is_appended_lets_nothing_past_a_rule_that_stands_before_it(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     first, answers, led = openings(LINK)
-    iptables(host, f"-A FORWARD {ACCEPTS[0]}", "-A FORWARD -j DROP")
+    iptables(bare_host, f"-A FORWARD {ACCEPTS[0]}", "-A FORWARD -j DROP")
     (barrier,) = find_blocking(firewall, {4})
     assert open_forwarding(firewall, barrier.chain, [LINK]) == (answers, led)
     assert opened(firewall, barrier) == {first}
@@ -240,10 +226,10 @@ def test_what_is_appended_lets_nothing_past_a_rule_that_stands_before_it(
 
 
 def test_what_was_found_stands_until_somebody_else_changes_a_rule(
-    host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, firewall: Netfilter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To list the chains of a node takes long, where there are thousands."""
-    iptables(host, "-P FORWARD DROP")
+    iptables(bare_host, "-P FORWARD DROP")
     dumps: list[Message] = []
     numbers = count()
     dump = Netlink.dump
@@ -254,7 +240,7 @@ def test_what_was_found_stands_until_somebody_else_changes_a_rule(
 
     monkeypatch.setattr(Netlink, "dump", dumping)
     for policy, is_blocking in (("DROP", True), ("ACCEPT", False), ("DROP", True)):
-        iptables(host, f"-P FORWARD {policy}")
+        iptables(bare_host, f"-P FORWARD {policy}")
         for version in (4, 4, 6):
             firewall.transact([new_table(f"ours{next(numbers)}")])
             found = find_blocking(firewall, {version})

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from acni import netns
@@ -23,28 +21,15 @@ PORT = "veth0123456789a"  # as long as a name can be
 MAC = bytes.fromhex("c21122334455")
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
-def printed(host: Namespace) -> str:
-    return nft(host, "list", "table", "bridge", "acni")
+def printed(bare_host: Namespace) -> str:
+    return nft(bare_host, "list", "table", "bridge", "acni")
 
 
 def test_the_table_says_what_it_does_and_nft_reads_what_it_prints(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [checking(OWNER, PORT, MAC)])
-    said = printed(host)
+    said = printed(bare_host)
     lines = [line.strip() for line in said.splitlines()]
     begin = lines.index("chain prerouting {")
     assert lines[begin : begin + 3] == [
@@ -61,18 +46,18 @@ def test_the_table_says_what_it_does_and_nft_reads_what_it_prints(
 
 
 def test_a_table_that_is_made_again_keeps_its_elements(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put(firewall, [checking(OWNER, PORT, MAC)])
-    before = printed(host)
-    nft(host, "add rule bridge acni prerouting drop")
+    before = printed(bare_host)
+    nft(bare_host, "add rule bridge acni prerouting drop")
     firewall.transact(OF_FRAMES.messages())
-    assert printed(host) == before
+    assert printed(bare_host) == before
 
 
-def test_all_sets_are_named(host: Namespace, firewall: Netfilter) -> None:
+def test_all_sets_are_named(bare_host: Namespace, firewall: Netfilter) -> None:
     firewall.transact(OF_FRAMES.messages())
-    there = {one["name"] for kind in ("set", "map") for one in listed(host, kind)}
+    there = {one["name"] for kind in ("set", "map") for one in listed(bare_host, kind)}
     assert set(OF_FRAMES.sets) == there
 
 

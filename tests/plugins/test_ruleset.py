@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import closing
 from ipaddress import ip_address
 
@@ -35,27 +34,18 @@ TCP = 6
 LONGEST = "bridge-15-bytes"
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    made.transact(table_messages())
-    yield made
-    made.close()
+@pytest.fixture(autouse=True)
+def table(firewall: Netfilter) -> None:
+    firewall.transact(table_messages())
 
 
 def put_in(firewall: Netfilter, entry: Entry) -> None:
     firewall.transact(entry.adding()[0])
 
 
-def test_the_table_says_what_it_does(host: Namespace, firewall: Netfilter) -> None:
+def test_the_table_says_what_it_does(bare_host: Namespace, firewall: Netfilter) -> None:
     """As an administrator reads it."""
-    sentences = [line.strip() for line in rules_of(host).splitlines()]
+    sentences = [line.strip() for line in rules_of(bare_host).splitlines()]
     begin = sentences.index("chain to_pods {")
     assert [line for line in sentences[begin:] if line] == [
         "chain to_pods {",
@@ -115,7 +105,9 @@ def test_the_layout_has_a_number_that_changes_with_it() -> None:
     assert (LAYOUT, digest) == ("layout_1", "9c191b895730a6bb")
 
 
-def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: Netfilter) -> None:
+def test_nft_reads_what_it_prints_elements_included(
+    bare_host: Namespace, firewall: Netfilter
+) -> None:
     for address, host_address in ((V4, "192.0.2.1"), (V6, "2001:db8::1")):
         at = ip_address(host_address)
         ports = [
@@ -126,7 +118,7 @@ def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: N
         put_in(firewall, masquerading(OWNER, address))
         put_in(firewall, guarding(OWNER, address, [LONGEST], is_isolated=True))
     firewall.transact([add_element("acni", apart(LONGEST))])
-    printed = rules_of(host)
+    printed = rules_of(bare_host)
     assert printed.count('comment "acni net c1 eth0"') == 2 * 11
     assert printed.count(f'"{LONGEST}"') == 3
     with netns.anonymous() as other:
@@ -139,45 +131,45 @@ def test_nft_reads_what_it_prints_elements_included(host: Namespace, firewall: N
 
 @pytest.mark.parametrize("ifname", ['a"b', '"}}#', 'a\\"', "ü;$x", "\\"])
 def test_nft_reads_what_it_prints_whatever_an_interface_is_called(
-    host: Namespace, firewall: Netfilter, ifname: str
+    bare_host: Namespace, firewall: Netfilter, ifname: str
 ) -> None:
     owner = Owner("net", AttachmentId("c1", ifname))
     put_in(firewall, masquerading(owner, V4))
-    said = rules_of(host)
+    said = rules_of(bare_host)
 
-    nft(host, "flush", "ruleset")
-    nft(host, "-f", "-", given=said)
+    nft(bare_host, "flush", "ruleset")
+    nft(bare_host, "-f", "-", given=said)
 
-    assert comment_of(owner) in rules_of(host)
+    assert comment_of(owner) in rules_of(bare_host)
     assert comment_of(owner).startswith(network_mark("net"))
 
 
 def test_a_table_that_is_made_again_keeps_elements_and_the_administrators_chains(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put_in(firewall, masquerading(OWNER, V4))
-    nft(host, "add rule inet acni", ADMIN_PORTS, "tcp dport 22 accept")
-    before = listed(host, "rule")
-    nft(host, "add rule inet acni to_pods drop")
-    nft(host, "flush chain inet acni martians")
+    nft(bare_host, "add rule inet acni", ADMIN_PORTS, "tcp dport 22 accept")
+    before = listed(bare_host, "rule")
+    nft(bare_host, "add rule inet acni to_pods drop")
+    nft(bare_host, "flush chain inet acni martians")
     firewall.transact(table_messages())
-    after = listed(host, "rule")
+    after = listed(bare_host, "rule")
     assert [one["expr"] for one in after] == [one["expr"] for one in before]
-    assert len(elements_of(host, "masquerade4")) == 1
+    assert len(elements_of(bare_host, "masquerade4")) == 1
 
 
 def test_an_element_says_whose_it_is_though_another_was_there(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     put_in(firewall, masquerading(Owner("net", AttachmentId("gone")), V4))
-    nft(host, "flush map inet acni owners4")
+    nft(bare_host, "flush map inet acni owners4")
     put_in(firewall, masquerading(OWNER, V4))
-    (there,) = elements_of(host, "masquerade4")
+    (there,) = elements_of(bare_host, "masquerade4")
     assert there["elem"]["comment"] == "acni net c1 eth0"
 
 
-def test_all_sets_are_named(host: Namespace, firewall: Netfilter) -> None:
-    there = {one["name"] for kind in ("set", "map") for one in listed(host, kind)}
+def test_all_sets_are_named(bare_host: Namespace, firewall: Netfilter) -> None:
+    there = {one["name"] for kind in ("set", "map") for one in listed(bare_host, kind)}
     assert set(set_names()) | {"ways", "apart"} == there
 
 

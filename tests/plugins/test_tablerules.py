@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from threading import Thread, current_thread
 
 import pytest
 from attrs import define, evolve
 
-from acni import netns
 from acni.netlink import nfexpressions as nf
 from acni.netlink.generations import Ledger
 from acni.netlink.netfilter import Netfilter
@@ -25,19 +24,6 @@ from tests.netlink.nft import listed, nft
 pytestmark = pytest.mark.netns
 
 
-@pytest.fixture
-def host() -> Iterator[Namespace]:
-    with netns.anonymous() as made:
-        yield made
-
-
-@pytest.fixture
-def firewall(host: Namespace) -> Iterator[Netfilter]:
-    made = host.call(Netfilter.open)
-    yield made
-    made.close()
-
-
 @pytest.mark.parametrize(
     ("layout", "family", "chain"),
     [
@@ -48,52 +34,52 @@ def firewall(host: Namespace) -> Iterator[Netfilter]:
     ],
 )
 def test_a_chain_without_its_rules_is_named(
-    host: Namespace, firewall: Netfilter, layout: TableLayout, family: str, chain: str
+    bare_host: Namespace, firewall: Netfilter, layout: TableLayout, family: str, chain: str
 ) -> None:
     assert state_of(firewall, layout) == IN_FORCE, "there is no table"
     firewall.transact(layout.messages())
     forget_state(firewall, layout)
     assert state_of(firewall, layout) == IN_FORCE
-    nft(host, f"flush chain {family} acni {chain}")
+    nft(bare_host, f"flush chain {family} acni {chain}")
     assert state_of(firewall, layout) == TableState(lacking=chain)
     firewall.transact(layout.messages())
     forget_state(firewall, layout)
     assert state_of(firewall, layout) == IN_FORCE
 
 
-def test_rules_of_a_later_layout_are_not_missed(host: Namespace, firewall: Netfilter) -> None:
+def test_rules_of_a_later_layout_are_not_missed(bare_host: Namespace, firewall: Netfilter) -> None:
     firewall.transact(OF_PACKETS.messages())
-    nft(host, "add chain inet acni layout_2")
-    nft(host, "flush chain inet acni martians")
+    nft(bare_host, "add chain inet acni layout_2")
+    nft(bare_host, "flush chain inet acni martians")
     assert state_of(firewall, OF_PACKETS) == IN_FORCE
-    nft(host, "delete chain inet acni layout_2")
+    nft(bare_host, "delete chain inet acni layout_2")
     assert state_of(firewall, OF_PACKETS) == TableState(lacking="martians")
 
 
 def test_what_the_administrator_has_in_his_chains_does_not_matter(
-    host: Namespace, firewall: Netfilter
+    bare_host: Namespace, firewall: Netfilter
 ) -> None:
     firewall.transact(OF_PACKETS.messages())
-    nft(host, "add rule inet acni admin_ports tcp dport 22 accept")
-    nft(host, "flush chain inet acni admin_ports")
+    nft(bare_host, "add rule inet acni admin_ports tcp dport 22 accept")
+    nft(bare_host, "flush chain inet acni admin_ports")
     assert state_of(firewall, OF_PACKETS) == IN_FORCE
 
 
 @pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
 def test_each_rule_that_is_deleted_alone_is_missed(
-    host: Namespace, firewall: Netfilter, layout: TableLayout
+    bare_host: Namespace, firewall: Netfilter, layout: TableLayout
 ) -> None:
     firewall.transact(layout.messages())
-    ours = [rule for rule in listed(host, "rule") if rule["table"] == "acni"]
+    ours = [rule for rule in listed(bare_host, "rule") if rule["table"] == "acni"]
     assert len(ours) == sum(layout.rules.values()) > 0
     for one in ours:
         place = [one["family"], "acni", one["chain"]]
-        there = nft(host, "-a", "list", "chain", *place)
-        nft(host, "insert", "rule", *place, "counter")
-        handles = [r["handle"] for r in listed(host, "rule") if r["chain"] == one["chain"]]
+        there = nft(bare_host, "-a", "list", "chain", *place)
+        nft(bare_host, "insert", "rule", *place, "counter")
+        handles = [r["handle"] for r in listed(bare_host, "rule") if r["chain"] == one["chain"]]
         index = [r["handle"] for r in ours if r["chain"] == one["chain"]].index(one["handle"])
         assert state_of(firewall, layout) == IN_FORCE, "what is beside ours does not matter"
-        nft(host, "delete", "rule", *place, "handle", str(handles[index + 1]))
+        nft(bare_host, "delete", "rule", *place, "handle", str(handles[index + 1]))
         assert state_of(firewall, layout) == TableState(lacking=one["chain"]), there
         firewall.transact(layout.messages())
         forget_state(firewall, layout)
@@ -123,21 +109,21 @@ def test_a_rule_of_ours_that_leads_elsewhere_by_now_is_missed(
 
 @pytest.mark.parametrize("layout", [OF_PACKETS, OF_FRAMES], ids=["packets", "frames"])
 def test_a_table_that_sleeps_is_known_until_somebody_wakes_it(
-    host: Namespace, firewall: Netfilter, layout: TableLayout
+    bare_host: Namespace, firewall: Netfilter, layout: TableLayout
 ) -> None:
     name = f"{family_name(layout.family)} acni"
     firewall.transact(layout.messages())
-    nft(host, f"add table {name} {{ flags dormant; }}")
+    nft(bare_host, f"add table {name} {{ flags dormant; }}")
     assert state_of(firewall, layout) == TableState(is_asleep=True)
     firewall.transact(layout.messages())
     forget_state(firewall, layout)
     assert state_of(firewall, layout) == TableState(is_asleep=True), "we wake nothing"
-    nft(host, f"add table {name}")
+    nft(bare_host, f"add table {name}")
     assert state_of(firewall, layout) == IN_FORCE
 
 
 def test_rules_that_are_made_while_somebody_reads_are_not_missed_afterwards(
-    host: Namespace, monkeypatch: pytest.MonkeyPatch
+    bare_host: Namespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are made before each message that the reader sends; by a thread that may have to wait
     for the reader, which gives it some time.
@@ -145,7 +131,7 @@ def test_rules_that_are_made_while_somebody_reads_are_not_missed_afterwards(
     ledger = Ledger()
     with ExitStack() as opened:
         one, other = (
-            opened.enter_context(closing(host.call(lambda: Netfilter.open(ledger))))
+            opened.enter_context(closing(bare_host.call(lambda: Netfilter.open(ledger))))
             for _ in range(2)
         )
 
@@ -155,7 +141,7 @@ def test_rules_that_are_made_while_somebody_reads_are_not_missed_afterwards(
 
         for number in range(1, 20):
             make()
-            nft(host, "flush chain inet acni martians")
+            nft(bare_host, "flush chain inet acni martians")
             meanwhile = InAnotherThread(number, make)
             with monkeypatch.context() as patch:
                 patch.setattr(KernelWire, "send", meanwhile.of(KernelWire.send))
