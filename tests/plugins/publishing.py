@@ -11,30 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.netlink.nft import all_elements
+from tests.plugins import dualstack
 from tests.plugins.answering import Answer
 from tests.plugins.hosts import Host
 from tests.plugins.traffic import TCP, UDP, seen_from
 
-BRIDGE: Mapping[str, Any] = {
-    "cniVersion": "1.0.0",
-    "name": "net",
-    "type": "bridge",
-    "isDefaultGateway": True,
-    "hairpinMode": True,
-    "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
-    },
-}
-OTHER: Mapping[str, Any] = {
-    **BRIDGE,
-    "name": "other",
-    "bridge": "cni1",
-    "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": "10.10.0.0/24"}], [{"subnet": "fd00:10::/64"}]],
-    },
-}
+BRIDGE: Mapping[str, Any] = {**dualstack.BRIDGE, "hairpinMode": True}
+OTHER = dualstack.beside(BRIDGE)
 Ports = Sequence[Mapping[str, Any]]
 
 _MOST_SECONDS = 5.0

@@ -10,6 +10,7 @@ import pytest
 
 from acni.netlink.wire import KernelWire
 from tests.netlink.nft import all_elements, listed, nft
+from tests.plugins import dualstack
 from tests.plugins.answering import Ask, ask_ours, ask_reference, valid
 from tests.plugins.hosts import Host, host_of
 from tests.plugins.outside import (
@@ -26,26 +27,8 @@ from tests.plugins.traffic import UDP, seen_from
 
 pytestmark = pytest.mark.netns
 
-CONFIG: Mapping[str, Any] = {
-    "cniVersion": "1.0.0",
-    "name": "net",
-    "type": "bridge",
-    "isDefaultGateway": True,
-    "ipMasq": True,
-    "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": "10.9.0.0/24"}], [{"subnet": "fd00:9::/64"}]],
-    },
-}
-OTHER: Mapping[str, Any] = {
-    **CONFIG,
-    "name": "other",
-    "bridge": "cni1",
-    "ipam": {
-        "type": "host-local",
-        "ranges": [[{"subnet": "10.10.0.0/24"}], [{"subnet": "fd00:10::/64"}]],
-    },
-}
+CONFIG: Mapping[str, Any] = {**dualstack.BRIDGE, "ipMasq": True}
+OTHER = dualstack.beside(CONFIG)
 NEWER: Mapping[str, Any] = {**CONFIG, "cniVersion": "1.1.0"}
 
 

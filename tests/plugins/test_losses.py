@@ -32,10 +32,9 @@ def test_what_somebody_took_away_is_told(host: Host, config: Mapping[str, Any]) 
         host.run("ADD", config, container=container)
     assert host.run("STATUS", config).status == 0
     nft(host.namespace, "delete table inet acni")
-    answer = host.run("STATUS", config)
-    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
-    assert "acni net " in answer.printed["msg"]
-    assert "and 1 more" in answer.printed["msg"]
+    told = lost(host, config)
+    assert "acni net " in told["msg"]
+    assert "and 1 more" in told["msg"]
     assert host.run("STATUS", {**config, "name": "other"}).status == 0
     assert host.run("STATUS", {**config, "ipMasq": False}).status == 0
     for container in ("c1", long):
@@ -47,9 +46,8 @@ def test_what_somebody_took_away_is_told(host: Host, config: Mapping[str, Any]) 
 def test_rules_that_were_flushed_alone_are_told(host: Host, config: Mapping[str, Any]) -> None:
     host.run("ADD", config)
     nft(host.namespace, "flush table inet acni")
-    answer = host.run("STATUS", config)
-    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
-    assert "lacks a rule" in answer.printed["msg"]
+    told = lost(host, config)
+    assert "lacks a rule" in told["msg"]
     assert host.run("ADD", config, container="c2").status == 0
     assert host.run("STATUS", config).status == 0
 
@@ -59,9 +57,8 @@ def test_a_rule_that_was_deleted_alone_is_told(host: Host) -> None:
     rules = [one for one in listed(host.namespace, "rule") if one["chain"] == "postrouting"]
     handle = str(rules[-1]["handle"])
     nft(host.namespace, "delete rule inet acni postrouting handle", handle)
-    answer = host.run("STATUS", BRIDGE)
-    assert (answer.printed["code"], answer.printed["reason"]) == (51, "rules-lost")
-    assert "the chain postrouting of the table acni lacks a rule" in answer.printed["msg"]
+    told = lost(host, BRIDGE)
+    assert "the chain postrouting of the table acni lacks a rule" in told["msg"]
     assert host.run("ADD", BRIDGE, container="c2").status == 0
     assert host.run("STATUS", BRIDGE).status == 0
 
@@ -70,9 +67,8 @@ def test_a_rule_that_was_deleted_alone_is_told(host: Host) -> None:
 def test_a_table_that_was_put_to_sleep_is_told(host: Host, config: Mapping[str, Any]) -> None:
     host.run("ADD", config)
     nft(host.namespace, "add table inet acni { flags dormant; }")
-    answer = host.run("STATUS", config)
-    assert (answer.printed["code"], answer.printed["reason"]) == (51, "table-asleep")
-    assert "nft add table inet acni" in answer.printed["details"]
+    told = lost(host, config, reason="table-asleep")
+    assert "nft add table inet acni" in told["details"]
     assert host.run("STATUS", {**config, "ipMasq": False}).status == 0
     assert host.run("DEL", config, previous=True).status == 0
     nft(host.namespace, "add table inet acni")
@@ -91,3 +87,10 @@ def test_a_container_that_is_being_attached_has_lost_nothing(host: Host) -> None
     again.start()
     assert host.run("STATUS", BRIDGE).status == 0
     again.join()
+
+
+def lost(host: Host, config: Mapping[str, Any], *, reason: str = "rules-lost") -> Mapping[str, Any]:
+    """Return what STATUS tells of what somebody took away."""
+    told = host.run("STATUS", config).printed
+    assert (told["code"], told["reason"]) == (51, reason)
+    return told
